@@ -1,0 +1,5 @@
+"""Runs the command line with `python -m lowrank_dynamics`."""
+
+from lowrank_dynamics.cli import app
+
+app(prog_name="lowrank-dynamics")

@@ -1,0 +1,140 @@
+"""One cell from settings to measurements: its data, its network, its observers, its training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowrank_dynamics.config import Cell, Experiment, FashionMnistData, Settings
+from lowrank_dynamics.data import Dataset
+from lowrank_dynamics.data.clusters import clusters_dataset
+from lowrank_dynamics.data.fashion_mnist import load
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.initialization import big_factors, mlp_weights, random_factors, semi_orthogonal
+from lowrank_dynamics.metrics import Measurement
+from lowrank_dynamics.networks import MLP, LowRankMLP, make_activation
+from lowrank_dynamics.objectives import OBJECTIVES
+from lowrank_dynamics.observables import BlockShares, LossAndAccuracy, Observer, SingularStructure
+from lowrank_dynamics.randomness import Purpose, trial_generators
+from lowrank_dynamics.subspaces import big_subspace, layer_bases
+from lowrank_dynamics.training import train
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """The stacked trials of one cell, ready to train.
+
+    `trials` says which of the experiment's trials are in the stack; a trial gives the same numbers whichever others
+    are. `prepared_data` is the file that the data stage wrote, for experiments whose data are not synthetic.
+    """
+
+    settings: Settings
+    name: str
+    cell: Cell
+    trials: range
+    prepared_data: Path | None = None
+    experiment: Experiment = field(init=False)
+    data: Dataset = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "experiment", self.settings.experiment(self.name))
+        object.__setattr__(self, "data", self._load_data())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of weights and data."""
+        return getattr(torch, self.experiment.dtype)
+
+    def measurements(self) -> Iterator[Measurement]:
+        """Train the cell and yield what is measured on the way, the outcome being the same every time."""
+        mlp = self.mlp()
+        network = mlp if self.cell.parameterization == "full" else self.low_rank_mlp(mlp)
+        return train(
+            network,
+            self.data.train,
+            self.experiment.training,
+            self.observers(mlp),
+            check_every=self.experiment.observe.loss,
+            name=f"{self.name} {self.cell.name}",
+        )
+
+    def mlp(self) -> MLP:
+        """Return the full network at its initialization."""
+        network, data = self.experiment.network, self.experiment.data
+        weights = mlp_weights(
+            data.dimension,
+            network.width,
+            data.classes,
+            network.depth,
+            scale=network.scale,
+            last_scale=network.last_scale,
+            generators=self._generators("weights"),
+        )
+        activation = make_activation(self.cell.activation, self._generators("activation"))
+        return MLP([weight.to(self.dtype) for weight in weights], activation, train_last_layer=network.train_last_layer)
+
+    def low_rank_mlp(self, mlp: MLP) -> LowRankMLP:
+        """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its initialization.
+
+        The cores W~_l(0) are the same draw for both ways to choose the factors.
+        """
+        network, data = self.experiment.network, self.experiment.data
+        assert network.rank is not None
+        generators = self._generators("factors")
+        cores = [semi_orthogonal(network.rank, network.rank, generators, network.scale) for _ in mlp.hidden_weights]
+        if self.cell.parameterization == "s_big":
+            hidden = [weight.double() for weight in mlp.hidden_weights]
+            factors = big_factors(hidden, self.first_gradient(mlp).double(), data.classes, network.scale)
+        else:
+            factors = random_factors(data.dimension, network.width, network.rank, generators)
+        input_factor, output_factor = (factor.to(self.dtype) for factor in factors)
+        last = mlp.weights[-1].detach()
+        return LowRankMLP(input_factor, [core.to(self.dtype) for core in cores], output_factor, last, mlp.activation)
+
+    def first_gradient(self, mlp: MLP) -> Tensor:
+        """Return G_1(0): (trials, m, d), the gradient of the training loss in W_1; random slopes are at their mean."""
+        mlp.eval()
+        losses = OBJECTIVES[self.experiment.training.objective](mlp(self.data.train.inputs), self.data.train.targets)
+        (gradient,) = torch.autograd.grad(losses.sum(), mlp.weights[0])
+        mlp.train()
+        return gradient
+
+    def observers(self, mlp: MLP) -> list[Observer]:
+        """Return the observers that the settings ask for; those of hidden weights only for the full network."""
+        observe, training = self.experiment.observe, self.experiment.training
+        observers: list[Observer] = [
+            LossAndAccuracy(observe.loss, training.objective, self.data.train, self.data.test)
+        ]
+        if self.cell.parameterization != "full":
+            return observers
+        if observe.singular_structure is not None:
+            observers.append(SingularStructure(observe.singular_structure, self.experiment.data.classes))
+        if observe.block_shares is not None:
+            observers.append(self._block_shares(mlp, observe.block_shares))
+        return observers
+
+    def _block_shares(self, mlp: MLP, every: int) -> BlockShares:
+        scale = self.experiment.network.scale
+        initial = [weight.clone() for weight in mlp.hidden_weights]
+        big = big_subspace(initial[0], self.first_gradient(mlp), self.experiment.data.classes, scale)
+        return BlockShares(every, initial, layer_bases(initial, big, scale))
+
+    def _load_data(self) -> Dataset:
+        data = self.experiment.data
+        if isinstance(data, FashionMnistData):
+            if self.prepared_data is None:
+                raise UserError(f"experiment {self.name} needs the prepared Fashion-MNIST file; name it with --data")
+            return load(self.prepared_data, self.dtype)
+        return clusters_dataset(
+            data.dimension,
+            data.classes,
+            data.samples,
+            data.separation,
+            whitened=data.whitened,
+            generators=self._generators("data"),
+        )
+
+    def _generators(self, purpose: Purpose) -> list[torch.Generator]:
+        return trial_generators(self.settings.seed, self.name, purpose, self.trials)

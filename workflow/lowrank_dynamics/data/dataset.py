@@ -1,0 +1,47 @@
+"""What training reads of a data set, and how labels become targets and images become inputs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs X: (d, N), or (trials, d, N) where each trial has data of its own, and labels (N,) or (trials, N)."""
+
+    inputs: Tensor
+    labels: Tensor
+    classes: int
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """One-hot Y: (K, N) or (trials, K, N), of the inputs' dtype."""
+        return functional.one_hot(self.labels, self.classes).mT.to(self.inputs.dtype)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training split, a test split where there is one, and where the data came from."""
+
+    train: Split
+    test: Split | None
+    origin: dict[str, str]
+
+
+def first_of_each_class(labels: Tensor, count: int) -> Tensor:
+    """Return the indices, ascending, of the first `count / classes` samples of each class.
+
+    `labels`: (N,) integers. Raises ValueError if `count` is no multiple of the number of classes or a class is short.
+    """
+    classes = int(labels.max()) + 1
+    each, remainder = divmod(count, classes)
+    if remainder:
+        raise ValueError(f"{count} samples cannot be shared equally among {classes} classes")
+    members = [torch.nonzero(labels == label).flatten() for label in range(classes)]
+    shortest = min(len(indices) for indices in members)
+    if shortest < each:
+        raise ValueError(f"{count} samples need {each} of each class, but one class has only {shortest}")
+    return torch.cat([indices[:each] for indices in members]).sort().values

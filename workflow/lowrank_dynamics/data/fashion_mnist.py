@@ -1,0 +1,127 @@
+"""Fashion-MNIST: its verified files, the choice of images, and their normalization."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lowrank_dynamics.data.dataset import Dataset, Split, first_of_each_class
+from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
+from lowrank_dynamics.errors import UserError
+
+FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+SAMPLE_FOLDER = Path(__file__).parents[2] / "resources" / "fashion-mnist-sample"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One body of images: how many, the sha256 of each decompressed file in the order of `FILES`, where to find it."""
+
+    name: str
+    training_images: int
+    test_images: int
+    digests: tuple[str, str, str, str]
+    places: tuple[Source, ...]
+
+
+FULL = Edition(
+    name="full",
+    training_images=60_000,
+    test_images=10_000,
+    digests=(
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    places=(
+        Folder("Debian package dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist")),
+        Url("official address", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+    ),
+)
+
+SAMPLE = Edition(
+    name="sample",
+    training_images=5_000,
+    test_images=2_000,
+    digests=(
+        "444ed5f7ce17397f236f5eba17dd507d3f6912f04edd3e4f1701cdf82f2cc0c5",
+        "35d691216f65485d010cc635af5574a9dc04aa5060de9be64ab6e5cb5ead38e9",
+        "15a92dd1e9b16ea361928086e77df4dfa890c255c00b5a8c8162c1040ce8eef1",
+        "234596aeb6eb48133ec99a62541f90bc0728c9559a681f1e0638037462458f2c",
+    ),
+    places=(Folder("embedded sample", SAMPLE_FOLDER),),
+)
+
+
+def decode_idx(content: bytes, file: str) -> Tensor:
+    """Return the uint8 tensor in an IDX file: images (N, rows, columns) or labels (N,).
+
+    Raises UserError if the header does not describe the bytes that follow it.
+    """
+    axes = content[3] if len(content) >= 4 else 0
+    header = 4 + 4 * axes
+    shape = np.frombuffer(content[4:header], dtype=">u4").astype(int) if len(content) >= header else np.zeros(0, int)
+    if content[:3] != b"\x00\x00\x08" or axes == 0 or shape.prod() != len(content) - header:
+        raise UserError(f"{file} is not an IDX file of bytes: its header does not fit its {len(content)} bytes")
+    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy())
+
+
+def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from.
+
+    Since the choice goes by class and file order, the sample and the full edition give the same images.
+    """
+    tensors: dict[str, Tensor] = {}
+    origin = {"edition": edition.name}
+    sources = [*user_folder("fashion-mnist"), *edition.places] if edition is FULL else list(edition.places)
+    decoded = []
+    for file, digest in zip(FILES, edition.digests, strict=True):
+        content, place = load_verified(file, digest, sources)
+        decoded.append(decode_idx(content, file))
+        origin[file] = f"{place}, sha256 {digest}"
+    for split, images, labels, count in (
+        ("train", *decoded[:2], training_images),
+        ("test", *decoded[2:], test_images),
+    ):
+        chosen = first_of_each_class(labels, count)
+        tensors[f"{split}_images"], tensors[f"{split}_labels"] = images[chosen].contiguous(), labels[chosen]
+    return tensors, origin
+
+
+def prepare(training_images: int, test_images: int, path: Path) -> None:
+    """Write the chosen images to one safetensors file: uint8, (N, 28, 28), with their origin in its metadata.
+
+    The embedded sample serves if it holds enough images, else the full edition from the first source that has it.
+    """
+    enough = training_images <= SAMPLE.training_images and test_images <= SAMPLE.test_images
+    tensors, origin = select(SAMPLE if enough else FULL, training_images, test_images)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"origin": json.dumps(origin)})
+    partial.replace(path)
+
+
+def load(path: Path, dtype: torch.dtype) -> Dataset:
+    """Read a prepared file: inputs (784, N) in [0, 1], then shifted and scaled to zero mean and unit variance.
+
+    One mean and one variance for all pixels, taken from the training images and applied to the test images too.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            origin = json.loads(file.metadata()["origin"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+    pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
+    mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
+    splits = {
+        split: Split(((values - mean) / deviation).to(dtype).contiguous(), tensors[f"{split}_labels"].long(), classes=10)
+        for split, values in pixels.items()
+    }
+    return Dataset(splits["train"], splits["test"], origin)

@@ -1,0 +1,102 @@
+"""Where a data file's bytes come from: an ordered list of places, and a digest of the content that decides."""
+
+import gzip
+import hashlib
+import logging
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pooch
+
+from lowrank_dynamics.errors import UserError
+
+log = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "LOWRANK_DATA"
+
+
+class Source(Protocol):
+    """A place that may hold a file."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fetch(self, file: str) -> Path | None:
+        """Return the path of `file`, or None if this place does not have it; raises OSError if it cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder on this machine; the file may lie in it as it is or without its `.gz` ending, decompressed."""
+
+    name: str
+    path: Path
+
+    def fetch(self, file: str) -> Path | None:
+        candidates = (self.path / file, self.path / file.removesuffix(".gz"))
+        return next((path for path in candidates if path.is_file()), None)
+
+
+@dataclass(frozen=True)
+class Url:
+    """An address files are downloaded from, into the user's cache; a download that breaks off leaves no file."""
+
+    name: str
+    base: str
+
+    def fetch(self, file: str) -> Path:
+        cache = pooch.os_cache("lowrank-dynamics")
+        return Path(pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=cache, progressbar=False))
+
+
+def user_folder(subfolder: str) -> list[Source]:
+    """Return the folder that the environment variable LOWRANK_DATA names, if it is set, as the first source to try."""
+    root = os.environ.get(FOLDER_VARIABLE)
+    return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)] if root else []
+
+
+def read_decoded(path: Path) -> bytes:
+    """Return the content of a file, decompressed if it is gzip. Raises OSError, EOFError or zlib.error if it is broken."""
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+
+
+def load_verified(file: str, sha256: str, sources: Sequence[Source]) -> tuple[bytes, str]:
+    """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
+
+    A file that is corrupt, truncated or of other content is named in the log with expected and found digest and is
+    not used. Raises UserError, which tells what became of each source, if none has the content.
+    """
+    attempts = []
+    for source in sources:
+        content, problem = _attempt(file, sha256, source)
+        if content is not None:
+            return content, source.name
+        attempts.append(f"{source.name}: {problem}")
+        log.warning("%s from %s is not used: %s", file, source.name, problem)
+    raise UserError(
+        f"no source has {file} with the content sha256 {sha256} ({'; '.join(attempts)}); "
+        f"put the file into a folder and name that folder's parent in {FOLDER_VARIABLE}"
+    )
+
+
+def _attempt(file: str, sha256: str, source: Source) -> tuple[bytes | None, str]:
+    """Return (content, "") if `source` has `file` with the expected content, else (None, what is wrong with it)."""
+    try:
+        path = source.fetch(file)
+    except (OSError, ValueError) as error:
+        return None, f"cannot be reached ({type(error).__name__})"
+    if path is None:
+        return None, "has no such file"
+    try:
+        content = read_decoded(path)
+    except (OSError, EOFError, zlib.error) as error:
+        return None, f"{path} cannot be decoded ({error})"
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        return None, f"{path} has sha256 {found}, expected {sha256}"
+    return content, ""

@@ -1,0 +1,30 @@
+"""The figures by name: the experiment whose metrics each shows, and the module that draws it.
+
+To add one, write a module with `draw(metrics, **options)` that returns a matplotlib figure, and add its line to
+`FIGURES`. This module imports no plotting library, because Snakemake loads it to build the graph of jobs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FigureSource:
+    """Where a figure comes from; `options` are passed to the module's `draw`."""
+
+    experiment: str
+    module: str
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+FIGURES = {
+    "figure_1": FigureSource("case_study", "singular_values"),
+    "figure_2": FigureSource("case_study", "smooth_against_nonsmooth"),
+    "figure_3": FigureSource("theory_setting", "block_shares"),
+    "figure_4": FigureSource("deep_whitened", "block_shares"),
+    "figure_6": FigureSource("fashion_mnist", "test_curves"),
+    "figure_8": FigureSource("case_study", "layer_movement", {"layer": 1}),
+    "figure_9": FigureSource("case_study", "layer_movement", {"layer": 2}),
+    "figure_10": FigureSource("case_study", "layer_movement", {"layer": 3}),
+}
+FORMATS = ("pdf", "svg", "png")

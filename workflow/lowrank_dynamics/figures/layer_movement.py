@@ -1,0 +1,31 @@
+"""Figures 8 to 10: singular values and subspace movement of one hidden layer of all six networks."""
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.figures.movement import MEASURES, draw_movement, movement
+from lowrank_dynamics.figures.singular_values import draw_singular_values, mean_singular_values
+from lowrank_dynamics.metrics import Metrics
+
+
+def draw(metrics: Metrics, layer: int) -> Figure:
+    """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2), layout="constrained")
+    spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4])
+    panels = spectra.subplots(2, 3, sharex=True, sharey=True)
+    values = mean_singular_values(metrics, layer)
+    for name, axes in zip(metrics.settings["activations"], panels.flat, strict=True):
+        draw_singular_values(values, name, axes)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(rf"$\sigma_i(W_{layer}(t))$")
+    style.legend_below(spectra, panels[0, 0])
+    panels = distances.subplots(4, 3, sharex=True, sharey="row")
+    rows = [(measure, side) for measure in MEASURES for side in ("left", "right")]
+    for row, (measure, side) in zip(panels, rows, strict=True):
+        for group, axes in zip(style.GROUPS, row, strict=True):
+            draw_movement(movement(metrics, layer, measure, side, group), axes)
+            axes.set_title(f"{style.GROUPS[group]}, {side}")
+        row[0].set_ylabel(MEASURES[measure])
+    style.legend_below(distances, panels[0, 0])
+    return figure

@@ -1,0 +1,82 @@
+"""The one look of all figures: sizes, colours and line styles, and saving the same bytes every time."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.figures import FORMATS
+
+mpl.use("Agg")
+
+TEXT_WIDTH = 5.5  # inches
+COLORS = sns.color_palette("colorblind")
+BAND = {"errorbar": "sd", "err_kws": {"alpha": 0.2, "linewidth": 0}}
+"""Keywords of seaborn's lineplot for the mean over trials with a band of one standard deviation."""
+GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
+PARAMETERIZATIONS = {"full": "full", "s_big": r"low-rank, $S_{\mathrm{big}}$", "random": "low-rank, random"}
+SOLID: tuple[float, ...] = (1, 0)
+DASHED = (4, 1.5)
+DOTTED = (1, 1)
+
+
+def apply() -> None:
+    """Set the style that every figure is drawn in."""
+    sns.set_theme(
+        context="paper",
+        style="ticks",
+        palette="colorblind",
+        rc={
+            "font.size": 8,
+            "axes.labelsize": 8,
+            "axes.titlesize": 8,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "legend.fontsize": 7,
+            "legend.title_fontsize": 7,
+            "axes.linewidth": 0.6,
+            "lines.linewidth": 1.2,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "figure.dpi": 100,
+            "savefig.dpi": 300,
+            "svg.hashsalt": "lowrank-dynamics",
+            "svg.fonttype": "none",
+            "pdf.fonttype": 42,
+        },
+    )
+
+
+def activation_labels(names: Iterable[str]) -> list[str]:
+    """Return the labels of activations given by name."""
+    return [ACTIVATIONS[name].label for name in names]
+
+
+def legend_below(figure: Figure | SubFigure, axes: Axes) -> None:
+    """Put the legend of `axes` below all panels of a figure, in one row, and take away those inside the panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    for panel in figure.axes:
+        if (legend := panel.get_legend()) is not None:
+            legend.remove()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write the figure as `stem` + .pdf, .svg and .png, without dates, so that equal figures are equal bytes."""
+    undated: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for extension in FORMATS:
+        path = stem.with_suffix(f".{extension}")
+        partial = path.with_name(f"{path.name}.partial")
+        figure.savefig(partial, format=extension, metadata=undated[extension], bbox_inches="tight", pad_inches=0.02)
+        partial.replace(path)

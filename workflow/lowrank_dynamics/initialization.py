@@ -1,0 +1,52 @@
+"""Initial weights: eps-scaled semi-orthogonal matrices, and the factors of the low-rank network (equation 10)."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from lowrank_dynamics.subspaces import big_subspace
+
+
+def semi_orthogonal(rows: int, columns: int, generators: Sequence[torch.Generator], scale: float = 1.0) -> Tensor:
+    """Draw one matrix a trial, uniform over the semi-orthogonal ones, times `scale`.
+
+    Returns float64 of shape (trials, rows, columns): W'W = scale^2 I if rows >= columns, else W W' = scale^2 I.
+    """
+    draws = [
+        nn.init.orthogonal_(torch.empty(rows, columns, dtype=torch.float64), gain=scale, generator=generator)
+        for generator in generators
+    ]
+    return torch.stack(draws)
+
+
+def mlp_weights(
+    dimension: int,
+    width: int,
+    classes: int,
+    depth: int,
+    *,
+    scale: float,
+    last_scale: float,
+    generators: Sequence[torch.Generator],
+) -> list[Tensor]:
+    """Draw W_1(0) .. W_L(0) of an MLP with `depth` = L layers, float64, stacked over one trial a generator.
+
+    The hidden layers are `scale` = eps times a semi-orthogonal matrix, the last one `last_scale` times one.
+    """
+    shapes = [(width, dimension)] + [(width, width)] * (depth - 2)
+    hidden = [semi_orthogonal(rows, columns, generators, scale) for rows, columns in shapes]
+    return [*hidden, semi_orthogonal(classes, width, generators, last_scale)]
+
+
+def big_factors(hidden_weights: Sequence[Tensor], first_gradient: Tensor, classes: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Return V(0): (trials, d, 2K), a basis of S_big, and U(0) = W_{L-1}(0) ... W_1(0) V(0) / eps^{L-1}: (trials, m, 2K)."""
+    input_factor = big_subspace(hidden_weights[0], first_gradient, classes, scale)
+    output_factor = reduce(lambda factor, weight: weight @ factor / scale, hidden_weights, input_factor)
+    return input_factor, output_factor
+
+
+def random_factors(dimension: int, width: int, rank: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+    """Draw V(0): (trials, d, r) and U(0): (trials, m, r), random semi-orthogonal: the baseline of section 6."""
+    return semi_orthogonal(dimension, rank, generators), semi_orthogonal(width, rank, generators)

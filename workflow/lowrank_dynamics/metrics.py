@@ -1,0 +1,143 @@
+"""The one tidy Parquet schema of all measurements: record, write, read, aggregate.
+
+A row is one number: which experiment and cell, which trial and step, which layer, quantity and index, its value.
+Provenance lies in the file's metadata. This module imports no torch.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lowrank_dynamics.config import Cell
+from lowrank_dynamics.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "1"
+NAME = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema(
+    [
+        pa.field("experiment", NAME),
+        *(pa.field(key, NAME) for key in Cell._fields),
+        pa.field("trial", pa.int32()),
+        pa.field("step", pa.int32()),
+        pa.field("layer", pa.int32()),  # 0: the whole network
+        pa.field("quantity", NAME),
+        pa.field("index", pa.int32()),  # which singular value, which block, from 1; 0: there is just one value
+        pa.field("value", pa.float64()),
+    ]
+)
+
+
+class Metrics(NamedTuple):
+    """A tidy table, and what produced it: of one cell, or under `cells` of each cell of an experiment."""
+
+    table: pa.Table
+    provenance: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the experiment, as `configs/` has them."""
+        cells = self.provenance.get("cells", {"": self.provenance})
+        return next(iter(cells.values()))["settings"]
+
+    def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
+        """Return the rows of one quantity, and with the values (or lists of values) given for other columns."""
+        condition = pc.field("quantity") == quantity
+        for column, value in equal.items():
+            condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
+        return self.table.filter(condition).to_pandas()
+
+
+class Measurement(NamedTuple):
+    """One quantity at one step: `values` (trials,) or (trials, n), of which `present` (trials,) tells whose count."""
+
+    step: int
+    layer: int
+    quantity: str
+    values: NDArray[np.float64]
+    present: NDArray[np.bool_]
+
+
+def table(experiment: str, cell: Cell, measurements: Iterable[Measurement]) -> pa.Table:
+    """Return the tidy table of one cell, sorted by quantity, layer, index, trial and step; NaN values have no row."""
+    parts = [_columns(measurement) for measurement in measurements]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort([columns[name] for name in ("step", "trial", "index", "layer", "quantity")])
+    arrays = {name: pa.array(column[order]) for name, column in columns.items()}
+    constants = {"experiment": experiment, **cell._asdict()}
+    arrays |= {name: pa.repeat(pa.scalar(value), len(order)) for name, value in constants.items()}
+    return pa.table({field.name: arrays[field.name].cast(field.type) for field in SCHEMA}, schema=SCHEMA)
+
+
+def _columns(measurement: Measurement) -> dict[str, NDArray[Any]]:
+    """Return the rows of one measurement by column."""
+    step, layer, quantity, values, present = measurement
+    by_index = values.reshape(len(values), -1)
+    trials, positions = np.nonzero(present[:, None] & ~np.isnan(by_index))
+    return {
+        "trial": trials,
+        "step": np.full(len(trials), step),
+        "layer": np.full(len(trials), layer),
+        "quantity": np.full(len(trials), quantity),
+        "index": positions + (values.ndim > 1),
+        "value": by_index[trials, positions],
+    }
+
+
+def write(metrics: Metrics, path: Path) -> None:
+    """Write a tidy table with its provenance; a write that breaks off leaves no file at `path`."""
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance, sort_keys=True)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
+    partial.replace(path)
+
+
+def read(path: Path) -> Metrics:
+    """Return the metrics in `path`. Raises UserError if it is no such file or of another schema."""
+    try:
+        found = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in (found.schema.metadata or {}).items()}
+        version, provenance = metadata["schema_version"], json.loads(metadata["provenance"])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a readable file of metrics ({error}); delete it and run again") from error
+    if version != SCHEMA_VERSION or found.schema.names != SCHEMA.names:
+        raise UserError(f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run again")
+    return Metrics(found, provenance)
+
+
+def aggregate(paths: Iterable[Path]) -> Metrics:
+    """Return the metrics of an experiment's cells as one, with the provenance of each by the name of its file.
+
+    Every trial gets a row at every step of its cell: one that stopped early keeps its last values, as its weights do.
+    Raises UserError if two cells come from different settings.
+    """
+    cells = {path.stem: read(path) for path in sorted(paths)}
+    if len({cell.provenance["settings_sha256"] for cell in cells.values()}) > 1:
+        raise UserError(f"{', '.join(cells)} come from different settings; delete them and run again")
+    joined = pa.concat_tables(_held_to_the_end(cell.table) for cell in cells.values()).unify_dictionaries()
+    return Metrics(joined, {"cells": {name: cell.provenance for name, cell in cells.items()}})
+
+
+def _held_to_the_end(metrics: pa.Table) -> pa.Table:
+    """Return the table of a cell with each trial's last values repeated at the later steps of the other trials."""
+    ends = metrics.group_by("trial").aggregate([("step", "max")])
+    end = pc.max(ends["step_max"]).as_py()
+    held = [metrics]
+    for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
+        if stop == end:
+            continue
+        last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
+        later = pc.unique(metrics.filter(pc.field("step") > stop)["step"])
+        position = metrics.schema.get_field_index("step")
+        held += [last.set_column(position, "step", pa.repeat(step, len(last)).cast(pa.int32())) for step in later]
+    return pa.concat_tables(held)

@@ -1,0 +1,28 @@
+"""What training minimizes, one value a trial, and the linear fit that tells how far it has come."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1/2 ||f(X) - Y||_F^2 of each trial (trials,): the sum over samples, not their mean (section 2).
+
+    `outputs`: (trials, K, N); `targets`: (K, N) or (trials, K, N).
+    """
+    return (outputs - targets).square().sum(dim=(-2, -1)) / 2
+
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared_error": squared_error}
+
+
+def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return min_B 1/2 ||B X - Y||_F^2: the squared error of the best linear map, (trials,) or () as the data are stacked.
+
+    Computed in float64 by an orthonormal basis of the row space of X: (..., d, N).
+    """
+    _, values, right_t = torch.linalg.svd(inputs.double(), full_matrices=False)
+    present = values > values.amax(dim=-1, keepdim=True) * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
+    explained = (targets.double() @ right_t.mT) * present.unsqueeze(-2)
+    return (targets.double().square().sum(dim=(-2, -1)) - explained.square().sum(dim=(-2, -1))) / 2

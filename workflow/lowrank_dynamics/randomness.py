@@ -1,0 +1,24 @@
+"""Explicit random generators: one for each (experiment, purpose, trial), and no global seed anywhere."""
+
+import hashlib
+from typing import Literal
+
+import torch
+
+Purpose = Literal["data", "weights", "factors", "activation"]
+
+
+def trial_generator(seed: int, experiment: str, purpose: Purpose, trial: int) -> torch.Generator:
+    """Return the CPU generator that draws everything of one purpose in one trial.
+
+    The state depends on nothing but the four arguments. So the cells of an experiment share data and initial
+    weights trial by trial, and a further trial or a further purpose changes none of the other draws.
+    """
+    key = f"{seed}/{experiment}/{purpose}/{trial}".encode()
+    state = int.from_bytes(hashlib.sha256(key).digest()[:8], "little") >> 1
+    return torch.Generator().manual_seed(state)
+
+
+def trial_generators(seed: int, experiment: str, purpose: Purpose, trials: range) -> list[torch.Generator]:
+    """Return `trial_generator` for each of the trials, in their order."""
+    return [trial_generator(seed, experiment, purpose, trial) for trial in trials]
