@@ -1,5 +1,5 @@
 """Runs the command line with `python -m lowrank_dynamics`."""
 
-from lowrank_dynamics.cli import app
+from lowrank_dynamics.cli import main
 
-app(prog_name="lowrank-dynamics")
+main()

@@ -104,9 +104,7 @@ class CellRun:
     def observers(self, mlp: MLP) -> list[Observer]:
         """Return the observers that the settings ask for; those of hidden weights only for the full network."""
         observe, training = self.experiment.observe, self.experiment.training
-        observers: list[Observer] = [
-            LossAndAccuracy(observe.loss, training.objective, self.data.train, self.data.test)
-        ]
+        observers: list[Observer] = [LossAndAccuracy(observe.loss, training.objective, self.data.train, self.data.test)]
         if self.cell.parameterization != "full":
             return observers
         if observe.singular_structure is not None:

@@ -10,21 +10,7 @@ import typer
 from lowrank_dynamics.config import Cell, FashionMnistData, load_settings
 from lowrank_dynamics.errors import UserError
 
-
-class _Commands(typer.core.TyperGroup):
-    """Ends a command with one sentence where the user can mend what is wrong, and sets up the log."""
-
-    def invoke(self, context: typer.Context) -> object:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
-        logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
-        try:
-            return super().invoke(context)
-        except UserError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(1) from error
-
-
-app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 Scale = Annotated[str, typer.Option(help="smoke, laptop or paper")]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
@@ -42,7 +28,9 @@ def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
 
 
 @app.command()
-def prepare(output: Output, experiment: Experiment, scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
+def prepare(
+    output: Output, experiment: Experiment, scale: Scale = "laptop", configs: Configs = Path("configs")
+) -> None:
     """Choose and verify the images of an experiment and write them to one file."""
     from lowrank_dynamics.data import fashion_mnist
 
@@ -53,13 +41,15 @@ def prepare(output: Output, experiment: Experiment, scale: Scale = "laptop", con
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0917 (a command's options)
     output: Output,
     experiment: Experiment,
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     scale: Scale = "laptop",
     configs: Configs = Path("configs"),
-    data: Annotated[Path | None, typer.Option(help="the file that `prepare` wrote, where the experiment needs one")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="the file that `prepare` wrote, where the experiment needs one")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="threads that torch may use")] = 1,
 ) -> None:
     """Train all trials of one cell and write what is measured on the way."""
@@ -104,3 +94,14 @@ def _cell(name: str, cells: list[Cell]) -> Cell:
     if name not in by_name:
         raise UserError(f"there is no cell {name!r}; choose one of {', '.join(by_name)}")
     return by_name[name]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends it with one sentence and exit status 1."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
+    try:
+        app(prog_name="lowrank-dynamics")
+    except UserError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)

@@ -6,12 +6,21 @@ imports no torch, because Snakemake loads it to build the graph of jobs.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.errors import UserError
@@ -36,6 +45,8 @@ class ClusterData(Frozen):
     separation: PositiveFloat = Field(description="distance of two centres in standard deviations of a cluster")
     whitened: bool = Field(description="whether X X' = I_d")
 
+    prepared: ClassVar[bool] = False  # whether a data stage writes a file for training to read
+
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:
         if self.whitened and self.samples < self.dimension:
@@ -52,6 +63,7 @@ class FashionMnistData(Frozen):
 
     dimension: ClassVar[int] = 784
     classes: ClassVar[int] = 10
+    prepared: ClassVar[bool] = True
 
 
 class Network(Frozen):
@@ -80,7 +92,9 @@ class Training(Frozen):
 class Observe(Frozen):
     """How often each observable is measured, in steps; null for never. The last step is always measured."""
 
-    loss: PositiveInt = Field(description="losses and accuracies; also when divergence and the stopping rule are checked")
+    loss: PositiveInt = Field(
+        description="losses and accuracies; also when divergence and the stopping rule are checked"
+    )
     singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
     block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
 
@@ -103,7 +117,9 @@ class Experiment(Frozen):
         """Check that trials which stop do so at steps where everything is measured."""
         cadences = (self.observe.singular_structure, self.observe.block_shares)
         if self.training.stop_near_linear_fit and any(every and self.observe.loss % every for every in cadences):
-            raise ValueError("observe.loss must be a multiple of the other cadences, for trials stop when it is measured")
+            raise ValueError(
+                "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
+            )
         return self
 
     @field_validator("activations")
@@ -168,6 +184,14 @@ class Settings(Frozen):
         """Return the sha256 of the seed and the settings of one experiment: what its numbers depend on."""
         content = {"seed": self.seed, "experiment": self.experiment(name).model_dump(mode="json")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def requested_scale(config: Mapping[str, Any]) -> str:
+    """Return the scale asked for by `snakemake --config scale=...`, or laptop. Raises UserError for any other key."""
+    unknown = sorted(set(config) - {"scale"})
+    if unknown:
+        raise UserError(f"--config {unknown[0]}: unknown key; there may be scale=smoke, laptop or paper")
+    return str(config.get("scale", "laptop"))
 
 
 def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:

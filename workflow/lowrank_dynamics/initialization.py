@@ -40,13 +40,20 @@ def mlp_weights(
     return [*hidden, semi_orthogonal(classes, width, generators, last_scale)]
 
 
-def big_factors(hidden_weights: Sequence[Tensor], first_gradient: Tensor, classes: int, scale: float) -> tuple[Tensor, Tensor]:
-    """Return V(0): (trials, d, 2K), a basis of S_big, and U(0) = W_{L-1}(0) ... W_1(0) V(0) / eps^{L-1}: (trials, m, 2K)."""
+def big_factors(
+    hidden_weights: Sequence[Tensor], first_gradient: Tensor, classes: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Return V(0): (trials, d, 2K), a basis of S_big, and U(0): (trials, m, 2K).
+
+    U(0) = W_{L-1}(0) ... W_1(0) V(0) / eps^{L-1}, with `hidden_weights` W_1(0) .. W_{L-1}(0) and `scale` eps.
+    """
     input_factor = big_subspace(hidden_weights[0], first_gradient, classes, scale)
     output_factor = reduce(lambda factor, weight: weight @ factor / scale, hidden_weights, input_factor)
     return input_factor, output_factor
 
 
-def random_factors(dimension: int, width: int, rank: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+def random_factors(
+    dimension: int, width: int, rank: int, generators: Sequence[torch.Generator]
+) -> tuple[Tensor, Tensor]:
     """Draw V(0): (trials, d, r) and U(0): (trials, m, r), random semi-orthogonal: the baseline of section 6."""
     return semi_orthogonal(dimension, rank, generators), semi_orthogonal(width, rank, generators)

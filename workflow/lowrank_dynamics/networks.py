@@ -1,4 +1,4 @@
-"""The two networks of the paper, MLP and LowRankMLP, with independent trials stacked on the leading axis of each weight."""
+"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of each weight."""
 
 import pkgutil
 from collections.abc import Sequence

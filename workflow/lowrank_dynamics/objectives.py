@@ -18,7 +18,7 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared_error": sq
 
 
 def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return min_B 1/2 ||B X - Y||_F^2: the squared error of the best linear map, (trials,) or () as the data are stacked.
+    """Return min_B 1/2 ||B X - Y||_F^2, the squared error of the best linear map: (trials,), or () for unstacked data.
 
     Computed in float64 by an orthonormal basis of the row space of X: (..., d, N).
     """

@@ -83,7 +83,9 @@ class SingularStructure:
     """
 
     groups = ("top", "middle", "bottom")
-    separated = 1e-9  # gap between two groups, relative to the largest singular value, from which they count as separated
+    separated = (
+        1e-9  # gap between two groups, relative to the largest singular value, from which they count as separated
+    )
 
     def __init__(self, every: int, classes: int) -> None:
         self.every = every
@@ -119,7 +121,9 @@ class SingularStructure:
         gaps = torch.minimum(values[:, k - 1] - values[:, k], values[:, -k - 1] - values[:, -k])
         found = self._found.setdefault(layer, torch.zeros_like(largest, dtype=torch.bool))
         new = ~found & (gaps > self.separated * largest)
-        reference = self._references.setdefault(layer, {name: torch.zeros_like(basis) for name, basis in subspaces.items()})
+        reference = self._references.setdefault(
+            layer, {name: torch.zeros_like(basis) for name, basis in subspaces.items()}
+        )
         for name, basis in subspaces.items():
             reference[name][new] = basis[new]
         found |= new

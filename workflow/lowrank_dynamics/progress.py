@@ -2,7 +2,7 @@
 
 import logging
 from types import TracebackType
-from typing import Self
+from typing import Never, Self
 
 from tqdm import tqdm
 
@@ -18,13 +18,15 @@ class Progress:
     def __init__(self, name: str, steps: int) -> None:
         self.name = name
         self.steps = steps
-        self._bar: tqdm[None] = tqdm(total=steps, desc=name, unit="step", disable=None)
+        self._bar: tqdm[Never] = tqdm(total=steps, desc=name, unit="step", disable=None)
         self._reported = -1
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.close()
 
     def reach(self, step: int, loss: float) -> None:

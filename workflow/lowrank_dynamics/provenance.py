@@ -12,7 +12,9 @@ from lowrank_dynamics.config import Settings
 LIBRARIES = ("torch", "numpy", "pyarrow")
 
 
-def provenance(settings: Settings, scale: str, experiment: str, data_origin: dict[str, str], threads: int) -> dict[str, Any]:
+def provenance(
+    settings: Settings, scale: str, experiment: str, data_origin: dict[str, str], threads: int
+) -> dict[str, Any]:
     """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
     return {
         "scale": scale,

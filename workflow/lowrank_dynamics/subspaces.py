@@ -9,6 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.errors import UserError
+
+SMALLEST_SINE = 1e-10
+"""The sine of an angle below which two directions count as one."""
+
 
 class LayerBases(NamedTuple):
     """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, a basis in the columns of each.
@@ -31,11 +36,11 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
 def top_singular_subspaces(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return orthonormal bases (..., m, k) and (..., n, k) of the top-k left and right singular subspaces.
 
-    Raises ValueError if sigma_k is zero to rounding, for then the subspaces are not defined.
+    Raises UserError if sigma_k is zero to rounding, for then the subspaces are not defined.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     if bool((values[..., k - 1] <= torch.finfo(values.dtype).eps * values[..., 0]).any()):
-        raise ValueError(f"the gradient has rank below K = {k}, so its top-K singular subspaces are not defined")
+        raise UserError(f"the gradient has rank below K = {k}, so its top-K singular subspaces are not defined")
     return left[..., :k], right_t[..., :k, :].mT
 
 
@@ -43,17 +48,17 @@ def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, sca
     """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
 
     `first_weight` is W_1(0) and `first_gradient` G_1(0), both (..., m, d); `classes` is K and `scale` eps.
-    Raises ValueError if the span has fewer than 2K dimensions.
+    Raises UserError if the span has fewer than 2K dimensions.
     """
     left, right = top_singular_subspaces(first_gradient, classes)
     basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / scale], dim=-1))
-    if bool((triangle.diagonal(dim1=-2, dim2=-1).abs() <= 1e-10).any()):
-        raise ValueError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")
+    if bool((triangle.diagonal(dim1=-2, dim2=-1).abs() <= SMALLEST_SINE).any()):
+        raise UserError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")
     return basis
 
 
 def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, scale: float) -> list[LayerBases]:
-    """Propagate S_small = complement of S_big through the hidden layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
+    """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
 
     `hidden_weights` are W_1(0) .. W_{L-1}(0), each eps times a matrix with orthonormal columns; `big` spans S_big.
     """
@@ -83,7 +88,7 @@ def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
 
 
 def principal_angles(first: Tensor, second: Tensor) -> Tensor:
-    """Return the principal angles (..., k) in radians, ascending, between the spans of two orthonormal bases (..., n, k).
+    """Return the principal angles (..., k) between the spans of orthonormal bases (..., n, k), ascending, in radians.
 
     theta_i = arccos sigma_i(U1' U2), but taken from the sines where theta < 45 degrees: there arccos would lose half
     of the digits (Knyazev and Argentati, 2002).
@@ -95,5 +100,5 @@ def principal_angles(first: Tensor, second: Tensor) -> Tensor:
 
 
 def sine_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) (...) between the spans of two orthonormal bases (..., n, k)."""
+    """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) between the spans of orthonormal bases (..., n, k)."""
     return torch.linalg.matrix_norm(second - first @ (first.mT @ second))

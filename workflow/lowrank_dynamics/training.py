@@ -92,8 +92,10 @@ def _require_finite(iterate: Iterate, settings: Training, name: str) -> None:
 
 
 @torch.no_grad()
-def _measure(iterate: Iterate, observers: Sequence[Observer], running: Tensor, *, everything: bool) -> list[Measurement]:
-    """Return what the observers whose turn it is measure on the running trials; `everything` makes it all their turn."""
+def _measure(
+    iterate: Iterate, observers: Sequence[Observer], running: Tensor, *, everything: bool
+) -> list[Measurement]:
+    """Return what the observers that are due, or all if `everything`, measure on the running trials."""
     return [
         Measurement(iterate.step, layer, quantity, values.double().cpu().numpy(), running.cpu().numpy())
         for observer in observers

@@ -17,7 +17,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lowrank_dynamics.data.fashion_mnist import FILES, FULL, SAMPLE, SAMPLE_FOLDER, select  # noqa: E402
+from lowrank_dynamics.data.fashion_mnist import FILES, FULL, SAMPLE, SAMPLE_FOLDER, select
 
 
 def encode_idx(values: Tensor) -> bytes:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowrank_dynamics.errors import UserError
+
 
 @dataclass(frozen=True)
 class Split:
@@ -34,14 +36,14 @@ class Dataset:
 def first_of_each_class(labels: Tensor, count: int) -> Tensor:
     """Return the indices, ascending, of the first `count / classes` samples of each class.
 
-    `labels`: (N,) integers. Raises ValueError if `count` is no multiple of the number of classes or a class is short.
+    `labels`: (N,) integers. Raises UserError if `count` is no multiple of the number of classes or a class is short.
     """
     classes = int(labels.max()) + 1
     each, remainder = divmod(count, classes)
     if remainder:
-        raise ValueError(f"{count} samples cannot be shared equally among {classes} classes")
+        raise UserError(f"{count} samples cannot be shared equally among {classes} classes")
     members = [torch.nonzero(labels == label).flatten() for label in range(classes)]
     shortest = min(len(indices) for indices in members)
     if shortest < each:
-        raise ValueError(f"{count} samples need {each} of each class, but one class has only {shortest}")
+        raise UserError(f"{count} samples need {each} of each class, but one class has only {shortest}")
     return torch.cat([indices[:each] for indices in members]).sort().values

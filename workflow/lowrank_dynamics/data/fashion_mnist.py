@@ -14,7 +14,12 @@ from lowrank_dynamics.data.dataset import Dataset, Split, first_of_each_class
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 
-FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 SAMPLE_FOLDER = Path(__file__).parents[2] / "resources" / "fashion-mnist-sample"
 
 
@@ -77,18 +82,16 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
 
     Since the choice goes by class and file order, the sample and the full edition give the same images.
     """
-    tensors: dict[str, Tensor] = {}
-    origin = {"edition": edition.name}
     sources = [*user_folder("fashion-mnist"), *edition.places] if edition is FULL else list(edition.places)
+    origin = {"edition": edition.name}
     decoded = []
     for file, digest in zip(FILES, edition.digests, strict=True):
         content, place = load_verified(file, digest, sources)
         decoded.append(decode_idx(content, file))
         origin[file] = f"{place}, sha256 {digest}"
-    for split, images, labels, count in (
-        ("train", *decoded[:2], training_images),
-        ("test", *decoded[2:], test_images),
-    ):
+    tensors = {}
+    for split, count in (("train", training_images), ("test", test_images)):
+        images, labels, *decoded = decoded
         chosen = first_of_each_class(labels, count)
         tensors[f"{split}_images"], tensors[f"{split}_labels"] = images[chosen].contiguous(), labels[chosen]
     return tensors, origin
@@ -121,7 +124,9 @@ def load(path: Path, dtype: torch.dtype) -> Dataset:
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
     splits = {
-        split: Split(((values - mean) / deviation).to(dtype).contiguous(), tensors[f"{split}_labels"].long(), classes=10)
+        split: Split(
+            ((values - mean) / deviation).to(dtype).contiguous(), tensors[f"{split}_labels"].long(), classes=10
+        )
         for split, values in pixels.items()
     }
     return Dataset(splits["train"], splits["test"], origin)

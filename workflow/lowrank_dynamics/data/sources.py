@@ -23,7 +23,8 @@ class Source(Protocol):
     """A place that may hold a file."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What messages and provenance call this place."""
 
     def fetch(self, file: str) -> Path | None:
         """Return the path of `file`, or None if this place does not have it; raises OSError if it cannot be reached."""
@@ -37,6 +38,7 @@ class Folder:
     path: Path
 
     def fetch(self, file: str) -> Path | None:
+        """Return the path of `file`, or None if the folder does not hold it."""
         candidates = (self.path / file, self.path / file.removesuffix(".gz"))
         return next((path for path in candidates if path.is_file()), None)
 
@@ -49,6 +51,7 @@ class Url:
     base: str
 
     def fetch(self, file: str) -> Path:
+        """Return the path of `file` in the cache, downloaded if it is not there yet."""
         cache = pooch.os_cache("lowrank-dynamics")
         return Path(pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=cache, progressbar=False))
 
@@ -60,7 +63,10 @@ def user_folder(subfolder: str) -> list[Source]:
 
 
 def read_decoded(path: Path) -> bytes:
-    """Return the content of a file, decompressed if it is gzip. Raises OSError, EOFError or zlib.error if it is broken."""
+    """Return the content of a file, decompressed if it is gzip.
+
+    Raises OSError, EOFError or zlib.error if it is broken.
+    """
     raw = path.read_bytes()
     return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
 

@@ -10,21 +10,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FigureSource:
-    """Where a figure comes from; `options` are passed to the module's `draw`."""
+    """Where a figure comes from.
+
+    The first of `modules` draws it, the others are what that one imports; `options` are passed to its `draw`.
+    """
 
     experiment: str
-    module: str
+    modules: tuple[str, ...]
     options: Mapping[str, int] = field(default_factory=dict)
 
 
+_LAYER_MOVEMENT = ("layer_movement", "movement", "singular_values")
+
 FIGURES = {
-    "figure_1": FigureSource("case_study", "singular_values"),
-    "figure_2": FigureSource("case_study", "smooth_against_nonsmooth"),
-    "figure_3": FigureSource("theory_setting", "block_shares"),
-    "figure_4": FigureSource("deep_whitened", "block_shares"),
-    "figure_6": FigureSource("fashion_mnist", "test_curves"),
-    "figure_8": FigureSource("case_study", "layer_movement", {"layer": 1}),
-    "figure_9": FigureSource("case_study", "layer_movement", {"layer": 2}),
-    "figure_10": FigureSource("case_study", "layer_movement", {"layer": 3}),
+    "figure_1": FigureSource("case_study", ("singular_values",)),
+    "figure_2": FigureSource("case_study", ("smooth_against_nonsmooth", "movement", "singular_values")),
+    "figure_3": FigureSource("theory_setting", ("block_shares",)),
+    "figure_4": FigureSource("deep_whitened", ("block_shares",)),
+    "figure_6": FigureSource("fashion_mnist", ("test_curves",)),
+    "figure_8": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 1}),
+    "figure_9": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 2}),
+    "figure_10": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 3}),
 }
 FORMATS = ("pdf", "svg", "png")

@@ -1,4 +1,4 @@
-"""Figures 3 and 4: how the change of each hidden layer is shared among the four blocks; rows activations, columns layers."""
+"""Figures 3 and 4: how the change of each hidden layer is shared among the four blocks."""
 
 import matplotlib.pyplot as plt
 import seaborn as sns

@@ -18,7 +18,7 @@ def draw(name: str, source: Path, stem: Path) -> None:
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     shown = metrics.read(source)
-    module = importlib.import_module(f"lowrank_dynamics.figures.{FIGURES[name].module}")
+    module = importlib.import_module(f"lowrank_dynamics.figures.{FIGURES[name].modules[0]}")
     style.apply()
     figure = module.draw(shown, **FIGURES[name].options)
     style.save(figure, stem)

@@ -12,7 +12,7 @@ from lowrank_dynamics.metrics import Metrics
 def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
     figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2), layout="constrained")
-    spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4])
+    spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
     panels = spectra.subplots(2, 3, sharex=True, sharey=True)
     values = mean_singular_values(metrics, layer)
     for name, axes in zip(metrics.settings["activations"], panels.flat, strict=True):

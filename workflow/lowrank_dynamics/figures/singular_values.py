@@ -26,7 +26,7 @@ def draw(metrics: Metrics) -> Figure:
 def mean_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the singular values of one layer averaged over trials: activation, step, index, value, group."""
     values = metrics.frame("singular_value", layer=layer)
-    means = values.groupby(["activation", "step", "index"], observed=True, as_index=False)["value"].mean()
+    means = values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
     classes, count = metrics.settings["data"]["classes"], means["index"].max()
     means["group"] = pd.cut(means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values()))
     return means

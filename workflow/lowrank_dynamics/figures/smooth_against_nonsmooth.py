@@ -1,4 +1,4 @@
-"""Figure 2: ELU against ReLU, the movement of the middle singular subspace of the first layer and its singular values."""
+"""Figure 2: ELU against ReLU, the middle singular subspaces and the singular values of the first layer."""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ SHOWN = ("elu", "relu")
 def draw(metrics: Metrics) -> Figure:
     """Draw the distance of the middle left and right subspaces from the reference, and the singular values."""
     figure = plt.figure(figsize=(style.TEXT_WIDTH, 1.8), layout="constrained")
-    distances, spectra = figure.subfigures(1, 2)
+    distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
     panels = distances.subplots(1, 2, sharey=True)
     for side, axes in zip(("left", "right"), panels, strict=True):
         moved = movement(metrics, 1, "sine", side, "middle")

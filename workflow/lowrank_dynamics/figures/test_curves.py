@@ -14,7 +14,13 @@ def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
     activations = metrics.settings["activations"]
     figure, panels = plt.subplots(
-        len(ROWS), len(activations), figsize=(style.TEXT_WIDTH, 3.4), layout="constrained", sharex=True, sharey="row", squeeze=False
+        len(ROWS),
+        len(activations),
+        figsize=(style.TEXT_WIDTH, 3.4),
+        layout="constrained",
+        sharex=True,
+        sharey="row",
+        squeeze=False,
     )
     factors = {"test_loss": 1 / metrics.settings["data"]["test_images"], "test_accuracy": 100}
     for (quantity, label), row in zip(ROWS.items(), panels, strict=True):

@@ -1,0 +1,44 @@
+# `make` rebuilds every figure; `make test` runs the tests. Both make the environment in .venv first, if need be.
+SCALE ?= laptop
+CORES ?= all
+PYTHON ?= python3
+
+ENVIRONMENT := .venv/.complete
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: figures test check format lock clean
+
+figures: $(ENVIRONMENT)
+	@snakemake --cores $(CORES) --config scale=$(SCALE)
+	@echo "The figures of the paper at $(SCALE) scale are in figures/$(SCALE)/"
+
+test: $(ENVIRONMENT)
+	pytest
+
+# Format, lint and types: what the continuous integration runs beside the tests.
+check: $(ENVIRONMENT)
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check --line-length 120 Snakefile workflow/rules
+	snakemake --lint
+
+format: $(ENVIRONMENT)
+	ruff format .
+	ruff check --fix .
+	snakefmt --line-length 120 Snakefile workflow/rules
+
+# Remake requirements.txt from pyproject.toml. A local build's tag ("+cpu") is not part of a version to install.
+lock: $(ENVIRONMENT)
+	pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --all-extras --strip-extras --upgrade-package torch==2.13.0 \
+	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+
+$(ENVIRONMENT): requirements.txt
+	$(PYTHON) -m venv .venv
+	pip install --quiet --requirement requirements.txt
+	touch $@
+
+clean:
+	rm -rf results figures

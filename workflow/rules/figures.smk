@@ -1,0 +1,35 @@
+# Figures: each drawn from the aggregated metrics of its experiment, and from nothing else.
+
+
+rule figure:
+    input:
+        metrics=lambda wildcards: expand(
+            "results/{scale}/metrics/{experiment}.parquet",
+            scale=wildcards.scale,
+            experiment=FIGURES[wildcards.figure].experiment,
+        ),
+        code=lambda wildcards: expand(
+            "workflow/lowrank_dynamics/figures/{module}.py",
+            module=["draw", "style", *FIGURES[wildcards.figure].modules],
+        ),
+    output:
+        multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
+        report(
+            "figures/{scale}/{figure}.png",
+            caption="../report/{figure}.rst",
+            category="Figures of the paper",
+            labels={"figure": "{figure}", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/figure/{figure}.log",
+    benchmark:
+        "results/{scale}/benchmarks/figure/{figure}.tsv"
+    conda:
+        "lowrank-dynamics"
+    params:
+        options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
+    message:
+        "Draw {wildcards.figure}"
+    shell:
+        "python -m lowrank_dynamics figure {wildcards.figure} --metrics {input.metrics} "
+        "--output figures/{wildcards.scale}/{wildcards.figure} 2> {log}"
