@@ -14,7 +14,7 @@ rule prepare:
     benchmark:
         "results/{scale}/benchmarks/prepare/{experiment}.tsv"
     conda:
-        "lowrank-dynamics"
+        "../../environment.yml"
     params:
         data=lambda wildcards: settings.experiment(wildcards.experiment).data.model_dump(),
     message:

@@ -25,7 +25,7 @@ rule figure:
     benchmark:
         "results/{scale}/benchmarks/figure/{figure}.tsv"
     conda:
-        "lowrank-dynamics"
+        "../../environment.yml"
     params:
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
     message:

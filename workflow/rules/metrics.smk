@@ -17,7 +17,7 @@ rule aggregate:
     benchmark:
         "results/{scale}/benchmarks/aggregate/{experiment}.tsv"
     conda:
-        "lowrank-dynamics"
+        "../../environment.yml"
     message:
         "Aggregate the metrics of {wildcards.experiment}"
     shell:

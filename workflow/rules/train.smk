@@ -36,7 +36,7 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
     conda:
-        "lowrank-dynamics"
+        "../../environment.yml"
     threads: lambda wildcards: settings.experiment(wildcards.experiment).threads
     params:
         settings=lambda wildcards: settings.digest(wildcards.experiment),
