@@ -1,0 +1,122 @@
+"""The data sets: clusters as stated, and no byte of Fashion-MNIST that is not verified."""
+
+import gzip
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.data.clusters import clusters_dataset, gaussian_clusters, whiten
+from lowrank_dynamics.data.dataset import first_of_each_class
+from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, load_verified, user_folder
+from lowrank_dynamics.errors import UserError
+
+CONTENT = b"some content " * 50
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_centres_are_as_far_apart_as_stated() -> None:
+    inputs, labels = gaussian_clusters(8, 3, 300_000, 5.0, generator())
+    centres = torch.stack([inputs[:, labels == label].mean(dim=1) for label in range(3)])
+    distances = torch.pdist(centres)
+    torch.testing.assert_close(distances, torch.full((3,), 5.0, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+def test_whitened_inputs_have_identity_second_moment() -> None:
+    data = clusters_dataset(8, 3, 50, 4.0, whitened=True, generators=[generator(1), generator(2)]).train
+    torch.testing.assert_close(data.inputs @ data.inputs.mT, torch.eye(8, dtype=torch.float64).expand(2, 8, 8))
+    torch.testing.assert_close(whiten(data.inputs), data.inputs)
+    assert data.targets.sum(dim=-2).eq(1).all()
+
+
+def test_the_first_of_each_class_in_order() -> None:
+    labels = torch.tensor([1, 0, 0, 1, 0, 1])
+    assert first_of_each_class(labels, 4).tolist() == [0, 1, 2, 3]
+    with pytest.raises(UserError, match="only 3"):
+        first_of_each_class(labels, 8)
+    with pytest.raises(UserError, match="equally"):
+        first_of_each_class(labels, 3)
+
+
+def test_what_counts_is_the_decoded_content(tmp_path: Path) -> None:
+    for name, level in (("a", 1), ("b", 9)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.gz").write_bytes(gzip.compress(CONTENT, level))
+        assert load_verified("file.gz", SHA256, [Folder(name, tmp_path / name)]) == (CONTENT, name)
+    (tmp_path / "a" / "file.gz").unlink()
+    (tmp_path / "a" / "file").write_bytes(CONTENT)
+    assert load_verified("file.gz", SHA256, [Folder("a", tmp_path / "a")]) == (CONTENT, "a")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"other content", gzip.compress(b"other content"), gzip.compress(CONTENT)[:-20], b"\x1f\x8bnonsense"],
+    ids=["other", "other, compressed", "truncated", "no gzip"],
+)
+def test_a_broken_file_is_named_and_the_next_source_serves(
+    tmp_path: Path, broken: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, content in ((first, broken), (second, gzip.compress(CONTENT))):
+        folder.mkdir()
+        (folder / "file.gz").write_bytes(content)
+    sources = [Folder("none", tmp_path / "none"), Folder("first", first), Folder("second", second)]
+    with caplog.at_level(logging.WARNING):
+        assert load_verified("file.gz", SHA256, sources) == (CONTENT, "second")
+    assert str(first / "file.gz") in caplog.text
+    if b"other" in broken:
+        assert SHA256 in caplog.text
+        assert hashlib.sha256(b"other content").hexdigest() in caplog.text
+    with pytest.raises(UserError, match="no source has file.gz"):
+        load_verified("file.gz", SHA256, sources[:2])
+
+
+def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    assert user_folder("fashion-mnist") == []
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    assert [source.name for source in user_folder("fashion-mnist")] == [f"{FOLDER_VARIABLE}={tmp_path}"]
+
+
+def test_the_embedded_sample_is_what_its_digests_say(tmp_path: Path) -> None:
+    path = tmp_path / "images.safetensors"
+    fashion_mnist.prepare(5_000, 2_000, path)
+    data = fashion_mnist.load(path, torch.float32)
+    assert data.train.inputs.shape == (784, 5_000)
+    assert data.test is not None
+    assert torch.bincount(data.train.labels).tolist() == [500] * 10
+    assert torch.bincount(data.test.labels).tolist() == [200] * 10
+    assert data.train.inputs.double().mean().abs() < 1e-6
+    assert data.train.inputs.double().std(correction=0) == pytest.approx(1)
+    assert "embedded sample" in data.origin["train-images-idx3-ubyte.gz"]
+    before = path.read_bytes()
+    fashion_mnist.prepare(5_000, 2_000, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="needs the full Fashion-MNIST")
+def test_the_sample_and_the_full_edition_give_the_same_images() -> None:
+    sample, _ = fashion_mnist.select(fashion_mnist.SAMPLE, 1_000, 500)
+    full, _ = fashion_mnist.select(fashion_mnist.FULL, 1_000, 500)
+    for name, images in sample.items():
+        assert torch.equal(images, full[name])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)])
+def test_a_file_that_is_not_idx_is_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match="not an IDX file"):
+        fashion_mnist.decode_idx(content, "file")
+
+
+def test_a_broken_prepared_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "images.safetensors"
+    path.write_bytes(b"not safetensors")
+    with pytest.raises(UserError, match=r"images\.safetensors cannot be read"):
+        fashion_mnist.load(path, torch.float32)

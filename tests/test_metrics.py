@@ -1,0 +1,78 @@
+"""The tidy schema: what is written is what is read, and nothing else is taken for metrics."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lowrank_dynamics import metrics
+from lowrank_dynamics.config import Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.metrics import Measurement, Metrics
+
+CELL = Cell("elu", "full")
+ORIGIN = {"settings_sha256": "a", "settings": {"trials": 2}}
+BOTH = np.array([True, True])
+
+
+def example(stop: int | None = None) -> pa.Table:
+    """Return losses and two singular values of two trials at steps 0, 1, 2; trial 1 may stop at an earlier step."""
+    rows = []
+    for step in range(3):
+        present = np.array([True, stop is None or step <= stop])
+        rows.append(Measurement(step, 0, "train_loss", np.array([10.0 + step, 20.0 + step]), present))
+        rows.append(Measurement(step, 1, "singular_value", np.array([[3.0, 2.0], [5.0, np.nan]]), present))
+    return metrics.table("small", CELL, rows)
+
+
+def test_write_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "cell.parquet"
+    metrics.write(Metrics(example(), ORIGIN), path)
+    found = metrics.read(path)
+    assert found.table.equals(example())
+    assert found.provenance == ORIGIN
+    assert found.settings == {"trials": 2}
+    assert [file.name for file in path.parent.iterdir()] == ["cell.parquet"]
+
+
+def test_every_value_lands_in_its_row() -> None:
+    frame = Metrics(example(), ORIGIN).frame("singular_value", layer=1, step=[1, 2])
+    values = {(row.trial, row.step, row.index_): row.value for row in frame.rename(columns={"index": "index_"}).itertuples()}
+    expected = {(0, 1): 3.0, (0, 2): 2.0, (1, 1): 5.0}  # NaN has no row
+    assert values == {(trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)}
+    assert set(frame["experiment"]) == {"small"}
+    assert set(frame["activation"]) == {"elu"}
+    assert set(Metrics(example(), ORIGIN).frame("train_loss")["index"]) == {0}
+
+
+def test_a_stopped_trial_keeps_its_last_values(tmp_path: Path) -> None:
+    path = tmp_path / "cell.parquet"
+    metrics.write(Metrics(example(stop=1), ORIGIN), path)
+    joined = metrics.aggregate([path])
+    losses = joined.frame("train_loss", trial=1).sort_values("step")
+    assert losses["value"].tolist() == [20.0, 21.0, 21.0]
+    assert joined.frame("train_loss", trial=0)["value"].tolist() == [10.0, 11.0, 12.0]
+    assert joined.settings == ORIGIN["settings"]
+
+
+def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        metrics.write(Metrics(example(), ORIGIN | {"settings_sha256": name}), tmp_path / f"{name}.parquet")
+    with pytest.raises(UserError, match="a, b come from different settings"):
+        metrics.aggregate([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cell.parquet"
+    with pytest.raises(UserError, match=r"cell\.parquet is not a readable file of metrics"):
+        metrics.read(path)
+    metrics.write(Metrics(example(), ORIGIN), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a readable file of metrics"):
+        metrics.read(path)
+    pq.write_table(example().replace_schema_metadata({"schema_version": "0", "provenance": "{}"}), path)
+    with pytest.raises(UserError, match="has metrics schema 0, expected 1"):
+        metrics.read(path)

@@ -1,0 +1,73 @@
+"""The project's own promises: one list of versions, code files as inputs, every figure described."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from lowrank_dynamics.figures import FIGURES
+
+PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
+ENTRANCES = {"errors", "__init__", "data/__init__", "figures/__init__"}  # trivial, or only registries
+
+
+def imports(module: str) -> set[str]:
+    """Return the package's modules that `module` (such as `data/sources`) imports, directly or through others."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        for node in ast.walk(ast.parse((PACKAGE / f"{current}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lowrank_dynamics"):
+                path = (node.module or "").removeprefix("lowrank_dynamics").removeprefix(".").replace(".", "/")
+                names = [path, *(f"{path}/{name.name}".lstrip("/") for name in node.names)]
+                waiting += [name for name in names if name not in seen and (PACKAGE / f"{name}.py").is_file()]
+    return seen
+
+
+def listed(rule_file: str) -> set[str]:
+    """Return the modules that a rule file lists as its code."""
+    text = (ROOT / "workflow" / "rules" / rule_file).read_text()
+    return set(re.findall(r'"([a-z_/]+)"', text[text.index("module=[") : text.index("]", text.index("module=["))]))
+
+
+def test_the_training_rule_lists_all_the_code_it_runs() -> None:
+    needed = imports("cells") | imports("provenance")
+    assert needed - ENTRANCES - {"data/sources"} == listed("train.smk")
+
+
+def test_the_preparing_rule_lists_all_the_code_it_runs() -> None:
+    assert imports("data/fashion_mnist") - ENTRANCES == listed("data.smk")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_lists_its_modules_and_has_a_caption(name: str) -> None:
+    modules = FIGURES[name].modules
+    needed = {Path(module).name for module in imports(f"figures/{modules[0]}") if module.startswith("figures/")}
+    assert needed - {"__init__", "style"} == set(modules)
+    assert len((ROOT / "workflow" / "report" / f"{name}.rst").read_text()) > 80
+
+
+def test_requirements_pin_every_dependency_of_the_project() -> None:
+    text = (ROOT / "requirements.txt").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", text, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    for requirement in wanted:
+        name, _, lowest = requirement.partition(">=")
+        assert name in pinned, f"{name} is not in requirements.txt: run `make lock`"
+        assert [int(part) for part in lowest.split(".") if part] <= [int(part) for part in pinned[name].split(".")[:2]]
+    assert pinned["torch"] == "2.13.0"
+    assert "make lock" in text
+
+
+def test_conda_installs_the_same_requirements() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert {package.split("=")[0] for package in conda} == {"python", "pip"}
+    assert pip == {"pip": ["-r requirements.txt"]}

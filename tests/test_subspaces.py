@@ -1,0 +1,137 @@
+"""Laws of section 2: S_big and S_small, blocks, shares, angles."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import NAME
+from torch import Tensor
+
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.initialization import big_factors, semi_orthogonal
+from lowrank_dynamics.subspaces import (
+    big_subspace,
+    block_shares,
+    blocks,
+    layer_bases,
+    orthogonal_complement,
+    principal_angles,
+    sine_distance,
+    top_singular_subspaces,
+)
+
+SMOOTH = ("elu", "gelu", "silu", "tanh")
+
+
+def start(settings: Settings, activation: str = "elu") -> tuple[CellRun, list[Tensor], Tensor]:
+    run = CellRun(settings, NAME, Cell(activation, "full"), range(3))
+    mlp = run.mlp()
+    return run, mlp.hidden_weights, run.first_gradient(mlp)
+
+
+def bases(count: int, n: int, k: int, seed: int = 0) -> Tensor:
+    return semi_orthogonal(n, k, [torch.Generator().manual_seed(seed + trial) for trial in range(count)])
+
+
+def identity(n: int) -> Tensor:
+    return torch.eye(n, dtype=torch.float64).expand(3, n, n)
+
+
+def test_s_small_is_the_papers_intersection(settings: Callable[..., Settings]) -> None:
+    """S_small lies in range R_{1,2}(0) and is orthogonal to range W_1(0)' L_{1,1}(0); with S_big it fills R^d."""
+    run, (weight, *_), gradient = start(settings())
+    classes = run.experiment.data.classes
+    big = big_subspace(weight, gradient, classes, 0.1)
+    small = orthogonal_complement(big)
+    left, right = top_singular_subspaces(gradient, classes)
+    assert big.shape == (3, 12, 6)
+    assert small.shape == (3, 12, 6)
+    torch.testing.assert_close(big @ big.mT + small @ small.mT, identity(12))
+    assert (right.mT @ small).abs().max() < 1e-12
+    assert (left.mT @ weight @ small).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_the_first_gradient_on_s_small_vanishes_like_eps(settings: Callable[..., Settings], activation: str) -> None:
+    """In log-log against eps, ||G_1(0) V_{1,2}|| has slope 1 for smooth activations; ||G_1(0)|| has slope 0."""
+    scales = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64)
+    on_small, whole = [], []
+    for scale in scales.tolist():
+        run, (weight, *_), gradient = start(settings(network__depth=2, network__scale=scale), activation)
+        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
+        on_small.append(torch.linalg.matrix_norm(bulk).mean())
+        whole.append(torch.linalg.matrix_norm(gradient).mean())
+    for norms, slope in ((on_small, 1.0), (whole, 0.0)):
+        measured = torch.stack(norms).log().diff() / scales.log().diff()
+        torch.testing.assert_close(measured, torch.full_like(measured, slope), atol=0.02, rtol=0)
+
+
+def test_the_first_gradient_of_relu_does_not_vanish(settings: Callable[..., Settings]) -> None:
+    norms = []
+    for scale in (1e-2, 1e-4):
+        run, (weight, *_), gradient = start(settings(network__depth=2, network__scale=scale), "relu")
+        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
+        norms.append(torch.linalg.matrix_norm(bulk).mean())
+    torch.testing.assert_close(norms[0], norms[1])
+
+
+def test_blocks_at_initialization(settings: Callable[..., Settings]) -> None:
+    """Blocks 2 and 3 are zero, block 4 has norm eps sqrt(p), in every layer; the bases are orthogonal."""
+    run, weights, gradient = start(settings())
+    layers = layer_bases(weights, big_subspace(weights[0], gradient, run.experiment.data.classes, 0.1), 0.1)
+    p = 12 - 2 * 3
+    for weight, layer in zip(weights, layers, strict=True):
+        for first, second in ((layer.u1, layer.u2), (layer.v1, layer.v2)):
+            whole = torch.cat([first, second], dim=-1)
+            torch.testing.assert_close(whole.mT @ whole, identity(whole.shape[-1]))
+        _, upper_right, lower_left, bulk = blocks(weight, layer)
+        assert upper_right.abs().max() < 1e-12
+        assert lower_left.abs().max() < 1e-12
+        norms = torch.linalg.matrix_norm(bulk)
+        torch.testing.assert_close(norms, torch.full_like(norms, 0.1 * p**0.5))
+
+
+def test_block_shares_sum_to_one_and_are_undefined_without_change(settings: Callable[..., Settings]) -> None:
+    run, weights, gradient = start(settings())
+    layer = layer_bases(weights, big_subspace(weights[0], gradient, run.experiment.data.classes, 0.1), 0.1)[0]
+    shares = block_shares(weights[0] ** 2, layer)
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(block_shares(5 * weights[0] ** 2, layer), shares)
+    assert block_shares(torch.zeros_like(weights[0]), layer).isnan().all()
+
+
+def test_s_big_factors_are_orthonormal(settings: Callable[..., Settings]) -> None:
+    run, weights, gradient = start(settings())
+    for factor in big_factors(weights, gradient, run.experiment.data.classes, 0.1):
+        torch.testing.assert_close(factor.mT @ factor, identity(6))
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-7, 0.3, 0.8, 1.5707963267])
+def test_principal_angles_of_a_rotated_line_and_plane(angle: float) -> None:
+    """Exact to rounding at small angles too, where arccos alone would lose half of the digits."""
+    fixed = torch.eye(4, dtype=torch.float64)[:, :2]
+    turned = fixed.clone()
+    turned[1, 1], turned[2, 1] = torch.cos(torch.tensor(angle)).double(), 0.0
+    turned[1, 1] = torch.tensor(angle, dtype=torch.float64).cos()
+    turned[2, 1] = torch.tensor(angle, dtype=torch.float64).sin()
+    expected = torch.tensor([0.0, angle], dtype=torch.float64)
+    torch.testing.assert_close(principal_angles(fixed, turned), expected, atol=1e-14, rtol=1e-9)
+    torch.testing.assert_close(sine_distance(fixed, turned), expected[1].sin(), atol=1e-14, rtol=1e-9)
+
+
+def test_angles_do_not_depend_on_the_basis_and_are_symmetric() -> None:
+    first, second, turn = bases(3, 9, 4), bases(3, 9, 4, seed=10), bases(3, 4, 4, seed=20)
+    angles = principal_angles(first, second)
+    torch.testing.assert_close(principal_angles(first @ turn, second), angles)
+    torch.testing.assert_close(principal_angles(second, first), angles)
+    torch.testing.assert_close(sine_distance(first, second), angles.sin().square().sum(dim=-1).sqrt())
+
+
+def test_degenerate_subspaces_are_refused() -> None:
+    with pytest.raises(UserError, match="rank below K = 2"):
+        top_singular_subspaces(torch.ones(3, 5, 5, dtype=torch.float64), 2)
+    gradient = torch.diag(torch.tensor([2.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64))
+    with pytest.raises(UserError, match="fewer than 2K = 4"):
+        big_subspace(torch.eye(5, dtype=torch.float64), gradient, 2, 1.0)

@@ -1,0 +1,140 @@
+"""Laws of training: the theory in its exact case, trials that do not know of one another, stopping, divergence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import NAME
+from numpy.typing import NDArray
+
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.objectives import linear_fit_loss
+from lowrank_dynamics.subspaces import big_subspace, blocks, layer_bases
+from lowrank_dynamics.training import learning_rate, train
+
+Key = tuple[int, str, int, int]
+
+
+def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
+    """Return the values by step, quantity, layer and trial (numbered in the experiment)."""
+    return {
+        (row.step, row.quantity, row.layer, run.trials[trial]): row.values[trial]
+        for row in run.measurements()
+        for trial in np.flatnonzero(row.present)
+    }
+
+
+def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings]) -> None:
+    """Two linear layers, whitened data, W_2 fixed: blocks 2 to 4 stay at their start to rounding at any time."""
+    linear = settings(
+        activations=["identity"],
+        network__depth=2,
+        network__train_last_layer=False,
+        training__steps=200,
+        training__learning_rate=0.1,
+    )
+    run = CellRun(linear, NAME, Cell("identity", "full"), range(3))
+    mlp = run.mlp()
+    (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
+    (bases,) = layer_bases([start], big_subspace(start, run.first_gradient(mlp), 3, 0.1), 0.1)
+    rows = list(train(mlp, run.data.train, run.experiment.training, [], check_every=50, name="linear"))
+    change = blocks(mlp.hidden_weights[0] - start, bases)
+    assert rows == []
+    assert torch.equal(mlp.weights[-1], last)
+    assert torch.linalg.matrix_norm(change[0]).min() > 1
+    for block in change[1:]:
+        assert block.abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("activation", ["elu", "gelu", "relu", "rrelu"])
+def test_a_trial_gives_the_same_numbers_alone_as_stacked(settings: Callable[..., Settings], activation: str) -> None:
+    """Bit for bit; so further trials change none of the earlier ones."""
+    small = settings(activations=[activation])
+    cell = Cell(activation, "full")
+    stacked = measured(CellRun(small, NAME, cell, range(3)))
+    for trial in range(3):
+        for key, value in measured(CellRun(small, NAME, cell, range(trial, trial + 1))).items():
+            assert np.array_equal(value, stacked[key], equal_nan=True), key
+
+
+@pytest.mark.parametrize("parameterization", ["s_big", "random"])
+def test_so_does_a_low_rank_trial_that_stops_by_itself(settings: Callable[..., Settings], parameterization: str) -> None:
+    small = settings(
+        parameterizations=["s_big", "random"], training__steps=400, training__stop_near_linear_fit=0.3, observe__loss=5
+    )
+    cell = Cell("elu", parameterization)
+    stacked = measured(CellRun(small, NAME, cell, range(3)))
+    alone = {key: value for t in range(3) for key, value in measured(CellRun(small, NAME, cell, range(t, t + 1))).items()}
+    assert stacked.keys() == alone.keys()
+    assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
+
+
+def test_heads_share_the_full_networks_draws(settings: Callable[..., Settings]) -> None:
+    small = settings(parameterizations=["full", "s_big", "random"])
+    runs = {name: CellRun(small, NAME, Cell("elu", name), range(3)) for name in ("s_big", "random")}
+    mlps = {name: run.mlp() for name, run in runs.items()}
+    low_rank = {name: run.low_rank_mlp(mlps[name]) for name, run in runs.items()}
+    assert torch.equal(low_rank["s_big"].last, mlps["random"].weights[-1])
+    for first, second in zip(low_rank["s_big"].cores, low_rank["random"].cores, strict=True):
+        assert torch.equal(first, second)
+    assert not torch.equal(low_rank["s_big"].input_factor, low_rank["random"].input_factor)
+
+
+def test_a_trial_stops_near_the_linear_fit_and_stays(settings: Callable[..., Settings]) -> None:
+    small = settings(training__steps=2000, training__stop_near_linear_fit=0.05)
+    run = CellRun(small, NAME, Cell("elu", "full"), range(3))
+    losses: dict[int, dict[int, Any]] = {trial: {} for trial in range(3)}
+    for (step, quantity, _, trial), value in measured(run).items():
+        if quantity == "train_loss":
+            losses[trial][step] = value
+    threshold = 1.05 * linear_fit_loss(run.data.train.inputs, run.data.train.targets)
+    for trial, by_step in losses.items():
+        *before, last = (value for _, value in sorted(by_step.items()))
+        assert last <= threshold[trial] < min(before)
+        assert max(by_step) < 2000
+
+
+def test_a_diverged_loss_is_loud(settings: Callable[..., Settings]) -> None:
+    wild = settings(training__learning_rate=1e6, activations=["relu"])
+    with pytest.raises(UserError, match=r"small relu-full: .* not finite at step \d+ in trial 0; lower .* 1e\+06"):
+        measured(CellRun(wild, NAME, Cell("relu", "full"), range(3)))
+
+
+def test_schedules(settings: Callable[..., Settings]) -> None:
+    constant = settings().experiment(NAME).training
+    cosine = settings(training__schedule="cosine").experiment(NAME).training
+    assert [learning_rate(constant, step) for step in (0, 19)] == [0.01, 0.01]
+    assert [learning_rate(cosine, step) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0.0])
+
+
+def test_subspaces_are_compared_with_the_first_iterate_that_has_them(settings: Callable[..., Settings]) -> None:
+    """An orthogonal start has none, step 1 is the reference: no movement there, and none is reported before."""
+    rows = measured(CellRun(settings(), NAME, Cell("elu", "full"), range(3)))
+    moved = {key: value for key, value in rows.items() if key[1] == "sine_right_middle"}
+    assert all(np.isnan(value) for key, value in moved.items() if key[0] == 0)
+    assert all(value < 1e-12 for key, value in moved.items() if key[0] == 1)
+    assert all(0 < value <= 1 for key, value in moved.items() if key[0] > 1)
+    assert {key[0] for key in moved} == {0, 1, 5, 10, 15, 20}
+
+
+def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(settings: Callable[..., Settings], tmp_path: Any) -> None:
+    images = settings(
+        data={"source": "fashion_mnist", "training_images": 50, "test_images": 20},
+        network__width=784,
+        network__rank=20,
+        parameterizations=["full", "s_big"],
+        training__steps=2,
+        observe={"loss": 1, "singular_structure": None, "block_shares": None},
+        dtype="float32",
+        trials=2,
+    )
+    with pytest.raises(UserError, match="needs the prepared Fashion-MNIST file"):
+        CellRun(images, NAME, Cell("elu", "s_big"), range(2))
+    fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
+    rows = measured(CellRun(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
+    assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}

@@ -1,0 +1,103 @@
+"""The whole run at smoke scale from a clean clone, as a user starts it; then what reruns, and what breaks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from lowrank_dynamics import metrics
+from lowrank_dynamics.figures import FIGURES, FORMATS
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the files git knows, in which the smoke scale has run."""
+    folder = tmp_path_factory.mktemp("clone")
+    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    run = snakemake(folder, "--config", "scale=smoke")
+    assert run.returncode == 0, run.stderr
+    assert "The figures of the paper at smoke scale are in figures/smoke/" in run.stdout + run.stderr
+    return folder
+
+
+def planned(folder: Path) -> str:
+    run = snakemake(folder, "-n", "--config", "scale=smoke")
+    assert run.returncode == 0, run.stderr
+    return run.stdout + run.stderr
+
+
+def test_every_figure_exists_in_every_format(finished: Path) -> None:
+    for figure in FIGURES:
+        for extension in FORMATS:
+            assert (finished / "figures" / "smoke" / f"{figure}.{extension}").stat().st_size > 1_000
+
+
+def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:
+    results = finished / "results" / "smoke"
+    cells = list(results.glob("cells/*/*.parquet"))
+    assert len(list(results.glob("benchmarks/train/*/*.tsv"))) == len(cells) == 18
+    found = metrics.read(results / "metrics" / "fashion_mnist.parquet")
+    origin = found.provenance["cells"]["gelu-s_big"]
+    assert origin["data"]["edition"] == "sample"
+    assert origin["libraries"].keys() == {"torch", "numpy", "pyarrow"}
+    assert found.settings["data"]["training_images"] == 100
+    assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big.log").read_text()
+
+
+def test_nothing_is_left_to_do(finished: Path) -> None:
+    assert "Nothing to be done" in planned(finished)
+
+
+def test_an_edit_reruns_what_depends_on_it(finished: Path) -> None:
+    settings = finished / "configs" / "smoke.yaml"
+    before = settings.read_text()
+    settings.write_text(before.replace("steps: 20\n", "steps: 10\n"))
+    plan = planned(finished)
+    assert "Train fashion_mnist" in plan
+    assert "Draw figure_6" in plan
+    assert "Train case_study" not in plan
+    settings.write_text(before)
+    module = finished / "workflow" / "lowrank_dynamics" / "figures" / "block_shares.py"
+    module.write_text(module.read_text() + "# edited\n")
+    plan = planned(finished)
+    assert "Draw figure_3" in plan
+    assert "Draw figure_4" in plan
+    assert "Draw figure_6" not in plan
+    assert "Train" not in plan
+
+
+def test_the_same_run_gives_the_same_bytes(finished: Path) -> None:
+    """A cell trained anew has the same rows, and its figure drawn anew the same bytes."""
+    figures = [finished / "figures" / "smoke" / f"figure_3.{extension}" for extension in FORMATS]
+    table = finished / "results" / "smoke" / "metrics" / "theory_setting.parquet"
+    before = [path.read_bytes() for path in figures], metrics.read(table).table
+    forced = ("--config", "scale=smoke", "--forcerun", "train", "--", "figures/smoke/figure_3.png")
+    run = snakemake(finished, *forced)
+    assert run.returncode == 0, run.stderr
+    assert [path.read_bytes() for path in figures] == before[0]
+    assert metrics.read(table).table.equals(before[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["scale=huge"], "choose one of smoke, laptop, paper"), (["scales=smoke"], "unknown key")],
+)
+def test_wrong_settings_start_no_job(arguments: list[str], message: str) -> None:
+    run = snakemake(ROOT, "-n", "--config", *arguments)
+    assert run.returncode != 0
+    assert message in run.stdout + run.stderr
