@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 from pydantic import ValidationError
 
+from conftest import ROOT
 from lowrank_dynamics.config import SCALES, load_settings, requested_scale
 from lowrank_dynamics.errors import UserError
 

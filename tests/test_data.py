@@ -74,7 +74,7 @@ def test_a_broken_file_is_named_and_the_next_source_serves(
     if b"other" in broken:
         assert SHA256 in caplog.text
         assert hashlib.sha256(b"other content").hexdigest() in caplog.text
-    with pytest.raises(UserError, match="no source has file.gz"):
+    with pytest.raises(UserError, match=r"no source has file\.gz"):
         load_verified("file.gz", SHA256, sources[:2])
 
 
@@ -109,7 +109,9 @@ def test_the_sample_and_the_full_edition_give_the_same_images() -> None:
         assert torch.equal(images, full[name])
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)]
+)
 def test_a_file_that_is_not_idx_is_refused(content: bytes) -> None:
     with pytest.raises(UserError, match="not an IDX file"):
         fashion_mnist.decode_idx(content, "file")

@@ -66,7 +66,9 @@ def test_gradients_against_finite_differences(name: str) -> None:
                     parameter.add_(step * direction)
                     losses.append(squared_error(network(inputs), targets).sum())
                     parameter.sub_(step * direction)
-            torch.testing.assert_close((losses[0] - losses[1]) / 2e-6, (gradient * direction).sum(), rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(
+                (losses[0] - losses[1]) / 2e-6, (gradient * direction).sum(), rtol=1e-6, atol=1e-6
+            )
 
 
 def test_the_gradient_is_the_papers_formula() -> None:
@@ -99,7 +101,7 @@ def test_rrelu_draws_from_each_trials_own_generator() -> None:
 
 
 @pytest.mark.parametrize("whitened", [True, False])
-def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:  # noqa: FBT001
+def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     inputs, targets = data()
     if whitened:
         left, _, right_t = torch.linalg.svd(inputs, full_matrices=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 
+from conftest import ROOT
 from lowrank_dynamics.figures import FIGURES
 
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
@@ -57,7 +57,10 @@ def test_requirements_pin_every_dependency_of_the_project() -> None:
     text = (ROOT / "requirements.txt").read_text()
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", text, re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
     for requirement in wanted:
         name, _, lowest = requirement.partition(">=")
         assert name in pinned, f"{name} is not in requirements.txt: run `make lock`"

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import NAME
 from torch import Tensor
 
+from conftest import NAME
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Settings
 from lowrank_dynamics.errors import UserError
@@ -21,8 +21,6 @@ from lowrank_dynamics.subspaces import (
     sine_distance,
     top_singular_subspaces,
 )
-
-SMOOTH = ("elu", "gelu", "silu", "tanh")
 
 
 def start(settings: Settings, activation: str = "elu") -> tuple[CellRun, list[Tensor], Tensor]:
@@ -53,9 +51,11 @@ def test_s_small_is_the_papers_intersection(settings: Callable[..., Settings]) -
     assert (left.mT @ weight @ small).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("activation", SMOOTH)
-def test_the_first_gradient_on_s_small_vanishes_like_eps(settings: Callable[..., Settings], activation: str) -> None:
-    """In log-log against eps, ||G_1(0) V_{1,2}|| has slope 1 for smooth activations; ||G_1(0)|| has slope 0."""
+@pytest.mark.parametrize(("activation", "order"), [("elu", 1), ("gelu", 1), ("silu", 1), ("tanh", 2)])
+def test_the_first_gradient_on_s_small_vanishes_with_eps(
+    settings: Callable[..., Settings], activation: str, order: int
+) -> None:
+    """In log-log against eps, ||G_1(0) V_{1,2}|| has slope 1, or 2 where phi''(0) = 0; ||G_1(0)|| has slope 0."""
     scales = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64)
     on_small, whole = [], []
     for scale in scales.tolist():
@@ -63,18 +63,18 @@ def test_the_first_gradient_on_s_small_vanishes_like_eps(settings: Callable[...,
         bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
         on_small.append(torch.linalg.matrix_norm(bulk).mean())
         whole.append(torch.linalg.matrix_norm(gradient).mean())
-    for norms, slope in ((on_small, 1.0), (whole, 0.0)):
+    for norms, slope in ((on_small, order), (whole, 0)):
         measured = torch.stack(norms).log().diff() / scales.log().diff()
-        torch.testing.assert_close(measured, torch.full_like(measured, slope), atol=0.02, rtol=0)
+        torch.testing.assert_close(measured, torch.full_like(measured, float(slope)), atol=0.02, rtol=0)
 
 
 def test_the_first_gradient_of_relu_does_not_vanish(settings: Callable[..., Settings]) -> None:
     norms = []
-    for scale in (1e-2, 1e-4):
+    for scale in (1e-3, 1e-4):
         run, (weight, *_), gradient = start(settings(network__depth=2, network__scale=scale), "relu")
         bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
         norms.append(torch.linalg.matrix_norm(bulk).mean())
-    torch.testing.assert_close(norms[0], norms[1])
+    torch.testing.assert_close(norms[0], norms[1], rtol=1e-3, atol=0)
 
 
 def test_blocks_at_initialization(settings: Callable[..., Settings]) -> None:
@@ -113,7 +113,6 @@ def test_principal_angles_of_a_rotated_line_and_plane(angle: float) -> None:
     """Exact to rounding at small angles too, where arccos alone would lose half of the digits."""
     fixed = torch.eye(4, dtype=torch.float64)[:, :2]
     turned = fixed.clone()
-    turned[1, 1], turned[2, 1] = torch.cos(torch.tensor(angle)).double(), 0.0
     turned[1, 1] = torch.tensor(angle, dtype=torch.float64).cos()
     turned[2, 1] = torch.tensor(angle, dtype=torch.float64).sin()
     expected = torch.tensor([0.0, angle], dtype=torch.float64)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from lowrank_dynamics import metrics
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
@@ -24,7 +24,9 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the files git knows, in which the smoke scale has run."""
     folder = tmp_path_factory.mktemp("clone")
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in files.stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
