@@ -17,6 +17,7 @@ from lowrank_dynamics.errors import UserError
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "LOWRANK_DATA"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Source(Protocol):
@@ -62,15 +63,6 @@ def user_folder(subfolder: str) -> list[Source]:
     return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)] if root else []
 
 
-def read_decoded(path: Path) -> bytes:
-    """Return the content of a file, decompressed if it is gzip.
-
-    Raises OSError, EOFError or zlib.error if it is broken.
-    """
-    raw = path.read_bytes()
-    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-
-
 def load_verified(file: str, sha256: str, sources: Sequence[Source]) -> tuple[bytes, str]:
     """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
 
@@ -99,9 +91,17 @@ def _attempt(file: str, sha256: str, source: Source) -> tuple[bytes | None, str]
     if path is None:
         return None, "has no such file"
     try:
-        content = read_decoded(path)
-    except (OSError, EOFError, zlib.error) as error:
-        return None, f"{path} cannot be decoded ({error})"
+        raw = path.read_bytes()
+    except OSError as error:
+        return None, f"{path} cannot be read ({error})"
+    try:
+        content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        found = hashlib.sha256(raw).hexdigest()
+        return (
+            None,
+            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded",
+        )
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         return None, f"{path} has sha256 {found}, expected {sha256}"
