@@ -1,0 +1,69 @@
+"""The documents say what is: their links, paths, commands and the list of modules are those of the project."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.figures import FIGURES
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
+
+
+def commands(document: Path) -> list[str]:
+    """Return the lines of the shell blocks of a document."""
+    blocks = re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / link).exists(), link
+
+
+def test_the_readme_names_every_figure() -> None:
+    named = re.search(r"draws figures ([\d, and]+) into", " ".join((ROOT / "README.md").read_text().split()))
+    assert named
+    assert {f"figure_{number}" for number in re.findall(r"\d+", named[1])} == set(FIGURES)
+
+
+def test_the_architecture_lists_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    listed = {name for name in re.findall(r"^\| `([\w/]+\.py)` \|", text, re.MULTILINE)}
+    modules = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    assert {name for name in modules if not name.startswith("figures/") and "__" not in name} == listed
+
+
+def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
+    """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
+    known = {"make", "make test", "snakemake --cores 2"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    for line in (line for document in DOCUMENTS for line in commands(document)):
+        if line in known:
+            continue
+        program, *arguments = shlex.split(line)
+        assert program == "python", line
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def test_the_declared_values_are_those_of_the_settings() -> None:
+    text = (ROOT / "docs" / "declared-choices.md").read_text()
+    paper = load_settings("paper", ROOT / "configs")
+    case, theory = paper.experiment("case_study"), paper.experiment("theory_setting")
+    shown = [
+        f"s = {case.data.model_dump()['separation']:g} standard deviations",
+        f"N = {case.data.model_dump()['samples']}",
+        f"m = d = {case.network.width}",
+        f"eta = {theory.training.learning_rate:g}",
+        f"eta = {case.training.learning_rate:g}",
+        f"{case.training.steps:,} steps",
+    ]
+    assert [value for value in shown if value not in text] == []
