@@ -1,5 +1,6 @@
 """Laws of training: the theory in its exact case, trials that do not know of one another, stopping, divergence."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,29 @@ def test_a_diverged_loss_is_loud(settings: Callable[..., Settings]) -> None:
     wild = settings(training__learning_rate=1e6, activations=["relu"])
     with pytest.raises(UserError, match=r"small relu-full: .* not finite at step \d+ in trial \d; lower .* 1e\+06"):
         measured(CellRun(wild, NAME, Cell("relu", "full"), range(3)))
+
+
+def test_divergence_is_found_before_it_reaches_an_observer(settings: Callable[..., Settings]) -> None:
+    wild = settings(training__learning_rate=1e6, observe__loss=20, observe__singular_structure=5)
+    with pytest.raises(UserError, match="not finite at step"):
+        measured(CellRun(wild, NAME, Cell("elu", "full"), range(3)))
+
+
+def test_one_step_is_gradient_descent_to_rounding(settings: Callable[..., Settings]) -> None:
+    run = CellRun(settings(training__steps=1), NAME, Cell("elu", "full"), range(3))
+    mlp = run.mlp()
+    expected = mlp.hidden_weights[0] - 0.01 * run.first_gradient(mlp)
+    list(train(mlp, run.data.train, run.experiment.training, [], check_every=1, name="step"))
+    torch.testing.assert_close(mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
+
+
+def test_a_trial_that_never_comes_near_the_linear_fit_is_told(
+    settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    short = settings(training__steps=5, training__stop_near_linear_fit=0.01)
+    with caplog.at_level(logging.WARNING):
+        measured(CellRun(short, NAME, Cell("elu", "full"), range(3)))
+    assert "3 of 3 trials took all 5 steps" in caplog.text
 
 
 def test_schedules(settings: Callable[..., Settings]) -> None:

@@ -28,11 +28,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in files.stdout.splitlines():
-        if (ROOT / name).is_file():
+        if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     run = snakemake(folder, "--config", "scale=smoke")
     assert run.returncode == 0, run.stderr
+    assert "workflow specific profile" in run.stdout + run.stderr
     assert "The figures of the paper at smoke scale are in figures/smoke/" in run.stdout + run.stderr
     return folder
 

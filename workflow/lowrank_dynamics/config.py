@@ -32,7 +32,7 @@ Parameterization = Literal["full", "s_big", "random"]
 class Frozen(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent conversion of types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ClusterData(Frozen):
@@ -130,6 +130,13 @@ class Experiment(Frozen):
                 raise ValueError(f"{name!r} is not one of {', '.join(ACTIVATIONS)}")
         return names
 
+    @field_validator("activations", "parameterizations")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"each may be named once, is {list(names)}")
+        return names
+
     @model_validator(mode="after")
     def _within_the_theory(self) -> Self:
         """Check what the subspaces of section 2 need: K < d/2, m >= d, and r >= 2K for a low-rank network."""
@@ -138,12 +145,16 @@ class Experiment(Frozen):
             raise ValueError(f"data.classes must be below dimension / 2 = {dimension / 2:g}, is {classes}")
         if network.width < dimension:
             raise ValueError(f"network.width must be at least the input dimension {dimension}, is {network.width}")
-        if set(self.parameterizations) == {"full"}:
-            return self
-        if network.rank is None or not 2 * classes <= network.rank <= dimension:
+        low_rank = set(self.parameterizations) != {"full"}
+        rank = network.rank
+        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= dimension):
             raise ValueError(f"network.rank must be between 2K = {2 * classes} and d = {dimension}, is {network.rank}")
         if "s_big" in self.parameterizations and network.rank != 2 * classes:
             raise ValueError(f"network.rank must be 2K = {2 * classes} for parameterization s_big, is {network.rank}")
+        if low_rank and not network.train_last_layer:
+            raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
+        if self.dtype == "float32" and isinstance(self.data, ClusterData):
+            raise ValueError("dtype must be float64 for clusters: what is measured there is lost in float32's rounding")
         return self
 
 

@@ -50,11 +50,19 @@ class Metrics(NamedTuple):
         return next(iter(cells.values()))["settings"]
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
-        """Return the rows of one quantity, and with the values (or lists of values) given for other columns."""
+        """Return the rows of one quantity, and with the values (or lists of values) given for other columns.
+
+        Raises UserError if there are none.
+        """
         condition = pc.field("quantity") == quantity
         for column, value in equal.items():
             condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
-        return self.table.filter(condition).to_pandas()
+        found = self.table.filter(condition).to_pandas()
+        if found.empty:
+            raise UserError(
+                f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the settings"
+            )
+        return found
 
 
 class Measurement(NamedTuple):
@@ -137,7 +145,9 @@ def _held_to_the_end(metrics: pa.Table) -> pa.Table:
         if stop == end:
             continue
         last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
-        later = pc.unique(metrics.filter(pc.field("step") > stop)["step"])
-        position = metrics.schema.get_field_index("step")
-        held += [last.set_column(position, "step", pa.repeat(step, len(last)).cast(pa.int32())) for step in later]
+        for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
+            measured = pc.unique(metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string()))
+            rows = last.filter(pc.field("quantity").isin(measured))
+            position = metrics.schema.get_field_index("step")
+            held.append(rows.set_column(position, SCHEMA.field("step"), pa.repeat(step, len(rows))))
     return pa.concat_tables(held)

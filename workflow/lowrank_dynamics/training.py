@@ -1,5 +1,6 @@
 """The training loop: gradient descent on stacked trials, with a schedule, a stopping rule and observers."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,6 +15,8 @@ from lowrank_dynamics.networks import MLP, LowRankMLP
 from lowrank_dynamics.objectives import OBJECTIVES, linear_fit_loss
 from lowrank_dynamics.observables import Iterate, Observer
 from lowrank_dynamics.progress import Progress
+
+log = logging.getLogger(__name__)
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -46,18 +49,19 @@ def train(
             outputs = network(data.inputs)
             losses = objective(outputs, data.targets)
             iterate = Iterate(step, network, outputs.detach(), losses.detach())
+            _require_finite(iterate, settings, name)
             last = step == settings.steps
             stopping = torch.zeros_like(running)
             if last or step % check_every == 0:
-                _require_finite(iterate, settings, name)
                 stopping = running & (iterate.losses <= threshold)
                 progress.reach(step, float(iterate.losses.mean()))
             yield from _measure(iterate, observers, running, everything=last)
             running = running & ~stopping
             if last or not running.any():
+                _warn_of_unfinished(running, settings, name)
                 return
             gradients = torch.autograd.grad(losses.sum(), parameters)
-            _descend(parameters, gradients, running * learning_rate(settings, step))
+            _descend(parameters, gradients, learning_rate(settings, step), running)
 
 
 def learning_rate(settings: Training, step: int) -> float:
@@ -66,13 +70,13 @@ def learning_rate(settings: Training, step: int) -> float:
 
 
 @torch.no_grad()
-def _descend(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor], rates: Tensor) -> None:
-    """Take the step Theta <- Theta - eta grad with a rate (trials,) for each trial: 0 leaves a stopped one as it is.
+def _descend(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor], rate: float, running: Tensor) -> None:
+    """Take the step Theta <- Theta - eta grad in the running trials (trials,), and none in the others.
 
     Written out, because `torch.optim` loads torch's compiler at its first use, which takes as long as torch itself.
     """
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.addcmul_(rates.to(parameter.dtype)[:, None, None], gradient, value=-1)
+        parameter.addcmul_(running.to(parameter.dtype)[:, None, None], gradient, value=-rate)
 
 
 def _stopping_loss(settings: Training, data: Split) -> Tensor:
@@ -88,6 +92,17 @@ def _require_finite(iterate: Iterate, settings: Training, name: str) -> None:
         raise UserError(
             f"{name}: the training loss is not finite at step {iterate.step} in trial {diverged[0]}; "
             f"lower training.learning_rate, which is {settings.learning_rate:g}"
+        )
+
+
+def _warn_of_unfinished(running: Tensor, settings: Training, name: str) -> None:
+    if settings.stop_near_linear_fit is not None and running.any():
+        log.warning(
+            "%s: %d of %d trials took all %d steps without coming near the linear fit; raise training.steps",
+            name,
+            int(running.sum()),
+            len(running),
+            settings.steps,
         )
 
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pooch
 
@@ -30,6 +30,9 @@ class Source(Protocol):
     def fetch(self, file: str) -> Path | None:
         """Return the path of `file`, or None if this place does not have it; raises OSError if it cannot be reached."""
 
+    def discard(self, file: str) -> None:
+        """Remove `file` if `fetch` brought it here, because its content is wrong."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -43,18 +46,26 @@ class Folder:
         candidates = (self.path / file, self.path / file.removesuffix(".gz"))
         return next((path for path in candidates if path.is_file()), None)
 
+    def discard(self, file: str) -> None:
+        """Leave a file that is not used where it is: the folder is the user's."""
+
 
 @dataclass(frozen=True)
 class Url:
     """An address files are downloaded from, into the user's cache; a download that breaks off leaves no file."""
+
+    cache: ClassVar[Path] = pooch.os_cache("lowrank-dynamics")
 
     name: str
     base: str
 
     def fetch(self, file: str) -> Path:
         """Return the path of `file` in the cache, downloaded if it is not there yet."""
-        cache = pooch.os_cache("lowrank-dynamics")
-        return Path(pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=cache, progressbar=False))
+        return Path(pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=self.cache))
+
+    def discard(self, file: str) -> None:
+        """Remove a download that turned out to be wrong, so that it is fetched again next time."""
+        (self.cache / file).unlink(missing_ok=True)
 
 
 def user_folder(subfolder: str) -> list[Source]:
@@ -74,6 +85,7 @@ def load_verified(file: str, sha256: str, sources: Sequence[Source]) -> tuple[by
         content, problem = _attempt(file, sha256, source)
         if content is not None:
             return content, source.name
+        source.discard(file)
         attempts.append(f"{source.name}: {problem}")
         log.warning("%s from %s is not used: %s", file, source.name, problem)
     raise UserError(
@@ -103,6 +115,6 @@ def _attempt(file: str, sha256: str, source: Source) -> tuple[bytes | None, str]
             f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded",
         )
     found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        return None, f"{path} has sha256 {found}, expected {sha256}"
-    return content, ""
+    if found == sha256:
+        return content, ""
+    return None, f"{path} has sha256 {found}, expected {sha256}"

@@ -1,5 +1,7 @@
 """Figures 8 to 10: singular values and subspace movement of one hidden layer of all six networks."""
 
+import math
+
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
@@ -13,10 +15,13 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
     figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2), layout="constrained")
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
-    panels = spectra.subplots(2, 3, sharex=True, sharey=True)
+    activations = metrics.settings["activations"]
+    panels = spectra.subplots(math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False)
     values = mean_singular_values(metrics, layer)
-    for name, axes in zip(metrics.settings["activations"], panels.flat, strict=True):
+    for name, axes in zip(activations, panels.flat, strict=False):
         draw_singular_values(values, name, axes)
+    for axes in panels.flat[len(activations) :]:
+        axes.set_visible(False)
     for axes in panels[:, 0]:
         axes.set_ylabel(rf"$\sigma_i(W_{layer}(t))$")
     style.legend_below(spectra, panels[0, 0])
