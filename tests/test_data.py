@@ -11,7 +11,7 @@ import torch
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.data.clusters import clusters_dataset, gaussian_clusters, whiten
 from lowrank_dynamics.data.dataset import first_of_each_class
-from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, load_verified, user_folder
+from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 
 CONTENT = b"some content " * 50
@@ -76,6 +76,14 @@ def test_a_broken_file_is_named_and_the_next_source_serves(
     assert hashlib.sha256(found).hexdigest() in caplog.text
     with pytest.raises(UserError, match=r"no source has file\.gz"):
         load_verified("file.gz", SHA256, sources[:2])
+
+
+def test_a_wrong_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Url, "cache", tmp_path)
+    (tmp_path / "file.gz").write_bytes(b"a page that asks to log in")
+    with pytest.raises(UserError, match="no source has file"):
+        load_verified("file.gz", SHA256, [Url("address", "http://localhost:9")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,11 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_placeholder_is_left(document: Path) -> None:
+    assert re.findall(r"\b(?:TODO|TBD|XXX|[A-Z]+_(?:TIME|TABLE|OUTCOME))\b", document.read_text()) == []
+
+
 def test_the_readme_names_every_figure() -> None:
     named = re.search(r"draws figures ([\d, and]+) into", " ".join((ROOT / "README.md").read_text().split()))
     assert named
