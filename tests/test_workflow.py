@@ -62,6 +62,12 @@ def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path)
     assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big.log").read_text()
 
 
+def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> None:
+    run = snakemake(finished, "--config", "scale=smoke", "--report", "report.html")
+    assert run.returncode == 0, run.stderr
+    assert "Every singular value of the first layer" in (finished / "report.html").read_text()
+
+
 def test_nothing_is_left_to_do(finished: Path) -> None:
     assert "Nothing to be done" in planned(finished)
 

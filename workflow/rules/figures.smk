@@ -16,7 +16,7 @@ rule figure:
         multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
         report(
             "figures/{scale}/{figure}.png",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures of the paper",
             labels={"figure": "{figure}", "scale": "{scale}"},
         ),
@@ -27,6 +27,7 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        caption=lambda wildcards: Path(f"workflow/report/{wildcards.figure}.rst").read_text(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
     message:
         "Draw {wildcards.figure}"
