@@ -1,4 +1,4 @@
-# Rebuilds every figure of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
+# Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
 from pathlib import Path
