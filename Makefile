@@ -20,19 +20,19 @@ check: $(ENVIRONMENT)
 	ruff format --check .
 	ruff check .
 	mypy
-	snakefmt --check --line-length 120 Snakefile workflow/rules
+	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 
 format: $(ENVIRONMENT)
 	ruff format .
 	ruff check --fix .
-	snakefmt --line-length 120 Snakefile workflow/rules
+	snakefmt Snakefile workflow/rules
 
 # Remake requirements.txt from pyproject.toml. A local build's tag ("+cpu") is not part of a version to install.
 lock: $(ENVIRONMENT)
 	pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --all-extras --strip-extras --upgrade-package torch==2.13.0 \
-	  --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	  --no-emit-options --output-file requirements.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 
 $(ENVIRONMENT): requirements.txt

@@ -111,6 +111,14 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     assert before.digest("fashion_mnist") == after.digest("fashion_mnist")
 
 
+def test_a_further_activation_leaves_the_other_cells_as_they_are(folder: Path) -> None:
+    before = load_settings("laptop", folder)
+    change(folder / "laptop.yaml", "experiments.deep_whitened.activations", ["elu", "gelu", "silu"])
+    after = load_settings("laptop", folder)
+    assert before.digest("deep_whitened") == after.digest("deep_whitened")
+    assert len(after.cells("deep_whitened")) == len(before.cells("deep_whitened")) + 1
+
+
 def test_every_declared_value_has_its_reason() -> None:
     """The mark is followed by words, and the values that the paper states carry none."""
     text = (ROOT / "configs" / "paper.yaml").read_text()

@@ -164,7 +164,7 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         trials=2,
     )
     with pytest.raises(UserError, match="needs the prepared Fashion-MNIST file"):
-        CellRun(images, NAME, Cell("elu", "s_big"), range(2))
+        list(CellRun(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(CellRun(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
     assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}

@@ -1,7 +1,8 @@
 """One cell from settings to measurements: its data, its network, its observers, its training."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -35,12 +36,28 @@ class CellRun:
     cell: Cell
     trials: range
     prepared_data: Path | None = None
-    experiment: Experiment = field(init=False)
-    data: Dataset = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "experiment", self.settings.experiment(self.name))
-        object.__setattr__(self, "data", self._load_data())
+    @property
+    def experiment(self) -> Experiment:
+        """The settings of the cell's experiment."""
+        return self.settings.experiment(self.name)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data, the trials' own or common to all. Raises UserError if a prepared file is needed and not given."""
+        data = self.experiment.data
+        if isinstance(data, FashionMnistData):
+            if self.prepared_data is None:
+                raise UserError(f"experiment {self.name} needs the prepared Fashion-MNIST file; name it with --data")
+            return load(self.prepared_data, self.dtype)
+        return clusters_dataset(
+            data.dimension,
+            data.classes,
+            data.samples,
+            data.separation,
+            whitened=data.whitened,
+            generators=self._generators("data"),
+        )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -118,21 +135,6 @@ class CellRun:
         initial = [weight.clone() for weight in mlp.hidden_weights]
         big = big_subspace(initial[0], self.first_gradient(mlp), self.experiment.data.classes, scale)
         return BlockShares(every, initial, layer_bases(initial, big, scale))
-
-    def _load_data(self) -> Dataset:
-        data = self.experiment.data
-        if isinstance(data, FashionMnistData):
-            if self.prepared_data is None:
-                raise UserError(f"experiment {self.name} needs the prepared Fashion-MNIST file; name it with --data")
-            return load(self.prepared_data, self.dtype)
-        return clusters_dataset(
-            data.dimension,
-            data.classes,
-            data.samples,
-            data.separation,
-            whitened=data.whitened,
-            generators=self._generators("data"),
-        )
 
     def _generators(self, purpose: Purpose) -> list[torch.Generator]:
         return trial_generators(self.settings.seed, self.name, purpose, self.trials)

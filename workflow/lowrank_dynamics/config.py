@@ -92,9 +92,7 @@ class Training(Frozen):
 class Observe(Frozen):
     """How often each observable is measured, in steps; null for never. The last step is always measured."""
 
-    loss: PositiveInt = Field(
-        description="losses and accuracies; also when divergence and the stopping rule are checked"
-    )
+    loss: PositiveInt = Field(description="losses and accuracies; also when the stopping rule is checked")
     singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
     block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
 
@@ -191,9 +189,14 @@ class Settings(Frozen):
             for parameterization in experiment.parameterizations
         ]
 
+    def of_a_cell(self, name: str) -> dict[str, Any]:
+        """Return, ready for JSON, what the numbers of a cell depend on: everything but which other cells there are."""
+        experiment = self.experiment(name).model_dump(mode="json", exclude={"activations", "parameterizations"})
+        return {"seed": self.seed, **experiment}
+
     def digest(self, name: str) -> str:
-        """Return the sha256 of the seed and the settings of one experiment: what its numbers depend on."""
-        content = {"seed": self.seed, "experiment": self.experiment(name).model_dump(mode="json")}
+        """Return the sha256 of `of_a_cell`."""
+        content = self.of_a_cell(name)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -254,7 +257,8 @@ def _sentence(problem: Any, merged: Any, changes: Any, base_file: Path, scale_fi
     keys = list(_key_path(problem["loc"], merged))
     for key in keys:
         changes = changes.get(key, {}) if isinstance(changes, dict) else changes
-    file = base_file if changes == {} else scale_file
+    partly_changed = isinstance(changes, dict) and changes
+    file = f"{base_file} with {scale_file}" if partly_changed else base_file if changes == {} else scale_file
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
     found = f", is {problem['input']!r}" if is_value else ""

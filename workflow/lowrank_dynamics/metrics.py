@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
 
@@ -45,9 +46,15 @@ class Metrics(NamedTuple):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings of the experiment, as `configs/` has them."""
+        """The settings that the cells have in common, as `configs/` has them."""
         cells = self.provenance.get("cells", {"": self.provenance})
         return next(iter(cells.values()))["settings"]
+
+    @property
+    def activations(self) -> list[str]:
+        """The activations there are rows of, in the order of `ACTIVATIONS`."""
+        present = set(pc.unique(self.table["activation"].cast(pa.string())).to_pylist())
+        return [name for name in ACTIVATIONS if name in present]
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
         """Return the rows of one quantity, and with the values (or lists of values) given for other columns.

@@ -83,9 +83,8 @@ class SingularStructure:
     """
 
     groups = ("top", "middle", "bottom")
-    separated = (
-        1e-9  # gap between two groups, relative to the largest singular value, from which they count as separated
-    )
+    separated = 1e-9
+    """The gap between two groups, relative to the largest singular value, from which they count as separated."""
 
     def __init__(self, every: int, classes: int) -> None:
         self.every = every

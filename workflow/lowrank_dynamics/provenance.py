@@ -18,8 +18,7 @@ def provenance(
     """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
     return {
         "scale": scale,
-        "seed": settings.seed,
-        "settings": settings.experiment(experiment).model_dump(mode="json"),
+        "settings": settings.of_a_cell(experiment),
         "settings_sha256": settings.digest(experiment),
         "data": data_origin,
         "code": code_version(),

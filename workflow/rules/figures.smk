@@ -27,7 +27,9 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        caption=lambda wildcards: Path(f"workflow/report/{wildcards.figure}.rst").read_text(),
+        caption=lambda wildcards: Path(
+            f"workflow/report/{wildcards.figure}.rst"
+        ).read_text(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
     message:
         "Draw {wildcards.figure}"

@@ -15,7 +15,7 @@ def draw(metrics: Metrics) -> Figure:
     """
     shares = metrics.frame("block_share")
     shares["block"] = "block " + shares["index"].astype(str)
-    activations, layers = metrics.settings["activations"], sorted(shares["layer"].unique())
+    activations, layers = metrics.activations, sorted(shares["layer"].unique())
     cells = [(activation, layer) for activation in activations for layer in layers]
     rows, columns = (1, len(cells)) if len(layers) == 1 else (len(activations), len(layers))
     size = (style.TEXT_WIDTH, 0.3 + 1.5 * rows)

@@ -15,7 +15,7 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
     figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2), layout="constrained")
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
-    activations = metrics.settings["activations"]
+    activations = metrics.activations
     panels = spectra.subplots(math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False)
     values = mean_singular_values(metrics, layer)
     for name, axes in zip(activations, panels.flat, strict=False):

@@ -12,7 +12,7 @@ ROWS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%)"
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
-    activations = metrics.settings["activations"]
+    activations = metrics.activations
     figure, panels = plt.subplots(
         len(ROWS),
         len(activations),
