@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -13,14 +13,21 @@ from lowrank_dynamics.data import Dataset
 from lowrank_dynamics.data.clusters import clusters_dataset
 from lowrank_dynamics.data.fashion_mnist import load
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.initialization import big_factors, mlp_weights, random_factors, semi_orthogonal
+from lowrank_dynamics.initialization import big_factors, mlp_weights, random_factors, rotated_factor, semi_orthogonal
 from lowrank_dynamics.metrics import Measurement
 from lowrank_dynamics.networks import MLP, LowRankMLP, make_activation
 from lowrank_dynamics.objectives import OBJECTIVES
-from lowrank_dynamics.observables import BlockShares, LossAndAccuracy, Observer, SingularStructure
+from lowrank_dynamics.observables import (
+    BlockShares,
+    FirstGradient,
+    GradientSpectrum,
+    LossAndAccuracy,
+    Observer,
+    SingularStructure,
+)
 from lowrank_dynamics.randomness import Purpose, trial_generators
-from lowrank_dynamics.subspaces import big_subspace, layer_bases
-from lowrank_dynamics.training import train
+from lowrank_dynamics.subspaces import LayerBases, big_subspace, layer_bases
+from lowrank_dynamics.training import learning_rate, train
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,10 @@ class CellRun:
     trials: range
     prepared_data: Path | None = None
 
-    @property
+    @cached_property
     def experiment(self) -> Experiment:
-        """The settings of the cell's experiment."""
-        return self.settings.experiment(self.name)
+        """The settings of the cell: those of its experiment, with the changes of its variant."""
+        return self.settings.experiment(self.name).of_variant(self.cell.variant)
 
     @cached_property
     def data(self) -> Dataset:
@@ -73,6 +80,7 @@ class CellRun:
             self.data.train,
             self.experiment.training,
             self.observers(mlp),
+            generators=self._generators("batches"),
             check_every=self.experiment.observe.loss,
             name=f"{self.name} {self.cell.name}",
         )
@@ -103,7 +111,9 @@ class CellRun:
         cores = [semi_orthogonal(network.rank, network.rank, generators, network.scale) for _ in mlp.hidden_weights]
         if self.cell.parameterization == "s_big":
             hidden = [weight.double() for weight in mlp.hidden_weights]
-            factors = big_factors(hidden, self.first_gradient(mlp).double(), data.classes, network.scale)
+            big = big_factors(hidden, self.first_gradient(mlp).double(), data.classes, network.scale)
+            complement = self._generators("complement")
+            factors = [rotated_factor(factor, network.rotation, complement) for factor in big]
         else:
             factors = random_factors(data.dimension, network.width, network.rank, generators)
         input_factor, output_factor = (factor.to(self.dtype) for factor in factors)
@@ -120,21 +130,38 @@ class CellRun:
 
     def observers(self, mlp: MLP) -> list[Observer]:
         """Return the observers that the settings ask for; those of hidden weights only for the full network."""
-        observe, training = self.experiment.observe, self.experiment.training
-        observers: list[Observer] = [LossAndAccuracy(observe.loss, training.objective, self.data.train, self.data.test)]
+        observe, train, classes = self.experiment.observe, self.data.train, self.experiment.data.classes
+        objective, scale = self.experiment.training.objective, self.experiment.network.scale
+        observers: list[Observer] = [LossAndAccuracy(observe.loss, objective, train, self.data.test)]
         if self.cell.parameterization != "full":
             return observers
         if observe.singular_structure is not None:
-            observers.append(SingularStructure(observe.singular_structure, self.experiment.data.classes))
+            observers.append(SingularStructure(observe.singular_structure, classes))
         if observe.block_shares is not None:
-            observers.append(self._block_shares(mlp, observe.block_shares))
+            initial = [weight.clone() for weight in mlp.hidden_weights]
+            observers.append(BlockShares(observe.block_shares, initial, self.bases(mlp)))
+        if observe.gradient is not None:
+            observers.append(self._gradient_spectrum(mlp, observe.gradient))
+        if observe.start_scales:
+            observers.append(FirstGradient(observe.start_scales, scale, classes, objective, train))
         return observers
 
-    def _block_shares(self, mlp: MLP, every: int) -> BlockShares:
+    def bases(self, mlp: MLP) -> list[LayerBases]:
+        """Return the bases of theorem 3.5 in each hidden layer, from the initial weights and the first gradient."""
         scale = self.experiment.network.scale
-        initial = [weight.clone() for weight in mlp.hidden_weights]
-        big = big_subspace(initial[0], self.first_gradient(mlp), self.experiment.data.classes, scale)
-        return BlockShares(every, initial, layer_bases(initial, big, scale))
+        big = big_subspace(mlp.hidden_weights[0], self.first_gradient(mlp), self.experiment.data.classes, scale)
+        return layer_bases(mlp.hidden_weights, big, scale)
+
+    def _gradient_spectrum(self, mlp: MLP, every: int) -> GradientSpectrum:
+        train = self.data.train
+        return GradientSpectrum(
+            every,
+            self.experiment.data.classes,
+            self.first_gradient(mlp),
+            self.bases(mlp)[0],
+            mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
+            partial(learning_rate, self.experiment.training),
+        )
 
     def _generators(self, purpose: Purpose) -> list[torch.Generator]:
         return trial_generators(self.settings.seed, self.name, purpose, self.trials)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.config import Cell, FashionMnistData, load_settings
+from lowrank_dynamics.config import FashionMnistData, load_settings
 from lowrank_dynamics.errors import UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -60,11 +60,11 @@ def train(  # noqa: PLR0917 (a command's options)
     from lowrank_dynamics.provenance import provenance
 
     settings = load_settings(scale, configs)
-    chosen = _cell(cell, settings.cells(experiment))
+    chosen = settings.cell(experiment, cell)
     torch.set_num_threads(threads)
     run = CellRun(settings, experiment, chosen, range(settings.experiment(experiment).trials), data)
     table = metrics.table(experiment, chosen, run.measurements())
-    origin = provenance(settings, scale, experiment, run.data.origin, threads)
+    origin = provenance(settings, scale, experiment, chosen.variant, run.data.origin, threads)
     metrics.write(metrics.Metrics(table, origin), output)
 
 
@@ -88,12 +88,36 @@ def figure(
     draw(name, metrics, output)
 
 
-def _cell(name: str, cells: list[Cell]) -> Cell:
-    """Return the cell called `name`. Raises UserError, with the names there are, if there is none."""
-    by_name = {cell.name: cell for cell in cells}
-    if name not in by_name:
-        raise UserError(f"there is no cell {name!r}; choose one of {', '.join(by_name)}")
-    return by_name[name]
+@app.command()
+def claims(
+    metrics: Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")],
+    output: Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")],
+    scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
+) -> None:
+    """Give a verdict on every claim about the experiments."""
+    from lowrank_dynamics import metrics as stored
+    from lowrank_dynamics.claims import table
+    from lowrank_dynamics.claims.statements import load_claims
+
+    measured = {path.stem: stored.read(path) for path in metrics}
+    table.write(table.claims_table(load_claims(configs / "claims.yaml"), measured, scale), scale, output)
+
+
+@app.command()
+def verdicts(
+    table: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
+    strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
+) -> None:
+    """Print how many claims have which verdict."""
+    from lowrank_dynamics.claims.table import read, summary
+    from lowrank_dynamics.claims.verdicts import Verdict
+
+    found = read(table)
+    typer.echo(summary(found))
+    failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
+    if strict and len(failed):
+        raise UserError(f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers")
 
 
 def main() -> None:

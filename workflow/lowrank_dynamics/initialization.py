@@ -1,12 +1,13 @@
 """Initial weights: eps-scaled semi-orthogonal matrices, and the factors of the low-rank network (equation 10)."""
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.subspaces import big_subspace
+from lowrank_dynamics.subspaces import big_subspace, orthogonal_complement
 
 
 def semi_orthogonal(rows: int, columns: int, generators: Sequence[torch.Generator], scale: float = 1.0) -> Tensor:
@@ -50,6 +51,18 @@ def big_factors(
     input_factor = big_subspace(hidden_weights[0], first_gradient, classes, scale)
     output_factor = reduce(lambda factor, weight: weight @ factor / scale, hidden_weights, input_factor)
     return input_factor, output_factor
+
+
+def rotated_factor(factor: Tensor, degrees: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return cos(psi) F + sin(psi) F_perp, all of whose principal angles to F are psi (figure 14).
+
+    `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp: (trials, n, r) spans a random r-dimensional
+    subspace of the complement of F, one draw a trial, the same for every psi.
+    """
+    complement = orthogonal_complement(factor)
+    chosen = semi_orthogonal(complement.shape[-1], factor.shape[-1], generators)
+    psi = math.radians(degrees)
+    return math.cos(psi) * factor + math.sin(psi) * (complement @ chosen)
 
 
 def random_factors(

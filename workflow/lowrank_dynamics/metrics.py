@@ -22,7 +22,7 @@ from lowrank_dynamics.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
@@ -46,9 +46,23 @@ class Metrics(NamedTuple):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings that the cells have in common, as `configs/` has them."""
-        cells = self.provenance.get("cells", {"": self.provenance})
-        return next(iter(cells.values()))["settings"]
+        """The settings that the cells have in common, as `configs/` has them: those of the first variant."""
+        return next(iter(self._cells.values()))["settings"]
+
+    @property
+    def variants(self) -> dict[str, "Metrics"]:
+        """The metrics of each variant by itself, in the order of the settings."""
+        by_variant: dict[str, dict[str, Any]] = {}
+        for name, cell in self._cells.items():
+            by_variant.setdefault(cell["variant"], {})[name] = cell
+        return {
+            variant: Metrics(self.table.filter(pc.field("variant") == variant), {"cells": cells})
+            for variant, cells in by_variant.items()
+        }
+
+    @property
+    def _cells(self) -> Mapping[str, Any]:
+        return self.provenance.get("cells", {"": self.provenance})
 
     @property
     def activations(self) -> list[str]:
@@ -110,7 +124,7 @@ def _columns(measurement: Measurement) -> dict[str, NDArray[Any]]:
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; a write that breaks off leaves no file at `path`."""
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance, sort_keys=True)}
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
@@ -133,11 +147,12 @@ def read(path: Path) -> Metrics:
 def aggregate(paths: Iterable[Path]) -> Metrics:
     """Return the metrics of an experiment's cells as one, with the provenance of each by the name of its file.
 
-    Every trial gets a row at every step of its cell: one that stopped early keeps its last values, as its weights do.
-    Raises UserError if two cells come from different settings.
+    The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early keeps its last values, as its weights do.
+    Raises UserError if two cells of one variant come from different settings.
     """
-    cells = {path.stem: read(path) for path in sorted(paths)}
-    if len({cell.provenance["settings_sha256"] for cell in cells.values()}) > 1:
+    cells = {path.stem: read(path) for path in paths}
+    origins = {(cell.provenance["variant"], cell.provenance["settings_sha256"]) for cell in cells.values()}
+    if len(origins) > len({variant for variant, _ in origins}):
         raise UserError(f"{', '.join(cells)} come from different settings; delete them and run again")
     joined = pa.concat_tables(_held_to_the_end(cell.table) for cell in cells.values()).unify_dictionaries()
     return Metrics(joined, {"cells": {name: cell.provenance for name, cell in cells.items()}})

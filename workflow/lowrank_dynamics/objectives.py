@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -14,7 +15,19 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).square().sum(dim=(-2, -1)) / 2
 
 
-OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared_error": squared_error}
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of softmax(f(X)) with Y for each trial (trials,): the mean over samples.
+
+    `outputs`: (trials, K, N); `targets`, one-hot: (K, N) or (trials, K, N).
+    """
+    losses = functional.cross_entropy(outputs, targets.expand_as(outputs), reduction="none")
+    return losses.mean(dim=-1)
+
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared_error": squared_error,
+    "cross_entropy": cross_entropy,
+}
 
 
 def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:

@@ -34,6 +34,6 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self._bar.update(step - self._bar.n)
-        elif step * 10 // self.steps > self._reported:
-            self._reported = step * 10 // self.steps
+        elif (tenth := 10 * step // max(self.steps, 1)) > self._reported:
+            self._reported = tenth
             log.info("%s: step %d of %d, mean training loss %.4g", self.name, step, self.steps, loss)

@@ -13,13 +13,14 @@ LIBRARIES = ("torch", "numpy", "pyarrow")
 
 
 def provenance(
-    settings: Settings, scale: str, experiment: str, data_origin: dict[str, str], threads: int
+    settings: Settings, scale: str, experiment: str, variant: str, data_origin: dict[str, str], threads: int
 ) -> dict[str, Any]:
     """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
     return {
         "scale": scale,
-        "settings": settings.of_a_cell(experiment),
-        "settings_sha256": settings.digest(experiment),
+        "variant": variant,
+        "settings": settings.of_variant(experiment, variant),
+        "settings_sha256": settings.digest(experiment, variant),
         "data": data_origin,
         "code": code_version(),
         "libraries": {library: version(library) for library in LIBRARIES},

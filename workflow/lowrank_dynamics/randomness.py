@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["data", "weights", "factors", "activation"]
+Purpose = Literal["data", "weights", "factors", "complement", "activation", "batches"]
 
 
 def trial_generator(seed: int, experiment: str, purpose: Purpose, trial: int) -> torch.Generator:

@@ -8,7 +8,9 @@ rule train:
             module=[
                 "activations",
                 "cells",
-                "config",
+                "config/files",
+                "config/models",
+                "data/batches",
                 "data/clusters",
                 "data/dataset",
                 "data/fashion_mnist",
@@ -16,10 +18,17 @@ rule train:
                 "metrics",
                 "networks",
                 "objectives",
-                "observables",
+                "observables/block_shares",
+                "observables/curves",
+                "observables/first_gradient",
+                "observables/gradient_spectrum",
+                "observables/observer",
+                "observables/singular_structure",
+                "optimizers",
                 "progress",
                 "provenance",
                 "randomness",
+                "stacked_optimizer",
                 "subspaces",
                 "training",
             ],
@@ -39,7 +48,10 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: settings.experiment(wildcards.experiment).threads
     params:
-        settings=lambda wildcards: settings.digest(wildcards.experiment),
+        settings=lambda wildcards: settings.digest(
+            wildcards.experiment,
+            settings.cell(wildcards.experiment, wildcards.cell).variant,
+        ),
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
     message:
         "Train {wildcards.experiment} {wildcards.cell}"

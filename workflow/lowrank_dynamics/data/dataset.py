@@ -23,6 +23,14 @@ class Split:
         """One-hot Y: (K, N) or (trials, K, N), of the inputs' dtype."""
         return functional.one_hot(self.labels, self.classes).mT.to(self.inputs.dtype)
 
+    def at(self, indices: Tensor) -> "Split":
+        """Return the samples at `indices` (trials, n), each trial's own: inputs (trials, d, n), labels (trials, n)."""
+        trials = len(indices)
+        inputs = self.inputs.expand(trials, *self.inputs.shape[-2:])
+        labels = self.labels.expand(trials, self.labels.shape[-1])
+        chosen = inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
+        return Split(chosen, labels.take_along_dim(indices, dim=-1), self.classes)
+
 
 @dataclass(frozen=True)
 class Dataset:

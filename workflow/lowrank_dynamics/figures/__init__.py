@@ -27,9 +27,15 @@ FIGURES = {
     "figure_2": FigureSource("case_study", ("smooth_against_nonsmooth", "movement", "singular_values")),
     "figure_3": FigureSource("theory_setting", ("block_shares",)),
     "figure_4": FigureSource("deep_whitened", ("block_shares",)),
+    "figure_5": FigureSource("deep_unwhitened", ("block_shares",)),
     "figure_6": FigureSource("fashion_mnist", ("test_curves",)),
     "figure_8": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 1}),
     "figure_9": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 2}),
     "figure_10": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 3}),
+    "figure_11": FigureSource("first_gradient", ("first_gradient",)),
+    "figure_12": FigureSource("theory_setting", ("gradient_decay",)),
+    "figure_13": FigureSource("theory_setting", ("gradient_tail",)),
+    "figure_14": FigureSource("rotated_factors", ("rotated_factors", "test_curves")),
+    "bound": FigureSource("theory_over_eps", ("bound",)),
 }
 FORMATS = ("pdf", "svg", "png")

@@ -23,6 +23,7 @@ PARAMETERIZATIONS = {"full": "full", "s_big": r"low-rank, $S_{\mathrm{big}}$", "
 SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
 def apply() -> None:
@@ -75,8 +76,10 @@ def save(figure: Figure, stem: Path) -> None:
     """Write the figure as `stem` + .pdf, .svg and .png, without dates, so that equal figures are equal bytes."""
     undated: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     stem.parent.mkdir(parents=True, exist_ok=True)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is found once for all formats
     for extension in FORMATS:
         path = stem.with_suffix(f".{extension}")
         partial = path.with_name(f"{path.name}.partial")
-        figure.savefig(partial, format=extension, metadata=undated[extension], bbox_inches="tight", pad_inches=0.02)
+        figure.savefig(partial, format=extension, metadata=undated[extension])
         partial.replace(path)

@@ -1,20 +1,23 @@
 """Figure 6: test loss and accuracy of the full network and of the low-rank ones from S_big and from random factors."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
-ROWS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%)"}
+PANELS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%)"}
 
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
     activations = metrics.activations
     figure, panels = plt.subplots(
-        len(ROWS),
+        len(PANELS),
         len(activations),
         figsize=(style.TEXT_WIDTH, 3.4),
         layout="constrained",
@@ -22,11 +25,9 @@ def draw(metrics: Metrics) -> Figure:
         sharey="row",
         squeeze=False,
     )
-    factors = {"test_loss": 1 / metrics.settings["data"]["test_images"], "test_accuracy": 100}
-    for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
+    for (quantity, label), row in zip(PANELS.items(), panels, strict=True):
         for activation, axes in zip(activations, row, strict=True):
-            curves = metrics.frame(quantity, activation=activation)
-            curves["value"] *= factors[quantity]
+            curves = per_image(metrics, quantity, activation=activation)
             curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
             sns.lineplot(
                 curves,
@@ -46,3 +47,11 @@ def draw(metrics: Metrics) -> Figure:
         axes.set_title(title)
     style.legend_below(figure, panels[0, 0])
     return figure
+
+
+def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
+    """Return the rows of one of `PANELS`: the test loss as a mean over images, the test accuracy in per cent."""
+    factors = {"test_loss": 1 / metrics.settings["data"]["test_images"], "test_accuracy": 100}
+    curves = metrics.frame(quantity, **equal)
+    curves["value"] *= factors[quantity]
+    return curves

@@ -1,77 +1,13 @@
-"""What is measured while a network trains; an observer turns the iterate at one step into measurements.
-
-To add an observable, write a class with `is_due` and `measure`, and add it to `CellRun.observers` in `cells.py`.
-"""
+"""Singular values of the hidden weights, and how far their singular subspaces have moved (figures 1, 2, 8-10)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.data import Split
-from lowrank_dynamics.networks import MLP, LowRankMLP
-from lowrank_dynamics.objectives import OBJECTIVES
-from lowrank_dynamics.subspaces import LayerBases, block_shares, principal_angles, sine_distance
-
-
-class Iterate(NamedTuple):
-    """The networks at one step, with the outputs (trials, K, N) and losses (trials,) on the training data."""
-
-    step: int
-    network: MLP | LowRankMLP
-    outputs: Tensor
-    losses: Tensor
-
-
-class Observation(NamedTuple):
-    """One quantity of one layer (0: the whole network) with its values (trials,) or (trials, n)."""
-
-    quantity: str
-    layer: int
-    values: Tensor
-
-
-class Observer(Protocol):
-    """Measures something at some of the steps, and always at the last."""
-
-    def is_due(self, step: int) -> bool:
-        """Return whether to measure at this step."""
-
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield what is observed of an iterate; a value that is not defined is NaN and leaves no row in the metrics."""
-
-
-def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the fraction (trials,) of samples whose largest output (trials, K, N) is that of their label."""
-    return (outputs.argmax(dim=-2) == labels).double().mean(dim=-1)
-
-
-@dataclass(frozen=True)
-class LossAndAccuracy:
-    """Loss and accuracy on the training data and, where there are such, on test data."""
-
-    every: int
-    objective: str
-    train: Split
-    test: Split | None
-
-    def is_due(self, step: int) -> bool:
-        """Return whether to measure at this step."""
-        return step % self.every == 0
-
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield `train_loss` and `train_accuracy`, and the same of the test data."""
-        yield Observation("train_loss", 0, iterate.losses)
-        yield Observation("train_accuracy", 0, accuracy(iterate.outputs, self.train.labels))
-        if self.test is None:
-            return
-        iterate.network.eval()
-        outputs = iterate.network(self.test.inputs)
-        iterate.network.train()
-        yield Observation("test_loss", 0, OBJECTIVES[self.objective](outputs, self.test.targets))
-        yield Observation("test_accuracy", 0, accuracy(outputs, self.test.labels))
+from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.observables.observer import Iterate, Observation
+from lowrank_dynamics.subspaces import principal_angles, sine_distance
 
 
 class SingularStructure:
@@ -136,23 +72,3 @@ class SingularStructure:
             sine = sine_distance(reference, basis).masked_fill(unknown, torch.nan)
             yield Observation(f"angle_{name}", layer, angle)
             yield Observation(f"sine_{name}", layer, sine / basis.shape[-1] ** 0.5)
-
-
-@dataclass(frozen=True)
-class BlockShares:
-    """Each block's share of the change of each hidden layer since the start (figures 3-5); undefined at step 0."""
-
-    every: int
-    initial: list[Tensor]
-    bases: list[LayerBases]
-
-    def is_due(self, step: int) -> bool:
-        """Return whether to measure at this step."""
-        return step > 0 and step % self.every == 0
-
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield the `block_share` of blocks 1 to 4 of each hidden layer, from the first step on."""
-        assert isinstance(iterate.network, MLP)
-        layers = zip(iterate.network.hidden_weights, self.initial, self.bases, strict=True)
-        for layer, (weight, initial, bases) in enumerate(layers, start=1):
-            yield Observation("block_share", layer, block_shares(weight - initial, bases))

@@ -1,20 +1,15 @@
-"""The settings: typed, frozen, loaded from `configs/` and checked before any job starts.
-
-`configs/paper.yaml` holds every value; the file of another scale holds only what that scale changes. This module
-imports no torch, because Snakemake loads it to build the graph of jobs.
-"""
+"""What may be set: the typed, frozen models of all settings, and the cells that an experiment consists of."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -24,9 +19,11 @@ from pydantic import (
 
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.optimizers import OPTIMIZERS
 
-SCALES = ("smoke", "laptop", "paper")
 Parameterization = Literal["full", "s_big", "random"]
+BASE = "base"
+"""The name of the variant that changes nothing."""
 
 
 class Frozen(BaseModel):
@@ -47,6 +44,11 @@ class ClusterData(Frozen):
 
     prepared: ClassVar[bool] = False  # whether a data stage writes a file for training to read
 
+    @property
+    def training_samples(self) -> int:
+        """N, by the name that all data sets share."""
+        return self.samples
+
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:
         if self.whitened and self.samples < self.dimension:
@@ -65,6 +67,11 @@ class FashionMnistData(Frozen):
     classes: ClassVar[int] = 10
     prepared: ClassVar[bool] = True
 
+    @property
+    def training_samples(self) -> int:
+        """N, by the name that all data sets share."""
+        return self.training_images
+
 
 class Network(Frozen):
     """The MLP, full or low-rank, and its initialization."""
@@ -72,21 +79,40 @@ class Network(Frozen):
     depth: int = Field(ge=2, description="L, the number of weight matrices")
     width: PositiveInt = Field(description="m, the hidden width")
     rank: PositiveInt | None = Field(description="r of the low-rank networks; null where there are none")
+    rotation: float = Field(ge=0, le=90, description="psi, the degrees by which the s_big factors leave S_big")
     scale: PositiveFloat = Field(description="eps, the scale of the initial hidden weights")
     last_scale: PositiveFloat = Field(description="the scale of the initial last layer W_L")
     train_last_layer: bool = Field(description="whether W_L is trained; the theory setting keeps it fixed")
 
 
 class Training(Frozen):
-    """Full-batch gradient descent."""
+    """How the networks are trained; the theory is about gradient descent on all samples at once."""
 
-    objective: Literal["squared_error"]
+    objective: Literal["squared_error", "cross_entropy"]
+    optimizer: str = Field(description="a name in OPTIMIZERS")
+    batch_size: PositiveInt | None = Field(description="samples in a step; null for all of them")
     learning_rate: PositiveFloat = Field(description="eta")
     schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
-    steps: PositiveInt = Field(description="the number of steps, at most")
+    steps: NonNegativeInt = Field(description="the number of steps, at most; 0 measures the start only")
     stop_near_linear_fit: PositiveFloat | None = Field(
         description="stop a trial once its loss exceeds that of the best linear fit by at most this fraction"
     )
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return one_of(OPTIMIZERS, name)
+
+    @property
+    def is_gradient_descent(self) -> bool:
+        """Whether a step is Theta <- Theta - eta grad, with the gradient of all samples."""
+        return self.optimizer == "gradient_descent" and self.batch_size is None
+
+    @model_validator(mode="after")
+    def _stopping_is_defined(self) -> Self:
+        if self.stop_near_linear_fit and not (self.is_gradient_descent and self.objective == "squared_error"):
+            raise ValueError("stop_near_linear_fit must be null but for squared_error and full-batch gradient_descent")
+        return self
 
 
 class Observe(Frozen):
@@ -95,10 +121,14 @@ class Observe(Frozen):
     loss: PositiveInt = Field(description="losses and accuracies; also when the stopping rule is checked")
     singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
     block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
+    gradient: PositiveInt | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
+    start_scales: tuple[PositiveFloat, ...] = Field(
+        strict=False, description="the eps at which the gradient at initialization is measured; none for not at all"
+    )
 
 
 class Experiment(Frozen):
-    """One experiment: its cells are the combinations of activation and parameterization, each run in several trials."""
+    """One experiment: its cells are the combinations of activation, parameterization and variant, in several trials."""
 
     activations: tuple[str, ...] = Field(min_length=1, strict=False)
     parameterizations: tuple[Parameterization, ...] = Field(min_length=1, strict=False)
@@ -109,24 +139,19 @@ class Experiment(Frozen):
     network: Network
     training: Training
     observe: Observe
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], dict[str, Any]] = Field(
+        default={BASE: {}}, min_length=1, description="by name, what each changes of data, network and training"
+    )
 
-    @model_validator(mode="after")
-    def _one_grid(self) -> Self:
-        """Check that trials which stop do so at steps where everything is measured."""
-        cadences = (self.observe.singular_structure, self.observe.block_shares)
-        if self.training.stop_near_linear_fit and any(every and self.observe.loss % every for every in cadences):
-            raise ValueError(
-                "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
-            )
-        return self
+    def of_variant(self, name: str) -> "Experiment":
+        """Return the experiment with the changes of one variant in their places, and no further variants."""
+        own = self.model_dump(exclude={"variants"})
+        return Experiment.model_validate(_changed(own, self.variants[name]))
 
     @field_validator("activations")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in ACTIVATIONS:
-                raise ValueError(f"{name!r} is not one of {', '.join(ACTIVATIONS)}")
-        return names
+        return tuple(one_of(ACTIVATIONS, name) for name in names)
 
     @field_validator("activations", "parameterizations")
     @classmethod
@@ -149,10 +174,46 @@ class Experiment(Frozen):
             raise ValueError(f"network.rank must be between 2K = {2 * classes} and d = {dimension}, is {network.rank}")
         if "s_big" in self.parameterizations and network.rank != 2 * classes:
             raise ValueError(f"network.rank must be 2K = {2 * classes} for parameterization s_big, is {network.rank}")
+        if network.rotation and not (rank is not None and 2 * rank <= dimension):
+            raise ValueError(f"network.rotation must be 0.0 unless 2 rank <= dimension = {dimension}")
         if low_rank and not network.train_last_layer:
             raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
         if self.dtype == "float32" and isinstance(self.data, ClusterData):
             raise ValueError("dtype must be float64 for clusters: what is measured there is lost in float32's rounding")
+        return self
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        """Check that what is to be observed is defined, and that trials stop at steps where everything is measured."""
+        observe, training = self.observe, self.training
+        cadences = (observe.singular_structure, observe.block_shares, observe.gradient)
+        if training.stop_near_linear_fit and any(every and observe.loss % every for every in cadences):
+            raise ValueError(
+                "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
+            )
+        if observe.gradient and not (self.network.depth == 2 and training.is_gradient_descent):
+            raise ValueError("observe.gradient must be null but for depth 2 and full-batch gradient_descent")
+        if training.batch_size is not None and training.batch_size > self.data.training_samples:
+            raise ValueError(
+                f"training.batch_size must be at most the {self.data.training_samples} samples,"
+                f" is {training.batch_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_sound(self) -> Self:
+        """Check each variant as if its values were the experiment's own."""
+        if list(self.variants) == [BASE] and not self.variants[BASE]:
+            return self
+        for name, changes in self.variants.items():
+            if unknown := sorted(set(changes) - {"data", "network", "training"}):
+                raise ValueError(f"variants.{name}.{unknown[0]}: a variant may change data, network and training")
+            try:
+                self.of_variant(name)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                where = ".".join(map(str, problem["loc"]))
+                raise ValueError(f"variants.{name}: {where}: {problem['msg'].removeprefix('Value error, ')}") from error
         return self
 
 
@@ -161,11 +222,12 @@ class Cell(NamedTuple):
 
     activation: str
     parameterization: str
+    variant: str = BASE
 
     @property
     def name(self) -> str:
-        """The cell's part of a path, for example `gelu-s_big`."""
-        return "-".join(self)
+        """The cell's part of a path, for example `gelu-s_big` or, of a variant, `gelu-full-adam`."""
+        return "-".join(self if self.variant != BASE else self[:2])
 
 
 class Settings(Frozen):
@@ -184,93 +246,42 @@ class Settings(Frozen):
         """Return the cells of the experiment called `name`."""
         experiment = self.experiment(name)
         return [
-            Cell(activation, parameterization)
+            Cell(activation, parameterization, variant)
+            for variant in experiment.variants
             for activation in experiment.activations
             for parameterization in experiment.parameterizations
         ]
 
-    def of_a_cell(self, name: str) -> dict[str, Any]:
-        """Return, ready for JSON, what the numbers of a cell depend on: everything but which other cells there are."""
-        experiment = self.experiment(name).model_dump(mode="json", exclude={"activations", "parameterizations"})
-        return {"seed": self.seed, **experiment}
+    def cell(self, name: str, cell: str) -> Cell:
+        """Return the cell called `cell` of the experiment called `name`. Raises UserError if there is none."""
+        by_name = {cell.name: cell for cell in self.cells(name)}
+        if cell not in by_name:
+            raise UserError(f"{name} has no cell {cell!r}; choose one of {', '.join(by_name)}")
+        return by_name[cell]
 
-    def digest(self, name: str) -> str:
-        """Return the sha256 of `of_a_cell`."""
-        content = self.of_a_cell(name)
+    def of_variant(self, name: str, variant: str) -> dict[str, Any]:
+        """Return, ready for JSON, what the numbers of a cell depend on: everything but which other cells there are."""
+        experiment = self.experiment(name).of_variant(variant)
+        content = experiment.model_dump(mode="json", exclude={"activations", "parameterizations", "variants"})
+        return {"seed": self.seed, **content}
+
+    def digest(self, name: str, variant: str = BASE) -> str:
+        """Return the sha256 of `of_variant`."""
+        content = self.of_variant(name, variant)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def requested_scale(config: Mapping[str, Any]) -> str:
-    """Return the scale asked for by `snakemake --config scale=...`, or laptop. Raises UserError for any other key."""
-    unknown = sorted(set(config) - {"scale"})
-    if unknown:
-        raise UserError(f"--config {unknown[0]}: unknown key; there may be scale=smoke, laptop or paper")
-    return str(config.get("scale", "laptop"))
+def one_of(known: Iterable[str], name: str) -> str:
+    """Return `name` if it is known. Raises ValueError, with the names that are, if not."""
+    if name not in known:
+        raise ValueError(f"{name!r} is not one of {', '.join(known)}")
+    return name
 
 
-def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
-    """Load `paper.yaml` and put the values of the scale's own file in their places.
-
-    Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
-    key, a value of the wrong type or an impossible one.
-    """
-    if scale not in SCALES:
-        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}")
-    base_file, scale_file = folder / "paper.yaml", folder / f"{scale}.yaml"
-    base = _read_yaml(base_file)
-    changes = {} if scale == "paper" else _read_yaml(scale_file)
-    merged = _merged(base, changes, scale_file, ())
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        problems = [_sentence(problem, merged, changes, base_file, scale_file) for problem in error.errors()]
-        raise UserError("\n".join(problems)) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; run from the project's root, or restore the file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
-    return content
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any], file: Path, path: tuple[str, ...]) -> dict[str, Any]:
-    """Return `base` with `changes` in their places; `changes` may have no key and no subtree that `base` lacks."""
-    merged = dict(base)
-    for key, value in changes.items():
-        where = ".".join((*path, str(key)))
-        if key not in base:
-            raise UserError(f"{file}: {where}: unknown key; there may be {', '.join(map(str, base))}")
-        if isinstance(base[key], dict) != isinstance(value, dict):
-            raise UserError(f"{file}: {where}: must {'hold keys' if isinstance(base[key], dict) else 'be one value'}")
-        merged[key] = _merged(base[key], value, file, (*path, str(key))) if isinstance(value, dict) else value
-    return merged
-
-
-def _sentence(problem: Any, merged: Any, changes: Any, base_file: Path, scale_file: Path) -> str:
-    """Say which file and which key a problem found by pydantic is about, and what would be right."""
-    keys = list(_key_path(problem["loc"], merged))
-    for key in keys:
-        changes = changes.get(key, {}) if isinstance(changes, dict) else changes
-    partly_changed = isinstance(changes, dict) and changes
-    file = f"{base_file} with {scale_file}" if partly_changed else base_file if changes == {} else scale_file
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
-    found = f", is {problem['input']!r}" if is_value else ""
-    message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(problem["type"], message)
-    return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
-
-
-def _key_path(location: tuple[int | str, ...], merged: Any) -> Iterator[int | str]:
-    """Yield the parts of a pydantic location that are keys of the file, without the tags of its unions."""
-    for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(merged, dict) and part not in merged and not last:
-            continue
-        yield part
-        merged = merged[part] if isinstance(merged, dict) and part in merged else None
+def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` in their places, at any depth; a key that `base` lacks is left to validation."""
+    nested = {
+        key: _changed(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in changes.items()
+    }
+    return {**base, **nested}

@@ -1,0 +1,185 @@
+"""What a claim measures: from the metrics of an experiment to one value for each cell and trial.
+
+Every measure takes the metrics and its options and returns a frame with the columns that tell the cells apart, `trial`
+and `value`. To add one, write a function and add it to `MEASURES`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lowrank_dynamics import derived
+from lowrank_dynamics.derived import CELL
+from lowrank_dynamics.metrics import Metrics
+
+ROW = [*CELL, "layer", "index"]
+"""The columns that tell the values of one quantity at one step of one trial apart."""
+
+
+def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
+    """Return the quantity where each trial ends."""
+    return _at_end(metrics.frame(quantity, index=index))
+
+
+def compared_at_end(metrics: Metrics, quantity: str, to: dict[str, str], by: str, index: int = 0) -> pd.DataFrame:
+    """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`.
+
+    `by` is difference, relative_difference or ratio.
+    """
+    ends = value_at_end(metrics, quantity, index)
+    reference = ends
+    for column, value in to.items():
+        reference = reference[reference[column] == value]
+    shared = [column for column in (*ROW, "trial") if column not in to]
+    joined = ends.merge(reference[[*shared, "value"]], on=shared, suffixes=("", "_reference"))
+    value, against = joined["value"], joined["value_reference"]
+    compared = {
+        "difference": value - against,
+        "relative_difference": value / against - 1,
+        "ratio": value / against,
+    }
+    return joined.assign(value=compared[by])
+
+
+def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the quantity where each trial ends relative to its value at step 0."""
+    start = metrics.frame(quantity, step=0)
+    joined = value_at_end(metrics, quantity).merge(start[[*ROW, "trial", "value"]], on=[*ROW, "trial"])
+    return joined.assign(value=joined["value_x"] / joined["value_y"])
+
+
+def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
+    """Return the share of the squared change of the singular values in the 2K that change most."""
+    changes = _change_of_singular_values(metrics, layer=layer)
+    count = 2 * metrics.settings["data"]["classes"]
+    return _by(changes, [*CELL, "layer", "trial"], lambda change: (change**2).nlargest(count).sum() / (change**2).sum())
+
+
+def movement_ratio(metrics: Metrics, group: str, to: Sequence[str]) -> pd.DataFrame:
+    """Return the movement of a group of singular vectors, mean over training, relative to the least among `to`.
+
+    The movement is the normalised ||sin Theta||_2 of the `left` or `right` subspace, the column `side`.
+    """
+    moved = pd.concat([metrics.frame(f"sine_{side}_{group}").assign(side=side) for side in ("left", "right")])
+    means = _by(moved, [*CELL, "layer", "side", "trial"], lambda movement: movement.mean())
+    return _relative_to_least(means, ["layer", "side", "trial"], to)
+
+
+def displacement_ratio(metrics: Metrics, to: Sequence[str]) -> pd.DataFrame:
+    """Return the root mean square change of the middle singular values at the end, relative to the least among `to`."""
+    changes = _change_of_singular_values(metrics)
+    classes, count = metrics.settings["data"]["classes"], changes["index"].max()
+    middle = changes[changes["index"].between(classes + 1, count - classes)]
+    displacement = _by(middle, [*CELL, "layer", "trial"], lambda change: (change**2).mean() ** 0.5)
+    return _relative_to_least(displacement, ["layer", "trial"], to)
+
+
+def slope_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the log-log slope against eps of a quantity that was measured for each of `observe.start_scales`."""
+    scales = dict(enumerate(metrics.settings["observe"]["start_scales"], start=1))
+    measured = metrics.frame(quantity)
+    return _fitted(measured.assign(scale=measured["index"].map(scales)), CELL, derived.log_log_slope, "scale")
+
+
+def residual_growth(metrics: Metrics) -> pd.DataFrame:
+    """Return the largest norm of the residual relative to that at the start, from the squared error."""
+    return _by(metrics.frame("train_loss"), [*CELL, "trial"], lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
+
+
+def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
+    """Return how well an exponential decay fits ||G_1(t)||_F, as a squared correlation."""
+    return _fitted(derived.until_the_end(metrics.frame("gradient_norm"), metrics), CELL, derived.decay_fit)
+
+
+def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
+    """Return the fitted decay rate of each sigma_i(G_1), or of ||G_1||_F, the smaller relative to the larger."""
+    values = derived.until_the_end(metrics.frame("gradient_singular_value"), metrics)
+    norms = derived.until_the_end(metrics.frame("gradient_norm"), metrics)
+    rates = _fitted(values, [*CELL, "index"], derived.decay_rate)
+    joined = rates.merge(_fitted(norms, CELL, derived.decay_rate), on=[*CELL, "trial"], suffixes=("", "_norm"))
+    ratio = joined["value"] / joined["value_norm"]
+    return joined.assign(value=ratio.where(ratio <= 1, 1 / ratio))
+
+
+def gradient_gap(metrics: Metrics) -> pd.DataFrame:
+    """Return the constant G_3 of assumption 3.4."""
+    classes = metrics.settings["data"]["classes"]
+    signal = metrics.frame("signal_singular_value", index=classes).set_index([*CELL, "trial"])["value"]
+    tail = metrics.frame("gradient_singular_value", index=classes + 1)
+    largest = tail.groupby([*CELL, "trial"], observed=True)["value"].max()
+    return (1 - largest / signal).rename("value").reset_index()
+
+
+def update_ratio(metrics: Metrics) -> pd.DataFrame:
+    """Return the largest ratio of an update of blocks 2 to 4 to eta rho(t)."""
+    bounds = metrics.frame("update_bound").set_index([*CELL, "trial", "step"])["value"]
+    updates = metrics.frame("block_update", index=[2, 3, 4])
+    ratios = updates.groupby([*CELL, "trial", "step"], observed=True)["value"].max() / bounds
+    return ratios.rename("value").groupby([*CELL, "trial"], observed=True).max().reset_index()
+
+
+def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
+    """Return the log-log slope of rho(0) against eps, over the variants."""
+    scales = {name: variant.settings["network"]["scale"] for name, variant in metrics.variants.items()}
+    first = metrics.frame("update_bound", step=0)
+    first["scale"] = first["variant"].map(scales).astype(float)
+    return _fitted(first, ["activation", "parameterization"], derived.log_log_slope, "scale")
+
+
+def bound_decay(metrics: Metrics) -> pd.DataFrame:
+    """Return rho where a trial ends relative to its largest value."""
+    return _by(metrics.frame("update_bound"), [*CELL, "trial"], lambda bound: bound.iloc[-1] / bound.max())
+
+
+MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
+    measure.__name__: measure
+    for measure in (
+        value_at_end,
+        compared_at_end,
+        end_against_start,
+        moved_singular_values,
+        movement_ratio,
+        displacement_ratio,
+        slope_at_the_start,
+        residual_growth,
+        gradient_decay_fit,
+        decay_rate_agreement,
+        gradient_gap,
+        update_ratio,
+        slope_of_the_first_bound,
+        bound_decay,
+    )
+}
+
+
+def _at_end(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows at the last step of each cell, to which every trial's last values are held."""
+    return rows[rows["step"] == rows.groupby(CELL, observed=True)["step"].transform("max")]
+
+
+def _by(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:
+    """Return `reduce` of the values in the order of their steps, for each combination of `columns`."""
+    ordered = rows.sort_values("step", kind="stable")
+    return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()
+
+
+def _fitted(rows: pd.DataFrame, columns: list[str], fit: Callable[..., pd.Series], *options: Any) -> pd.DataFrame:
+    """Return one of the fits of `derived`, which gives a value a trial, for each combination of `columns`."""
+    fits = {key: fit(group, *options) for key, group in rows.groupby(columns, observed=True)}
+    return pd.concat(fits, names=columns).rename("value").reset_index()
+
+
+def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
+    """Return sigma_i(W_l) at the end minus sigma_i(W_l) at the start."""
+    values = metrics.frame("singular_value", **equal)
+    keys = [*ROW, "trial"]
+    joined = _at_end(values).merge(values.loc[values["step"] == 0, [*keys, "value"]], on=keys)
+    return joined.assign(value=joined["value_x"] - joined["value_y"])
+
+
+def _relative_to_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:
+    """Return each value relative to the least of the given activations', in the same trial."""
+    least = rows[rows["activation"].isin(activations)].groupby(shared)["value"].min().rename("least")
+    joined = rows.join(least, on=shared, how="inner")
+    return joined.assign(value=joined["value"] / joined["least"])

@@ -1,0 +1,115 @@
+"""The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.claims.measures import MEASURES
+from lowrank_dynamics.config import SCALES
+from lowrank_dynamics.config.files import read_yaml
+from lowrank_dynamics.config.models import Frozen, one_of
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures import FIGURES
+
+Comparison = Literal["at_least", "at_most", "within"]
+COMPARISONS: tuple[Comparison, ...] = ("at_least", "at_most", "within")
+
+
+class Claim(Frozen):
+    """One statement with what it is taken to mean.
+
+    In each of the cells, the combinations of the values under `cells`, the measured value must be `at_least`, `at_most`
+    or, but for its sign, `within` the threshold; `partly` is the threshold of a weaker reading, where there is one.
+    """
+
+    figure: str = Field(description="the figure that shows it")
+    place: str = Field(description="where the paper says it")
+    statement: str = Field(description="what the paper says, in our words")
+    quantity: str = Field(description="what is measured, in words")
+    experiment: str
+    measure: str = Field(description="a name in MEASURES")
+    options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
+    cells: dict[str, list[str | int]] = Field(min_length=1, description="values of the metrics' columns")
+    at_least: float | None = None
+    at_most: float | None = None
+    within: float | None = None
+    partly: float | None = None
+    because: str = Field(description="why this threshold")
+
+    @field_validator("measure")
+    @classmethod
+    def _measured(cls, name: str) -> str:
+        return one_of(MEASURES, name)
+
+    @field_validator("figure")
+    @classmethod
+    def _drawn(cls, name: str) -> str:
+        return one_of(FIGURES, name)
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Self:
+        if sum(getattr(self, name) is not None for name in COMPARISONS) != 1:
+            raise ValueError(f"there must be one of {', '.join(COMPARISONS)}")
+        if self.partly is not None and self.meets(self.partly):
+            raise ValueError(f"partly must be a weaker threshold, is {self.partly:g}")
+        return self
+
+    @property
+    def comparison(self) -> Comparison:
+        """The name of the threshold that is set."""
+        return next(name for name in COMPARISONS if getattr(self, name) is not None)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold that is set."""
+        return float(getattr(self, self.comparison))
+
+    def meets(self, value: float, error: float = 0.0, *, weaker: bool = False) -> bool:
+        """Return whether `value` meets the threshold, or the `weaker` one, wherever it lies within its `error`."""
+        threshold = self.partly if weaker else self.threshold
+        if threshold is None:
+            return False
+        if self.comparison == "at_least":
+            return value - error >= threshold
+        return (abs(value) if self.comparison == "within" else value) + error <= threshold
+
+    def expected_cells(self) -> list[dict[str, str | int]]:
+        """Return every combination of the values under `cells`."""
+        return [dict(zip(self.cells, values, strict=True)) for values in product(*self.cells.values())]
+
+
+class Claims(Frozen):
+    """All claims by name, and the scales at which none can be tested, each with the reason."""
+
+    scales_that_cannot_tell: dict[Literal[SCALES], str]  # type: ignore[valid-type]
+    claims: dict[str, Claim]
+
+    def of(self, experiments: set[str]) -> dict[str, Claim]:
+        """Return the claims about the given experiments, by name."""
+        return {name: claim for name, claim in self.claims.items() if claim.experiment in experiments}
+
+
+def load_claims(path: Path = Path("configs/claims.yaml")) -> Claims:
+    """Load the claims. Raises UserError, which names the file and the key, for anything that is not as it must be."""
+    try:
+        return Claims.model_validate(read_yaml(path))
+    except ValidationError as error:
+        problems = [
+            f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
+        raise UserError("\n".join(problems)) from error
+
+
+def cell_label(cell: dict[str, str | int]) -> str:
+    """Return a cell's values as words, such as `GELU, layer 3`."""
+    return ", ".join(_label(column, value) for column, value in cell.items())
+
+
+def _label(column: str, value: str | int) -> str:
+    if column == "activation":
+        return ACTIVATIONS[str(value)].label
+    return f"{column} {value}" if column in {"layer", "index"} else str(value)

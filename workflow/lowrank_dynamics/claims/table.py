@@ -1,0 +1,122 @@
+"""The table of verdicts: as Parquet, one row a cell, and as a page to read."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lowrank_dynamics.claims.statements import Claim, Claims
+from lowrank_dynamics.claims.verdicts import ORDER, CellVerdict, Verdict, judge, worst
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.metrics import Metrics
+
+SCHEMA_VERSION = "1"
+SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
+
+
+def claims_table(claims: Claims, metrics: Mapping[str, Metrics], scale: str) -> pd.DataFrame:
+    """Return one row for each cell of each claim about the experiments in `metrics`.
+
+    The columns are those of the claim, `cell`, `mean`, `deviation`, `trials`, `verdict` and `reason` of the cell, and
+    `claim_verdict`, the worst of the claim's cells.
+    """
+    cannot_tell: dict[str, str] = dict(claims.scales_that_cannot_tell)
+    rows: list[dict[str, Any]] = []
+    for name, claim in claims.of(set(metrics)).items():
+        cells = judge(claim, metrics, scale, cannot_tell)
+        rows += [_row(name, claim, cell, worst(cells)) for cell in cells]
+    return pd.DataFrame(rows)
+
+
+def _row(name: str, claim: Claim, cell: CellVerdict, verdict: Verdict) -> dict[str, Any]:
+    said = claim.model_dump(include={"figure", "place", "statement", "quantity", "experiment", "because"})
+    threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
+    return {"claim": name, **said, **threshold, **asdict(cell), "claim_verdict": verdict}
+
+
+def write(table: pd.DataFrame, scale: str, path: Path) -> None:
+    """Write the table as Parquet and, beside it with the ending .md, as a page to read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contents = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps({"scale": scale})}
+    partial = path.with_name(f"{path.name}.partial")
+    pq.write_table(contents.replace_schema_metadata(metadata), partial)
+    page = path.with_suffix(".md.partial")
+    page.write_text(as_page(table, scale))
+    partial.replace(path)
+    page.replace(path.with_suffix(".md"))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return the table in `path`. Raises UserError if it is no table of verdicts."""
+    try:
+        found = pq.read_table(path)
+        version = (found.schema.metadata or {})[b"schema_version"].decode()
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UserError(f"{path} is not a readable table of verdicts ({error}); delete it and run again") from error
+    if version != SCHEMA_VERSION or "claim_verdict" not in found.column_names:
+        raise UserError(f"{path} is no table of verdicts of schema {SCHEMA_VERSION}; delete it and run again")
+    return found.to_pandas()
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return how many claims have which verdict, the best first."""
+    verdicts = table.drop_duplicates("claim")["claim_verdict"]
+    counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
+    return f"{len(verdicts)} claims: {counts}"
+
+
+def as_page(table: pd.DataFrame, scale: str) -> str:
+    """Return the table in Markdown: a line for each claim, then the cells behind each."""
+    lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
+    lines += _markdown(
+        ("figure", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
+        (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
+    )
+    for name, cells in table.groupby("claim", sort=False):
+        first = cells.iloc[0]
+        lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
+        lines += [f"Measured: {first['quantity']}. Threshold: {_threshold(first)}, because {first['because']}.", ""]
+        lines += _markdown(("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows()))
+    return "\n".join(lines) + "\n"
+
+
+def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
+    first, weakest = cells.iloc[0], cells.iloc[_weakest(cells)]
+    verdict = f"**{first['claim_verdict']}**"
+    return first["figure"], first["statement"], weakest["cell"], _measured(weakest), _threshold(first), verdict
+
+
+def _weakest(cells: pd.DataFrame) -> int:
+    """Return the position of a cell with the worst verdict, among equals that of the value nearest to failing."""
+    rank = cells["verdict"].map(ORDER.index)
+    sign = -1 if cells["comparison"].iloc[0] == "at_least" else 1
+    value = cells["mean"].abs() if cells["comparison"].iloc[0] == "within" else cells["mean"]
+    order = pd.DataFrame({"rank": rank, "badness": -sign * value}).reset_index(drop=True)
+    return int(order.sort_values(["rank", "badness"]).index[0])
+
+
+def _cell_line(cell: pd.Series) -> tuple[str, ...]:
+    verdict = cell["verdict"] + (f" ({cell['reason']})" if cell["reason"] else "")
+    return cell["cell"], _measured(cell), str(cell["trials"]), verdict
+
+
+def _measured(cell: pd.Series) -> str:
+    return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}" if cell["trials"] else ""
+
+
+def _threshold(claim: pd.Series) -> str:
+    weaker = claim["weaker_threshold"]
+    partly = f" (partly: {SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
+    return f"{SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")
+
+
+def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return [f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines]

@@ -1,0 +1,32 @@
+"""The settings: typed, frozen, loaded from `configs/` and checked before any job starts.
+
+Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
+"""
+
+from lowrank_dynamics.config.files import SCALES, load_settings, requested
+from lowrank_dynamics.config.models import (
+    BASE,
+    Cell,
+    ClusterData,
+    Experiment,
+    FashionMnistData,
+    Network,
+    Observe,
+    Settings,
+    Training,
+)
+
+__all__ = [
+    "BASE",
+    "SCALES",
+    "Cell",
+    "ClusterData",
+    "Experiment",
+    "FashionMnistData",
+    "Network",
+    "Observe",
+    "Settings",
+    "Training",
+    "load_settings",
+    "requested",
+]

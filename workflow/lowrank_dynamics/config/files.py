@@ -1,0 +1,102 @@
+"""The files in `configs/`: loading, putting a scale's values in place, errors that name file and key.
+
+`paper.yaml` holds every value; the file of another scale holds only what that scale changes.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lowrank_dynamics.config.models import Settings
+from lowrank_dynamics.errors import UserError
+
+SCALES = ("smoke", "laptop", "paper")
+
+
+REQUESTS = {"scale": SCALES, "strict_claims": (True, False)}
+"""What `snakemake --config key=value` may ask for; the values as YAML reads them."""
+
+
+def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the scale, laptop if none is asked for, and whether a claim that is not reproduced shall fail the run.
+
+    `config` is what `snakemake --config` gave. Raises UserError for any other key or value.
+    """
+    for key, value in config.items():
+        if key not in REQUESTS:
+            raise UserError(f"--config {key}: unknown key; there may be {' and '.join(REQUESTS)}")
+        if value not in REQUESTS[key]:
+            raise UserError(f"--config {key}={value}: choose one of {', '.join(map(str, REQUESTS[key]))}")
+    return str(config.get("scale", "laptop")), bool(config.get("strict_claims", False))
+
+
+def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
+    """Load `paper.yaml` and put the values of the scale's own file in their places.
+
+    Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
+    key, a value of the wrong type or an impossible one.
+    """
+    if scale not in SCALES:
+        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}")
+    base_file, scale_file = folder / "paper.yaml", folder / f"{scale}.yaml"
+    base = read_yaml(base_file)
+    changes = {} if scale == "paper" else read_yaml(scale_file)
+    merged = _merged(base, changes, scale_file, ())
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        problems = [_sentence(problem, merged, changes, base_file, scale_file) for problem in error.errors()]
+        raise UserError("\n".join(problems)) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the keys and values in a file. Raises UserError, which names it, if it is missing or holds none."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; run from the project's root, or restore the file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
+    return content
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any], file: Path, path: tuple[str, ...]) -> dict[str, Any]:
+    """Return `base` with `changes` in their places; `changes` may have no key and no subtree that `base` lacks."""
+    merged = dict(base)
+    for key, value in changes.items():
+        where = ".".join((*path, str(key)))
+        if key not in base:
+            raise UserError(f"{file}: {where}: unknown key; there may be {', '.join(map(str, base))}")
+        if isinstance(base[key], dict) != isinstance(value, dict):
+            raise UserError(f"{file}: {where}: must {'hold keys' if isinstance(base[key], dict) else 'be one value'}")
+        merged[key] = _merged(base[key], value, file, (*path, str(key))) if isinstance(value, dict) else value
+    return merged
+
+
+def _sentence(problem: Any, merged: Any, changes: Any, base_file: Path, scale_file: Path) -> str:
+    """Say which file and which key a problem found by pydantic is about, and what would be right."""
+    keys = list(_key_path(problem["loc"], merged))
+    for key in keys:
+        changes = changes.get(key, {}) if isinstance(changes, dict) else changes
+    partly_changed = isinstance(changes, dict) and changes
+    file = f"{base_file} with {scale_file}" if partly_changed else base_file if changes == {} else scale_file
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
+    found = f", is {problem['input']!r}" if is_value else ""
+    message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(problem["type"], message)
+    return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
+
+
+def _key_path(location: tuple[int | str, ...], merged: Any) -> Iterator[int | str]:
+    """Yield the parts of a pydantic location that are keys of the file, without the tags of its unions."""
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        if isinstance(merged, dict) and part not in merged and not last:
+            continue
+        yield part
+        merged = merged[part] if isinstance(merged, dict) and part in merged else None

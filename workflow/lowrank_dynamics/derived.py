@@ -1,0 +1,56 @@
+"""What figures and claims compute from the metrics in common: fits, ratios, and where each trial ends.
+
+Every function takes frames of metrics and returns one value a trial, or fewer rows. No torch, no plotting.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lowrank_dynamics.metrics import Metrics
+
+CELL = ["activation", "parameterization", "variant"]
+
+
+def until_the_end(rows: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
+    """Return the rows up to each trial's own last step, without those that only hold its last values."""
+    ends = metrics.frame("last_step").groupby([*CELL, "trial"], observed=True)["value"].min().rename("end")
+    joined = rows.join(ends, on=[*CELL, "trial"])
+    return joined[joined["step"] <= joined["end"]].drop(columns="end")
+
+
+def log_log_slope(rows: pd.DataFrame, against: str) -> pd.Series:
+    """Return by trial the slope of log `value` fitted against the log of the column `against`."""
+    return rows.groupby("trial")[[against, "value"]].apply(
+        lambda trial: np.polyfit(np.log(trial[against]), np.log(trial["value"]), 1)[0]
+    )
+
+
+def decay_rate(rows: pd.DataFrame) -> pd.Series:
+    """Return by trial the rate r of exp(-r step) fitted to `value`, per step."""
+    return -rows.groupby("trial")[["step", "value"]].apply(
+        lambda trial: np.polyfit(trial["step"], np.log(trial["value"]), 1)[0]
+    )
+
+
+def decay_fit(rows: pd.DataFrame) -> pd.Series:
+    """Return by trial the squared correlation of log `value` with the step: 1 for exact geometric decay."""
+    return rows.groupby("trial")[["step", "value"]].apply(
+        lambda trial: np.corrcoef(trial["step"], np.log(trial["value"]))[0, 1] ** 2
+    )
+
+
+def gradient_gap(tail: pd.DataFrame, signal: pd.DataFrame) -> pd.Series:
+    """Return by trial the largest G_3 that assumption 3.4 allows: min over t of 1 - sigma_{K+1}(G_1(t)) / sigma_K(W_2'YX').
+
+    `tail` has the first, `signal` the second singular value as `value`, both of one cell.
+    """
+    return 1 - tail.groupby("trial")["value"].max() / signal.set_index("trial")["value"]
+
+
+def update_ratio(bounds: pd.DataFrame, updates: pd.DataFrame) -> pd.Series:
+    """Return by trial the largest ratio, over steps and blocks 2 to 4, of a block's update to eta rho(t).
+
+    `bounds` are the rows of `update_bound`, `updates` those of `block_update`, both of one cell.
+    """
+    outside = updates[updates["index"] > 1].groupby(["trial", "step"])["value"].max()
+    return (outside / bounds.set_index(["trial", "step"])["value"]).groupby("trial").max()

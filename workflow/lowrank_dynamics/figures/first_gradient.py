@@ -1,0 +1,54 @@
+"""Figure 11: why smoothness matters, seen in the gradient at initialization as eps shrinks."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.derived import log_log_slope
+from lowrank_dynamics.metrics import Metrics
+
+PANELS = {
+    "gradient_tail": r"$\sigma_{K+1}/\sigma_K$ of $G_1(0)$",
+    "derivative_spread": r"distance of $\phi'(W_1(0)X)$ from a constant",
+}
+
+
+def draw(metrics: Metrics) -> Figure:
+    """Draw the tail of the gradient and the spread of phi', smooth activations solid, nonsmooth dashed.
+
+    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes; the legend gives fitted slopes.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9), layout="constrained")
+    names = metrics.activations
+    scales = dict(enumerate(metrics.settings["observe"]["start_scales"], start=1))
+    for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
+        measured = metrics.frame(quantity)
+        measured["scale"] = measured["index"].map(scales)
+        axes.set(xscale="log", yscale="log")
+        sns.lineplot(
+            measured,
+            x="scale",
+            y="value",
+            hue="activation",
+            hue_order=names,
+            style="activation",
+            style_order=names,
+            dashes=[style.SOLID if ACTIVATIONS[name].smooth else style.DASHED for name in names],
+            markers=list(style.MARKERS[: len(names)]),
+            markersize=4,
+            **style.BAND,
+            ax=axes,
+        )
+        axes.set(xlabel=r"$\epsilon$", ylabel=label)
+        handles, _ = axes.get_legend_handles_labels()
+        legend = [f"{style.activation_labels([name])[0]}, slope {_slope(measured, name):.2f}" for name in names]
+        axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6)
+    return figure
+
+
+def _slope(measured: pd.DataFrame, activation: str) -> float:
+    """Return the mean over trials of the fitted slopes."""
+    return log_log_slope(measured[measured["activation"] == activation], "scale").mean()

@@ -1,0 +1,30 @@
+"""How the change of each hidden layer is shared among its four blocks (figures 3 to 5)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.observables.observer import Iterate, Observation
+from lowrank_dynamics.subspaces import LayerBases, block_shares
+
+
+@dataclass(frozen=True)
+class BlockShares:
+    """Each block's share of the change of each hidden layer since the start (figures 3-5); undefined at step 0."""
+
+    every: int
+    initial: list[Tensor]
+    bases: list[LayerBases]
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to measure at this step."""
+        return step > 0 and step % self.every == 0
+
+    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+        """Yield the `block_share` of blocks 1 to 4 of each hidden layer, from the first step on."""
+        assert isinstance(iterate.network, MLP)
+        layers = zip(iterate.network.hidden_weights, self.initial, self.bases, strict=True)
+        for layer, (weight, initial, bases) in enumerate(layers, start=1):
+            yield Observation("block_share", layer, block_shares(weight - initial, bases))

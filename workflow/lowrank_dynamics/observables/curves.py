@@ -1,0 +1,47 @@
+"""The learning curves: losses and accuracies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lowrank_dynamics.data import Split
+from lowrank_dynamics.networks import MLP, LowRankMLP
+from lowrank_dynamics.objectives import OBJECTIVES
+from lowrank_dynamics.observables.observer import Iterate, Observation
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the fraction (trials,) of samples whose largest output (trials, K, N) is that of their label."""
+    return (outputs.argmax(dim=-2) == labels).double().mean(dim=-1)
+
+
+@dataclass(frozen=True)
+class LossAndAccuracy:
+    """Loss and accuracy on all training data and, where there are such, on test data."""
+
+    every: int
+    objective: str
+    train: Split
+    test: Split | None
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to measure at this step."""
+        return step % self.every == 0
+
+    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+        """Yield `train_loss` and `train_accuracy`, and the same of the test data."""
+        if iterate.batch is self.train:
+            yield Observation("train_loss", 0, iterate.losses)
+            yield Observation("train_accuracy", 0, accuracy(iterate.outputs, self.train.labels))
+        else:
+            yield from self._evaluate("train", self.train, iterate.network)
+        if self.test is not None:
+            yield from self._evaluate("test", self.test, iterate.network)
+
+    def _evaluate(self, name: str, split: Split, network: MLP | LowRankMLP) -> Iterator[Observation]:
+        network.eval()
+        outputs = network(split.inputs)
+        network.train()
+        yield Observation(f"{name}_loss", 0, OBJECTIVES[self.objective](outputs, split.targets))
+        yield Observation(f"{name}_accuracy", 0, accuracy(outputs, split.labels))

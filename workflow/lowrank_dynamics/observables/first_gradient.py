@@ -1,0 +1,60 @@
+"""The gradient at initialization against eps: why smoothness makes it nearly of rank K (figure 11)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowrank_dynamics.data import Split
+from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.objectives import OBJECTIVES
+from lowrank_dynamics.observables.observer import Iterate, Observation
+
+
+@dataclass(frozen=True)
+class FirstGradient:
+    """Measures G_1(0) and phi'(W_1(0) X) with the initial hidden weights scaled to each of `scales` instead of `scale`.
+
+    Random slopes are at their mean.
+    """
+
+    scales: Sequence[float]
+    scale: float
+    classes: int
+    objective: str
+    train: Split
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to measure at this step: at the first."""
+        return step == 0
+
+    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+        """Yield, with one value for each of `scales`, `gradient_tail` and `derivative_spread`.
+
+        `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of phi'(W_1(0) X) from
+        the nearest constant matrix, relative to its own norm. Nothing is yielded after step 0.
+        """
+        if iterate.step > 0:
+            return
+        assert isinstance(iterate.network, MLP)
+        iterate.network.eval()
+        starts = [self._start(iterate.network, scale / self.scale) for scale in self.scales]
+        iterate.network.train()
+        tails, spreads = zip(*starts, strict=True)
+        yield Observation("gradient_tail", 1, torch.stack(tails, dim=-1))
+        yield Observation("derivative_spread", 1, torch.stack(spreads, dim=-1))
+
+    @torch.enable_grad()
+    def _start(self, network: MLP, factor: float) -> tuple[Tensor, Tensor]:
+        """Return `gradient_tail` and `derivative_spread`, both (trials,), with hidden weights scaled by `factor`."""
+        hidden = [factor * weight for weight in network.hidden_weights]
+        scaled = MLP([*hidden, network.weights[-1].detach()], network.activation)
+        losses = OBJECTIVES[self.objective](scaled(self.train.inputs), self.train.targets)
+        (gradient,) = torch.autograd.grad(losses.sum(), scaled.weights[0])
+        values = torch.linalg.svdvals(gradient)
+        before = (hidden[0] @ self.train.inputs).requires_grad_()
+        (derivative,) = torch.autograd.grad(network.activation(before).sum(), before)
+        off_constant = derivative - derivative.mean(dim=(-2, -1), keepdim=True)
+        spread = torch.linalg.matrix_norm(off_constant) / torch.linalg.matrix_norm(derivative)
+        return values[:, self.classes] / values[:, self.classes - 1], spread
