@@ -1,6 +1,7 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -12,20 +13,30 @@ min_version("9.0")
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
-from lowrank_dynamics.config import load_settings, requested_scale
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.config import load_settings, load_study, requested
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
+configs = Path(workflow.basedir, "configs")
 try:
-    scale = requested_scale(config)
-    settings = load_settings(scale, Path(workflow.basedir, "configs"))
+    scale, strict_claims = requested(config)
+    experiments = load_settings(scale, configs).experiments
+    claims = load_claims(configs / "claims.yaml")
+    study = load_study(configs)
 except UserError as error:
     raise WorkflowError(str(error))
 
 
+@cache
+def settings(scale):
+    """Return the settings of a scale, or of an alternative in its sensitivity study."""
+    return load_settings(scale, configs)
+
+
 wildcard_constraints:
-    scale=scale,
-    experiment="|".join(settings.experiments),
+    scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
+    experiment="|".join(experiments),
     figure="|".join(FIGURES),
 
 
@@ -33,6 +44,8 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/sensitivity.smk"
 
 
 rule all:
@@ -44,7 +57,17 @@ rule all:
             figure=FIGURES,
             format=FORMATS,
         ),
+        f"results/{scale}/claims.parquet",
+        f"results/{scale}/claims.hold" if strict_claims else [],
+
+
+rule sensitivity:
+    input:
+        expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
 
 
 onsuccess:
     print(f"The figures of the paper at {scale} scale are in figures/{scale}/")
+    if Path(f"results/{scale}/claims.parquet").exists():
+        print(f"The verdicts are in results/{scale}/claims.md", flush=True)
+        shell("python -m lowrank_dynamics verdicts results/{scale}/claims.parquet")

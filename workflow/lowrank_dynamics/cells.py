@@ -115,7 +115,7 @@ class CellRun:
             complement = self._generators("complement")
             factors = [rotated_factor(factor, network.rotation, complement) for factor in big]
         else:
-            factors = random_factors(data.dimension, network.width, network.rank, generators)
+            factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
         input_factor, output_factor = (factor.to(self.dtype) for factor in factors)
         last = mlp.weights[-1].detach()
         return LowRankMLP(input_factor, [core.to(self.dtype) for core in cores], output_factor, last, mlp.activation)
@@ -156,11 +156,11 @@ class CellRun:
         train = self.data.train
         return GradientSpectrum(
             every,
-            self.experiment.data.classes,
-            self.first_gradient(mlp),
-            self.bases(mlp)[0],
-            mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
-            partial(learning_rate, self.experiment.training),
+            classes=self.experiment.data.classes,
+            first_gradient=self.first_gradient(mlp),
+            bases=self.bases(mlp)[0],
+            signal=mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
+            learning_rate=partial(learning_rate, self.experiment.training),
         )
 
     def _generators(self, purpose: Purpose) -> list[torch.Generator]:

@@ -64,7 +64,7 @@ def train(  # noqa: PLR0917 (a command's options)
     torch.set_num_threads(threads)
     run = CellRun(settings, experiment, chosen, range(settings.experiment(experiment).trials), data)
     table = metrics.table(experiment, chosen, run.measurements())
-    origin = provenance(settings, scale, experiment, chosen.variant, run.data.origin, threads)
+    origin = provenance(settings, scale, experiment, chosen.variant, data_origin=run.data.origin, threads=threads)
     metrics.write(metrics.Metrics(table, origin), output)
 
 
@@ -118,6 +118,24 @@ def verdicts(
     failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
     if strict and len(failed):
         raise UserError(f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers")
+
+
+@app.command()
+def sensitivity(
+    declared: Annotated[Path, typer.Argument(help="the verdicts at the declared values, which `claims` wrote")],
+    alternatives: Annotated[list[Path], typer.Argument(help="those of alternatives, each in a folder named after it")],
+    output: Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")],
+    scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
+) -> None:
+    """Compare the verdicts at the declared values with those of the alternatives."""
+    from lowrank_dynamics import sensitivity
+    from lowrank_dynamics.claims.table import read
+    from lowrank_dynamics.config import load_study
+
+    study = load_study(configs)
+    compared = sensitivity.compare(read(declared), {path.parent.name: read(path) for path in alternatives}, study)
+    sensitivity.write(compared, study, scale, output)
 
 
 def main() -> None:

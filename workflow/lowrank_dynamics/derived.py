@@ -40,7 +40,7 @@ def decay_fit(rows: pd.DataFrame) -> pd.Series:
 
 
 def gradient_gap(tail: pd.DataFrame, signal: pd.DataFrame) -> pd.Series:
-    """Return by trial the largest G_3 that assumption 3.4 allows: min over t of 1 - sigma_{K+1}(G_1(t)) / sigma_K(W_2'YX').
+    """Return by trial G_3 of assumption 3.4: the smallest of 1 - sigma_{K+1}(G_1(t)) / sigma_K(W_2' Y X') over t.
 
     `tail` has the first, `signal` the second singular value as `value`, both of one cell.
     """

@@ -147,8 +147,8 @@ def read(path: Path) -> Metrics:
 def aggregate(paths: Iterable[Path]) -> Metrics:
     """Return the metrics of an experiment's cells as one, with the provenance of each by the name of its file.
 
-    The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early keeps its last values, as its weights do.
-    Raises UserError if two cells of one variant come from different settings.
+    The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early
+    keeps its last values, as its weights do. Raises UserError if two cells of one variant come from different settings.
     """
     cells = {path.stem: read(path) for path in paths}
     origins = {(cell.provenance["variant"], cell.provenance["settings_sha256"]) for cell in cells.values()}

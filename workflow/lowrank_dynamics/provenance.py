@@ -13,7 +13,7 @@ LIBRARIES = ("torch", "numpy", "pyarrow")
 
 
 def provenance(
-    settings: Settings, scale: str, experiment: str, variant: str, data_origin: dict[str, str], threads: int
+    settings: Settings, scale: str, experiment: str, variant: str, *, data_origin: dict[str, str], threads: int
 ) -> dict[str, Any]:
     """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
     return {

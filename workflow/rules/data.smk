@@ -16,9 +16,9 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        data=lambda wildcards: settings.experiment(
-            wildcards.experiment
-        ).data.model_dump(),
+        data=lambda wildcards: settings(wildcards.scale)
+        .experiment(wildcards.experiment)
+        .data.model_dump(),
     message:
         "Prepare the images of {wildcards.experiment}"
     shell:

@@ -9,8 +9,12 @@ rule figure:
             experiment=FIGURES[wildcards.figure].experiment,
         ),
         code=lambda wildcards: expand(
-            "workflow/lowrank_dynamics/figures/{module}.py",
-            module=["draw", "style", *FIGURES[wildcards.figure].modules],
+            "workflow/lowrank_dynamics/{module}.py",
+            module=[
+                "figures/draw",
+                "figures/style",
+                *FIGURES[wildcards.figure].modules,
+            ],
         ),
     output:
         multiext("figures/{scale}/{figure}", ".pdf", ".svg"),

@@ -7,7 +7,10 @@ rule aggregate:
             "results/{scale}/cells/{experiment}/{cell}.parquet",
             scale=wildcards.scale,
             experiment=wildcards.experiment,
-            cell=[cell.name for cell in settings.cells(wildcards.experiment)],
+            cell=[
+                cell.name
+                for cell in settings(wildcards.scale).cells(wildcards.experiment)
+            ],
         ),
         code="workflow/lowrank_dynamics/metrics.py",
     output:

@@ -35,7 +35,7 @@ rule train:
         ),
         data=lambda wildcards: (
             "results/{scale}/data/{experiment}.safetensors"
-            if settings.experiment(wildcards.experiment).data.prepared
+            if settings(wildcards.scale).experiment(wildcards.experiment).data.prepared
             else []
         ),
     output:
@@ -46,11 +46,13 @@ rule train:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: settings.experiment(wildcards.experiment).threads
+    threads: lambda wildcards: settings(wildcards.scale).experiment(wildcards.experiment).threads
     params:
-        settings=lambda wildcards: settings.digest(
+        settings=lambda wildcards: settings(wildcards.scale).digest(
             wildcards.experiment,
-            settings.cell(wildcards.experiment, wildcards.cell).variant,
+            settings(wildcards.scale)
+            .cell(wildcards.experiment, wildcards.cell)
+            .variant,
         ),
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
     message:

@@ -28,16 +28,13 @@ def compared_at_end(metrics: Metrics, quantity: str, to: dict[str, str], by: str
     `by` is difference, relative_difference or ratio.
     """
     ends = value_at_end(metrics, quantity, index)
-    reference = ends
-    for column, value in to.items():
-        reference = reference[reference[column] == value]
+    reference = ends[(ends[list(to)] == list(to.values())).all(axis=1)]
     shared = [column for column in (*ROW, "trial") if column not in to]
     joined = ends.merge(reference[[*shared, "value"]], on=shared, suffixes=("", "_reference"))
-    value, against = joined["value"], joined["value_reference"]
     compared = {
-        "difference": value - against,
-        "relative_difference": value / against - 1,
-        "ratio": value / against,
+        "difference": joined["value"] - joined["value_reference"],
+        "relative_difference": joined["value"] / joined["value_reference"] - 1,
+        "ratio": joined["value"] / joined["value_reference"],
     }
     return joined.assign(value=compared[by])
 

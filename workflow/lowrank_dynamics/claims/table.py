@@ -16,7 +16,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
 SCHEMA_VERSION = "1"
-SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
+THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
 def claims_table(claims: Claims, metrics: Mapping[str, Metrics], scale: str) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def summary(table: pd.DataFrame) -> str:
 def as_page(table: pd.DataFrame, scale: str) -> str:
     """Return the table in Markdown: a line for each claim, then the cells behind each."""
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
-    lines += _markdown(
+    lines += markdown(
         ("figure", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
@@ -82,41 +82,49 @@ def as_page(table: pd.DataFrame, scale: str) -> str:
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
         lines += [f"Measured: {first['quantity']}. Threshold: {_threshold(first)}, because {first['because']}.", ""]
-        lines += _markdown(("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows()))
+        lines += markdown(
+            ("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows())
+        )
     return "\n".join(lines) + "\n"
 
 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
-    first, weakest = cells.iloc[0], cells.iloc[_weakest(cells)]
+    first, weakest = cells.iloc[0], _weakest(cells)
     verdict = f"**{first['claim_verdict']}**"
-    return first["figure"], first["statement"], weakest["cell"], _measured(weakest), _threshold(first), verdict
+    return first["figure"], first["statement"], weakest["cell"], measured(weakest), _threshold(first), verdict
 
 
-def _weakest(cells: pd.DataFrame) -> int:
-    """Return the position of a cell with the worst verdict, among equals that of the value nearest to failing."""
-    rank = cells["verdict"].map(ORDER.index)
-    sign = -1 if cells["comparison"].iloc[0] == "at_least" else 1
-    value = cells["mean"].abs() if cells["comparison"].iloc[0] == "within" else cells["mean"]
-    order = pd.DataFrame({"rank": rank, "badness": -sign * value}).reset_index(drop=True)
-    return int(order.sort_values(["rank", "badness"]).index[0])
+def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each claim: of the cells with its verdict, the one whose value is nearest to failing."""
+    return pd.DataFrame([_weakest(cells) for _, cells in table.groupby("claim", sort=False)])
+
+
+def _weakest(cells: pd.DataFrame) -> pd.Series:
+    comparison = cells["comparison"].iloc[0]
+    decisive = cells[cells["verdict"] == cells["claim_verdict"]]
+    if decisive["mean"].isna().all():
+        return decisive.iloc[0]
+    value = decisive["mean"].abs() if comparison == "within" else decisive["mean"]
+    return decisive.iloc[int(value.argmin() if comparison == "at_least" else value.argmax())]
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:
     verdict = cell["verdict"] + (f" ({cell['reason']})" if cell["reason"] else "")
-    return cell["cell"], _measured(cell), str(cell["trials"]), verdict
+    return cell["cell"], measured(cell), str(cell["trials"]), verdict
 
 
-def _measured(cell: pd.Series) -> str:
+def measured(cell: pd.Series) -> str:
+    """Return the mean and the standard deviation over trials as words, nothing if there are none."""
     return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}" if cell["trials"] else ""
 
 
 def _threshold(claim: pd.Series) -> str:
     weaker = claim["weaker_threshold"]
-    partly = f" (partly: {SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
-    return f"{SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")
+    partly = f" (partly: {THRESHOLD_SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
+    return f"{THRESHOLD_SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")
 
 
-def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+def markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Return the lines of a Markdown table."""
     lines = [header, ("---",) * len(header), *rows]
     return [f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines]

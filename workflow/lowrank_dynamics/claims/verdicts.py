@@ -44,7 +44,9 @@ class CellVerdict:
     reason: str = ""
 
 
-def judge(claim: Claim, metrics: Mapping[str, Metrics], scale: str, cannot_tell: Mapping[str, str]) -> list[CellVerdict]:
+def judge(
+    claim: Claim, metrics: Mapping[str, Metrics], scale: str, cannot_tell: Mapping[str, str]
+) -> list[CellVerdict]:
     """Return the verdict on each cell of a claim, from the metrics of the experiments by name.
 
     At a scale that cannot tell, every cell is not testable, whatever was measured.
@@ -70,7 +72,8 @@ def worst(cells: list[CellVerdict]) -> Verdict:
 
 def _none_testable(claim: Claim, reason: str) -> list[CellVerdict]:
     return [
-        CellVerdict(cell_label(cell), np.nan, np.nan, 0, Verdict.NOT_TESTABLE, reason) for cell in claim.expected_cells()
+        CellVerdict(cell_label(cell), np.nan, np.nan, 0, Verdict.NOT_TESTABLE, reason)
+        for cell in claim.expected_cells()
     ]
 
 
@@ -94,11 +97,9 @@ def _verdict(claim: Claim, mean: float, deviation: float, trials: int) -> tuple[
         return Verdict.NOT_TESTABLE, f"{trials} trials, and a spread needs {FEWEST_TRIALS}"
     if not np.isfinite([mean, deviation]).all():
         return Verdict.NOT_TESTABLE, "a value is not finite"
-    error = STANDARD_ERRORS * deviation / trials**0.5
-    if claim.meets(mean, error):
-        return Verdict.REPRODUCED, ""
-    if claim.meets(mean):
+    if not claim.meets(mean):
+        weaker = claim.meets(mean, weaker=True)
+        return (Verdict.PARTLY, "only in the weaker reading") if weaker else (Verdict.NOT_REPRODUCED, "")
+    if not claim.meets(mean, STANDARD_ERRORS * deviation / trials**0.5):
         return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
-    if claim.meets(mean, weaker=True):
-        return Verdict.PARTLY, "only in the weaker reading"
-    return Verdict.NOT_REPRODUCED, ""
+    return Verdict.REPRODUCED, ""

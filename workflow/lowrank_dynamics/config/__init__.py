@@ -3,7 +3,7 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
-from lowrank_dynamics.config.files import SCALES, load_settings, requested
+from lowrank_dynamics.config.files import SCALES, load_settings, load_study, requested
 from lowrank_dynamics.config.models import (
     BASE,
     Cell,
@@ -15,6 +15,7 @@ from lowrank_dynamics.config.models import (
     Settings,
     Training,
 )
+from lowrank_dynamics.config.study import Study
 
 __all__ = [
     "BASE",
@@ -26,7 +27,9 @@ __all__ = [
     "Network",
     "Observe",
     "Settings",
+    "Study",
     "Training",
     "load_settings",
+    "load_study",
     "requested",
 ]

@@ -1,6 +1,7 @@
 """The files in `configs/`: loading, putting a scale's values in place, errors that name file and key.
 
-`paper.yaml` holds every value; the file of another scale holds only what that scale changes.
+`paper.yaml` holds every value; the file of another scale, and each alternative in `sensitivity.yaml`, holds only what
+it changes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from lowrank_dynamics.config.models import Settings
+from lowrank_dynamics.config.study import Study
 from lowrank_dynamics.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
@@ -36,20 +38,39 @@ def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
 def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
     """Load `paper.yaml` and put the values of the scale's own file in their places.
 
+    A scale's name may go on with `/sensitivity/<alternative>`: then the values of that alternative of the sensitivity
+    study are put in their places too, and only the experiments that it changes are there.
     Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
     key, a value of the wrong type or an impossible one.
     """
+    scale, _, alternative = scale.partition("/sensitivity/")
     if scale not in SCALES:
         raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}")
-    base_file, scale_file = folder / "paper.yaml", folder / f"{scale}.yaml"
-    base = read_yaml(base_file)
-    changes = {} if scale == "paper" else read_yaml(scale_file)
-    merged = _merged(base, changes, scale_file, ())
+    base_file = folder / "paper.yaml"
+    merged = read_yaml(base_file)
+    overlays = [] if scale == "paper" else [(folder / f"{scale}.yaml", read_yaml(folder / f"{scale}.yaml"))]
+    if alternative:
+        changes = load_study(folder).changes(alternative)
+        merged["experiments"] = {name: merged["experiments"][name] for name in changes if name in merged["experiments"]}
+        overlays = [(file, _within(overlay, set(changes))) for file, overlay in overlays]
+        overlays.append((folder / "sensitivity.yaml", {"experiments": changes}))
+    for file, overlay in overlays:
+        merged = _merged(merged, overlay, file, ())
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        problems = [_sentence(problem, merged, changes, base_file, scale_file) for problem in error.errors()]
+        problems = [_sentence(problem, merged, base_file, overlays) for problem in error.errors()]
         raise UserError("\n".join(problems)) from error
+
+
+def load_study(folder: Path = Path("configs")) -> Study:
+    """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
+    file = folder / "sensitivity.yaml"
+    content = read_yaml(file)
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise UserError("\n".join(_sentence(problem, content, file, []) for problem in error.errors())) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -78,18 +99,32 @@ def _merged(base: dict[str, Any], changes: dict[str, Any], file: Path, path: tup
     return merged
 
 
-def _sentence(problem: Any, merged: Any, changes: Any, base_file: Path, scale_file: Path) -> str:
+def _within(overlay: dict[str, Any], experiments: set[str]) -> dict[str, Any]:
+    """Return what a scale's file changes of the given experiments."""
+    changes = overlay.get("experiments", {})
+    return {**overlay, "experiments": {name: change for name, change in changes.items() if name in experiments}}
+
+
+def _sentence(problem: Any, merged: Any, base_file: Path, overlays: list[tuple[Path, dict[str, Any]]]) -> str:
     """Say which file and which key a problem found by pydantic is about, and what would be right."""
     keys = list(_key_path(problem["loc"], merged))
-    for key in keys:
-        changes = changes.get(key, {}) if isinstance(changes, dict) else changes
-    partly_changed = isinstance(changes, dict) and changes
-    file = f"{base_file} with {scale_file}" if partly_changed else base_file if changes == {} else scale_file
+    file = _file_at_fault(keys, base_file, overlays)
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
     found = f", is {problem['input']!r}" if is_value else ""
     message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(problem["type"], message)
     return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
+
+
+def _file_at_fault(keys: list[int | str], base_file: Path, overlays: list[tuple[Path, dict[str, Any]]]) -> str:
+    """Return the last file that sets the value at `keys`, or the base with the last that sets something below it."""
+    for file, overlay in reversed(overlays):
+        found: Any = overlay
+        for key in keys:
+            found = found.get(key, {}) if isinstance(found, dict) else found
+        if found != {}:
+            return f"{base_file} with {file}" if isinstance(found, dict) else str(file)
+    return str(base_file)
 
 
 def _key_path(location: tuple[int | str, ...], merged: Any) -> Iterator[int | str]:

@@ -146,7 +146,7 @@ class Experiment(Frozen):
     def of_variant(self, name: str) -> "Experiment":
         """Return the experiment with the changes of one variant in their places, and no further variants."""
         own = self.model_dump(exclude={"variants"})
-        return Experiment.model_validate(_changed(own, self.variants[name]))
+        return Experiment.model_validate(changed(own, self.variants[name]))
 
     @field_validator("activations")
     @classmethod
@@ -278,10 +278,10 @@ def one_of(known: Iterable[str], name: str) -> str:
     return name
 
 
-def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes` in their places, at any depth; a key that `base` lacks is left to validation."""
     nested = {
-        key: _changed(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        key: changed(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
         for key, value in changes.items()
     }
     return {**base, **nested}

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 class FigureSource:
     """Where a figure comes from.
 
-    The first of `modules` draws it, the others are what that one imports; `options` are passed to its `draw`.
+    The first of `modules`, files of the package, draws it; the others are what that one imports. `options` are passed
+    to its `draw`.
     """
 
     experiment: str
@@ -20,22 +21,24 @@ class FigureSource:
     options: Mapping[str, int] = field(default_factory=dict)
 
 
-_LAYER_MOVEMENT = ("layer_movement", "movement", "singular_values")
+_BLOCK_SHARES = ("figures/block_shares", "optimizers")
+_LAYER_MOVEMENT = ("figures/layer_movement", "figures/movement", "figures/singular_values")
+_SMOOTHNESS = ("figures/smooth_against_nonsmooth", "figures/movement", "figures/singular_values")
 
 FIGURES = {
-    "figure_1": FigureSource("case_study", ("singular_values",)),
-    "figure_2": FigureSource("case_study", ("smooth_against_nonsmooth", "movement", "singular_values")),
-    "figure_3": FigureSource("theory_setting", ("block_shares",)),
-    "figure_4": FigureSource("deep_whitened", ("block_shares",)),
-    "figure_5": FigureSource("deep_unwhitened", ("block_shares",)),
-    "figure_6": FigureSource("fashion_mnist", ("test_curves",)),
+    "figure_1": FigureSource("case_study", ("figures/singular_values",)),
+    "figure_2": FigureSource("case_study", _SMOOTHNESS),
+    "figure_3": FigureSource("theory_setting", _BLOCK_SHARES),
+    "figure_4": FigureSource("deep_whitened", _BLOCK_SHARES),
+    "figure_5": FigureSource("deep_unwhitened", _BLOCK_SHARES),
+    "figure_6": FigureSource("fashion_mnist", ("figures/test_curves",)),
     "figure_8": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 1}),
     "figure_9": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 2}),
     "figure_10": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 3}),
-    "figure_11": FigureSource("first_gradient", ("first_gradient",)),
-    "figure_12": FigureSource("theory_setting", ("gradient_decay",)),
-    "figure_13": FigureSource("theory_setting", ("gradient_tail",)),
-    "figure_14": FigureSource("rotated_factors", ("rotated_factors", "test_curves")),
-    "bound": FigureSource("theory_over_eps", ("bound",)),
+    "figure_11": FigureSource("first_gradient", ("figures/first_gradient", "derived")),
+    "figure_12": FigureSource("theory_setting", ("figures/gradient_decay", "derived")),
+    "figure_13": FigureSource("theory_setting", ("figures/gradient_tail", "derived")),
+    "figure_14": FigureSource("rotated_factors", ("figures/rotated_factors", "figures/test_curves")),
+    "bound": FigureSource("theory_over_eps", ("figures/bound", "derived")),
 }
 FORMATS = ("pdf", "svg", "png")

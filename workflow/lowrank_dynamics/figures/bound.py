@@ -6,8 +6,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.figures import style
 from lowrank_dynamics.derived import until_the_end, update_ratio
+from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
 BOUND = r"$\eta\,\rho(t)$"

@@ -6,8 +6,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.figures import style
 from lowrank_dynamics.derived import log_log_slope
+from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
 PANELS = {
@@ -19,7 +19,8 @@ PANELS = {
 def draw(metrics: Metrics) -> Figure:
     """Draw the tail of the gradient and the spread of phi', smooth activations solid, nonsmooth dashed.
 
-    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes; the legend gives fitted slopes.
+    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes. The legend gives fitted
+    slopes.
     """
     figure, panels = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9), layout="constrained")
     names = metrics.activations

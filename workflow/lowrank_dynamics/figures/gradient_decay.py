@@ -6,8 +6,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.figures import style
 from lowrank_dynamics.derived import decay_rate, until_the_end
+from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
 

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.figures import style
 from lowrank_dynamics.derived import gradient_gap, until_the_end
+from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
 

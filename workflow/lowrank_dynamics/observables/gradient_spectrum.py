@@ -19,6 +19,7 @@ class GradientSpectrum:
     def __init__(
         self,
         every: int,
+        *,
         classes: int,
         first_gradient: Tensor,
         bases: LayerBases,

@@ -1,0 +1,54 @@
+"""The sensitivity study as `configs/sensitivity.yaml` has it: which declared choices are varied, and how."""
+
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from lowrank_dynamics.config.models import Frozen, changed
+from lowrank_dynamics.errors import UserError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
+Changes = dict[str, dict[str, Any]]
+"""By experiment, what is changed of it."""
+
+
+class Choice(Frozen):
+    """One declared choice: the declared value in words, and what the alternatives to it change."""
+
+    label: str
+    declared: str
+    alternatives: dict[Name, Changes] = Field(min_length=1)
+
+
+class Alternative(NamedTuple):
+    """One value that a choice might have had."""
+
+    choice: str
+    value: str
+    changes: Changes
+
+
+class Study(Frozen):
+    """All choices that are varied, and what all alternatives change of each experiment."""
+
+    experiments: Changes
+    choices: dict[Name, Choice]
+
+    @property
+    def alternatives(self) -> dict[str, Alternative]:
+        """Every alternative by its name in paths, such as `separation_4`."""
+        return {
+            f"{name}_{value}": Alternative(name, value, changes)
+            for name, choice in self.choices.items()
+            for value, changes in choice.alternatives.items()
+        }
+
+    def changes(self, name: str) -> Changes:
+        """Return what the alternative called `name` changes of each of its experiments.
+
+        Raises UserError, with the names there are, if there is none.
+        """
+        if name not in self.alternatives:
+            raise UserError(f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}")
+        chosen = self.alternatives[name].changes
+        return {experiment: changed(self.experiments.get(experiment, {}), own) for experiment, own in chosen.items()}

@@ -1,0 +1,87 @@
+"""Whether the verdicts stand when a declared choice is changed: the tables of all alternatives as one."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lowrank_dynamics.claims.table import THRESHOLD_SIGNS, markdown, measured, weakest_cells
+from lowrank_dynamics.config import Study
+from lowrank_dynamics.errors import UserError
+
+DECLARED = "declared"
+"""The choice under which the verdicts at the declared values stand."""
+KEPT = ["choice", "value", "claim", "figure", "cell", "mean", "deviation", "trials", "claim_verdict"]
+
+
+def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
+    """Return one row for each claim and alternative, with its weakest cell, those of the declared values first.
+
+    `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
+    """
+    rows = [weakest_cells(declared).assign(choice=DECLARED, value=DECLARED)]
+    for name, table in alternatives.items():
+        choice, value, _ = study.alternatives[name]
+        rows.append(weakest_cells(table).assign(choice=choice, value=value))
+    joined = pd.concat(rows, ignore_index=True)
+    varied = joined.loc[joined["choice"] != DECLARED, "claim"].unique()
+    return joined.loc[joined["claim"].isin(varied), [*KEPT, "comparison", "threshold"]].reset_index(drop=True)
+
+
+def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of alternatives, with the column `stands`: whether the verdict is that at the declared values."""
+    declared = compared[compared["choice"] == DECLARED].set_index("claim")["claim_verdict"]
+    varied = compared[compared["choice"] != DECLARED]
+    return varied.assign(stands=varied["claim_verdict"] == varied["claim"].map(declared))
+
+
+def as_page(compared: pd.DataFrame, study: Study, scale: str) -> str:
+    """Return the comparison in Markdown: what changes, then a table for each choice."""
+    varied = changed_verdicts(compared)
+    lines = [f"# Sensitivity of the verdicts at {scale} scale", ""]
+    lines += [f"{int(varied['stands'].sum())} of {len(varied)} verdicts are those at the declared values."]
+    for name, choice in study.choices.items():
+        rows = varied[varied["choice"] == name]
+        if rows.empty:
+            continue
+        lines += ["", f"## {choice.label[0].upper()}{choice.label[1:]} (declared: {choice.declared})", ""]
+        values = [value for value in choice.alternatives if value in set(rows["value"])]
+        lines += markdown(("claim", "must be", DECLARED, *values), _lines(compared, rows, values))
+    return "\n".join(lines) + "\n"
+
+
+def _lines(compared: pd.DataFrame, rows: pd.DataFrame, values: list[str]) -> Iterable[tuple[str, ...]]:
+    """Yield, for each claim, its threshold and its verdict at the declared value and at each of `values`."""
+    for claim in rows["claim"].unique():
+        of_claim = compared[compared["claim"] == claim]
+        declared = of_claim[of_claim["choice"] == DECLARED].iloc[0]
+        threshold = f"{THRESHOLD_SIGNS[declared['comparison']]} {declared['threshold']:g}"
+        varied = rows[rows["claim"] == claim].set_index("value")
+        cells = [_cell(varied.loc[value]) if value in varied.index else "" for value in values]
+        yield claim, threshold, _cell(declared), *cells
+
+
+def _cell(row: pd.Series) -> str:
+    return f"**{row['claim_verdict']}**, {measured(row)} ({row['cell']})" if row["trials"] else row["claim_verdict"]
+
+
+def write(compared: pd.DataFrame, study: Study, scale: str, path: Path) -> None:
+    """Write the comparison as Parquet and, beside it with the ending .md, as a page to read."""
+    partial, page = path.with_name(f"{path.name}.partial"), path.with_suffix(".md.partial")
+    compared.to_parquet(partial, index=False)
+    page.write_text(as_page(compared, study, scale))
+    partial.replace(path)
+    page.replace(path.with_suffix(".md"))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return the comparison in `path`. Raises UserError if it holds none."""
+    try:
+        found = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a readable comparison of verdicts ({error}); delete it and run again"
+        ) from error
+    if not set(KEPT) <= set(found.columns):
+        raise UserError(f"{path} holds no comparison of verdicts; delete it and run again")
+    return found

@@ -1,0 +1,53 @@
+# Claims: a verdict on every statement of the paper, from the aggregated metrics and nothing else.
+
+
+rule claims:
+    input:
+        metrics=lambda wildcards: expand(
+            "results/{scale}/metrics/{experiment}.parquet",
+            scale=wildcards.scale,
+            experiment=[
+                name
+                for name in settings(wildcards.scale).experiments
+                if claims.of({name})
+            ],
+        ),
+        statements="configs/claims.yaml",
+        code=expand(
+            "workflow/lowrank_dynamics/{module}.py",
+            module=[
+                "claims/measures",
+                "claims/statements",
+                "claims/table",
+                "claims/verdicts",
+                "derived",
+            ],
+        ),
+    output:
+        "results/{scale}/claims.parquet",
+        "results/{scale}/claims.md",
+    log:
+        "results/{scale}/logs/claims.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims.tsv"
+    conda:
+        "../../environment.yml"
+    message:
+        "Give a verdict on the claims at {wildcards.scale} scale"
+    shell:
+        "python -m lowrank_dynamics claims {input.metrics} --scale {wildcards.scale} --output {output[0]} 2> {log}"
+
+
+rule claims_hold:
+    input:
+        "results/{scale}/claims.parquet",
+    output:
+        touch("results/{scale}/claims.hold"),
+    log:
+        "results/{scale}/logs/claims_hold.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "Fail if a claim is not reproduced"
+    shell:
+        "python -m lowrank_dynamics verdicts {input} --strict 2> {log}"

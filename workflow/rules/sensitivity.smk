@@ -1,0 +1,52 @@
+# Sensitivity: the claims again, with one declared choice after another changed.
+
+
+rule compare_verdicts:
+    input:
+        declared="results/{scale}/claims.parquet",
+        alternatives=lambda wildcards: expand(
+            "results/{scale}/sensitivity/{alternative}/claims.parquet",
+            scale=wildcards.scale,
+            alternative=study.alternatives,
+        ),
+        code=expand(
+            "workflow/lowrank_dynamics/{module}.py",
+            module=["claims/table", "config/study", "sensitivity"],
+        ),
+        study="configs/sensitivity.yaml",
+    output:
+        "results/{scale}/sensitivity.parquet",
+        "results/{scale}/sensitivity.md",
+    log:
+        "results/{scale}/logs/sensitivity.log",
+    benchmark:
+        "results/{scale}/benchmarks/sensitivity.tsv"
+    conda:
+        "../../environment.yml"
+    message:
+        "Compare the verdicts at {wildcards.scale} scale with those of the alternatives"
+    shell:
+        "python -m lowrank_dynamics sensitivity {input.declared} {input.alternatives} "
+        "--scale {wildcards.scale} --output {output[0]} 2> {log}"
+
+
+rule draw_sensitivity:
+    input:
+        table="results/{scale}/sensitivity.parquet",
+        code=expand(
+            "workflow/lowrank_dynamics/figures/{module}.py",
+            module=["sensitivity", "style"],
+        ),
+    output:
+        multiext("figures/{scale}/sensitivity", ".pdf", ".svg", ".png"),
+    log:
+        "results/{scale}/logs/figure/sensitivity.log",
+    benchmark:
+        "results/{scale}/benchmarks/figure/sensitivity.tsv"
+    conda:
+        "../../environment.yml"
+    message:
+        "Draw the verdicts of the sensitivity study"
+    shell:
+        "python -m lowrank_dynamics figure sensitivity --metrics {input.table} "
+        "--output figures/{wildcards.scale}/sensitivity 2> {log}"
