@@ -1,13 +1,16 @@
-"""What the tests share: small settings to change, and one thread, as the jobs have."""
+"""What the tests share: small settings to change, what a run measures, and one thread, as the jobs have."""
 
 import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -30,19 +33,34 @@ SMALL: dict[str, Any] = {
         "depth": 3,
         "width": 14,
         "rank": 6,
+        "rotation": 0.0,
         "scale": 0.1,
         "last_scale": 1.0,
         "train_last_layer": True,
     },
     "training": {
         "objective": "squared_error",
+        "optimizer": "gradient_descent",
+        "batch_size": None,
         "learning_rate": 0.01,
         "schedule": "constant",
         "steps": 20,
         "stop_near_linear_fit": None,
     },
-    "observe": {"loss": 5, "singular_structure": 5, "block_shares": 5},
+    "observe": {"loss": 5, "singular_structure": 5, "block_shares": 5, "gradient": None, "start_scales": []},
 }
+
+
+Key = tuple[int, str, int, int]
+
+
+def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
+    """Return the values by step, quantity, layer and trial (numbered in the experiment)."""
+    return {
+        (row.step, row.quantity, row.layer, run.trials[trial]): row.values[trial]
+        for row in run.measurements()
+        for trial in np.flatnonzero(row.present)
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT
-from lowrank_dynamics.config import SCALES, load_settings, requested_scale
+from lowrank_dynamics.config import SCALES, load_settings, load_study, requested
 from lowrank_dynamics.errors import UserError
 
 REFUSED = [
@@ -32,6 +32,14 @@ REFUSED = [
     ("experiments.case_study.data.colour", 1, "unknown key"),
     ("experiments.case_study.training", 1, "must hold keys"),
     ("experiments.case_studdy.trials", 1, "unknown key; there may be case_study"),
+    ("experiments.case_study.training.optimizer", "sgd", "'sgd' is not one of gradient_descent, sgd_momentum"),
+    ("experiments.theory_setting.training.optimizer", "adam", "stop_near_linear_fit must be null but for"),
+    ("experiments.case_study.observe.gradient", 1, "observe.gradient must be null but for depth 2"),
+    ("experiments.case_study.training.batch_size", 2000, "must be at most the 1000 samples, is 2000"),
+    ("experiments.fashion_mnist.network.rotation", 91.0, "less than or equal to 90, is 91.0"),
+    ("experiments.case_study.network.rotation", 5.0, "network.rotation must be 0.0 unless"),
+    ("experiments.deep_unwhitened.variants.adam.training.optimizer", "adamw", "variants.adam: training.optimizer:"),
+    ("experiments.deep_unwhitened.variants.adam.training.momentum", 0.9, "unknown key; there may be optimizer"),
 ]
 
 
@@ -87,8 +95,13 @@ def test_a_file_that_is_no_settings_is_named(folder: Path, content: str) -> None
 def test_unknown_scales_keys_and_experiments_are_refused() -> None:
     with pytest.raises(UserError, match="choose one of smoke, laptop, paper"):
         load_settings("desktop", ROOT / "configs")
-    with pytest.raises(UserError, match="--config scales: unknown key"):
-        requested_scale({"scales": "paper"})
+    with pytest.raises(UserError, match="--config scales: unknown key; there may be scale and strict_claims"):
+        requested({"scales": "paper"})
+    with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
+        requested({"strict_claims": "maybe"})
+    assert requested({}) == ("laptop", False)
+    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True)
+    assert requested({"strict_claims": True})[1]
     with pytest.raises(UserError, match="choose one of case_study"):
         load_settings("paper", ROOT / "configs").experiment("figure_1")
 
@@ -117,6 +130,62 @@ def test_a_further_activation_leaves_the_other_cells_as_they_are(folder: Path) -
     after = load_settings("laptop", folder)
     assert before.digest("deep_whitened") == after.digest("deep_whitened")
     assert len(after.cells("deep_whitened")) == len(before.cells("deep_whitened")) + 1
+
+
+def test_a_variant_changes_just_what_it_names() -> None:
+    experiment = load_settings("paper", ROOT / "configs").experiment("deep_unwhitened")
+    adam = experiment.of_variant("adam")
+    assert (adam.training.optimizer, adam.training.learning_rate) == ("adam", 0.001)
+    assert adam.model_copy(update={"training": experiment.training, "variants": experiment.variants}) == experiment
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("trials", r"variants\.adam\.trials: a variant may change data, network and training"),
+        ("training.momentum", r"variants\.adam: training\.momentum: Extra inputs are not permitted"),
+    ],
+)
+def test_a_variant_that_changes_something_else_is_refused(folder: Path, key: str, message: str) -> None:
+    change(folder / "paper.yaml", f"experiments.deep_unwhitened.variants.adam.{key}", 1)
+    with pytest.raises(UserError, match=message):
+        load_settings("paper", folder)
+
+
+def test_variants_have_cells_and_digests_of_their_own(folder: Path) -> None:
+    before = load_settings("laptop", folder)
+    names = {cell.name for cell in before.cells("deep_unwhitened")}
+    assert {"elu-full-sgd_momentum", "gelu-full-muon"} <= names
+    change(folder / "laptop.yaml", "experiments.deep_unwhitened.variants.adam.training.learning_rate", 0.002)
+    after = load_settings("laptop", folder)
+    assert before.digest("deep_unwhitened", "adam") != after.digest("deep_unwhitened", "adam")
+    assert before.digest("deep_unwhitened", "muon") == after.digest("deep_unwhitened", "muon")
+
+
+def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
+    configs = ROOT / "configs"
+    laptop, study = load_settings("laptop", configs), load_study(configs)
+    for name, (_, _, changes) in study.alternatives.items():
+        settings = load_settings(f"laptop/sensitivity/{name}", configs)
+        assert settings.experiments.keys() == changes.keys()
+        for experiment in changes:
+            variants = settings.experiment(experiment).variants
+            assert any(settings.digest(experiment, v) != laptop.digest(experiment, v) for v in variants), name
+    assert load_settings("laptop/sensitivity/width_64", configs).experiment("deep_whitened").network.width == 64
+
+
+def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
+    with pytest.raises(UserError, match="there is no alternative 'width_9'; choose one of separation_4"):
+        load_settings("laptop/sensitivity/width_9", folder)
+    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.width", 16)
+    with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.width must be at least the input dimension 32"):
+        load_settings("laptop/sensitivity/width_64", folder)
+    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.size", 64)
+    with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.size: unknown key"):
+        load_settings("laptop/sensitivity/width_64", folder)
+    change(folder / "sensitivity.yaml", "choices.width.colour", "red")
+    with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.colour: unknown key"):
+        load_study(folder)
 
 
 def test_every_declared_value_has_its_reason() -> None:

@@ -13,7 +13,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Measurement, Metrics
 
 CELL = Cell("elu", "full")
-ORIGIN = {"settings_sha256": "a", "settings": {"trials": 2}}
+ORIGIN = {"variant": "base", "settings_sha256": "a", "settings": {"trials": 2}}
 BOTH = np.array([True, True])
 
 
@@ -66,6 +66,20 @@ def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
         metrics.aggregate([tmp_path / "a.parquet", tmp_path / "b.parquet"])
 
 
+def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
+    for name in ("warm", "cold"):
+        rows = [Measurement(0, 0, "train_loss", np.array([float(len(name)), 1.0]), BOTH)]
+        cell = Cell("elu", "full", name)
+        origin = {"variant": name, "settings_sha256": name, "settings": {"rate": name}}
+        metrics.write(Metrics(metrics.table("small", cell, rows), origin), tmp_path / f"{cell.name}.parquet")
+    joined = metrics.aggregate([tmp_path / "elu-full-warm.parquet", tmp_path / "elu-full-cold.parquet"])
+    metrics.write(joined, tmp_path / "joined.parquet")
+    variants = metrics.read(tmp_path / "joined.parquet").variants
+    assert list(variants) == ["warm", "cold"]
+    assert {name: variant.settings["rate"] for name, variant in variants.items()} == {"warm": "warm", "cold": "cold"}
+    assert set(variants["cold"].frame("train_loss")["variant"]) == {"cold"}
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "cell.parquet"
     with pytest.raises(UserError, match=r"cell\.parquet is not a readable file of metrics"):
@@ -76,5 +90,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a readable file of metrics"):
         metrics.read(path)
     pq.write_table(example().replace_schema_metadata({"schema_version": "0", "provenance": "{}"}), path)
-    with pytest.raises(UserError, match="has metrics schema 0, expected 1"):
+    with pytest.raises(UserError, match="has metrics schema 0, expected 2"):
         metrics.read(path)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from conftest import NAME
+from conftest import NAME, measured
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Settings
 from lowrank_dynamics.data import fashion_mnist
@@ -17,17 +16,6 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.objectives import linear_fit_loss
 from lowrank_dynamics.subspaces import big_subspace, blocks, layer_bases
 from lowrank_dynamics.training import learning_rate, train
-
-Key = tuple[int, str, int, int]
-
-
-def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
-    """Return the values by step, quantity, layer and trial (numbered in the experiment)."""
-    return {
-        (row.step, row.quantity, row.layer, run.trials[trial]): row.values[trial]
-        for row in run.measurements()
-        for trial in np.flatnonzero(row.present)
-    }
 
 
 def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings]) -> None:
@@ -43,7 +31,11 @@ def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings
     mlp = run.mlp()
     (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
     (bases,) = layer_bases([start], big_subspace(start, run.first_gradient(mlp), 3, 0.1), 0.1)
-    rows = list(train(mlp, run.data.train, run.experiment.training, [], check_every=50, name="linear"))
+    rows = [
+        row
+        for row in train(mlp, run.data.train, run.experiment.training, [], generators=[], check_every=50, name="linear")
+        if row.quantity != "last_step"
+    ]
     change = blocks(mlp.hidden_weights[0] - start, bases)
     assert rows == []
     assert torch.equal(mlp.weights[-1], last)
@@ -98,6 +90,8 @@ def test_a_trial_stops_near_the_linear_fit_and_stays(settings: Callable[..., Set
         if quantity == "train_loss":
             losses[trial][step] = value
     threshold = 1.05 * linear_fit_loss(run.data.train.inputs, run.data.train.targets)
+    ends = {trial: value for (_, quantity, _, trial), value in measured(run).items() if quantity == "last_step"}
+    assert ends == {trial: max(by_step) for trial, by_step in losses.items()}
     for trial, by_step in losses.items():
         *before, last = (value for _, value in sorted(by_step.items()))
         assert last <= threshold[trial] < min(before)
@@ -120,7 +114,7 @@ def test_one_step_is_gradient_descent_to_rounding(settings: Callable[..., Settin
     run = CellRun(settings(training__steps=1), NAME, Cell("elu", "full"), range(3))
     mlp = run.mlp()
     expected = mlp.hidden_weights[0] - 0.01 * run.first_gradient(mlp)
-    list(train(mlp, run.data.train, run.experiment.training, [], check_every=1, name="step"))
+    list(train(mlp, run.data.train, run.experiment.training, [], generators=[], check_every=1, name="step"))
     torch.testing.assert_close(mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
 
 
@@ -159,7 +153,7 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         network__rank=20,
         parameterizations=["full", "s_big"],
         training__steps=2,
-        observe={"loss": 1, "singular_structure": None, "block_shares": None},
+        observe={"loss": 1, "singular_structure": None, "block_shares": None, "gradient": None, "start_scales": []},
         dtype="float32",
         trials=2,
     )
@@ -167,4 +161,4 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         list(CellRun(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(CellRun(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
-    assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}

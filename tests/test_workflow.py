@@ -1,6 +1,7 @@
 """The whole run at smoke scale from a clean clone, as a user starts it; then what reruns, and what breaks."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics import metrics
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.claims.table import read
+from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
 
@@ -35,11 +39,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run.returncode == 0, run.stderr
     assert "workflow specific profile" in run.stdout + run.stderr
     assert "The figures of the paper at smoke scale are in figures/smoke/" in run.stdout + run.stderr
+    count = len(load_claims(ROOT / "configs" / "claims.yaml").claims)
+    assert f"{count} claims: 0 reproduced, 0 partly, {count} not testable, 0 not reproduced" in run.stdout
     return folder
 
 
-def planned(folder: Path) -> str:
-    run = snakemake(folder, "-n", "--config", "scale=smoke")
+def planned(folder: Path, *arguments: str) -> str:
+    run = snakemake(folder, "-n", *arguments, "--config", "scale=smoke")
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr
 
@@ -52,8 +58,12 @@ def test_every_figure_exists_in_every_format(finished: Path) -> None:
 
 def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:
     results = finished / "results" / "smoke"
-    cells = list(results.glob("cells/*/*.parquet"))
-    assert len(list(results.glob("benchmarks/train/*/*.tsv"))) == len(cells) == 18
+    settings = load_settings("smoke", ROOT / "configs")
+    cells = [f"{experiment}/{cell.name}" for experiment in settings.experiments for cell in settings.cells(experiment)]
+    for folder, ending in (("cells", "parquet"), ("benchmarks/train", "tsv")):
+        assert {str(path.relative_to(results)) for path in (results / folder).glob("*/*")} == {
+            f"{folder}/{cell}.{ending}" for cell in cells
+        }
     found = metrics.read(results / "metrics" / "fashion_mnist.parquet")
     origin = found.provenance["cells"]["gelu-s_big"]
     assert origin["data"]["edition"] == "sample"
@@ -66,6 +76,36 @@ def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> Non
     run = snakemake(finished, "--config", "scale=smoke", "--report", "report.html")
     assert run.returncode == 0, run.stderr
     assert "Every singular value of the first layer" in (finished / "report.html").read_text()
+
+
+def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
+    claims = load_claims(ROOT / "configs" / "claims.yaml").claims
+    found = read(finished / "results" / "smoke" / "claims.parquet")
+    page = (finished / "results" / "smoke" / "claims.md").read_text()
+    assert set(found["claim"]) == set(claims)
+    assert len(found) == sum(len(claim.expected_cells()) for claim in claims.values())
+    assert set(found["verdict"]) == {"not testable"}
+    assert (found["trials"] == 2).all()  # all was measured, but a smoke run cannot tell
+    assert all(f"## {name}\n" in page for name in claims)
+
+
+def test_a_strict_run_that_refutes_nothing_succeeds(finished: Path) -> None:
+    run = snakemake(finished, "--config", "scale=smoke", "strict_claims=true")
+    assert run.returncode == 0, run.stderr
+    assert (finished / "results" / "smoke" / "claims.hold").exists()
+
+
+def test_an_alternative_runs_like_a_scale(finished: Path) -> None:
+    """And the whole study is planned, each alternative with just its own experiments."""
+    alternative = "results/smoke/sensitivity/scale_theory_0.1"
+    run = snakemake(finished, "--config", "scale=smoke", "--", f"{alternative}/claims.parquet")
+    assert run.returncode == 0, run.stderr
+    found = metrics.read(finished / alternative / "metrics" / "theory_setting.parquet")
+    assert found.settings["network"]["scale"] == 0.1
+    assert set(read(finished / alternative / "claims.parquet")["experiment"]) == {"theory_setting"}
+    plan = planned(finished, "sensitivity")
+    assert re.search(rf"claims\s+{len(load_study(ROOT / 'configs').alternatives) - 1}\b", plan)
+    assert re.search(r"draw_sensitivity\s+1\b", plan)
 
 
 def test_nothing_is_left_to_do(finished: Path) -> None:
@@ -86,6 +126,7 @@ def test_an_edit_reruns_what_depends_on_it(finished: Path) -> None:
     plan = planned(finished)
     assert "Draw figure_3" in plan
     assert "Draw figure_4" in plan
+    assert "verdict" not in plan
     assert "Draw figure_6" not in plan
     assert "Train" not in plan
 

@@ -142,6 +142,7 @@ def main() -> None:
     """Run the command line; what the user can mend ends it with one sentence and exit status 1."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
     try:
         app(prog_name="lowrank-dynamics")
     except UserError as error:

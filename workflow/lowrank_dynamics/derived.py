@@ -18,6 +18,13 @@ def until_the_end(rows: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
     return joined[joined["step"] <= joined["end"]].drop(columns="end")
 
 
+def while_all_run(rows: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
+    """Return the rows of each cell up to the step at which the first of its trials ends."""
+    ends = metrics.frame("last_step").groupby(CELL, observed=True)["value"].min().rename("end")
+    joined = rows.join(ends, on=CELL)
+    return joined[joined["step"] <= joined["end"]].drop(columns="end")
+
+
 def log_log_slope(rows: pd.DataFrame, against: str) -> pd.Series:
     """Return by trial the slope of log `value` fitted against the log of the column `against`."""
     return rows.groupby("trial")[[against, "value"]].apply(

@@ -35,11 +35,32 @@ class RReLU(nn.Module):
         return torch.where(z < 0, torch.stack(draws).to(z.device) * z, z)
 
 
+class TrialByTrial(nn.Module):
+    """An elementwise activation of which no rounding depends on where in the stack a trial lies.
+
+    On a processor, entries that fill a vector are computed by other code than the few left over at the end, with other
+    rounding of, say, an exponential. So the stack is taken as a whole only if each trial fills its vectors.
+    """
+
+    vector = 32
+    """A multiple of how many entries any processor takes at once."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
+        if z[0].numel() % self.vector == 0:
+            return self.activation(z)
+        return torch.stack([self.activation(trial) for trial in z])
+
+
 def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
     """Return the module of the activation called `name`; `generators`, one a trial, serve the random ones."""
     activation = ACTIVATIONS[name]
     module_class = pkgutil.resolve_name(activation.target)
-    return module_class(generators) if activation.random else module_class()
+    return module_class(generators) if activation.random else TrialByTrial(module_class())
 
 
 class MLP(nn.Module):

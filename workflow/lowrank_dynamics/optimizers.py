@@ -11,20 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Optimizer:
-    """One optimizer: its class as `package:Class`, and its options besides the learning rate.
-
-    One that treats a weight as a matrix, and not every entry by itself, is `matrixwise`.
-    """
+    """One optimizer: its class as `package:Class`, and its options besides the learning rate."""
 
     target: str
     label: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    matrixwise: bool = False
 
 
 OPTIMIZERS = {
     "gradient_descent": Optimizer("lowrank_dynamics.stacked_optimizer:GradientDescent", "gradient descent"),
     "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9}),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
-    "muon": Optimizer("torch.optim:Muon", "Muon", {"weight_decay": 0.0}, matrixwise=True),
+    "muon": Optimizer("torch.optim:Muon", "Muon", {"weight_decay": 0.0}),
 }

@@ -28,23 +28,19 @@ class GradientDescent:
 class StackedOptimizer:
     """The optimizer called `name` on `parameters` (trials, ., .), updated in place.
 
-    A matrixwise optimizer gets each trial's matrix as a parameter of its own, a view into the stack. Every other one
-    treats the entries one by one, so it takes the stacks as they are.
+    Each trial's matrix is a parameter of its own to it, a view into the stack. So Muon sees matrices, and no rounding
+    depends on where in the stack a trial lies.
     """
 
     def __init__(self, name: str, parameters: Sequence[nn.Parameter]) -> None:
         entry = OPTIMIZERS[name]
-        self._matrixwise = entry.matrixwise
-        self._parameters = list(parameters)
-        if entry.matrixwise:
-            self._parameters = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
-        self._optimizer = pkgutil.resolve_name(entry.target)(self._parameters, lr=0.0, **entry.options)
+        self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
+        self._optimizer = pkgutil.resolve_name(entry.target)(self._matrices, lr=0.0, **entry.options)
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step with these gradients, shaped like the parameters, and this learning rate."""
-        shaped = _matrices(gradients) if self._matrixwise else gradients
-        for parameter, gradient in zip(self._parameters, shaped, strict=True):
-            parameter.grad = gradient
+        for matrix, gradient in zip(self._matrices, _matrices(gradients), strict=True):
+            matrix.grad = gradient
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
 

@@ -21,6 +21,7 @@ rule claims:
                 "claims/table",
                 "claims/verdicts",
                 "derived",
+                "metrics",
             ],
         ),
     output:

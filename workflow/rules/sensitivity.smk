@@ -11,7 +11,7 @@ rule compare_verdicts:
         ),
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["claims/table", "config/study", "sensitivity"],
+            module=["claims/table", "sensitivity"],
         ),
         study="configs/sensitivity.yaml",
     output:
@@ -35,7 +35,7 @@ rule draw_sensitivity:
         table="results/{scale}/sensitivity.parquet",
         code=expand(
             "workflow/lowrank_dynamics/figures/{module}.py",
-            module=["sensitivity", "style"],
+            module=["draw", "sensitivity", "style"],
         ),
     output:
         multiext("figures/{scale}/sensitivity", ".pdf", ".svg", ".png"),

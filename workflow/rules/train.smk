@@ -8,7 +8,6 @@ rule train:
             module=[
                 "activations",
                 "cells",
-                "config/files",
                 "config/models",
                 "data/batches",
                 "data/clusters",

@@ -1,5 +1,6 @@
 """The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
 
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -48,6 +49,14 @@ class Claim(Frozen):
     @classmethod
     def _drawn(cls, name: str) -> str:
         return one_of(FIGURES, name)
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        try:
+            signature(MEASURES[self.measure]).bind(None, **self.options)
+        except TypeError as error:
+            raise ValueError(f"options do not fit measure {self.measure}: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
@@ -112,4 +121,4 @@ def cell_label(cell: dict[str, str | int]) -> str:
 def _label(column: str, value: str | int) -> str:
     if column == "activation":
         return ACTIVATIONS[str(value)].label
-    return f"{column} {value}" if column in {"layer", "index"} else str(value)
+    return {"layer": f"layer {value}", "index": f"i = {value}"}.get(column, str(value))

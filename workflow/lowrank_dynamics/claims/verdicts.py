@@ -51,12 +51,14 @@ def judge(
 
     At a scale that cannot tell, every cell is not testable, whatever was measured.
     """
+    if claim.experiment not in metrics:
+        return _none_testable(claim, f"experiment {claim.experiment} was not run")
     try:
         measured = MEASURES[claim.measure](metrics[claim.experiment], **claim.options)
-    except KeyError:
-        return _none_testable(claim, f"experiment {claim.experiment} was not run")
     except UserError as error:
         return _none_testable(claim, str(error))
+    if unknown := sorted(set(claim.cells) - set(measured.columns)):
+        return _none_testable(claim, f"{claim.measure} tells no cells apart by {unknown[0]}")
     judged = [_judge_cell(claim, cell, measured) for cell in claim.expected_cells()]
     if (reason := cannot_tell.get(scale)) is None:
         return judged
@@ -82,9 +84,9 @@ def _judge_cell(claim: Claim, cell: dict[str, str | int], measured: pd.DataFrame
     rows = measured
     for column, value in cell.items():
         rows = rows[rows[column] == value]
-    values = rows["value"].to_numpy()
-    mean = float(values.mean()) if len(values) else np.nan
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    values = rows["value"]
+    mean = float(values.mean())
+    deviation = float(values.std()) if np.isfinite(mean) else np.nan
     verdict, reason = _verdict(claim, mean, deviation, len(values))
     return CellVerdict(cell_label(cell), mean, deviation, len(values), verdict, reason)
 

@@ -18,8 +18,8 @@ from lowrank_dynamics.errors import UserError
 SCALES = ("smoke", "laptop", "paper")
 
 
-REQUESTS = {"scale": SCALES, "strict_claims": (True, False)}
-"""What `snakemake --config key=value` may ask for; the values as YAML reads them."""
+REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false")}
+"""What `snakemake --config key=value` may ask for."""
 
 
 def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
@@ -30,9 +30,10 @@ def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
     for key, value in config.items():
         if key not in REQUESTS:
             raise UserError(f"--config {key}: unknown key; there may be {' and '.join(REQUESTS)}")
-        if value not in REQUESTS[key]:
-            raise UserError(f"--config {key}={value}: choose one of {', '.join(map(str, REQUESTS[key]))}")
-    return str(config.get("scale", "laptop")), bool(config.get("strict_claims", False))
+        if str(value).lower() not in REQUESTS[key]:
+            raise UserError(f"--config {key}={value}: choose one of {', '.join(REQUESTS[key])}")
+    asked = {key: str(value).lower() for key, value in config.items()}
+    return asked.get("scale", "laptop"), asked.get("strict_claims") == "true"
 
 
 def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:

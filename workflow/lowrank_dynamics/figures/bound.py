@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import until_the_end, update_ratio
+from lowrank_dynamics.derived import update_ratio, while_all_run
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
@@ -16,7 +16,7 @@ BOUND = r"$\eta\,\rho(t)$"
 def draw(metrics: Metrics) -> Figure:
     """Draw both on a logarithmic axis: a row for each eps, a column for each activation, with the largest ratio.
 
-    Geometric mean over the trials still in training, band of one geometric standard deviation.
+    Geometric mean over trials until the first of them ends, band of one geometric standard deviation.
     """
     activations, variants = metrics.activations, list(metrics.variants.values())
     figure, panels = plt.subplots(
@@ -46,7 +46,7 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     updates = metrics.frame("block_update", activation=activation, index=[2, 3, 4])
     names = [BOUND, *(f"block {block}" for block in (2, 3, 4))]
     updates["curve"] = "block " + updates["index"].astype(str)
-    curves = until_the_end(pd.concat([bounds.assign(curve=BOUND), updates]), metrics)
+    curves = while_all_run(pd.concat([bounds.assign(curve=BOUND), updates]), metrics)
     axes.set_yscale("log")
     sns.lineplot(
         curves,
@@ -62,4 +62,4 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     )
     axes.set(xlabel="", ylabel="")
     text = rf"ratio $\leq$ {update_ratio(bounds, updates).max():.2f}"
-    axes.text(0.96, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=6)
+    axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=6)

@@ -12,15 +12,15 @@ from lowrank_dynamics.metrics import Metrics
 
 PANELS = {
     "gradient_tail": r"$\sigma_{K+1}/\sigma_K$ of $G_1(0)$",
-    "derivative_spread": r"distance of $\phi'(W_1(0)X)$ from a constant",
+    "derivative_spread": r"spread of $\phi'(W_1(0)X)$",
 }
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw the tail of the gradient and the spread of phi', smooth activations solid, nonsmooth dashed.
+    """Draw the tail of the gradient and the spread of phi', its relative distance from a constant matrix.
 
-    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes. The legend gives fitted
-    slopes.
+    Smooth activations are solid, nonsmooth ones dashed: geometric mean over trials, band of one geometric standard
+    deviation, on logarithmic axes. The legend gives fitted slopes.
     """
     figure, panels = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9), layout="constrained")
     names = metrics.activations
@@ -45,11 +45,12 @@ def draw(metrics: Metrics) -> Figure:
         )
         axes.set(xlabel=r"$\epsilon$", ylabel=label)
         handles, _ = axes.get_legend_handles_labels()
-        legend = [f"{style.activation_labels([name])[0]}, slope {_slope(measured, name):.2f}" for name in names]
+        legend = [f"{style.activation_labels([name])[0]}, slope {_slope(measured, name)}" for name in names]
         axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6)
     return figure
 
 
-def _slope(measured: pd.DataFrame, activation: str) -> float:
-    """Return the mean over trials of the fitted slopes."""
-    return log_log_slope(measured[measured["activation"] == activation], "scale").mean()
+def _slope(measured: pd.DataFrame, activation: str) -> str:
+    """Return the mean over trials of the fitted slopes, in words."""
+    slope = log_log_slope(measured[measured["activation"] == activation], "scale").mean()
+    return f"{abs(slope) if abs(slope) < 0.005 else slope:.2f}"

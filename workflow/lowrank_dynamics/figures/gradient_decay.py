@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import decay_rate, until_the_end
+from lowrank_dynamics.derived import decay_rate, until_the_end, while_all_run
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
@@ -14,7 +14,8 @@ from lowrank_dynamics.metrics import Metrics
 def draw(metrics: Metrics) -> Figure:
     """Draw them on a logarithmic axis, a panel an activation, with the rates of fitted exponential decay.
 
-    Geometric mean over the trials still in training, band of one geometric standard deviation.
+    Geometric mean over trials until the first of them ends, band of one geometric standard deviation; the rates are
+    fitted to each trial until its own end.
     """
     activations, classes = metrics.activations, metrics.settings["data"]["classes"]
     figure, panels = plt.subplots(
@@ -25,18 +26,18 @@ def draw(metrics: Metrics) -> Figure:
         values = metrics.frame("gradient_singular_value", activation=activation, index=list(range(1, classes + 1)))
         norm["curve"] = r"$\|G_1\|_F$"
         values["curve"] = r"$\sigma_" + values["index"].astype(str) + r"(G_1)$"
-        _draw_panel(until_the_end(pd.concat([norm, values]), metrics), axes)
+        _draw_panel(pd.concat([norm, values]), metrics, axes)
         axes.set_title(style.activation_labels([activation])[0])
     style.legend_below(figure, figure.axes[0])
     return figure
 
 
-def _draw_panel(curves: pd.DataFrame, axes: Axes) -> None:
+def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     """Draw the curves of one activation, with the range of their fitted rates in per cent a step."""
     axes.set_yscale("log")
     names = sorted(curves["curve"].unique(), key=lambda name: ("sigma" in name, name))
     sns.lineplot(
-        curves,
+        while_all_run(curves, metrics),
         x="step",
         y="value",
         hue="curve",
@@ -48,7 +49,8 @@ def _draw_panel(curves: pd.DataFrame, axes: Axes) -> None:
         ax=axes,
     )
     axes.set(xlabel="step $t$", ylabel="")
-    rates = 100 * curves.groupby("curve")[["trial", "step", "value"]].apply(lambda curve: decay_rate(curve).mean())
+    fitted = until_the_end(curves, metrics).groupby("curve")[["trial", "step", "value"]]
+    rates = 100 * fitted.apply(lambda curve: decay_rate(curve).mean())
     norm, rest = rates[names[0]], rates.drop(names[0])
     text = f"rate, %/step\n{names[0]}: {norm:.2f}\n$\\sigma_i$: {rest.min():.2f} to {rest.max():.2f}"
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=6)

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import gradient_gap, until_the_end
+from lowrank_dynamics.derived import gradient_gap, while_all_run
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
@@ -12,7 +12,7 @@ from lowrank_dynamics.metrics import Metrics
 def draw(metrics: Metrics) -> Figure:
     """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X'), a panel an activation, with the smallest G_3 of assumption 3.4.
 
-    Mean over the trials still in training, band of one standard deviation.
+    Mean over trials until the first of them ends, band of one standard deviation.
     """
     activations, classes = metrics.activations, metrics.settings["data"]["classes"]
     figure, panels = plt.subplots(
@@ -24,7 +24,7 @@ def draw(metrics: Metrics) -> Figure:
         constants = gradient_gap(tail, signal)
         tail_label, signal_label = r"$\sigma_{K+1}(G_1(t))$", r"$\sigma_K(W_2'YX')$"
         sns.lineplot(
-            until_the_end(tail, metrics),
+            while_all_run(tail, metrics),
             x="step",
             y="value",
             color=style.COLORS[1],
@@ -35,8 +35,8 @@ def draw(metrics: Metrics) -> Figure:
         mean, deviation = signal["value"].mean(), signal["value"].std()
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=signal_label)
         axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
-        axes.set(title=style.activation_labels([activation])[0], xlabel="step $t$", ylabel="", ylim=(0, None))
-        axes.text(0.5, 0.5, rf"$G_3 \geq {constants.min():.2f}$", transform=axes.transAxes, ha="center", fontsize=7)
+        axes.set(title=style.activation_labels([activation])[0], xlabel="step $t$", ylabel="", yscale="log")
+        axes.text(0.5, 0.5, rf"$G_3 \geq {constants.min():.3f}$", transform=axes.transAxes, ha="center", fontsize=7)
     panels[0, 0].set_ylabel("singular value")
     style.legend_below(figure, figure.axes[0])
     return figure

@@ -1,0 +1,287 @@
+"""The claims: every verdict can be reached, what was not measured is never reproduced, and the measures are right."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from conftest import ROOT
+from lowrank_dynamics import metrics as stored
+from lowrank_dynamics.claims import table
+from lowrank_dynamics.claims.measures import MEASURES
+from lowrank_dynamics.claims.statements import Claim, Claims, load_claims
+from lowrank_dynamics.claims.verdicts import Verdict, judge, worst
+from lowrank_dynamics.cli import app
+from lowrank_dynamics.config import SCALES, Cell, load_settings
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.metrics import Measurement, Metrics
+
+Planted = dict[Cell, list[Measurement]]
+NOWHERE: dict[str, str] = {}
+
+
+def planted(cells: Planted, settings: dict[str, Any] | None = None) -> Metrics:
+    """Return the metrics of an experiment whose cells have just these measurements."""
+    origins = {
+        cell.name: {"variant": cell.variant, "settings": settings or {}, "settings_sha256": cell.variant}
+        for cell in cells
+    }
+    tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
+    joined = stored.pa.concat_tables(tables).unify_dictionaries()
+    return Metrics(joined, {"cells": origins})
+
+
+def row(step: int, quantity: str, values: Any, layer: int = 1) -> Measurement:
+    array = np.array(values, dtype=float)
+    return Measurement(step, layer, quantity, array, np.ones(len(array), dtype=bool))
+
+
+def shares(*values: float) -> Metrics:
+    """Return metrics in which block 1 of layer 1 of an ELU network has these shares at the end, one a trial."""
+    start, end = row(1, "block_share", [[1.0]] * len(values)), row(2, "block_share", [[value] for value in values])
+    return planted({Cell("elu", "full"): [start, end]})
+
+
+def claim(**changes: Any) -> Claim:
+    content = {
+        "figure": "figure_3",
+        "place": "figure 3",
+        "statement": "Almost all of the change lies in block 1.",
+        "quantity": "share of block 1",
+        "experiment": "small",
+        "measure": "value_at_end",
+        "options": {"quantity": "block_share", "index": 1},
+        "cells": {"activation": ["elu"], "layer": [1]},
+        "at_least": 0.9,
+        "partly": 0.5,
+        "because": "of the words",
+    }
+    return Claim.model_validate(content | changes)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "reason"),
+    [
+        ((0.95, 0.96, 0.97), Verdict.REPRODUCED, ""),
+        ((0.9, 0.9, 0.9), Verdict.REPRODUCED, ""),
+        ((0.81, 0.95, 0.97), Verdict.PARTLY, "within 2 standard errors"),
+        ((0.6, 0.61, 0.62), Verdict.PARTLY, "weaker reading"),
+        ((0.2, 0.3, 0.4), Verdict.NOT_REPRODUCED, ""),
+        ((0.99, 0.99), Verdict.NOT_TESTABLE, "2 trials, and a spread needs 3"),
+        ((0.99, 0.99, np.inf), Verdict.NOT_TESTABLE, "not finite"),
+    ],
+)
+def test_each_verdict_is_reached(values: tuple[float, ...], verdict: Verdict, reason: str) -> None:
+    (cell,) = judge(claim(), {"small": shares(*values)}, "laptop", NOWHERE)
+    assert cell.verdict is verdict
+    assert reason in cell.reason
+    assert cell.trials == len(values)
+    assert cell.mean == pytest.approx(np.mean(values), abs=1e-12)
+    if np.isfinite(values).all():
+        assert cell.deviation == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "values", "verdict"),
+    [
+        ({"at_most": 0.9, "partly": 1.0}, (0.8, 0.81, 0.82), Verdict.REPRODUCED),
+        ({"at_most": 0.9, "partly": 1.0}, (0.94, 0.95, 0.96), Verdict.PARTLY),
+        ({"at_most": 0.9, "partly": 1.0}, (1.2, 1.1, 1.1), Verdict.NOT_REPRODUCED),
+        ({"within": 0.1, "partly": 0.2}, (-0.01, 0.01, -0.02), Verdict.REPRODUCED),
+        ({"within": 0.1, "partly": 0.2}, (-0.15, -0.151, -0.152), Verdict.PARTLY),
+        ({"within": 0.1, "partly": 0.2}, (-0.3, -0.3, -0.3), Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_the_other_comparisons(threshold: dict[str, float], values: tuple[float, ...], verdict: Verdict) -> None:
+    changed = claim(**{"at_least": None, **threshold})
+    assert worst(judge(changed, {"small": shares(*values)}, "laptop", NOWHERE)) is verdict
+
+
+def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
+    good, bad = ([[0.95]] * 3, [[0.1]] * 3)
+    cells = {Cell(name, "full"): [row(1, "block_share", values)] for name, values in (("elu", good), ("gelu", bad))}
+    both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
+    found = judge(both, {"small": planted(cells)}, "laptop", NOWHERE)
+    assert [cell.verdict for cell in found] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
+    assert worst(found) is Verdict.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"options": {"quantity": "block_size", "index": 1}}, "the metrics hold no block_size"),
+        ({"cells": {"activation": ["elu"], "layer": [1, 2]}}, "not measured"),
+        ({"cells": {"activation": ["elu", "gelu"], "layer": [1]}}, "not measured"),
+        ({"experiment": "large"}, "experiment large was not run"),
+        ({"cells": {"activation": ["elu"], "side": ["left"]}}, "value_at_end tells no cells apart by side"),
+    ],
+)
+def test_what_is_missing_is_not_testable_with_a_reason(changes: dict[str, Any], reason: str) -> None:
+    found = judge(claim(**changes), {"small": shares(0.99, 0.99, 0.99)}, "laptop", NOWHERE)
+    assert worst(found) is Verdict.NOT_TESTABLE
+    assert reason in found[-1].reason
+
+
+def test_a_scale_may_be_unable_to_tell() -> None:
+    (cell,) = judge(claim(), {"small": shares(0.99, 0.99, 0.99)}, "smoke", {"smoke": "too short"})
+    assert (cell.verdict, cell.reason, cell.trials) == (Verdict.NOT_TESTABLE, "too short", 3)
+
+
+def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
+    claims = load_claims(ROOT / "configs" / "claims.yaml")
+    assert {claim.measure for claim in claims.claims.values()} == set(MEASURES)
+    for scale in SCALES:
+        settings = load_settings(scale, ROOT / "configs")
+        for claim_ in claims.claims.values():
+            experiment = settings.experiment(claim_.experiment)
+            for column, known in (
+                ("activation", experiment.activations),
+                ("parameterization", experiment.parameterizations),
+                ("variant", experiment.variants),
+                ("layer", range(1, experiment.network.depth)),
+            ):
+                assert set(claim_.cells.get(column, [])) <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"at_most": 1.0}, "there must be one of at_least, at_most, within"),
+        ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
+        ({"measure": "guess"}, "'guess' is not one of value_at_end"),
+        ({"figure": "figure_99"}, "'figure_99' is not one of figure_1"),
+        ({"threshold": 1.0}, "Extra inputs"),
+        ({"options": {"quantity": "loss", "step": 3}}, "options do not fit measure value_at_end: got an unexpected"),
+    ],
+)
+def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    content = claim().model_dump(exclude_none=True) | changes
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump({"scales_that_cannot_tell": {}, "claims": {"block_1": content}}))
+    with pytest.raises(UserError) as refusal:
+        load_claims(file)
+    assert message in str(refusal.value)
+    assert "claims.yaml: claims.block_1" in str(refusal.value)
+
+
+def written(tmp_path: Path, *values: float) -> Path:
+    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)})
+    path = tmp_path / "claims.parquet"
+    table.write(table.claims_table(claims, {"small": shares(*values)}, "laptop"), "laptop", path)
+    return path
+
+
+def test_the_page_and_the_table_say_the_same(tmp_path: Path) -> None:
+    path = written(tmp_path, 0.6, 0.61, 0.62)
+    found, page = table.read(path), path.with_suffix(".md").read_text()
+    assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
+    assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
+    assert (
+        "| figure_3 | Almost all of the change lies in block 1. | ELU, layer 1 | 0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)"
+        in page
+    )
+    assert "partly (only in the weaker reading)" in page
+    with pytest.raises(UserError, match="not a readable table of verdicts"):
+        table.read(tmp_path / "claims.md")
+
+
+def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path, 0.1, 0.1, 0.1)
+    counted = CliRunner().invoke(app, ["verdicts", str(path)])
+    assert counted.exit_code == 0
+    assert "2 not reproduced" in counted.output
+    strict = CliRunner().invoke(app, ["verdicts", str(path), "--strict"])
+    assert isinstance(strict.exception, UserError)
+    assert "not reproduced: block_1, again; " in str(strict.exception)
+    assert CliRunner().invoke(app, ["verdicts", str(written(tmp_path, 0.99, 0.98, 0.99)), "--strict"]).exit_code == 0
+
+
+def values(name: str, metrics: Metrics, **options: Any) -> pd.Series:
+    return MEASURES[name](metrics, **options)["value"]
+
+
+def test_comparisons_pair_the_trials() -> None:
+    full, low = ([1.0, 2.0, 4.0], [2.0, 3.0, 5.0])
+    cells = {Cell("elu", name): [row(9, "loss", ends, layer=0)] for name, ends in (("full", full), ("s_big", low))}
+    metrics, to = planted(cells), {"parameterization": "full"}
+    for by, expected in (
+        ("difference", [1.0, 1.0, 1.0]),
+        ("relative_difference", [1.0, 0.5, 0.25]),
+        ("ratio", [2.0, 1.5, 1.25]),
+    ):
+        found = MEASURES["compared_at_end"](metrics, quantity="loss", to=to, by=by)
+        assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == expected
+        assert set(found["trial"]) == {0, 1, 2}
+
+
+def test_end_against_start_and_growth() -> None:
+    metrics = planted(
+        {Cell("elu", "full"): [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]}
+    )
+    assert values("end_against_start", metrics, quantity="train_loss").tolist() == [0.25]
+    assert values("residual_growth", metrics).tolist() == [2.0]
+
+
+def test_fits_find_the_rates_that_were_planted() -> None:
+    """Held values after a trial's end count for nothing."""
+    steps, rates = np.arange(40), (0.1, 0.05)
+    rows = [row(0, "last_step", [30.0, 39.0], layer=0)]
+    for step in steps:
+        factor = [np.exp(-rate * min(step, end)) for rate, end in zip(rates, (30, 39), strict=True)]
+        rows += [row(step, "gradient_norm", factor)]
+        rows += [row(step, "gradient_singular_value", [[3 * f, 2 * f**0.5] for f in factor])]
+    metrics = planted({Cell("elu", "full"): rows})
+    np.testing.assert_allclose(values("gradient_decay_fit", metrics), 1.0)
+    agreement = MEASURES["decay_rate_agreement"](metrics)
+    np.testing.assert_allclose(agreement.loc[agreement["index"] == 1, "value"], 1.0)
+    np.testing.assert_allclose(agreement.loc[agreement["index"] == 2, "value"], 0.5)
+
+
+def test_slopes_in_eps() -> None:
+    scales = [1.0, 0.1, 0.01]
+    tails = [[3 * scale for scale in scales], [scale**2 for scale in scales]]
+    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, {"observe": {"start_scales": scales}})
+    np.testing.assert_allclose(values("slope_at_the_start", metrics, quantity="tail"), [1.0, 2.0])
+    tables, origins = [], {}
+    for scale in scales:
+        cell = Cell("elu", "full", f"eps_{scale:g}")
+        tables.append(stored.table("small", cell, [row(0, "update_bound", [scale, scale**2])]))
+        origins[cell.name] = {"variant": cell.variant, "settings": {"network": {"scale": scale}}}
+    joined = Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), {"cells": origins})
+    np.testing.assert_allclose(values("slope_of_the_first_bound", joined), [1.0, 2.0])
+
+
+def test_gap_ratio_and_decay_of_the_bound() -> None:
+    rows = [row(0, "signal_singular_value", [[9.0, 4.0]])]
+    for step, (tail, bound, update) in enumerate(((1.0, 2.0, 1.0), (2.0, 8.0, 6.0), (0.5, 2.0, 1.0))):
+        rows.append(row(step, "gradient_singular_value", [[9.0, 5.0, tail]]))
+        rows.append(row(step, "update_bound", [bound]))
+        rows.append(row(step, "block_update", [[100.0, 0.1, update, 0.2]]))
+    metrics = planted({Cell("elu", "full"): rows}, {"data": {"classes": 2}})
+    assert values("gradient_gap", metrics).tolist() == [0.5]
+    assert values("update_ratio", metrics).tolist() == [0.75]
+    assert values("bound_decay", metrics).tolist() == [0.25]
+
+
+def test_movement_is_compared_with_the_network_that_moves_least() -> None:
+    def cell(left: float, change: float) -> list[Measurement]:
+        start, end = [[1.0] * 6], [[2.0, 1.0, 1 + change, 1 - change, 1.0, 0.0]]
+        moved = [row(t, f"sine_{side}_middle", [t * left]) for t in (1, 3) for side in ("left", "right")]
+        return [row(0, "singular_value", start), row(3, "singular_value", end), *moved]
+
+    cells = {
+        Cell("elu", "full"): cell(0.1, 0.1),
+        Cell("relu", "full"): cell(0.2, 0.4),
+        Cell("rrelu", "full"): cell(0.4, 0.8),
+    }
+    metrics = planted(cells, {"data": {"classes": 2}})
+    moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
+    np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
+    displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
+    np.testing.assert_allclose(displaced.loc[displaced["activation"] == "elu", "value"], 0.25)
+    share = MEASURES["moved_singular_values"](metrics, layer=1)
+    np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)

@@ -1,0 +1,123 @@
+"""The theory made measurable: theorem 3.5 with its derived constant, the start against eps, rotated factors."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import NAME, measured
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.initialization import rotated_factor, semi_orthogonal
+from lowrank_dynamics.subspaces import blocks, principal_angles
+from lowrank_dynamics.training import train
+
+THEORY: dict[str, Any] = {
+    "network__depth": 2,
+    "network__train_last_layer": False,
+    "training__learning_rate": 0.1,
+    "training__steps": 40,
+    "observe": {"loss": 1, "singular_structure": None, "block_shares": None, "gradient": 1, "start_scales": []},
+}
+
+
+@pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])
+@pytest.mark.parametrize("scale", [0.3, 1e-3])
+def test_every_update_is_within_the_bound(settings: Callable[..., Settings], activation: str, scale: float) -> None:
+    """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the definitions."""
+    rows = measured(CellRun(settings(**THEORY, network__scale=scale), NAME, Cell(activation, "full"), range(3)))
+    bounds = {key: value for key, value in rows.items() if key[1] == "update_bound"}
+    assert len(bounds) == 3 * 41
+    for (step, _, layer, trial), bound in bounds.items():
+        updates = rows[step, "block_update", layer, trial][1:]
+        assert (updates <= math.sqrt(2) * bound * (1 + 1e-9)).all()
+        assert bound > 0
+
+
+def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., Settings]) -> None:
+    small = settings(**THEORY)
+    run = CellRun(small, NAME, Cell("elu", "full"), range(3))
+    rows = measured(run)
+    mlp = run.mlp()
+    (start,), (bases,) = [weight.clone() for weight in mlp.hidden_weights], run.bases(mlp)
+    one_step = run.experiment.training.model_copy(update={"steps": 1})
+    list(train(mlp, run.data.train, one_step, [], generators=[], check_every=1, name="step"))
+    p = 12 - 2 * 3
+    updates = torch.stack([torch.linalg.matrix_norm(block) for block in blocks(mlp.hidden_weights[0] - start, bases)])
+    for trial in range(3):
+        np.testing.assert_allclose(rows[0, "block_update", 1, trial], updates[:, trial] / p**0.5, rtol=1e-9, atol=1e-15)
+
+
+def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(settings: Callable[..., Settings]) -> None:
+    rows = measured(CellRun(settings(**THEORY), NAME, Cell("elu", "full"), range(3)))
+    for trial in range(3):
+        values = rows[0, "gradient_singular_value", 1, trial]
+        assert len(values) == 4
+        assert rows[0, "gradient_rotation", 1, trial] < 1e-14
+        assert rows[0, "update_bound", 1, trial] == pytest.approx(0.1 * values[3])
+        assert rows[0, "gradient_norm", 1, trial] >= np.linalg.norm(values)
+
+
+def test_at_small_eps_the_first_gradient_is_the_signal(settings: Callable[..., Settings]) -> None:
+    """G_1(0) tends to -phi'(0) W_2' Y X', with phi'(0) = 1 for ELU and 1/2 for GELU."""
+    for activation, slope in (("elu", 1.0), ("gelu", 0.5)):
+        rows = measured(CellRun(settings(**THEORY, network__scale=1e-6), NAME, Cell(activation, "full"), range(3)))
+        for trial in range(3):
+            gradient, signal = (rows[0, f"{name}_singular_value", 1, trial] for name in ("gradient", "signal"))
+            np.testing.assert_allclose(gradient[:3], slope * signal, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("activation", "order"), [("elu", 1), ("silu", 1), ("tanh", 2), ("relu", 0), ("rrelu", 0)])
+def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
+    settings: Callable[..., Settings], activation: str, order: int
+) -> None:
+    scales = [1e-2, 1e-3, 1e-4]
+    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_scales": scales}}
+    rows = measured(CellRun(settings(**start), NAME, Cell(activation, "full"), range(3)))
+    for quantity in ("gradient_tail", "derivative_spread"):
+        for trial in range(3):
+            slopes = np.diff(np.log(rows[0, quantity, 1, trial])) / np.diff(np.log(scales))
+            np.testing.assert_allclose(slopes, order, atol=0.05)
+
+
+def test_the_start_does_not_depend_on_the_scale_it_is_computed_from(settings: Callable[..., Settings]) -> None:
+    found = []
+    for scale in (0.1, 0.5):
+        observe = {**THEORY["observe"], "gradient": None, "start_scales": [0.1, 0.01]}
+        start = {**THEORY, "training__steps": 0, "observe": observe, "network__scale": scale}
+        rows = measured(CellRun(settings(**start), NAME, Cell("gelu", "full"), range(3)))
+        found.append(np.stack([rows[0, "gradient_tail", 1, trial] for trial in range(3)]))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 15.0, 45.0, 75.0, 90.0])
+def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
+    """Orthonormal, every principal angle is psi: 0 is the factor itself, 90 is orthogonal to it to rounding."""
+    factor = semi_orthogonal(14, 6, [torch.Generator().manual_seed(seed) for seed in range(3)])
+    complement = [torch.Generator().manual_seed(10 + seed) for seed in range(3)]
+    turned = rotated_factor(factor, degrees, complement)
+    unit = torch.eye(6, dtype=torch.float64).expand(3, 6, 6)
+    torch.testing.assert_close(turned.mT @ turned, unit, atol=1e-14, rtol=0)
+    expected = torch.full((3, 6), math.radians(degrees), dtype=torch.float64)
+    torch.testing.assert_close(principal_angles(factor, turned), expected, atol=1e-14, rtol=0)
+    if degrees == 0:
+        assert torch.equal(turned, factor)
+    if degrees == 90:
+        assert (factor.mT @ turned).abs().max() < 1e-14
+
+
+def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(settings: Callable[..., Settings]) -> None:
+    factors = {}
+    for degrees in (0.0, 45.0, 90.0):
+        run = CellRun(
+            settings(parameterizations=["s_big"], network__rotation=degrees), NAME, Cell("elu", "s_big"), range(3)
+        )
+        network = run.low_rank_mlp(run.mlp())
+        factors[degrees] = network.input_factor.detach(), network.output_factor.detach()
+    for side in range(2):
+        none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))
+        torch.testing.assert_close(half, (none + whole) / 2**0.5)
+        assert (none.mT @ whole).abs().max() < 1e-13

@@ -1,0 +1,111 @@
+"""Optimizers and minibatches: the same as torch's own on one trial, and no trial knows of another."""
+
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from conftest import NAME, measured
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.data import Split
+from lowrank_dynamics.data.batches import batches
+from lowrank_dynamics.objectives import cross_entropy
+from lowrank_dynamics.randomness import trial_generator
+from lowrank_dynamics.training import train
+
+CELL = Cell("elu", "full")
+TORCH = {
+    "sgd_momentum": lambda weights, rate: torch.optim.SGD(weights, lr=rate, momentum=0.9),
+    "adam": lambda weights, rate: torch.optim.Adam(weights, lr=rate),
+    "muon": lambda weights, rate: torch.optim.Muon(weights, lr=rate, weight_decay=0.0),
+}
+
+
+def minibatch(settings: Callable[..., Settings], optimizer: str, size: int | None = 20) -> Settings:
+    return settings(
+        data__whitened=False,
+        training__objective="cross_entropy",
+        training__optimizer=optimizer,
+        training__batch_size=size,
+    )
+
+
+@pytest.mark.parametrize("optimizer", TORCH)
+def test_against_torch_on_one_unstacked_trial(settings: Callable[..., Settings], optimizer: str) -> None:
+    """Trial 1 of a stack of three ends where a plain loop over plain matrices ends, to rounding."""
+    run = CellRun(minibatch(settings, optimizer), NAME, CELL, range(3))
+    mlp = run.mlp()
+    plain = [nn.Parameter(weight[1].detach().clone()) for weight in mlp.weights]
+    generators = [trial_generator(1, NAME, "batches", trial) for trial in range(3)]
+    arguments = {"generators": generators, "check_every": 20, "name": "stack"}
+    list(train(mlp, run.data.train, run.experiment.training, [], **arguments))
+
+    torch_optimizer = TORCH[optimizer](plain, 0.01)
+    order = trial_generator(1, NAME, "batches", 1)
+    inputs, labels = run.data.train.inputs[1], run.data.train.labels[1]
+    chosen = [batch for _ in range(10) for batch in torch.randperm(48, generator=order).split(20)]
+    for batch in chosen[:20]:
+        torch_optimizer.zero_grad()
+        features = inputs[:, batch]
+        for weight in plain[:-1]:
+            features = functional.elu(weight @ features)
+        functional.cross_entropy((plain[-1] @ features).T, labels[batch]).backward()
+        torch_optimizer.step()
+    tolerance = 1e-3 if optimizer == "muon" else 1e-12  # Muon rounds to bfloat16, which may tip either way
+    for ours, theirs in zip(mlp.weights, plain, strict=True):
+        torch.testing.assert_close(ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", *TORCH])
+@pytest.mark.parametrize("activation", ["elu", "rrelu"])
+def test_a_trial_gives_the_same_numbers_alone_as_stacked(
+    settings: Callable[..., Settings], optimizer: str, activation: str
+) -> None:
+    small = minibatch(settings, optimizer)
+    cell = Cell(activation, "full")
+    stacked = measured(CellRun(small, NAME, cell, range(3)))
+    for trial in range(3):
+        for key, value in measured(CellRun(small, NAME, cell, range(trial, trial + 1))).items():
+            assert np.array_equal(value, stacked[key], equal_nan=True), key
+
+
+def test_every_epoch_takes_each_sample_once_in_each_trials_own_order() -> None:
+    data = Split(torch.arange(7.0).repeat(2, 1), torch.arange(7) % 3, classes=3)
+    generators = [torch.Generator().manual_seed(trial) for trial in range(2)]
+    epochs = list(islice(batches(data, 3, generators), 6))
+    assert [batch.inputs.shape for batch in epochs] == [(2, 2, size) for size in (3, 3, 1, 3, 3, 1)]
+    orders = [torch.cat([batch.inputs[:, 0] for batch in epochs[start : start + 3]], dim=-1) for start in (0, 3)]
+    for order in (*orders[0], *orders[1]):
+        assert order.sort().values.tolist() == list(range(7))
+    assert len({tuple(order.tolist()) for epoch in orders for order in epoch}) == 4
+    for batch in epochs:
+        assert torch.equal(batch.labels, batch.inputs[:, 0].long() % 3)
+        assert torch.equal(batch.targets.argmax(dim=-2), batch.labels)
+
+
+def test_without_a_size_every_step_takes_the_data_themselves() -> None:
+    data = Split(torch.ones(2, 5), torch.zeros(5, dtype=torch.long), classes=3)
+    assert all(batch is data for batch in islice(batches(data, None, []), 3))
+
+
+def test_minibatch_losses_are_measured_on_all_training_data(settings: Callable[..., Settings]) -> None:
+    """At the start, so, they are those of full batches."""
+    small, whole = (measured(CellRun(minibatch(settings, "adam", size), NAME, CELL, range(3))) for size in (20, None))
+    for trial in range(3):
+        assert small[0, "train_loss", 0, trial] == pytest.approx(whole[0, "train_loss", 0, trial], rel=1e-14)
+        assert small[20, "train_loss", 0, trial] != whole[20, "train_loss", 0, trial]
+
+
+def test_cross_entropy_is_torchs_and_ln_k_without_outputs() -> None:
+    outputs = torch.randn(2, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(9) % 4
+    targets = functional.one_hot(labels, 4).mT.double()
+    expected = torch.stack([functional.cross_entropy(trial.mT, labels) for trial in outputs])
+    torch.testing.assert_close(cross_entropy(outputs, targets), expected)
+    zero = cross_entropy(torch.zeros_like(outputs), targets)
+    torch.testing.assert_close(zero, torch.full_like(zero, 4.0).log())

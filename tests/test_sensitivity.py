@@ -1,0 +1,77 @@
+"""The sensitivity study: verdicts at the declared values beside those of the alternatives."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from lowrank_dynamics import sensitivity
+from lowrank_dynamics.config import load_study
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures.draw import draw
+
+STUDY = load_study(ROOT / "configs")
+
+
+def verdicts(**by_claim: str) -> pd.DataFrame:
+    """Return a table of verdicts with two cells a claim, the second of which decides."""
+    rows = [
+        {
+            "claim": claim,
+            "figure": "figure_3",
+            "cell": cell,
+            "mean": mean,
+            "deviation": 0.01,
+            "trials": 3,
+            "verdict": verdict,
+            "claim_verdict": decided,
+            "comparison": "at_least",
+            "threshold": 0.9,
+        }
+        for claim, decided in by_claim.items()
+        for cell, mean, verdict in (("ELU", 0.99, "reproduced"), ("GELU", 0.5, decided))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def compared() -> pd.DataFrame:
+    declared = verdicts(block_1="reproduced", follows="partly", elsewhere="reproduced")
+    alternatives = {
+        "separation_4": verdicts(block_1="not reproduced", follows="partly"),
+        "width_64": verdicts(block_1="reproduced"),
+    }
+    return sensitivity.compare(declared, alternatives, STUDY)
+
+
+def test_each_alternative_is_beside_the_declared_values(compared: pd.DataFrame) -> None:
+    varied = sensitivity.changed_verdicts(compared).set_index(["choice", "value", "claim"])
+    assert varied["stands"].to_dict() == {
+        ("separation", "4", "block_1"): False,
+        ("separation", "4", "follows"): True,
+        ("width", "64", "block_1"): True,
+    }
+    assert "elsewhere" not in set(compared["claim"])
+    assert set(compared["cell"]) == {"GELU"}  # the weakest
+
+
+def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "sensitivity.parquet"
+    sensitivity.write(compared, STUDY, "laptop", path)
+    page = path.with_suffix(".md").read_text()
+    assert "2 of 3 verdicts are those at the declared values." in page
+    assert "## Separation of the clusters (declared: 7)" in page
+    assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
+    pd.testing.assert_frame_equal(sensitivity.read(path), compared)
+    draw("sensitivity", path, tmp_path / "figure")
+    assert (tmp_path / "figure.svg").stat().st_size > 1_000
+
+
+def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "sensitivity.parquet"
+    with pytest.raises(UserError, match="not a readable comparison"):
+        sensitivity.read(path)
+    compared.drop(columns="claim_verdict").to_parquet(path)
+    with pytest.raises(UserError, match="holds no comparison"):
+        sensitivity.read(path)
