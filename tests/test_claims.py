@@ -131,6 +131,16 @@ def test_a_scale_may_be_unable_to_tell() -> None:
     assert (cell.verdict, cell.reason, cell.trials) == (Verdict.NOT_TESTABLE, "too short", 3)
 
 
+def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
+    both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
+    small = {"small": shares(0.99, 0.99, 0.99)}
+    (cell,) = judge(both, small, "laptop/sensitivity/width_64", NOWHERE)
+    assert cell.verdict is Verdict.REPRODUCED
+    (cell,) = judge(both, small, "smoke/sensitivity/width_64", {"smoke": "too short"})
+    assert cell.verdict is Verdict.NOT_TESTABLE
+    assert worst(judge(both, small, "laptop", NOWHERE)) is Verdict.NOT_TESTABLE
+
+
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml")
     assert {claim.measure for claim in claims.claims.values()} == set(MEASURES)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lowrank_dynamics.claims.measures import MEASURES
 from lowrank_dynamics.claims.statements import Claim, cell_label
+from lowrank_dynamics.config import split_scale
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
@@ -49,8 +50,10 @@ def judge(
 ) -> list[CellVerdict]:
     """Return the verdict on each cell of a claim, from the metrics of the experiments by name.
 
-    At a scale that cannot tell, every cell is not testable, whatever was measured.
+    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
+    study, which may run fewer cells than a claim is about, is judged by those that it runs.
     """
+    scale, alternative = split_scale(scale)
     if claim.experiment not in metrics:
         return _none_testable(claim, f"experiment {claim.experiment} was not run")
     try:
@@ -60,6 +63,8 @@ def judge(
     if unknown := sorted(set(claim.cells) - set(measured.columns)):
         return _none_testable(claim, f"{claim.measure} tells no cells apart by {unknown[0]}")
     judged = [_judge_cell(claim, cell, measured) for cell in claim.expected_cells()]
+    if alternative and any(cell.trials for cell in judged):
+        judged = [cell for cell in judged if cell.trials]
     if (reason := cannot_tell.get(scale)) is None:
         return judged
     return [

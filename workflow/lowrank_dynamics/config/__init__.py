@@ -3,7 +3,7 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
-from lowrank_dynamics.config.files import SCALES, load_settings, load_study, requested
+from lowrank_dynamics.config.files import SCALES, load_settings, load_study, requested, split_scale
 from lowrank_dynamics.config.models import (
     BASE,
     Cell,
@@ -32,4 +32,5 @@ __all__ = [
     "load_settings",
     "load_study",
     "requested",
+    "split_scale",
 ]

@@ -36,6 +36,12 @@ def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
     return asked.get("scale", "laptop"), asked.get("strict_claims") == "true"
 
 
+def split_scale(name: str) -> tuple[str, str]:
+    """Return the scale and the alternative in `laptop/sensitivity/width_64`; the latter is empty in `laptop`."""
+    scale, _, alternative = name.partition("/sensitivity/")
+    return scale, alternative
+
+
 def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
     """Load `paper.yaml` and put the values of the scale's own file in their places.
 
@@ -44,7 +50,7 @@ def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
     Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
     key, a value of the wrong type or an impossible one.
     """
-    scale, _, alternative = scale.partition("/sensitivity/")
+    scale, alternative = split_scale(scale)
     if scale not in SCALES:
         raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}")
     base_file = folder / "paper.yaml"
