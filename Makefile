@@ -6,11 +6,14 @@ PYTHON ?= python3
 ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: figures test check format lock clean
+.PHONY: figures sensitivity test check format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
-	@echo "The figures of the paper at $(SCALE) scale are in figures/$(SCALE)/"
+
+# The claims again, with one declared choice after another changed.
+sensitivity: $(ENVIRONMENT)
+	@snakemake sensitivity --cores $(CORES) --config scale=$(SCALE)
 
 test: $(ENVIRONMENT)
 	pytest

@@ -21,9 +21,11 @@ from lowrank_dynamics.figures import FIGURES, FORMATS
 configs = Path(workflow.basedir, "configs")
 try:
     scale, strict_claims = requested(config)
-    experiments = load_settings(scale, configs).experiments
+    requested_settings = load_settings(scale, configs)
     claims = load_claims(configs / "claims.yaml")
+    claims.check(requested_settings)
     study = load_study(configs)
+    study.check(requested_settings.experiments)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -31,12 +33,15 @@ except UserError as error:
 @cache
 def settings(scale):
     """Return the settings of a scale, or of an alternative in its sensitivity study."""
-    return load_settings(scale, configs)
+    try:
+        return load_settings(scale, configs)
+    except UserError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:
     scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join(experiments),
+    experiment="|".join(requested_settings.experiments),
     figure="|".join(FIGURES),
 
 
@@ -67,7 +72,10 @@ rule sensitivity:
 
 
 onsuccess:
-    print(f"The figures of the paper at {scale} scale are in figures/{scale}/")
-    if Path(f"results/{scale}/claims.parquet").exists():
-        print(f"The verdicts are in results/{scale}/claims.md", flush=True)
-        shell("python -m lowrank_dynamics verdicts results/{scale}/claims.parquet")
+    print(f"The figures at {scale} scale are in figures/{scale}/")
+    for page in ("claims.md", "sensitivity.md"):
+        if Path("results", scale, page).exists():
+            heading, _, summary = (
+                Path("results", scale, page).read_text().split("\n")[:3]
+            )
+            print(f"results/{scale}/{page}: {summary}")

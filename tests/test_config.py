@@ -174,6 +174,16 @@ def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
     assert load_settings("laptop/sensitivity/width_64", configs).experiment("deep_whitened").network.width == 64
 
 
+def test_the_declared_values_are_judged_by_the_studys_own_trials() -> None:
+    configs = ROOT / "configs"
+    declared, laptop = (load_settings(name, configs) for name in ("laptop/sensitivity/declared", "laptop"))
+    load_study(configs).check(laptop.experiments)
+    for name, experiment in declared.experiments.items():
+        assert experiment.data == laptop.experiment(name).data
+        assert experiment.training == laptop.experiment(name).training
+    assert declared.experiment("case_study").trials == 3
+
+
 def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match="there is no alternative 'width_9'; choose one of separation_4"):
         load_settings("laptop/sensitivity/width_9", folder)
@@ -183,6 +193,9 @@ def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
     change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.size", 64)
     with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.size: unknown key"):
         load_settings("laptop/sensitivity/width_64", folder)
+    change(folder / "sensitivity.yaml", "experiments.case_studdy.trials", 3)
+    with pytest.raises(UserError, match=r"sensitivity\.yaml: experiments\.case_studdy: there is no such experiment"):
+        load_study(folder).check(load_settings("laptop", folder).experiments)
     change(folder / "sensitivity.yaml", "choices.width.colour", "red")
     with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.colour: unknown key"):
         load_study(folder)

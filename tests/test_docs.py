@@ -12,7 +12,9 @@ from statistics import NormalDist
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.claims.verdicts import Verdict
+from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,9 +34,40 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_readme_names_every_figure() -> None:
-    named = re.search(r"draws figures ([\d, and]+) into", " ".join((ROOT / "README.md").read_text().split()))
+    named = re.search(r"draws figures ([\w, ]+) into", " ".join((ROOT / "README.md").read_text().split()))
     assert named
-    assert {f"figure_{number}" for number in re.findall(r"\d+", named[1])} == set(FIGURES)
+    names = re.split(r", | and ", named[1])
+    assert {f"figure_{name}" if name.isdigit() else name for name in names} == set(FIGURES)
+
+
+def verdicts_of_the_readme() -> list[tuple[str, str, str]]:
+    """Return figure, statement and verdict of each row of the README's table of claims."""
+    text = (ROOT / "README.md").read_text().split("| verdict |\n|---|---|---|\n")[1]
+    return re.findall(r"^\| (\w+) \| (.+) \| ([a-z ]+) \|$", text.split("\n\n")[0], re.MULTILINE)
+
+
+def test_the_readme_has_every_claim_with_a_verdict() -> None:
+    claims = load_claims(ROOT / "configs" / "claims.yaml").claims.values()
+    expected = [(claim.figure.removeprefix("figure_"), claim.statement) for claim in claims]
+    assert [(figure, statement) for figure, statement, _ in verdicts_of_the_readme()] == expected
+    assert {verdict for *_, verdict in verdicts_of_the_readme()} <= set(Verdict)
+
+
+def test_every_verdict_short_of_reproduced_is_explained() -> None:
+    names = {claim.statement: name for name, claim in load_claims(ROOT / "configs" / "claims.yaml").claims.items()}
+    explained = (ROOT / "docs" / "claims.md").read_text()
+    for _, statement, verdict in verdicts_of_the_readme():
+        assert verdict == Verdict.REPRODUCED or f"`{names[statement]}`" in explained, statement
+
+
+def test_the_sensitivity_page_has_every_alternative_and_its_figure() -> None:
+    page = (ROOT / "docs" / "sensitivity.md").read_text()
+    for choice in load_study(ROOT / "configs").choices.values():
+        heading = f"## {choice.label[0].upper()}{choice.label[1:]} (declared: {choice.declared})"
+        assert heading in page
+        section = page.split(heading)[1].split("\n## ")[0]
+        assert f"| declared | {' | '.join(choice.alternatives)} |" in section
+    assert "(sensitivity.png)" in page
 
 
 def test_the_architecture_lists_every_module() -> None:

@@ -19,7 +19,9 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
     rows = [
         {
             "claim": claim,
-            "figure": "figure_3",
+            "figures": "3",
+            "worst": mean,
+            "over_trials": "mean",
             "cell": cell,
             "mean": mean,
             "deviation": 0.01,
@@ -61,6 +63,7 @@ def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_p
     sensitivity.write(compared, STUDY, "laptop", path)
     page = path.with_suffix(".md").read_text()
     assert "2 of 3 verdicts are those at the declared values." in page
+    assert "| block_1 | reproduced | **not reproduced** | separation 4 |" in page
     assert "## Separation of the clusters (declared: 7)" in page
     assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
     pd.testing.assert_frame_equal(sensitivity.read(path), compared)
@@ -72,6 +75,6 @@ def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None
     path = tmp_path / "sensitivity.parquet"
     with pytest.raises(UserError, match="not a readable comparison"):
         sensitivity.read(path)
-    compared.drop(columns="claim_verdict").to_parquet(path)
-    with pytest.raises(UserError, match="holds no comparison"):
+    compared.to_parquet(path)
+    with pytest.raises(UserError, match="holds no comparison of verdicts of schema 1"):
         sensitivity.read(path)

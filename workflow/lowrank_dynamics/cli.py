@@ -99,9 +99,17 @@ def claims(
     from lowrank_dynamics import metrics as stored
     from lowrank_dynamics.claims import table
     from lowrank_dynamics.claims.statements import load_claims
+    from lowrank_dynamics.provenance import of_verdicts
 
-    measured = {path.stem: stored.read(path) for path in metrics}
-    table.write(table.claims_table(load_claims(configs / "claims.yaml"), measured, scale), scale, output)
+    settings = load_settings(scale, configs)
+    measured = {}
+    for path in metrics:
+        wanted = settings.experiment(path.stem)
+        whole = stored.read(path)
+        measured[path.stem] = whole.within(wanted.trials, wanted.activations, wanted.parameterizations)
+    found = table.claims_table(load_claims(configs / "claims.yaml"), measured, scale)
+    origin = of_verdicts(scale, configs / "claims.yaml", {name: each.provenance for name, each in measured.items()})
+    table.write(found, scale, origin, output)
 
 
 @app.command()

@@ -40,10 +40,14 @@ def decay_rate(rows: pd.DataFrame) -> pd.Series:
 
 
 def decay_fit(rows: pd.DataFrame) -> pd.Series:
-    """Return by trial the squared correlation of log `value` with the step: 1 for exact geometric decay."""
-    return rows.groupby("trial")[["step", "value"]].apply(
-        lambda trial: np.corrcoef(trial["step"], np.log(trial["value"]))[0, 1] ** 2
+    """Return by trial how well exp(-r step), r > 0, fits `value`: 1 for exact geometric decay, negative for growth.
+
+    It is the square of the correlation of log `value` with the step, with the sign of the decay.
+    """
+    correlations = rows.groupby("trial")[["step", "value"]].apply(
+        lambda trial: np.corrcoef(trial["step"], np.log(trial["value"]))[0, 1]
     )
+    return -correlations * correlations.abs()
 
 
 def gradient_gap(tail: pd.DataFrame, signal: pd.DataFrame) -> pd.Series:
@@ -60,4 +64,5 @@ def update_ratio(bounds: pd.DataFrame, updates: pd.DataFrame) -> pd.Series:
     `bounds` are the rows of `update_bound`, `updates` those of `block_update`, both of one cell.
     """
     outside = updates[updates["index"] > 1].groupby(["trial", "step"])["value"].max()
-    return (outside / bounds.set_index(["trial", "step"])["value"]).groupby("trial").max()
+    ratios = outside / bounds.set_index(["trial", "step"])["value"]
+    return ratios.groupby("trial").agg(lambda ratio: ratio.max(skipna=False))

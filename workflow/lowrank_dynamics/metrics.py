@@ -67,8 +67,22 @@ class Metrics(NamedTuple):
     @property
     def activations(self) -> list[str]:
         """The activations there are rows of, in the order of `ACTIVATIONS`."""
-        present = set(pc.unique(self.table["activation"].cast(pa.string())).to_pylist())
+        present = self.values("activation")
         return [name for name in ACTIVATIONS if name in present]
+
+    def values(self, column: str) -> set[Any]:
+        """Return the values that a column has."""
+        return set(pc.unique(self.table[column]).to_pylist())
+
+    def within(self, trials: int, activations: Iterable[str], parameterizations: Iterable[str]) -> "Metrics":
+        """Return the metrics of the first `trials` trials of the cells with these values."""
+        condition = pc.field("trial") < trials
+        condition &= pc.field("activation").isin(list(activations))
+        condition &= pc.field("parameterization").isin(list(parameterizations))
+        cells = {
+            name: {**cell, "settings": {**cell["settings"], "trials": trials}} for name, cell in self._cells.items()
+        }
+        return Metrics(self.table.filter(condition), {"cells": cells})
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
         """Return the rows of one quantity, and with the values (or lists of values) given for other columns.

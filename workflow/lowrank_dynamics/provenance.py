@@ -1,7 +1,9 @@
 """What produced a file: settings, data, code, libraries, machine. Stored in the metadata of every Parquet file."""
 
+import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,19 @@ def provenance(
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {threads} thread(s)",
     }
+
+
+def of_verdicts(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a table of verdicts depends on: the claims' file, and the settings of the metrics.
+
+    `metrics` holds the provenance of each experiment's.
+    """
+    digests = {
+        experiment: {name: cell["settings_sha256"] for name, cell in provenance["cells"].items()}
+        for experiment, provenance in metrics.items()
+    }
+    claims_sha256 = hashlib.sha256(claims.read_bytes()).hexdigest()
+    return {"scale": scale, "claims_sha256": claims_sha256, "settings_sha256": digests, "code": code_version()}
 
 
 def code_version() -> str:

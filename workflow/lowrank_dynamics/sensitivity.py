@@ -1,23 +1,29 @@
 """Whether the verdicts stand when a declared choice is changed: the tables of all alternatives as one."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lowrank_dynamics.claims.table import THRESHOLD_SIGNS, markdown, measured, weakest_cells
 from lowrank_dynamics.config import Study
+from lowrank_dynamics.config.study import DECLARED
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.provenance import code_version
 
-DECLARED = "declared"
-"""The choice under which the verdicts at the declared values stand."""
-KEPT = ["choice", "value", "claim", "figure", "cell", "mean", "deviation", "trials", "claim_verdict"]
+KEPT = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
+KEPT += ["over_trials", "comparison", "threshold"]
+SCHEMA_VERSION = "1"
 
 
 def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
     """Return one row for each claim and alternative, with its weakest cell, those of the declared values first.
 
     `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
+    The choice and the value of the first rows are `declared`.
     """
     rows = [weakest_cells(declared).assign(choice=DECLARED, value=DECLARED)]
     for name, table in alternatives.items():
@@ -25,7 +31,7 @@ def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], st
         rows.append(weakest_cells(table).assign(choice=choice, value=value))
     joined = pd.concat(rows, ignore_index=True)
     varied = joined.loc[joined["choice"] != DECLARED, "claim"].unique()
-    return joined.loc[joined["claim"].isin(varied), [*KEPT, "comparison", "threshold"]].reset_index(drop=True)
+    return joined.loc[joined["claim"].isin(varied), KEPT].reset_index(drop=True)
 
 
 def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
@@ -40,6 +46,7 @@ def as_page(compared: pd.DataFrame, study: Study, scale: str) -> str:
     varied = changed_verdicts(compared)
     lines = [f"# Sensitivity of the verdicts at {scale} scale", ""]
     lines += [f"{int(varied['stands'].sum())} of {len(varied)} verdicts are those at the declared values."]
+    lines += ["", "## What changes", "", *markdown(("claim", DECLARED, "becomes", "where"), _changes(compared))]
     for name, choice in study.choices.items():
         rows = varied[varied["choice"] == name]
         if rows.empty:
@@ -48,6 +55,16 @@ def as_page(compared: pd.DataFrame, study: Study, scale: str) -> str:
         values = [value for value in choice.alternatives if value in set(rows["value"])]
         lines += markdown(("claim", "must be", DECLARED, *values), _lines(compared, rows, values))
     return "\n".join(lines) + "\n"
+
+
+def _changes(compared: pd.DataFrame) -> Iterable[tuple[str, ...]]:
+    """Yield, for each claim and each other verdict, where it is given."""
+    declared = compared[compared["choice"] == DECLARED].set_index("claim")["claim_verdict"]
+    varied = changed_verdicts(compared)
+    changes = varied[~varied["stands"]]
+    for (claim, verdict), rows in changes.groupby(["claim", "claim_verdict"], sort=False):
+        where = ", ".join(f"{choice} {value}" for choice, value in zip(rows["choice"], rows["value"], strict=True))
+        yield str(claim), str(declared[str(claim)]), f"**{verdict}**", where.replace("_", " ")
 
 
 def _lines(compared: pd.DataFrame, rows: pd.DataFrame, values: list[str]) -> Iterable[tuple[str, ...]]:
@@ -62,13 +79,15 @@ def _lines(compared: pd.DataFrame, rows: pd.DataFrame, values: list[str]) -> Ite
 
 
 def _cell(row: pd.Series) -> str:
-    return f"**{row['claim_verdict']}**, {measured(row)} ({row['cell']})" if row["trials"] else row["claim_verdict"]
+    value = measured(row)
+    return f"**{row['claim_verdict']}**, {value} ({row['cell']})" if value else row["claim_verdict"]
 
 
 def write(compared: pd.DataFrame, study: Study, scale: str, path: Path) -> None:
     """Write the comparison as Parquet and, beside it with the ending .md, as a page to read."""
     partial, page = path.with_name(f"{path.name}.partial"), path.with_suffix(".md.partial")
-    compared.to_parquet(partial, index=False)
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps({"scale": scale, "code": code_version()})}
+    pq.write_table(pa.Table.from_pandas(compared, preserve_index=False).replace_schema_metadata(metadata), partial)
     page.write_text(as_page(compared, study, scale))
     partial.replace(path)
     page.replace(path.with_suffix(".md"))
@@ -77,11 +96,11 @@ def write(compared: pd.DataFrame, study: Study, scale: str, path: Path) -> None:
 def read(path: Path) -> pd.DataFrame:
     """Return the comparison in `path`. Raises UserError if it holds none."""
     try:
-        found = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
         raise UserError(
             f"{path} is not a readable comparison of verdicts ({error}); delete it and run again"
         ) from error
-    if not set(KEPT) <= set(found.columns):
-        raise UserError(f"{path} holds no comparison of verdicts; delete it and run again")
-    return found
+    if found.column_names != KEPT or (found.schema.metadata or {}).get(b"schema_version") != SCHEMA_VERSION.encode():
+        raise UserError(f"{path} holds no comparison of verdicts of schema {SCHEMA_VERSION}; delete it and run again")
+    return found.to_pandas()

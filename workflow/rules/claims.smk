@@ -5,7 +5,7 @@ rule claims:
     input:
         metrics=lambda wildcards: expand(
             "results/{scale}/metrics/{experiment}.parquet",
-            scale=wildcards.scale,
+            scale=wildcards.scale.removesuffix("/sensitivity/declared"),
             experiment=[
                 name
                 for name in settings(wildcards.scale).experiments

@@ -3,7 +3,7 @@
 
 rule compare_verdicts:
     input:
-        declared="results/{scale}/claims.parquet",
+        declared="results/{scale}/sensitivity/declared/claims.parquet",
         alternatives=lambda wildcards: expand(
             "results/{scale}/sensitivity/{alternative}/claims.parquet",
             scale=wildcards.scale,
@@ -11,7 +11,7 @@ rule compare_verdicts:
         ),
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["claims/table", "sensitivity"],
+            module=["claims/table", "provenance", "sensitivity"],
         ),
         study="configs/sensitivity.yaml",
     output:

@@ -5,14 +5,17 @@ and `value`. To add one, write a function and add it to `MEASURES`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from lowrank_dynamics import derived
 from lowrank_dynamics.derived import CELL
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
+Key = Literal["activation", "parameterization", "variant"]
+Comparing = Literal["difference", "relative_difference", "ratio"]
 ROW = [*CELL, "layer", "index"]
 """The columns that tell the values of one quantity at one step of one trial apart."""
 
@@ -22,11 +25,8 @@ def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFram
     return _at_end(metrics.frame(quantity, index=index))
 
 
-def compared_at_end(metrics: Metrics, quantity: str, to: dict[str, str], by: str, index: int = 0) -> pd.DataFrame:
-    """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`.
-
-    `by` is difference, relative_difference or ratio.
-    """
+def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
+    """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`."""
     ends = value_at_end(metrics, quantity, index)
     reference = ends[(ends[list(to)] == list(to.values())).all(axis=1)]
     shared = [column for column in (*ROW, "trial") if column not in to]
@@ -53,7 +53,7 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     return _by(changes, [*CELL, "layer", "trial"], lambda change: (change**2).nlargest(count).sum() / (change**2).sum())
 
 
-def movement_ratio(metrics: Metrics, group: str, to: Sequence[str]) -> pd.DataFrame:
+def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
     """Return the movement of a group of singular vectors, mean over training, relative to the least among `to`.
 
     The movement is the normalised ||sin Theta||_2 of the `left` or `right` subspace, the column `side`.
@@ -63,10 +63,10 @@ def movement_ratio(metrics: Metrics, group: str, to: Sequence[str]) -> pd.DataFr
     return _relative_to_least(means, ["layer", "side", "trial"], to)
 
 
-def displacement_ratio(metrics: Metrics, to: Sequence[str]) -> pd.DataFrame:
+def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
     """Return the root mean square change of the middle singular values at the end, relative to the least among `to`."""
     changes = _change_of_singular_values(metrics)
-    classes, count = metrics.settings["data"]["classes"], changes["index"].max()
+    classes, count = metrics.settings["data"]["classes"], changes.groupby("layer")["index"].transform("max")
     middle = changes[changes["index"].between(classes + 1, count - classes)]
     displacement = _by(middle, [*CELL, "layer", "trial"], lambda change: (change**2).mean() ** 0.5)
     return _relative_to_least(displacement, ["layer", "trial"], to)
@@ -90,30 +90,29 @@ def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
 
 
 def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
-    """Return the fitted decay rate of each sigma_i(G_1), or of ||G_1||_F, the smaller relative to the larger."""
+    """Return the fitted decay rate of each sigma_i(G_1), or of ||G_1||_F, the smaller relative to the larger.
+
+    Negative if one of them grows.
+    """
     values = derived.until_the_end(metrics.frame("gradient_singular_value"), metrics)
     norms = derived.until_the_end(metrics.frame("gradient_norm"), metrics)
     rates = _fitted(values, [*CELL, "index"], derived.decay_rate)
     joined = rates.merge(_fitted(norms, CELL, derived.decay_rate), on=[*CELL, "trial"], suffixes=("", "_norm"))
-    ratio = joined["value"] / joined["value_norm"]
-    return joined.assign(value=ratio.where(ratio <= 1, 1 / ratio))
+    both = joined[["value", "value_norm"]]
+    return joined.assign(value=both.min(axis=1) / both.abs().max(axis=1))
 
 
 def gradient_gap(metrics: Metrics) -> pd.DataFrame:
     """Return the constant G_3 of assumption 3.4."""
     classes = metrics.settings["data"]["classes"]
-    signal = metrics.frame("signal_singular_value", index=classes).set_index([*CELL, "trial"])["value"]
+    signal = metrics.frame("signal_singular_value", index=classes)
     tail = metrics.frame("gradient_singular_value", index=classes + 1)
-    largest = tail.groupby([*CELL, "trial"], observed=True)["value"].max()
-    return (1 - largest / signal).rename("value").reset_index()
+    return _fitted_to_both(tail, signal, derived.gradient_gap)
 
 
 def update_ratio(metrics: Metrics) -> pd.DataFrame:
     """Return the largest ratio of an update of blocks 2 to 4 to eta rho(t)."""
-    bounds = metrics.frame("update_bound").set_index([*CELL, "trial", "step"])["value"]
-    updates = metrics.frame("block_update", index=[2, 3, 4])
-    ratios = updates.groupby([*CELL, "trial", "step"], observed=True)["value"].max() / bounds
-    return ratios.rename("value").groupby([*CELL, "trial"], observed=True).max().reset_index()
+    return _fitted_to_both(metrics.frame("update_bound"), metrics.frame("block_update"), derived.update_ratio)
 
 
 def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
@@ -167,6 +166,15 @@ def _fitted(rows: pd.DataFrame, columns: list[str], fit: Callable[..., pd.Series
     return pd.concat(fits, names=columns).rename("value").reset_index()
 
 
+def _fitted_to_both(
+    rows: pd.DataFrame, others: pd.DataFrame, fit: Callable[[pd.DataFrame, pd.DataFrame], pd.Series]
+) -> pd.DataFrame:
+    """Return one of the functions of `derived` that take two quantities of one cell, for each cell."""
+    second = dict(iter(others.groupby(CELL, observed=True)))
+    fits = {key: fit(group, second[key]) for key, group in rows.groupby(CELL, observed=True) if key in second}
+    return pd.concat(fits, names=CELL).rename("value").reset_index()
+
+
 def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     """Return sigma_i(W_l) at the end minus sigma_i(W_l) at the start."""
     values = metrics.frame("singular_value", **equal)
@@ -176,7 +184,12 @@ def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
 
 
 def _relative_to_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:
-    """Return each value relative to the least of the given activations', in the same trial."""
+    """Return each value relative to the least of the given activations', in the same trial.
+
+    Raises UserError if one of the activations was not run.
+    """
+    if missing := sorted(set(activations) - set(rows["activation"])):
+        raise UserError(f"nothing was measured of {missing[0]}, with which the others are to be compared")
     least = rows[rows["activation"].isin(activations)].groupby(shared)["value"].min().rename("least")
     joined = rows.join(least, on=shared, how="inner")
     return joined.assign(value=joined["value"] / joined["least"])

@@ -1,15 +1,16 @@
 """The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
 
-from inspect import signature
+from collections.abc import Iterable
+from inspect import Parameter, signature
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.claims.measures import MEASURES
-from lowrank_dynamics.config import SCALES
+from lowrank_dynamics.config import SCALES, Experiment, Settings
 from lowrank_dynamics.config.files import read_yaml
 from lowrank_dynamics.config.models import Frozen, one_of
 from lowrank_dynamics.errors import UserError
@@ -17,23 +18,30 @@ from lowrank_dynamics.figures import FIGURES
 
 Comparison = Literal["at_least", "at_most", "within"]
 COMPARISONS: tuple[Comparison, ...] = ("at_least", "at_most", "within")
+Column = Literal["activation", "parameterization", "variant", "layer", "side", "index"]
+CellKey = dict[Column, str | int]
+"""Which cell of a claim: a value for each of the columns that tell its cells apart."""
 
 
 class Claim(Frozen):
     """One statement with what it is taken to mean.
 
     In each of the cells, the combinations of the values under `cells`, the measured value must be `at_least`, `at_most`
-    or, but for its sign, `within` the threshold; `partly` is the threshold of a weaker reading, where there is one.
+    or, but for its sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
+    `worst` trial. `partly` is the threshold of a weaker reading, where there is one.
     """
 
-    figure: str = Field(description="the figure that shows it")
+    figures: tuple[str, ...] = Field(min_length=1, strict=False, description="the figures that show it")
     place: str = Field(description="where the paper says it")
     statement: str = Field(description="what the paper says, in our words")
     quantity: str = Field(description="what is measured, in words")
     experiment: str
     measure: str = Field(description="a name in MEASURES")
     options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
-    cells: dict[str, list[str | int]] = Field(min_length=1, description="values of the metrics' columns")
+    cells: dict[Column, Annotated[list[str | int], Field(min_length=1)]] = Field(
+        min_length=1, description="values of the metrics' columns"
+    )
+    over_trials: Literal["mean", "worst"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
     within: float | None = None
@@ -45,17 +53,25 @@ class Claim(Frozen):
     def _measured(cls, name: str) -> str:
         return one_of(MEASURES, name)
 
-    @field_validator("figure")
+    @field_validator("figures")
     @classmethod
-    def _drawn(cls, name: str) -> str:
-        return one_of(FIGURES, name)
+    def _drawn(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one_of(FIGURES, name) for name in names)
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
+        """Check the options against the parameters of the measure."""
+        hints = get_type_hints(MEASURES[self.measure])
+        _, *parameters = signature(MEASURES[self.measure]).parameters.values()
+        fields: dict[str, Any] = {
+            each.name: (hints[each.name], ... if each.default is Parameter.empty else each.default)
+            for each in parameters
+        }
         try:
-            signature(MEASURES[self.measure]).bind(None, **self.options)
-        except TypeError as error:
-            raise ValueError(f"options do not fit measure {self.measure}: {error}") from error
+            create_model("Options", __base__=Frozen, **fields).model_validate(self.options)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ValueError(f"options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
         return self
 
     @model_validator(mode="after")
@@ -85,7 +101,13 @@ class Claim(Frozen):
             return value - error >= threshold
         return (abs(value) if self.comparison == "within" else value) + error <= threshold
 
-    def expected_cells(self) -> list[dict[str, str | int]]:
+    def worst(self, values: Iterable[float]) -> float:
+        """Return the value that is nearest to failing, or furthest beyond."""
+        if self.comparison == "at_least":
+            return min(values)
+        return max(values, key=abs if self.comparison == "within" else float)
+
+    def expected_cells(self) -> list[CellKey]:
         """Return every combination of the values under `cells`."""
         return [dict(zip(self.cells, values, strict=True)) for values in product(*self.cells.values())]
 
@@ -96,9 +118,34 @@ class Claims(Frozen):
     scales_that_cannot_tell: dict[Literal[SCALES], str]  # type: ignore[valid-type]
     claims: dict[str, Claim]
 
-    def of(self, experiments: set[str]) -> dict[str, Claim]:
+    def of(self, experiments: Iterable[str]) -> dict[str, Claim]:
         """Return the claims about the given experiments, by name."""
-        return {name: claim for name, claim in self.claims.items() if claim.experiment in experiments}
+        chosen = set(experiments)
+        return {name: claim for name, claim in self.claims.items() if claim.experiment in chosen}
+
+    def check(self, settings: Settings) -> None:
+        """Raise UserError, which names the claim, if one is about what the settings do not know."""
+        for name, claim in self.claims.items():
+            where = f"claims.{name}"
+            if claim.experiment not in settings.experiments:
+                known = ", ".join(settings.experiments)
+                raise UserError(f"{where}.experiment: {claim.experiment!r} is not one of {known}")
+            for column, known_values in _known(settings.experiment(claim.experiment)).items():
+                for value in claim.cells.get(column, []):
+                    if value not in known_values:
+                        known = ", ".join(map(str, known_values))
+                        raise UserError(f"{where}.cells.{column}: {value!r} is not one of {known}")
+
+
+def _known(experiment: Experiment) -> dict[Column, Iterable[str | int]]:
+    """Return which values the columns of an experiment's metrics may have."""
+    return {
+        "activation": list(ACTIVATIONS),
+        "parameterization": experiment.parameterizations,
+        "variant": list(experiment.variants),
+        "layer": range(1, experiment.network.depth),
+        "side": ("left", "right"),
+    }
 
 
 def load_claims(path: Path = Path("configs/claims.yaml")) -> Claims:
@@ -113,12 +160,12 @@ def load_claims(path: Path = Path("configs/claims.yaml")) -> Claims:
         raise UserError("\n".join(problems)) from error
 
 
-def cell_label(cell: dict[str, str | int]) -> str:
+def cell_label(cell: CellKey) -> str:
     """Return a cell's values as words, such as `GELU, layer 3`."""
     return ", ".join(_label(column, value) for column, value in cell.items())
 
 
-def _label(column: str, value: str | int) -> str:
+def _label(column: Column, value: str | int) -> str:
     if column == "activation":
         return ACTIVATIONS[str(value)].label
     return {"layer": f"layer {value}", "index": f"i = {value}"}.get(column, str(value))

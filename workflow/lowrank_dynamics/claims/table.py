@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,8 +23,7 @@ THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 def claims_table(claims: Claims, metrics: Mapping[str, Metrics], scale: str) -> pd.DataFrame:
     """Return one row for each cell of each claim about the experiments in `metrics`.
 
-    The columns are those of the claim, `cell`, `mean`, `deviation`, `trials`, `verdict` and `reason` of the cell, and
-    `claim_verdict`, the worst of the claim's cells.
+    The columns are those of the claim and of `CellVerdict`, and `claim_verdict`, the worst of the claim's cells.
     """
     cannot_tell: dict[str, str] = dict(claims.scales_that_cannot_tell)
     rows: list[dict[str, Any]] = []
@@ -34,16 +34,22 @@ def claims_table(claims: Claims, metrics: Mapping[str, Metrics], scale: str) -> 
 
 
 def _row(name: str, claim: Claim, cell: CellVerdict, verdict: Verdict) -> dict[str, Any]:
-    said = claim.model_dump(include={"figure", "place", "statement", "quantity", "experiment", "because"})
+    said = claim.model_dump(include={"place", "statement", "quantity", "experiment", "because"})
     threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
-    return {"claim": name, **said, **threshold, **asdict(cell), "claim_verdict": verdict}
+    judged = {"over_trials": claim.over_trials, **asdict(cell), "claim_verdict": verdict}
+    return {"claim": name, "figures": figure_labels(claim), **said, **threshold, **judged}
 
 
-def write(table: pd.DataFrame, scale: str, path: Path) -> None:
-    """Write the table as Parquet and, beside it with the ending .md, as a page to read."""
+def figure_labels(claim: Claim) -> str:
+    """Return the figures that show a claim as words, such as `8, 9, 10`."""
+    return ", ".join(name.removeprefix("figure_") for name in claim.figures)
+
+
+def write(table: pd.DataFrame, scale: str, origin: Mapping[str, Any], path: Path) -> None:
+    """Write the table with its provenance as Parquet and, beside it with the ending .md, as a page to read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps({"scale": scale})}
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(origin)}
     partial = path.with_name(f"{path.name}.partial")
     pq.write_table(contents.replace_schema_metadata(metadata), partial)
     page = path.with_suffix(".md.partial")
@@ -75,7 +81,7 @@ def as_page(table: pd.DataFrame, scale: str) -> str:
     """Return the table in Markdown: a line for each claim, then the cells behind each."""
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
     lines += markdown(
-        ("figure", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
+        ("figures", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
@@ -91,7 +97,7 @@ def as_page(table: pd.DataFrame, scale: str) -> str:
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], _weakest(cells)
     verdict = f"**{first['claim_verdict']}**"
-    return first["figure"], first["statement"], weakest["cell"], measured(weakest), _threshold(first), verdict
+    return first["figures"], first["statement"], weakest["cell"], measured(weakest), _threshold(first), verdict
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,12 +106,13 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _weakest(cells: pd.DataFrame) -> pd.Series:
-    comparison = cells["comparison"].iloc[0]
     decisive = cells[cells["verdict"] == cells["claim_verdict"]]
-    if decisive["mean"].isna().all():
-        return decisive.iloc[0]
-    value = decisive["mean"].abs() if comparison == "within" else decisive["mean"]
-    return decisive.iloc[int(value.argmin() if comparison == "at_least" else value.argmax())]
+    first = decisive.iloc[0]
+    value = decisive["worst" if first["over_trials"] == "worst" else "mean"]
+    if value.isna().all():
+        return first
+    value = value.abs() if first["comparison"] == "within" else value
+    return decisive.iloc[int(value.argmin() if first["comparison"] == "at_least" else value.argmax())]
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:
@@ -114,8 +121,11 @@ def _cell_line(cell: pd.Series) -> tuple[str, ...]:
 
 
 def measured(cell: pd.Series) -> str:
-    """Return the mean and the standard deviation over trials as words, nothing if there are none."""
-    return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}" if cell["trials"] else ""
+    """Return mean and standard deviation over trials as words, and the worst trial where that one counts."""
+    if np.isnan(cell["mean"]):
+        return ""
+    trial = f", worst {cell['worst']:.3g}" if cell["over_trials"] == "worst" else ""
+    return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}{trial}"
 
 
 def _threshold(claim: pd.Series) -> str:

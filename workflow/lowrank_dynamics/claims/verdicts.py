@@ -4,14 +4,14 @@ A verdict is never better than that of its worst cell, and what was not measured
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.claims.measures import MEASURES
-from lowrank_dynamics.claims.statements import Claim, cell_label
+from lowrank_dynamics.claims.statements import CellKey, Claim, cell_label
 from lowrank_dynamics.config import split_scale
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
@@ -35,14 +35,15 @@ ORDER = list(Verdict)
 
 @dataclass(frozen=True)
 class CellVerdict:
-    """One cell's measured value: mean, standard deviation and number of trials, with the verdict and why."""
+    """One cell's measured value, as mean, standard deviation and worst of its trials, with the verdict and why."""
 
     cell: str
-    mean: float
-    deviation: float
-    trials: int
     verdict: Verdict
     reason: str = ""
+    mean: float = np.nan
+    deviation: float = np.nan
+    worst: float = np.nan
+    trials: int = 0
 
 
 def judge(
@@ -51,25 +52,24 @@ def judge(
     """Return the verdict on each cell of a claim, from the metrics of the experiments by name.
 
     At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
-    study, which may run fewer cells than a claim is about, is judged by those that it runs.
+    study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs.
     """
     scale, alternative = split_scale(scale)
+    cells = claim.expected_cells()
     if claim.experiment not in metrics:
-        return _none_testable(claim, f"experiment {claim.experiment} was not run")
+        return _none_testable(cells, f"experiment {claim.experiment} was not run")
+    found = metrics[claim.experiment]
+    if alternative:
+        cells = [cell for cell in cells if _was_run(cell, found)] or cells
     try:
-        measured = MEASURES[claim.measure](metrics[claim.experiment], **claim.options)
-    except UserError as error:
-        return _none_testable(claim, str(error))
+        measured = MEASURES[claim.measure](found, **claim.options)
+    except (UserError, np.linalg.LinAlgError) as error:
+        return _none_testable(cells, str(error))
     if unknown := sorted(set(claim.cells) - set(measured.columns)):
-        return _none_testable(claim, f"{claim.measure} tells no cells apart by {unknown[0]}")
-    judged = [_judge_cell(claim, cell, measured) for cell in claim.expected_cells()]
-    if alternative and any(cell.trials for cell in judged):
-        judged = [cell for cell in judged if cell.trials]
-    if (reason := cannot_tell.get(scale)) is None:
-        return judged
-    return [
-        CellVerdict(cell.cell, cell.mean, cell.deviation, cell.trials, Verdict.NOT_TESTABLE, reason) for cell in judged
-    ]
+        return _none_testable(cells, f"{claim.measure} tells no cells apart by {unknown[0]}")
+    judged = [_judge_cell(claim, cell, measured, found.settings.get("trials", 0)) for cell in cells]
+    reason = cannot_tell.get(scale)
+    return [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged] if reason else judged
 
 
 def worst(cells: list[CellVerdict]) -> Verdict:
@@ -77,36 +77,47 @@ def worst(cells: list[CellVerdict]) -> Verdict:
     return min((cell.verdict for cell in cells), key=ORDER.index)
 
 
-def _none_testable(claim: Claim, reason: str) -> list[CellVerdict]:
-    return [
-        CellVerdict(cell_label(cell), np.nan, np.nan, 0, Verdict.NOT_TESTABLE, reason)
-        for cell in claim.expected_cells()
-    ]
+def _was_run(cell: CellKey, metrics: Metrics) -> bool:
+    keys = ("activation", "parameterization", "variant")
+    return all(cell[key] in metrics.values(key) for key in keys if key in cell)
 
 
-def _judge_cell(claim: Claim, cell: dict[str, str | int], measured: pd.DataFrame) -> CellVerdict:
+def _none_testable(cells: list[CellKey], reason: str) -> list[CellVerdict]:
+    return [CellVerdict(cell_label(cell), Verdict.NOT_TESTABLE, reason) for cell in cells]
+
+
+def _judge_cell(claim: Claim, cell: CellKey, measured: pd.DataFrame, expected_trials: int) -> CellVerdict:
     """Compare the values of one cell's trials with the threshold."""
     rows = measured
     for column, value in cell.items():
         rows = rows[rows[column] == value]
-    values = rows["value"]
-    mean = float(values.mean())
-    deviation = float(values.std()) if np.isfinite(mean) else np.nan
-    verdict, reason = _verdict(claim, mean, deviation, len(values))
-    return CellVerdict(cell_label(cell), mean, deviation, len(values), verdict, reason)
+    values, label = rows["value"], cell_label(cell)
+    if problem := _problem(rows, expected_trials):
+        return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
+    mean, deviation = float(values.mean()), float(values.std())
+    verdict, reason = _verdict(claim, claim.worst(values), mean, deviation / len(values) ** 0.5)
+    return CellVerdict(label, verdict, reason, mean, deviation, claim.worst(values), len(values))
 
 
-def _verdict(claim: Claim, mean: float, deviation: float, trials: int) -> tuple[Verdict, str]:
-    """Return the verdict on a mean over trials and, where it needs one, the reason."""
-    if trials == 0:
-        return Verdict.NOT_TESTABLE, "not measured"
-    if trials < FEWEST_TRIALS:
-        return Verdict.NOT_TESTABLE, f"{trials} trials, and a spread needs {FEWEST_TRIALS}"
-    if not np.isfinite([mean, deviation]).all():
-        return Verdict.NOT_TESTABLE, "a value is not finite"
-    if not claim.meets(mean):
-        weaker = claim.meets(mean, weaker=True)
+def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
+    """Return why the values of a cell cannot be judged; nothing if they can."""
+    if rows.empty:
+        return "not measured"
+    if rows["trial"].duplicated().any():
+        return "several values a trial: the claim's cells must tell them apart"
+    if len(rows) < expected_trials:
+        return f"measured in {len(rows)} of {expected_trials} trials only"
+    if len(rows) < FEWEST_TRIALS:
+        return f"{len(rows)} trials, and a spread needs {FEWEST_TRIALS}"
+    return "" if np.isfinite(rows["value"]).all() else "a value is not finite"
+
+
+def _verdict(claim: Claim, worst_trial: float, mean: float, standard_error: float) -> tuple[Verdict, str]:
+    """Return the verdict on a cell and, where it needs one, the reason."""
+    value, error = (worst_trial, 0.0) if claim.over_trials == "worst" else (mean, STANDARD_ERRORS * standard_error)
+    if not claim.meets(value):
+        weaker = claim.meets(value, weaker=True)
         return (Verdict.PARTLY, "only in the weaker reading") if weaker else (Verdict.NOT_REPRODUCED, "")
-    if not claim.meets(mean, STANDARD_ERRORS * deviation / trials**0.5):
+    if not claim.meets(value, error):
         return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
     return Verdict.REPRODUCED, ""

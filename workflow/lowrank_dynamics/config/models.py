@@ -191,8 +191,11 @@ class Experiment(Frozen):
             raise ValueError(
                 "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
             )
-        if observe.gradient and not (self.network.depth == 2 and training.is_gradient_descent):
-            raise ValueError("observe.gradient must be null but for depth 2 and full-batch gradient_descent")
+        constant = training.is_gradient_descent and training.schedule == "constant" and training.steps > 0
+        if observe.gradient and not (self.network.depth == 2 and constant):
+            raise ValueError(
+                "observe.gradient must be null but for depth 2 and full-batch gradient_descent at a constant rate"
+            )
         if training.batch_size is not None and training.batch_size > self.data.training_samples:
             raise ValueError(
                 f"training.batch_size must be at most the {self.data.training_samples} samples,"

@@ -1,5 +1,6 @@
 """The sensitivity study as `configs/sensitivity.yaml` has it: which declared choices are varied, and how."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
@@ -10,6 +11,8 @@ from lowrank_dynamics.errors import UserError
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
 Changes = dict[str, dict[str, Any]]
 """By experiment, what is changed of it."""
+DECLARED = "declared"
+"""The name of what all alternatives are compared with: the declared values, in the study's own trials and cells."""
 
 
 class Choice(Frozen):
@@ -17,7 +20,7 @@ class Choice(Frozen):
 
     label: str
     declared: str
-    alternatives: dict[Name, Changes] = Field(min_length=1)
+    alternatives: dict[Name, Annotated[Changes, Field(min_length=1)]] = Field(min_length=1)
 
 
 class Alternative(NamedTuple):
@@ -44,11 +47,24 @@ class Study(Frozen):
         }
 
     def changes(self, name: str) -> Changes:
-        """Return what the alternative called `name` changes of each of its experiments.
+        """Return what the alternative called `name`, or `declared`, changes of each of its experiments.
 
         Raises UserError, with the names there are, if there is none.
         """
-        if name not in self.alternatives:
+        if name != DECLARED and name not in self.alternatives:
             raise UserError(f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}")
-        chosen = self.alternatives[name].changes
+        varied: Changes = {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
+        chosen = varied if name == DECLARED else self.alternatives[name].changes
         return {experiment: changed(self.experiments.get(experiment, {}), own) for experiment, own in chosen.items()}
+
+    def check(self, experiments: Iterable[str]) -> None:
+        """Raise UserError, which names it, if something is to be changed of an experiment that there is not."""
+        known = list(experiments)
+        named = {f"experiments.{name}": name for name in self.experiments}
+        for alternative, (_, _, changes) in self.alternatives.items():
+            named |= {f"alternative {alternative}: {name}": name for name in changes}
+        for where, name in named.items():
+            if name not in known:
+                raise UserError(
+                    f"sensitivity.yaml: {where}: there is no such experiment; choose one of {', '.join(known)}"
+                )
