@@ -13,6 +13,7 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.claims.table import figure_labels
 from lowrank_dynamics.claims.verdicts import Verdict
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES
@@ -41,15 +42,15 @@ def test_the_readme_names_every_figure() -> None:
 
 
 def verdicts_of_the_readme() -> list[tuple[str, str, str]]:
-    """Return figure, statement and verdict of each row of the README's table of claims."""
+    """Return figures, statement and verdict of each row of the README's table of claims."""
     text = (ROOT / "README.md").read_text().split("| verdict |\n|---|---|---|\n")[1]
-    return re.findall(r"^\| (\w+) \| (.+) \| ([a-z ]+) \|$", text.split("\n\n")[0], re.MULTILINE)
+    return re.findall(r"^\| ([\w, ]+) \| (.+) \| ([a-z ]+) \|$", text.split("\n\n")[0], re.MULTILINE)
 
 
 def test_the_readme_has_every_claim_with_a_verdict() -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims.values()
-    expected = [(claim.figure.removeprefix("figure_"), claim.statement) for claim in claims]
-    assert [(figure, statement) for figure, statement, _ in verdicts_of_the_readme()] == expected
+    expected = [(figure_labels(claim), claim.statement) for claim in claims]
+    assert [(figures, statement) for figures, statement, _ in verdicts_of_the_readme()] == expected
     assert {verdict for *_, verdict in verdicts_of_the_readme()} <= set(Verdict)
 
 
