@@ -86,7 +86,7 @@ def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     assert set(found["claim"]) == set(claims)
     assert len(found) == sum(len(claim.expected_cells()) for claim in claims.values())
     assert set(found["verdict"]) == {"not testable"}
-    assert (found["trials"] == 2).all()  # all was measured, but a smoke run cannot tell
+    assert (found.groupby("claim")["trials"].max() == 2).all()  # each was measured, but a smoke run cannot tell
     assert all(f"## {name}\n" in page for name in claims)
 
 

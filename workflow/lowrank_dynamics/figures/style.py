@@ -77,7 +77,7 @@ def save(figure: Figure, stem: Path) -> None:
     undated: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is found once for all formats
+    figure.set_layout_engine(None)  # the layout is found once for all formats
     for extension in FORMATS:
         path = stem.with_suffix(f".{extension}")
         partial = path.with_name(f"{path.name}.partial")
