@@ -14,7 +14,12 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
 from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.config import load_settings, load_study, requested
+from lowrank_dynamics.config import (
+    load_settings,
+    load_study,
+    measured_scale,
+    requested,
+)
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
@@ -30,13 +35,8 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
-@cache
-def settings(scale):
-    """Return the settings of a scale, or of an alternative in its sensitivity study."""
-    try:
-        return load_settings(scale, configs)
-    except UserError as error:
-        raise WorkflowError(str(error))
+# The settings of a scale, or of an alternative in its sensitivity study.
+settings = cache(lambda name: load_settings(name, configs))
 
 
 wildcard_constraints:

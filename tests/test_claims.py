@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from conftest import ROOT
 from lowrank_dynamics import metrics as stored
-from lowrank_dynamics.claims import table
+from lowrank_dynamics.claims import files, table
 from lowrank_dynamics.claims.measures import MEASURES
 from lowrank_dynamics.claims.statements import Claim, Claims, load_claims
 from lowrank_dynamics.claims.verdicts import Verdict, judge, worst
@@ -224,13 +224,14 @@ def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str
 def written(tmp_path: Path, *values: float) -> Path:
     claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)})
     path = tmp_path / "claims.parquet"
-    table.write(table.claims_table(claims, {"small": shares(*values)}, "laptop"), "laptop", {"scale": "laptop"}, path)
+    found = table.claims_table(claims, {"small": shares(*values)}, "laptop")
+    files.write(found, table.as_page(found, "laptop"), {"scale": "laptop"}, path)
     return path
 
 
 def test_the_page_and_the_table_say_the_same(tmp_path: Path) -> None:
     path = written(tmp_path, 0.6, 0.61, 0.62)
-    found, page = table.read(path), path.with_suffix(".md").read_text()
+    found, page = files.read(path, table.COLUMNS), path.with_suffix(".md").read_text()
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
     assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
     assert (
@@ -238,7 +239,7 @@ def test_the_page_and_the_table_say_the_same(tmp_path: Path) -> None:
     )
     assert "partly (only in the weaker reading)" in page
     with pytest.raises(UserError, match="not a readable table of verdicts"):
-        table.read(tmp_path / "claims.md")
+        files.read(tmp_path / "claims.md", table.COLUMNS)
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics import sensitivity
+from lowrank_dynamics.claims import files
 from lowrank_dynamics.config import load_study
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures.draw import draw
@@ -60,21 +61,21 @@ def test_each_alternative_is_beside_the_declared_values(compared: pd.DataFrame) 
 
 def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
-    sensitivity.write(compared, STUDY, "laptop", path)
+    files.write(compared, sensitivity.as_page(compared, STUDY, "laptop"), {}, path)
     page = path.with_suffix(".md").read_text()
     assert "2 of 3 verdicts are those at the declared values." in page
     assert "| block_1 | reproduced | **not reproduced** | separation 4 |" in page
     assert "## Separation of the clusters (declared: 7)" in page
     assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
-    pd.testing.assert_frame_equal(sensitivity.read(path), compared)
+    pd.testing.assert_frame_equal(files.read(path, sensitivity.COLUMNS), compared)
     draw("sensitivity", path, tmp_path / "figure")
     assert (tmp_path / "figure.svg").stat().st_size > 1_000
 
 
 def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
-    with pytest.raises(UserError, match="not a readable comparison"):
-        sensitivity.read(path)
+    with pytest.raises(UserError, match="not a readable table of verdicts"):
+        files.read(path, sensitivity.COLUMNS)
     compared.to_parquet(path)
-    with pytest.raises(UserError, match="holds no comparison of verdicts of schema 1"):
-        sensitivity.read(path)
+    with pytest.raises(UserError, match="holds other columns than verdicts of schema 1"):
+        files.read(path, sensitivity.COLUMNS)

@@ -11,8 +11,9 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics import metrics
+from lowrank_dynamics.claims.files import read
 from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import read
+from lowrank_dynamics.claims.table import COLUMNS
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
@@ -81,7 +82,7 @@ def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> Non
 
 def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims
-    found = read(finished / "results" / "smoke" / "claims.parquet")
+    found = read(finished / "results" / "smoke" / "claims.parquet", COLUMNS)
     page = (finished / "results" / "smoke" / "claims.md").read_text()
     assert set(found["claim"]) == set(claims)
     assert len(found) == sum(len(claim.expected_cells()) for claim in claims.values())
@@ -103,7 +104,7 @@ def test_an_alternative_runs_like_a_scale(finished: Path) -> None:
     assert run.returncode == 0, run.stderr
     found = metrics.read(finished / alternative / "metrics" / "theory_setting.parquet")
     assert found.settings["network"]["scale"] == 0.1
-    assert set(read(finished / alternative / "claims.parquet")["experiment"]) == {"theory_setting"}
+    assert set(read(finished / alternative / "claims.parquet", COLUMNS)["experiment"]) == {"theory_setting"}
     plan = planned(finished, "sensitivity")
     assert re.search(rf"claims\s+{len(load_study(ROOT / 'configs').alternatives) - 1}\b", plan)
     assert re.search(r"draw_sensitivity\s+1\b", plan)

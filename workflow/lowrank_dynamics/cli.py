@@ -97,7 +97,7 @@ def claims(
 ) -> None:
     """Give a verdict on every claim about the experiments."""
     from lowrank_dynamics import metrics as stored
-    from lowrank_dynamics.claims import table
+    from lowrank_dynamics.claims import files, table
     from lowrank_dynamics.claims.statements import load_claims
     from lowrank_dynamics.provenance import of_verdicts
 
@@ -109,7 +109,7 @@ def claims(
         measured[path.stem] = whole.within(wanted.trials, wanted.activations, wanted.parameterizations)
     found = table.claims_table(load_claims(configs / "claims.yaml"), measured, scale)
     origin = of_verdicts(scale, configs / "claims.yaml", {name: each.provenance for name, each in measured.items()})
-    table.write(found, scale, origin, output)
+    files.write(found, table.as_page(found, scale), origin, output)
 
 
 @app.command()
@@ -118,10 +118,11 @@ def verdicts(
     strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
 ) -> None:
     """Print how many claims have which verdict."""
-    from lowrank_dynamics.claims.table import read, summary
+    from lowrank_dynamics.claims.files import read
+    from lowrank_dynamics.claims.table import COLUMNS, summary
     from lowrank_dynamics.claims.verdicts import Verdict
 
-    found = read(table)
+    found = read(table, COLUMNS)
     typer.echo(summary(found))
     failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
     if strict and len(failed):
@@ -138,12 +139,16 @@ def sensitivity(
 ) -> None:
     """Compare the verdicts at the declared values with those of the alternatives."""
     from lowrank_dynamics import sensitivity
-    from lowrank_dynamics.claims.table import read
+    from lowrank_dynamics.claims import files
+    from lowrank_dynamics.claims.table import COLUMNS
     from lowrank_dynamics.config import load_study
+    from lowrank_dynamics.provenance import code_version
 
     study = load_study(configs)
-    compared = sensitivity.compare(read(declared), {path.parent.name: read(path) for path in alternatives}, study)
-    sensitivity.write(compared, study, scale, output)
+    tables = {path.parent.name: files.read(path, COLUMNS) for path in alternatives}
+    compared = sensitivity.compare(files.read(declared, COLUMNS), tables, study)
+    origin = {"scale": scale, "code": code_version()}
+    files.write(compared, sensitivity.as_page(compared, study, scale), origin, output)
 
 
 def main() -> None:

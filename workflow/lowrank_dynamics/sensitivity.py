@@ -1,22 +1,15 @@
 """Whether the verdicts stand when a declared choice is changed: the tables of all alternatives as one."""
 
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lowrank_dynamics.claims.table import THRESHOLD_SIGNS, markdown, measured, weakest_cells
 from lowrank_dynamics.config import Study
 from lowrank_dynamics.config.study import DECLARED
-from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.provenance import code_version
 
-KEPT = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
-KEPT += ["over_trials", "comparison", "threshold"]
-SCHEMA_VERSION = "1"
+COLUMNS = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
+COLUMNS += ["over_trials", "comparison", "threshold"]
 
 
 def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
@@ -31,7 +24,7 @@ def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], st
         rows.append(weakest_cells(table).assign(choice=choice, value=value))
     joined = pd.concat(rows, ignore_index=True)
     varied = joined.loc[joined["choice"] != DECLARED, "claim"].unique()
-    return joined.loc[joined["claim"].isin(varied), KEPT].reset_index(drop=True)
+    return joined.loc[joined["claim"].isin(varied), COLUMNS].reset_index(drop=True)
 
 
 def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
@@ -81,26 +74,3 @@ def _lines(compared: pd.DataFrame, rows: pd.DataFrame, values: list[str]) -> Ite
 def _cell(row: pd.Series) -> str:
     value = measured(row)
     return f"**{row['claim_verdict']}**, {value} ({row['cell']})" if value else row["claim_verdict"]
-
-
-def write(compared: pd.DataFrame, study: Study, scale: str, path: Path) -> None:
-    """Write the comparison as Parquet and, beside it with the ending .md, as a page to read."""
-    partial, page = path.with_name(f"{path.name}.partial"), path.with_suffix(".md.partial")
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps({"scale": scale, "code": code_version()})}
-    pq.write_table(pa.Table.from_pandas(compared, preserve_index=False).replace_schema_metadata(metadata), partial)
-    page.write_text(as_page(compared, study, scale))
-    partial.replace(path)
-    page.replace(path.with_suffix(".md"))
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Return the comparison in `path`. Raises UserError if it holds none."""
-    try:
-        found = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path} is not a readable comparison of verdicts ({error}); delete it and run again"
-        ) from error
-    if found.column_names != KEPT or (found.schema.metadata or {}).get(b"schema_version") != SCHEMA_VERSION.encode():
-        raise UserError(f"{path} holds no comparison of verdicts of schema {SCHEMA_VERSION}; delete it and run again")
-    return found.to_pandas()

@@ -5,7 +5,7 @@ rule claims:
     input:
         metrics=lambda wildcards: expand(
             "results/{scale}/metrics/{experiment}.parquet",
-            scale=wildcards.scale.removesuffix("/sensitivity/declared"),
+            scale=measured_scale(wildcards.scale),
             experiment=[
                 name
                 for name in settings(wildcards.scale).experiments
@@ -16,6 +16,7 @@ rule claims:
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
             module=[
+                "claims/files",
                 "claims/measures",
                 "claims/statements",
                 "claims/table",
@@ -25,8 +26,8 @@ rule claims:
             ],
         ),
     output:
-        "results/{scale}/claims.parquet",
-        "results/{scale}/claims.md",
+        table="results/{scale}/claims.parquet",
+        page="results/{scale}/claims.md",
     log:
         "results/{scale}/logs/claims.log",
     benchmark:
@@ -36,7 +37,7 @@ rule claims:
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"
     shell:
-        "python -m lowrank_dynamics claims {input.metrics} --scale {wildcards.scale} --output {output[0]} 2> {log}"
+        "python -m lowrank_dynamics claims {input.metrics} --scale {wildcards.scale} --output {output.table} 2> {log}"
 
 
 rule claims_hold:

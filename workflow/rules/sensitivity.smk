@@ -11,12 +11,12 @@ rule compare_verdicts:
         ),
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["claims/table", "provenance", "sensitivity"],
+            module=["claims/files", "claims/table", "sensitivity"],
         ),
         study="configs/sensitivity.yaml",
     output:
-        "results/{scale}/sensitivity.parquet",
-        "results/{scale}/sensitivity.md",
+        table="results/{scale}/sensitivity.parquet",
+        page="results/{scale}/sensitivity.md",
     log:
         "results/{scale}/logs/sensitivity.log",
     benchmark:
@@ -27,7 +27,7 @@ rule compare_verdicts:
         "Compare the verdicts at {wildcards.scale} scale with those of the alternatives"
     shell:
         "python -m lowrank_dynamics sensitivity {input.declared} {input.alternatives} "
-        "--scale {wildcards.scale} --output {output[0]} 2> {log}"
+        "--scale {wildcards.scale} --output {output.table} 2> {log}"
 
 
 rule draw_sensitivity:

@@ -1,22 +1,18 @@
-"""The table of verdicts: as Parquet, one row a cell, and as a page to read."""
+"""The table of verdicts, one row a cell, and the page that shows it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lowrank_dynamics.claims.statements import Claim, Claims
 from lowrank_dynamics.claims.verdicts import ORDER, CellVerdict, Verdict, judge, worst
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
-SCHEMA_VERSION = "1"
+COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
+"""The columns that readers of the table rely on."""
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
@@ -43,31 +39,6 @@ def _row(name: str, claim: Claim, cell: CellVerdict, verdict: Verdict) -> dict[s
 def figure_labels(claim: Claim) -> str:
     """Return the figures that show a claim as words, such as `8, 9, 10`."""
     return ", ".join(name.removeprefix("figure_") for name in claim.figures)
-
-
-def write(table: pd.DataFrame, scale: str, origin: Mapping[str, Any], path: Path) -> None:
-    """Write the table with its provenance as Parquet and, beside it with the ending .md, as a page to read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    contents = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(origin)}
-    partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(contents.replace_schema_metadata(metadata), partial)
-    page = path.with_suffix(".md.partial")
-    page.write_text(as_page(table, scale))
-    partial.replace(path)
-    page.replace(path.with_suffix(".md"))
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Return the table in `path`. Raises UserError if it is no table of verdicts."""
-    try:
-        found = pq.read_table(path)
-        version = (found.schema.metadata or {})[b"schema_version"].decode()
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise UserError(f"{path} is not a readable table of verdicts ({error}); delete it and run again") from error
-    if version != SCHEMA_VERSION or "claim_verdict" not in found.column_names:
-        raise UserError(f"{path} is no table of verdicts of schema {SCHEMA_VERSION}; delete it and run again")
-    return found.to_pandas()
 
 
 def summary(table: pd.DataFrame) -> str:

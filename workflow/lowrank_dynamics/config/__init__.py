@@ -3,7 +3,7 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
-from lowrank_dynamics.config.files import SCALES, load_settings, load_study, requested, split_scale
+from lowrank_dynamics.config.files import SCALES, load_settings, load_study, measured_scale, requested, split_scale
 from lowrank_dynamics.config.models import (
     BASE,
     Cell,
@@ -31,6 +31,7 @@ __all__ = [
     "Training",
     "load_settings",
     "load_study",
+    "measured_scale",
     "requested",
     "split_scale",
 ]

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from lowrank_dynamics.config.models import Settings
-from lowrank_dynamics.config.study import Study
+from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
@@ -40,6 +40,12 @@ def split_scale(name: str) -> tuple[str, str]:
     """Return the scale and the alternative in `laptop/sensitivity/width_64`; the latter is empty in `laptop`."""
     scale, _, alternative = name.partition("/sensitivity/")
     return scale, alternative
+
+
+def measured_scale(name: str) -> str:
+    """Return whose metrics the claims of `name` are about: its own, but those of the scale for the declared values."""
+    scale, alternative = split_scale(name)
+    return scale if alternative == DECLARED else name
 
 
 def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:

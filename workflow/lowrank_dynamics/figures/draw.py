@@ -7,9 +7,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics import metrics
+from lowrank_dynamics.claims.files import read
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, sensitivity, style
-from lowrank_dynamics.sensitivity import read as read_comparison
+from lowrank_dynamics.sensitivity import COLUMNS
 
 
 def draw(name: str, source: Path, stem: Path) -> None:
@@ -25,7 +26,7 @@ def draw(name: str, source: Path, stem: Path) -> None:
 
 def _drawn(name: str, source: Path) -> Figure:
     if name == "sensitivity":
-        return sensitivity.draw(read_comparison(source))
+        return sensitivity.draw(read(source, COLUMNS))
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     module = importlib.import_module(f"lowrank_dynamics.{FIGURES[name].modules[0].replace('/', '.')}")
