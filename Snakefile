@@ -1,7 +1,6 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,8 +14,8 @@ os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.config import (
-    load_settings,
     load_study,
+    load_with_study,
     measured_scale,
     requested,
 )
@@ -26,22 +25,17 @@ from lowrank_dynamics.figures import FIGURES, FORMATS
 configs = Path(workflow.basedir, "configs")
 try:
     scale, strict_claims = requested(config)
-    requested_settings = load_settings(scale, configs)
-    claims = load_claims(configs / "claims.yaml")
-    claims.check(requested_settings)
+    settings = load_with_study(scale, configs)
     study = load_study(configs)
-    study.check(requested_settings.experiments)
+    claims = load_claims(configs / "claims.yaml")
+    claims.check(settings[scale])
 except UserError as error:
     raise WorkflowError(str(error))
 
 
-# The settings of a scale, or of an alternative in its sensitivity study.
-settings = cache(lambda name: load_settings(name, configs))
-
-
 wildcard_constraints:
     scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join(requested_settings.experiments),
+    experiment="|".join(settings[scale].experiments),
     figure="|".join(FIGURES),
 
 

@@ -8,7 +8,7 @@ rule claims:
             scale=measured_scale(wildcards.scale),
             experiment=[
                 name
-                for name in settings(wildcards.scale).experiments
+                for name in settings[wildcards.scale].experiments
                 if claims.of({name})
             ],
         ),

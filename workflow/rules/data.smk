@@ -16,7 +16,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        data=lambda wildcards: settings(wildcards.scale)
+        data=lambda wildcards: settings[wildcards.scale]
         .experiment(wildcards.experiment)
         .data.model_dump(),
     message:

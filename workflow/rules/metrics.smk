@@ -9,7 +9,7 @@ rule aggregate:
             experiment=wildcards.experiment,
             cell=[
                 cell.name
-                for cell in settings(wildcards.scale).cells(wildcards.experiment)
+                for cell in settings[wildcards.scale].cells(wildcards.experiment)
             ],
         ),
         code="workflow/lowrank_dynamics/metrics.py",

@@ -34,7 +34,7 @@ rule train:
         ),
         data=lambda wildcards: (
             "results/{scale}/data/{experiment}.safetensors"
-            if settings(wildcards.scale).experiment(wildcards.experiment).data.prepared
+            if settings[wildcards.scale].experiment(wildcards.experiment).data.prepared
             else []
         ),
     output:
@@ -45,11 +45,11 @@ rule train:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: settings(wildcards.scale).experiment(wildcards.experiment).threads
+    threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
     params:
-        settings=lambda wildcards: settings(wildcards.scale).digest(
+        settings=lambda wildcards: settings[wildcards.scale].digest(
             wildcards.experiment,
-            settings(wildcards.scale)
+            settings[wildcards.scale]
             .cell(wildcards.experiment, wildcards.cell)
             .variant,
         ),

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.claims.measures import MEASURES
 from lowrank_dynamics.config import SCALES, Experiment, Settings
-from lowrank_dynamics.config.files import read_yaml
+from lowrank_dynamics.config.files import as_user_error, read_yaml
 from lowrank_dynamics.config.models import Frozen, one_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES
@@ -126,7 +126,7 @@ class Claims(Frozen):
     def check(self, settings: Settings) -> None:
         """Raise UserError, which names the claim, if one is about what the settings do not know."""
         for name, claim in self.claims.items():
-            where = f"claims.{name}"
+            where = f"claims.yaml: claims.{name}"
             if claim.experiment not in settings.experiments:
                 known = ", ".join(settings.experiments)
                 raise UserError(f"{where}.experiment: {claim.experiment!r} is not one of {known}")
@@ -150,14 +150,11 @@ def _known(experiment: Experiment) -> dict[Column, Iterable[str | int]]:
 
 def load_claims(path: Path = Path("configs/claims.yaml")) -> Claims:
     """Load the claims. Raises UserError, which names the file and the key, for anything that is not as it must be."""
+    content = read_yaml(path)
     try:
-        return Claims.model_validate(read_yaml(path))
+        return Claims.model_validate(content)
     except ValidationError as error:
-        problems = [
-            f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise UserError("\n".join(problems)) from error
+        raise as_user_error(error, content, path) from error
 
 
 def cell_label(cell: CellKey) -> str:

@@ -3,7 +3,15 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
-from lowrank_dynamics.config.files import SCALES, load_settings, load_study, measured_scale, requested, split_scale
+from lowrank_dynamics.config.files import (
+    SCALES,
+    load_settings,
+    load_study,
+    load_with_study,
+    measured_scale,
+    requested,
+    split_scale,
+)
 from lowrank_dynamics.config.models import (
     BASE,
     Cell,
@@ -31,6 +39,7 @@ __all__ = [
     "Training",
     "load_settings",
     "load_study",
+    "load_with_study",
     "measured_scale",
     "requested",
     "split_scale",

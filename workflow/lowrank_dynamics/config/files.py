@@ -4,7 +4,7 @@
 it changes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from lowrank_dynamics.errors import UserError
 SCALES = ("smoke", "laptop", "paper")
 
 
+Overlay = tuple[Path, dict[str, Any]]
+"""A file and what it puts in place of other values."""
 REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false")}
 """What `snakemake --config key=value` may ask for."""
 
@@ -72,8 +74,19 @@ def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        problems = [_sentence(problem, merged, base_file, overlays) for problem in error.errors()]
-        raise UserError("\n".join(problems)) from error
+        raise as_user_error(error, merged, base_file, overlays) from error
+
+
+def load_with_study(scale: str, folder: Path = Path("configs")) -> dict[str, Settings]:
+    """Return the settings of a scale and of every alternative in its sensitivity study, by name.
+
+    Raises UserError as `load_settings` does, so that a mistake in any of them is found before a job starts.
+    """
+    study = load_study(folder)
+    settings = load_settings(scale, folder)
+    study.check(settings.experiments)
+    alternatives = [f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)]
+    return {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
 
 
 def load_study(folder: Path = Path("configs")) -> Study:
@@ -83,13 +96,13 @@ def load_study(folder: Path = Path("configs")) -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        raise UserError("\n".join(_sentence(problem, content, file, []) for problem in error.errors())) from error
+        raise as_user_error(error, content, file) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the keys and values in a file. Raises UserError, which names it, if it is missing or holds none."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; run from the project's root, or restore the file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -118,7 +131,15 @@ def _within(overlay: dict[str, Any], experiments: set[str]) -> dict[str, Any]:
     return {**overlay, "experiments": {name: change for name, change in changes.items() if name in experiments}}
 
 
-def _sentence(problem: Any, merged: Any, base_file: Path, overlays: list[tuple[Path, dict[str, Any]]]) -> str:
+def as_user_error(error: ValidationError, content: Any, file: Path, overlays: Sequence[Overlay] = ()) -> UserError:
+    """Return an error with a sentence for each problem: which file and key it is about, and what would be right.
+
+    `content` is what was validated: that of `file` with the values of the `overlays` in their places.
+    """
+    return UserError("\n".join(_sentence(problem, content, file, overlays) for problem in error.errors()))
+
+
+def _sentence(problem: Any, merged: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
     """Say which file and which key a problem found by pydantic is about, and what would be right."""
     keys = list(_key_path(problem["loc"], merged))
     file = _file_at_fault(keys, base_file, overlays)
@@ -129,7 +150,7 @@ def _sentence(problem: Any, merged: Any, base_file: Path, overlays: list[tuple[P
     return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
 
 
-def _file_at_fault(keys: list[int | str], base_file: Path, overlays: list[tuple[Path, dict[str, Any]]]) -> str:
+def _file_at_fault(keys: list[int | str], base_file: Path, overlays: Sequence[Overlay]) -> str:
     """Return the last file that sets the value at `keys`, or the base with the last that sets something below it."""
     for file, overlay in reversed(overlays):
         found: Any = overlay
