@@ -36,7 +36,7 @@ def draw(metrics: Metrics) -> Figure:
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=signal_label)
         axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
         axes.set(title=style.activation_labels([activation])[0], xlabel="step $t$", ylabel="", yscale="log")
-        axes.text(0.5, 0.5, rf"$G_3 \geq {constants.min():.3f}$", transform=axes.transAxes, ha="center", fontsize=7)
+        axes.text(0.96, 0.06, rf"$G_3 \geq {constants.min():.3f}$", transform=axes.transAxes, ha="right", fontsize=7)
     panels[0, 0].set_ylabel("singular value")
     style.legend_below(figure, figure.axes[0])
     return figure
