@@ -69,7 +69,5 @@ onsuccess:
     print(f"The figures at {scale} scale are in figures/{scale}/")
     for page in ("claims.md", "sensitivity.md"):
         if Path("results", scale, page).exists():
-            heading, _, summary = (
-                Path("results", scale, page).read_text().split("\n")[:3]
-            )
+            summary = Path("results", scale, page).read_text().splitlines()[2]
             print(f"results/{scale}/{page}: {summary}")

@@ -1,4 +1,4 @@
-"""What the tests share: small settings to change, what a run measures, and one thread, as the jobs have."""
+"""What the tests share: small settings to change, what a run measures, planted metrics, one thread as jobs have."""
 
 import copy
 from collections.abc import Callable
@@ -10,8 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lowrank_dynamics import metrics as stored
 from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Settings
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.metrics import Measurement, Metrics
 
 ROOT = Path(__file__).parents[1]
 NAME = "small"
@@ -61,6 +63,25 @@ def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
         for row in run.measurements()
         for trial in np.flatnonzero(row.present)
     }
+
+
+Planted = dict[Cell, list[Measurement]]
+
+
+def planted(cells: Planted, settings: dict[str, Any] | None = None) -> Metrics:
+    """Return the metrics of an experiment whose cells have just these measurements."""
+    origins = {
+        cell.name: {"variant": cell.variant, "settings": settings or {}, "settings_sha256": cell.variant}
+        for cell in cells
+    }
+    tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
+    joined = stored.pa.concat_tables(tables).unify_dictionaries()
+    return Metrics(joined, {"cells": origins})
+
+
+def row(step: int, quantity: str, values: Any, layer: int = 1) -> Measurement:
+    array = np.array(values, dtype=float)
+    return Measurement(step, layer, quantity, array, np.ones(len(array), dtype=bool))
 
 
 @pytest.fixture(autouse=True)

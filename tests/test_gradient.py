@@ -42,7 +42,7 @@ def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., S
     run = CellRun(small, NAME, Cell("elu", "full"), range(3))
     rows = measured(run)
     mlp = run.mlp()
-    (start,), (bases,) = [weight.clone() for weight in mlp.hidden_weights], run.bases(mlp)
+    (start,), (bases,) = [weight.clone() for weight in mlp.hidden_weights], run.bases(mlp, run.first_gradient(mlp))
     one_step = run.experiment.training.model_copy(update={"steps": 1})
     list(train(mlp, run.data.train, one_step, [], generators=[], check_every=1, name="step"))
     p = 12 - 2 * 3

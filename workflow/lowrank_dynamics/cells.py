@@ -13,10 +13,16 @@ from lowrank_dynamics.data import Dataset
 from lowrank_dynamics.data.clusters import clusters_dataset
 from lowrank_dynamics.data.fashion_mnist import load
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.initialization import big_factors, mlp_weights, random_factors, rotated_factor, semi_orthogonal
+from lowrank_dynamics.initialization import (
+    big_factors,
+    first_gradient,
+    mlp_weights,
+    random_factors,
+    rotated_factor,
+    semi_orthogonal,
+)
 from lowrank_dynamics.metrics import Measurement
 from lowrank_dynamics.networks import MLP, LowRankMLP, make_activation
-from lowrank_dynamics.objectives import OBJECTIVES
 from lowrank_dynamics.observables import (
     BlockShares,
     FirstGradient,
@@ -121,12 +127,8 @@ class CellRun:
         return LowRankMLP(input_factor, [core.to(self.dtype) for core in cores], output_factor, last, mlp.activation)
 
     def first_gradient(self, mlp: MLP) -> Tensor:
-        """Return G_1(0): (trials, m, d), the gradient of the training loss in W_1; random slopes are at their mean."""
-        mlp.eval()
-        losses = OBJECTIVES[self.experiment.training.objective](mlp(self.data.train.inputs), self.data.train.targets)
-        (gradient,) = torch.autograd.grad(losses.sum(), mlp.weights[0])
-        mlp.train()
-        return gradient
+        """Return G_1(0): (trials, m, d), the gradient of the training loss in W_1."""
+        return first_gradient(mlp, self.experiment.training.objective, self.data.train)
 
     def observers(self, mlp: MLP) -> list[Observer]:
         """Return the observers that the settings ask for; those of hidden weights only for the full network."""
@@ -137,31 +139,33 @@ class CellRun:
             return observers
         if observe.singular_structure is not None:
             observers.append(SingularStructure(observe.singular_structure, classes))
-        if observe.block_shares is not None:
-            initial = [weight.clone() for weight in mlp.hidden_weights]
-            observers.append(BlockShares(observe.block_shares, initial, self.bases(mlp)))
-        if observe.gradient is not None:
-            observers.append(self._gradient_spectrum(mlp, observe.gradient))
+        if observe.block_shares is not None or observe.gradient is not None:
+            observers += self._block_observers(mlp)
         if observe.start_scales:
             observers.append(FirstGradient(observe.start_scales, scale, classes, objective, train))
         return observers
 
-    def bases(self, mlp: MLP) -> list[LayerBases]:
-        """Return the bases of theorem 3.5 in each hidden layer, from the initial weights and the first gradient."""
+    def bases(self, mlp: MLP, gradient: Tensor) -> list[LayerBases]:
+        """Return the bases of theorem 3.5 in each hidden layer, from the initial weights and `gradient` G_1(0)."""
         scale = self.experiment.network.scale
-        big = big_subspace(mlp.hidden_weights[0], self.first_gradient(mlp), self.experiment.data.classes, scale)
+        big = big_subspace(mlp.hidden_weights[0], gradient, self.experiment.data.classes, scale)
         return layer_bases(mlp.hidden_weights, big, scale)
 
-    def _gradient_spectrum(self, mlp: MLP, every: int) -> GradientSpectrum:
-        train = self.data.train
-        return GradientSpectrum(
-            every,
-            classes=self.experiment.data.classes,
-            first_gradient=self.first_gradient(mlp),
-            bases=self.bases(mlp)[0],
-            signal=mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
-            learning_rate=partial(learning_rate, self.experiment.training),
-        )
+    def _block_observers(self, mlp: MLP) -> Iterator[Observer]:
+        """Yield those of the observers asked for that need the bases of theorem 3.5."""
+        observe, train, gradient = self.experiment.observe, self.data.train, self.first_gradient(mlp)
+        bases = self.bases(mlp, gradient)
+        if observe.block_shares is not None:
+            yield BlockShares(observe.block_shares, [weight.clone() for weight in mlp.hidden_weights], bases)
+        if observe.gradient is not None:
+            yield GradientSpectrum(
+                observe.gradient,
+                classes=self.experiment.data.classes,
+                first_gradient=gradient,
+                bases=bases[0],
+                signal=mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
+                learning_rate=partial(learning_rate, self.experiment.training),
+            )
 
     def _generators(self, purpose: Purpose) -> list[torch.Generator]:
         return trial_generators(self.settings.seed, self.name, purpose, self.trials)

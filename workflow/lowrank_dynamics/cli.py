@@ -12,7 +12,7 @@ from lowrank_dynamics.errors import UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-Scale = Annotated[str, typer.Option(help="smoke, laptop or paper")]
+Scale = Annotated[str, typer.Option(help="smoke, laptop or paper, or such as laptop/sensitivity/width_64")]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 Experiment = Annotated[str, typer.Option(help="an experiment of the settings")]
@@ -104,9 +104,7 @@ def claims(
     settings = load_settings(scale, configs)
     measured = {}
     for path in metrics:
-        wanted = settings.experiment(path.stem)
-        whole = stored.read(path)
-        measured[path.stem] = whole.within(wanted.trials, wanted.activations, wanted.parameterizations)
+        measured[path.stem] = stored.read(path).within(**settings.experiment(path.stem).judged)
     found = table.claims_table(load_claims(configs / "claims.yaml"), measured, scale)
     origin = of_verdicts(scale, configs / "claims.yaml", {name: each.provenance for name, each in measured.items()})
     files.write(found, table.as_page(found, scale), origin, output)

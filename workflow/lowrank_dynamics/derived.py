@@ -13,15 +13,18 @@ CELL = ["activation", "parameterization", "variant"]
 
 def until_the_end(rows: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
     """Return the rows up to each trial's own last step, without those that only hold its last values."""
-    ends = metrics.frame("last_step").groupby([*CELL, "trial"], observed=True)["value"].min().rename("end")
-    joined = rows.join(ends, on=[*CELL, "trial"])
-    return joined[joined["step"] <= joined["end"]].drop(columns="end")
+    return _until_first_end(rows, metrics, [*CELL, "trial"])
 
 
 def while_all_run(rows: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
     """Return the rows of each cell up to the step at which the first of its trials ends."""
-    ends = metrics.frame("last_step").groupby(CELL, observed=True)["value"].min().rename("end")
-    joined = rows.join(ends, on=CELL)
+    return _until_first_end(rows, metrics, CELL)
+
+
+def _until_first_end(rows: pd.DataFrame, metrics: Metrics, columns: list[str]) -> pd.DataFrame:
+    """Return the rows up to the first end of a trial among those with the same values of `columns`."""
+    ends = metrics.frame("last_step").groupby(columns, observed=True)["value"].min().rename("end")
+    joined = rows.join(ends, on=columns)
     return joined[joined["step"] <= joined["end"]].drop(columns="end")
 
 

@@ -7,6 +7,9 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from lowrank_dynamics.data import Split
+from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.objectives import OBJECTIVES
 from lowrank_dynamics.subspaces import big_subspace, orthogonal_complement
 
 
@@ -39,6 +42,19 @@ def mlp_weights(
     shapes = [(width, dimension)] + [(width, width)] * (depth - 2)
     hidden = [semi_orthogonal(rows, columns, generators, scale) for rows, columns in shapes]
     return [*hidden, semi_orthogonal(classes, width, generators, last_scale)]
+
+
+@torch.enable_grad()
+def first_gradient(mlp: MLP, objective: str, data: Split) -> Tensor:
+    """Return G_1(0): (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are at their mean.
+
+    `objective` is a name in `OBJECTIVES`.
+    """
+    mlp.eval()
+    losses = OBJECTIVES[objective](mlp(data.inputs), data.targets)
+    (gradient,) = torch.autograd.grad(losses.sum(), mlp.weights[0])
+    mlp.train()
+    return gradient
 
 
 def big_factors(

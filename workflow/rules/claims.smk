@@ -34,6 +34,11 @@ rule claims:
         "results/{scale}/benchmarks/claims.tsv"
     conda:
         "../../environment.yml"
+    params:
+        judged=lambda wildcards: {
+            name: experiment.judged
+            for name, experiment in settings[wildcards.scale].experiments.items()
+        },
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"
     shell:

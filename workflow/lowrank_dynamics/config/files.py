@@ -16,8 +16,6 @@ from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError
 
 SCALES = ("smoke", "laptop", "paper")
-
-
 Overlay = tuple[Path, dict[str, Any]]
 """A file and what it puts in place of other values."""
 REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false")}

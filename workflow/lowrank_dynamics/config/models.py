@@ -143,6 +143,11 @@ class Experiment(Frozen):
         default={BASE: {}}, min_length=1, description="by name, what each changes of data, network and training"
     )
 
+    @property
+    def judged(self) -> dict[str, Any]:
+        """Which of the measured cells and trials the claims are judged by; the arguments of `Metrics.within`."""
+        return self.model_dump(include={"trials", "activations", "parameterizations"})
+
     def of_variant(self, name: str) -> "Experiment":
         """Return the experiment with the changes of one variant in their places, and no further variants."""
         own = self.model_dump(exclude={"variants"})

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowrank_dynamics.data import Split
+from lowrank_dynamics.initialization import first_gradient
 from lowrank_dynamics.networks import MLP
-from lowrank_dynamics.objectives import OBJECTIVES
 from lowrank_dynamics.observables.observer import Iterate, Observation
 
 
@@ -38,23 +38,25 @@ class FirstGradient:
         if iterate.step > 0:
             return
         assert isinstance(iterate.network, MLP)
-        iterate.network.eval()
         starts = [self._start(iterate.network, scale / self.scale) for scale in self.scales]
-        iterate.network.train()
         tails, spreads = zip(*starts, strict=True)
         yield Observation("gradient_tail", 1, torch.stack(tails, dim=-1))
         yield Observation("derivative_spread", 1, torch.stack(spreads, dim=-1))
 
-    @torch.enable_grad()
     def _start(self, network: MLP, factor: float) -> tuple[Tensor, Tensor]:
         """Return `gradient_tail` and `derivative_spread`, both (trials,), with hidden weights scaled by `factor`."""
         hidden = [factor * weight for weight in network.hidden_weights]
         scaled = MLP([*hidden, network.weights[-1].detach()], network.activation)
-        losses = OBJECTIVES[self.objective](scaled(self.train.inputs), self.train.targets)
-        (gradient,) = torch.autograd.grad(losses.sum(), scaled.weights[0])
-        values = torch.linalg.svdvals(gradient)
-        before = (hidden[0] @ self.train.inputs).requires_grad_()
-        (derivative,) = torch.autograd.grad(network.activation(before).sum(), before)
+        values = torch.linalg.svdvals(first_gradient(scaled, self.objective, self.train))
+        derivative = _derivative(scaled.eval().activation, hidden[0] @ self.train.inputs)
+        scaled.train()
         off_constant = derivative - derivative.mean(dim=(-2, -1), keepdim=True)
         spread = torch.linalg.matrix_norm(off_constant) / torch.linalg.matrix_norm(derivative)
         return values[:, self.classes] / values[:, self.classes - 1], spread
+
+
+@torch.enable_grad()
+def _derivative(activation: nn.Module, z: Tensor) -> Tensor:
+    """Return phi'(z) entry by entry."""
+    z.requires_grad_()
+    return torch.autograd.grad(activation(z).sum(), z)[0]

@@ -1,0 +1,113 @@
+"""What claims measure: each measure finds what was planted, trial by trial."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import planted, row
+from lowrank_dynamics import metrics as stored
+from lowrank_dynamics.claims.measures import MEASURES
+from lowrank_dynamics.config import Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.metrics import Measurement, Metrics
+
+
+def values(name: str, metrics: Metrics, **options: Any) -> pd.Series:
+    return MEASURES[name](metrics, **options)["value"]
+
+
+def test_comparisons_pair_the_trials() -> None:
+    full, low = ([1.0, 2.0, 4.0], [2.0, 3.0, 5.0])
+    cells = {Cell("elu", name): [row(9, "loss", ends, layer=0)] for name, ends in (("full", full), ("s_big", low))}
+    metrics, to = planted(cells), {"parameterization": "full"}
+    for by, expected in (
+        ("difference", [1.0, 1.0, 1.0]),
+        ("relative_difference", [1.0, 0.5, 0.25]),
+        ("ratio", [2.0, 1.5, 1.25]),
+    ):
+        found = MEASURES["compared_at_end"](metrics, quantity="loss", to=to, by=by)
+        assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == expected
+        assert set(found["trial"]) == {0, 1, 2}
+
+
+def test_end_against_start_and_growth() -> None:
+    metrics = planted(
+        {Cell("elu", "full"): [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]}
+    )
+    assert values("end_against_start", metrics, quantity="train_loss").tolist() == [0.25]
+    assert values("residual_growth", metrics).tolist() == [2.0]
+
+
+def test_fits_find_the_rates_that_were_planted() -> None:
+    """Held values after a trial's end count for nothing."""
+    steps, rates = np.arange(40), (0.1, 0.05)
+    rows = [row(0, "last_step", [30.0, 39.0], layer=0)]
+    for step in steps:
+        factor = [np.exp(-rate * min(step, end)) for rate, end in zip(rates, (30, 39), strict=True)]
+        rows += [row(step, "gradient_norm", factor)]
+        rows += [row(step, "gradient_singular_value", [[3 * f, 2 * f**0.5] for f in factor])]
+    metrics = planted({Cell("elu", "full"): rows})
+    np.testing.assert_allclose(values("gradient_decay_fit", metrics), 1.0)
+    agreement = MEASURES["decay_rate_agreement"](metrics)
+    np.testing.assert_allclose(agreement.loc[agreement["index"] == 1, "value"], 1.0)
+    np.testing.assert_allclose(agreement.loc[agreement["index"] == 2, "value"], 0.5)
+
+
+def test_growth_is_no_decay() -> None:
+    rows = [row(0, "last_step", [9.0] * 3, layer=0)]
+    for step in range(10):
+        rows += [row(step, "gradient_norm", [1.1**step] * 3)]
+        rows += [row(step, "gradient_singular_value", [[1.1**step, 0.9**step]] * 3)]
+    metrics = planted({Cell("elu", "full"): rows})
+    np.testing.assert_allclose(values("gradient_decay_fit", metrics), -1.0)
+    assert (values("decay_rate_agreement", metrics) < 0).all()
+
+
+def test_slopes_in_eps() -> None:
+    scales = [1.0, 0.1, 0.01]
+    tails = [[3 * scale for scale in scales], [scale**2 for scale in scales]]
+    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, {"observe": {"start_scales": scales}})
+    np.testing.assert_allclose(values("slope_at_the_start", metrics, quantity="tail"), [1.0, 2.0])
+    tables, origins = [], {}
+    for scale in scales:
+        cell = Cell("elu", "full", f"eps_{scale:g}")
+        tables.append(stored.table("small", cell, [row(0, "update_bound", [scale, scale**2])]))
+        origins[cell.name] = {"variant": cell.variant, "settings": {"network": {"scale": scale}}}
+    joined = Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), {"cells": origins})
+    np.testing.assert_allclose(values("slope_of_the_first_bound", joined), [1.0, 2.0])
+
+
+def test_gap_ratio_and_decay_of_the_bound() -> None:
+    rows = [row(0, "signal_singular_value", [[9.0, 4.0]])]
+    for step, (tail, bound, update) in enumerate(((1.0, 2.0, 1.0), (2.0, 8.0, 6.0), (0.5, 2.0, 1.0))):
+        rows.append(row(step, "gradient_singular_value", [[9.0, 5.0, tail]]))
+        rows.append(row(step, "update_bound", [bound]))
+        rows.append(row(step, "block_update", [[100.0, 0.1, update, 0.2]]))
+    metrics = planted({Cell("elu", "full"): rows}, {"data": {"classes": 2}})
+    assert values("gradient_gap", metrics).tolist() == [0.5]
+    assert values("update_ratio", metrics).tolist() == [0.75]
+    assert values("bound_decay", metrics).tolist() == [0.25]
+
+
+def test_movement_is_compared_with_the_network_that_moves_least() -> None:
+    def cell(left: float, change: float) -> list[Measurement]:
+        start, end = [[1.0] * 6], [[2.0, 1.0, 1 + change, 1 - change, 1.0, 0.0]]
+        moved = [row(t, f"sine_{side}_middle", [t * left]) for t in (1, 3) for side in ("left", "right")]
+        return [row(0, "singular_value", start), row(3, "singular_value", end), *moved]
+
+    cells = {
+        Cell("elu", "full"): cell(0.1, 0.1),
+        Cell("relu", "full"): cell(0.2, 0.4),
+        Cell("rrelu", "full"): cell(0.4, 0.8),
+    }
+    metrics = planted(cells, {"data": {"classes": 2}})
+    moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
+    np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
+    displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
+    np.testing.assert_allclose(displaced.loc[displaced["activation"] == "elu", "value"], 0.25)
+    with pytest.raises(UserError, match="nothing was measured of leaky_relu"):
+        MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "leaky_relu"])
+    share = MEASURES["moved_singular_values"](metrics, layer=1)
+    np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)
