@@ -12,19 +12,22 @@ min_version("9.0")
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
+from lowrank_dynamics import fetching
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.config import (
     load_study,
     load_with_study,
     measured_scale,
     requested,
+    stored_at,
 )
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
 configs = Path(workflow.basedir, "configs")
 try:
-    scale, strict_claims = requested(config)
+    request = requested(config)
+    scale = request.scale
     settings = load_with_study(scale, configs)
     study = load_study(configs)
     claims = load_claims(configs / "claims.yaml")
@@ -33,12 +36,20 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
+if workflow.is_main_process:
+    fetching.forget_missing(
+        Path("results/fetched")
+    )  # what could not be had is tried again
+
+
 wildcard_constraints:
+    name="|".join(fetching.NAMES),
     scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
     experiment="|".join(settings[scale].experiments),
     figure="|".join(FIGURES),
 
 
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/metrics.smk"
@@ -53,11 +64,21 @@ rule all:
         expand(
             "figures/{scale}/{figure}.{format}",
             scale=scale,
-            figure=FIGURES,
+            figure=[name for name in FIGURES if not fetched_for(name)],
+            format=FORMATS,
+        ),
+        lambda wildcards: expand(
+            "figures/{scale}/{figure}.{format}",
+            scale=scale,
+            figure=[
+                name
+                for name in FIGURES
+                if fetched_for(name) and at_hand(fetched_for(name))
+            ],
             format=FORMATS,
         ),
         f"results/{scale}/claims.parquet",
-        f"results/{scale}/claims.hold" if strict_claims else [],
+        f"results/{scale}/claims.hold" if request.strict_claims else [],
 
 
 rule sensitivity:
@@ -67,6 +88,9 @@ rule sensitivity:
 
 onsuccess:
     print(f"The figures at {scale} scale are in figures/{scale}/")
+    for name in FIGURES:
+        for reason in filter(None, map(fetching.missing, fetched_for(name))):
+            print(f"{name} is missing: {reason}")
     for page in ("claims.md", "sensitivity.md"):
         if Path("results", scale, page).exists():
             summary = Path("results", scale, page).read_text().splitlines()[2]

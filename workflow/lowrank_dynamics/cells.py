@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config import Cell, Experiment, FashionMnistData, Settings
-from lowrank_dynamics.data import Dataset
+from lowrank_dynamics.config import Cell, ClusterData, ConvolvedData, Experiment, FashionMnistData, Settings
+from lowrank_dynamics.data import Dataset, Split, fashion_mnist
 from lowrank_dynamics.data.clusters import clusters_dataset
-from lowrank_dynamics.data.fashion_mnist import load
+from lowrank_dynamics.devices import chosen_device
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.initialization import (
     big_factors,
@@ -20,6 +20,7 @@ from lowrank_dynamics.initialization import (
     random_factors,
     rotated_factor,
     semi_orthogonal,
+    widened_factor,
 )
 from lowrank_dynamics.metrics import Measurement
 from lowrank_dynamics.networks import MLP, LowRankMLP, make_activation
@@ -34,6 +35,9 @@ from lowrank_dynamics.observables import (
 from lowrank_dynamics.randomness import Purpose, trial_generators
 from lowrank_dynamics.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training import learning_rate, train
+from lowrank_dynamics.vgg import features, fine_tuning
+from lowrank_dynamics.vgg.convolutions import make_convolutions
+from lowrank_dynamics.vgg.fine_tuning import FineTuned
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,16 @@ class CellRun:
     """The stacked trials of one cell, ready to train.
 
     `trials` says which of the experiment's trials are in the stack; a trial gives the same numbers whichever others
-    are. `prepared_data` is the file that the data stage wrote, for experiments whose data are not synthetic.
+    are. `stored_data` is the file that the stages before wrote, for experiments whose data are not synthetic, `weights`
+    the one with those of pretrained convolutions, for experiments that train them further.
     """
 
     settings: Settings
     name: str
     cell: Cell
     trials: range
-    prepared_data: Path | None = None
+    stored_data: Path | None = None
+    weights: Path | None = None
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -57,32 +63,42 @@ class CellRun:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data, the trials' own or common to all. Raises UserError if a prepared file is needed and not given."""
+        """The data, the trials' own or common to all. Raises UserError if a stored file is needed and not given."""
         data = self.experiment.data
+        if isinstance(data, ClusterData):
+            generators = self._generators("data")
+            return clusters_dataset(
+                data.dimension,
+                data.classes,
+                data.samples,
+                data.separation,
+                whitened=data.whitened,
+                generators=generators,
+            ).to(self.device)
+        if self.stored_data is None:
+            raise UserError(f"experiment {self.name} needs the file of its {data.stored}; name it with --data")
         if isinstance(data, FashionMnistData):
-            if self.prepared_data is None:
-                raise UserError(f"experiment {self.name} needs the prepared Fashion-MNIST file; name it with --data")
-            return load(self.prepared_data, self.dtype)
-        return clusters_dataset(
-            data.dimension,
-            data.classes,
-            data.samples,
-            data.separation,
-            whitened=data.whitened,
-            generators=self._generators("data"),
-        )
+            return fashion_mnist.load(self.stored_data, self.dtype).to(self.device)
+        if data.fine_tuned:
+            return fine_tuning.load(self.stored_data, self.weights, self.dtype).to(self.device)
+        return features.load(self.stored_data, self.dtype).to(self.device)
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of weights and data."""
         return getattr(torch, self.experiment.dtype)
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the trials are trained. Raises UserError if that is a device which is not there."""
+        return chosen_device(self.settings.device)
+
     def measurements(self) -> Iterator[Measurement]:
         """Train the cell and yield what is measured on the way, the outcome being the same every time."""
         mlp = self.mlp()
-        network = mlp if self.cell.parameterization == "full" else self.low_rank_mlp(mlp)
+        head = mlp if self.cell.parameterization == "full" else self.low_rank_mlp(mlp)
         return train(
-            network,
+            self.fine_tuned(head) if self._trains_convolutions else head,
             self.data.train,
             self.experiment.training,
             self.observers(mlp),
@@ -104,7 +120,8 @@ class CellRun:
             generators=self._generators("weights"),
         )
         activation = make_activation(self.cell.activation, self._generators("activation"))
-        return MLP([weight.to(self.dtype) for weight in weights], activation, train_last_layer=network.train_last_layer)
+        stacked = [weight.to(self.device, self.dtype) for weight in weights]
+        return MLP(stacked, activation, train_last_layer=network.train_last_layer)
 
     def low_rank_mlp(self, mlp: MLP) -> LowRankMLP:
         """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its initialization.
@@ -116,19 +133,32 @@ class CellRun:
         generators = self._generators("factors")
         cores = [semi_orthogonal(network.rank, network.rank, generators, network.scale) for _ in mlp.hidden_weights]
         if self.cell.parameterization == "s_big":
-            hidden = [weight.double() for weight in mlp.hidden_weights]
-            big = big_factors(hidden, self.first_gradient(mlp).double(), data.classes, network.scale)
-            complement = self._generators("complement")
-            factors = [rotated_factor(factor, network.rotation, complement) for factor in big]
+            hidden = [weight.double().cpu() for weight in mlp.hidden_weights]
+            big = big_factors(hidden, self.first_gradient(mlp).double().cpu(), data.classes, network.scale)
+            factors = [self._beyond_big(factor) for factor in big]
         else:
             factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
-        input_factor, output_factor = (factor.to(self.dtype) for factor in factors)
-        last = mlp.weights[-1].detach()
-        return LowRankMLP(input_factor, [core.to(self.dtype) for core in cores], output_factor, last, mlp.activation)
+        input_factor, *inner, output_factor = (
+            factor.to(self.device, self.dtype) for factor in (factors[0], *cores, factors[1])
+        )
+        return LowRankMLP(input_factor, inner, output_factor, mlp.weights[-1].detach(), mlp.activation)
+
+    def fine_tuned(self, head: MLP | LowRankMLP) -> FineTuned:
+        """Return a head on convolutions that are trained with it."""
+        data = self.experiment.data
+        assert isinstance(data, ConvolvedData)
+        return FineTuned(
+            head,
+            make_convolutions(data.convolutions, self.weights),
+            data.image_shape,
+            size=data.size,
+            pool=data.pool,
+            mixed_precision=self.experiment.training.mixed_precision,
+        ).to(self.device)
 
     def first_gradient(self, mlp: MLP) -> Tensor:
-        """Return G_1(0): (trials, m, d), the gradient of the training loss in W_1."""
-        return first_gradient(mlp, self.experiment.training.objective, self.data.train)
+        """Return G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of `first_batch`."""
+        return first_gradient(mlp, self.experiment.training.objective, self._first_samples(mlp))
 
     def observers(self, mlp: MLP) -> list[Observer]:
         """Return the observers that the settings ask for; those of hidden weights only for the full network."""
@@ -166,6 +196,31 @@ class CellRun:
                 signal=mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT,
                 learning_rate=partial(learning_rate, self.experiment.training),
             )
+
+    def _beyond_big(self, factor: Tensor) -> Tensor:
+        """Return a factor (trials, n, 2K) of S_big, turned by `rotation` and widened to `rank` columns."""
+        network, generators = self.experiment.network, self._generators("complement")
+        assert network.rank is not None
+        if network.rank > factor.shape[-1]:
+            return widened_factor(factor, network.rank, generators)
+        return rotated_factor(factor, network.rotation, generators)
+
+    def _first_samples(self, mlp: MLP) -> Split:
+        """Return the samples that S_big is found from, as the MLP sees them."""
+        train, size = self.data.train, self.experiment.network.first_batch
+        if size is not None:
+            count = train.inputs.shape[-1]
+            orders = [torch.randperm(count, generator=generator) for generator in self._generators("first_batch")]
+            train = train.at(torch.stack(orders)[:, :size].to(self.device))
+        if not self._trains_convolutions:
+            return train
+        with torch.no_grad():
+            return Split(self.fine_tuned(mlp).features(train.inputs), train.labels, train.classes)
+
+    @property
+    def _trains_convolutions(self) -> bool:
+        data = self.experiment.data
+        return isinstance(data, ConvolvedData) and data.fine_tuned
 
     def _generators(self, purpose: Purpose) -> list[torch.Generator]:
         return trial_generators(self.settings.seed, self.name, purpose, self.trials)

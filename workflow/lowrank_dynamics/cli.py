@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.config import FashionMnistData, load_settings
+from lowrank_dynamics.config import ClusterData, ConvolvedData, load_settings
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.fetching import content
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -16,6 +17,8 @@ Scale = Annotated[str, typer.Option(help="smoke, laptop or paper, or such as lap
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 Experiment = Annotated[str, typer.Option(help="an experiment of the settings")]
+Weights = Annotated[Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")]
+Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
 @app.command()
@@ -28,16 +31,64 @@ def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
 
 
 @app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="vgg16 or cifar10")],
+    output: Annotated[Path, typer.Option(help="the folder to write")],
+    allow_unverified: Annotated[bool, typer.Option(help="use data that cannot be checked")] = False,
+) -> None:
+    """Fetch and check what comes from outside; if it cannot be had, write why."""
+    from lowrank_dynamics import fetching
+
+    fetching.fetch(name, output, allow_unverified=allow_unverified)
+    if reason := fetching.missing(output):
+        typer.echo(reason, err=True)
+
+
+@app.command()
 def prepare(
-    output: Output, experiment: Experiment, scale: Scale = "laptop", configs: Configs = Path("configs")
+    output: Output,
+    experiment: Experiment,
+    scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
+    source: Annotated[Path | None, typer.Option(help="the folder with CIFAR-10 that `fetch` wrote")] = None,
 ) -> None:
     """Choose and verify the images of an experiment and write them to one file."""
-    from lowrank_dynamics.data import fashion_mnist
+    from lowrank_dynamics.data import cifar10, fashion_mnist
 
     data = load_settings(scale, configs).experiment(experiment).data
-    if not isinstance(data, FashionMnistData):
+    if isinstance(data, ClusterData):
         raise UserError(f"experiment {experiment} draws its data while it trains; there is nothing to prepare")
-    fashion_mnist.prepare(data.training_images, data.test_images, output)
+    if data.images == "fashion_mnist":
+        fashion_mnist.prepare(data.training_images, data.test_images, output)
+    elif source is None:
+        raise UserError(f"experiment {experiment} needs CIFAR-10; name the folder that `fetch` wrote with --source")
+    else:
+        cifar10.prepare(content(source), data.training_images, data.test_images, output)
+
+
+@app.command()
+def features(  # noqa: PLR0917 (a command's options)
+    output: Output,
+    experiment: Experiment,
+    images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
+    scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
+    weights: Weights = None,
+    threads: Threads = 1,
+) -> None:
+    """Compute what the frozen convolutions of an experiment make of its images."""
+    import torch
+
+    from lowrank_dynamics.devices import chosen_device
+    from lowrank_dynamics.vgg import features
+
+    settings = load_settings(scale, configs)
+    data = settings.experiment(experiment).data
+    if not isinstance(data, ConvolvedData) or data.fine_tuned:
+        raise UserError(f"experiment {experiment} has no frozen convolutions, and so no features")
+    torch.set_num_threads(threads)
+    stored = weights and content(weights)
+    features.prepare(images, data, stored, output, device=chosen_device(settings.device))
 
 
 @app.command()
@@ -48,9 +99,10 @@ def train(  # noqa: PLR0917 (a command's options)
     scale: Scale = "laptop",
     configs: Configs = Path("configs"),
     data: Annotated[
-        Path | None, typer.Option(help="the file that `prepare` wrote, where the experiment needs one")
+        Path | None, typer.Option(help="the file that `prepare` or `features` wrote, where the experiment needs one")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="threads that torch may use")] = 1,
+    weights: Weights = None,
+    threads: Threads = 1,
 ) -> None:
     """Train all trials of one cell and write what is measured on the way."""
     import torch
@@ -62,9 +114,18 @@ def train(  # noqa: PLR0917 (a command's options)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
     torch.set_num_threads(threads)
-    run = CellRun(settings, experiment, chosen, range(settings.experiment(experiment).trials), data)
+    trials = range(settings.experiment(experiment).trials)
+    run = CellRun(settings, experiment, chosen, trials, data, weights and content(weights))
     table = metrics.table(experiment, chosen, run.measurements())
-    origin = provenance(settings, scale, experiment, chosen.variant, data_origin=run.data.origin, threads=threads)
+    origin = provenance(
+        settings,
+        scale,
+        experiment,
+        chosen.variant,
+        data_origin=run.data.origin,
+        device=str(run.device),
+        threads=threads,
+    )
     metrics.write(metrics.Metrics(table, origin), output)
 
 
@@ -79,7 +140,7 @@ def aggregate(cells: list[Path], output: Output) -> None:
 @app.command()
 def figure(
     name: str,
-    metrics: Annotated[Path, typer.Option(help="the metrics of the figure's experiment")],
+    metrics: Annotated[list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")],
     output: Annotated[Path, typer.Option(help="the file to write, without its ending")],
 ) -> None:
     """Draw one figure as PDF, SVG and PNG."""
@@ -102,12 +163,12 @@ def claims(
     from lowrank_dynamics.provenance import of_verdicts
 
     settings = load_settings(scale, configs)
-    measured = {}
-    for path in metrics:
-        measured[path.stem] = stored.read(path).within(**settings.experiment(path.stem).judged)
-    found = table.claims_table(load_claims(configs / "claims.yaml"), measured, scale)
+    measured = {path.stem: stored.read(path).within(**settings.experiment(path.stem).judged) for path in metrics}
+    every = {name: measured.get(name) for name in settings.experiments}
+    found = table.claims_table(load_claims(configs / "claims.yaml"), every, scale)
+    unverified = {name: sorted(each.unverified) for name, each in measured.items()}
     origin = of_verdicts(scale, configs / "claims.yaml", {name: each.provenance for name, each in measured.items()})
-    files.write(found, table.as_page(found, scale), origin, output)
+    files.write(found, table.as_page(found, scale, unverified), {**origin, "unverified": unverified}, output)
 
 
 @app.command()

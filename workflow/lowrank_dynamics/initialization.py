@@ -63,6 +63,12 @@ def big_factors(
     """Return V(0): (trials, d, 2K), a basis of S_big, and U(0): (trials, m, 2K).
 
     U(0) = W_{L-1}(0) ... W_1(0) V(0) / eps^{L-1}, with `hidden_weights` W_1(0) .. W_{L-1}(0) and `scale` eps.
+
+    If m >= d the columns of U(0) are orthonormal, like those of V(0). If m < d only the rows of W_1(0) / eps are, so it
+    projects S_big onto its row space: the singular values of U(0) are the cosines of the principal angles between the
+    two. K of them are 1, because S_big contains W_1(0)' L_{1,1}(0); the others depend on how much of R_{1,1}(0) lies in
+    the row space. The blocks of theorem 3.5 are not defined then: U_{1,2} = W_1(0) V_{1,2} / eps has p columns that
+    are no longer orthonormal.
     """
     input_factor = big_subspace(hidden_weights[0], first_gradient, classes, scale)
     output_factor = reduce(lambda factor, weight: weight @ factor / scale, hidden_weights, input_factor)
@@ -72,13 +78,25 @@ def big_factors(
 def rotated_factor(factor: Tensor, degrees: float, generators: Sequence[torch.Generator]) -> Tensor:
     """Return cos(psi) F + sin(psi) F_perp, all of whose principal angles to F are psi (figure 14).
 
-    `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp: (trials, n, r) spans a random r-dimensional
-    subspace of the complement of F, one draw a trial, the same for every psi.
+    `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp: (trials, n, r) is drawn from the complement of
+    F, one draw a trial, the same for every psi.
     """
-    complement = orthogonal_complement(factor)
-    chosen = semi_orthogonal(complement.shape[-1], factor.shape[-1], generators)
     psi = math.radians(degrees)
-    return math.cos(psi) * factor + math.sin(psi) * (complement @ chosen)
+    return math.cos(psi) * factor + math.sin(psi) * _drawn_from_complement(factor, factor.shape[-1], generators)
+
+
+def widened_factor(factor: Tensor, rank: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return [F, F_perp]: (trials, n, r), with r - 2K further columns drawn from the complement of F (figure 15).
+
+    `factor` F: (trials, n, 2K), 2K <= `rank` r <= n.
+    """
+    return torch.cat([factor, _drawn_from_complement(factor, rank - factor.shape[-1], generators)], dim=-1)
+
+
+def _drawn_from_complement(factor: Tensor, columns: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw orthonormal columns (trials, n, columns) that are orthogonal to those of F: (trials, n, r), uniformly."""
+    complement = orthogonal_complement(factor)
+    return complement @ semi_orthogonal(complement.shape[-1], columns, generators)
 
 
 def random_factors(

@@ -50,6 +50,12 @@ class Metrics(NamedTuple):
         return next(iter(self._cells.values()))["settings"]
 
     @property
+    def unverified(self) -> set[str]:
+        """What of the data is not verified, and why."""
+        origins = (cell.get("data", {}) for cell in self._cells.values())
+        return {origin["unverified"] for origin in origins if "unverified" in origin}
+
+    @property
     def variants(self) -> dict[str, "Metrics"]:
         """The metrics of each variant by itself, in the order of the settings."""
         by_variant: dict[str, dict[str, Any]] = {}

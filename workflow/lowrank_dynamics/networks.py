@@ -63,7 +63,16 @@ def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Modu
     return module_class(generators) if activation.random else TrialByTrial(module_class())
 
 
-class MLP(nn.Module):
+class StackedNetwork(nn.Module):
+    """A network whose trials are stacked on the leading axis of each parameter."""
+
+    @property
+    def trials(self) -> int:
+        """The number of stacked trials."""
+        return len(next(self.parameters()))
+
+
+class MLP(StackedNetwork):
     """f(X) = W_L phi(W_{L-1} phi(... phi(W_1 X))), without biases (section 2).
 
     `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of one dtype.
@@ -82,17 +91,12 @@ class MLP(nn.Module):
         return last @ reduce(lambda features, weight: self.activation(weight @ features), hidden, inputs)
 
     @property
-    def trials(self) -> int:
-        """The number of stacked trials."""
-        return len(self.weights[0])
-
-    @property
     def hidden_weights(self) -> list[Tensor]:
         """W_1 .. W_{L-1}, detached: what spectra, subspace movement and block shares are measured on."""
         return [weight.detach() for weight in self.weights[:-1]]
 
 
-class LowRankMLP(nn.Module):
+class LowRankMLP(StackedNetwork):
     """W_L phi(U W~_{L-1} phi(W~_{L-2} ... phi(W~_1 V' X))): the low-rank MLP of equation (10).
 
     `output_factor` U: (trials, m, r), `input_factor` V: (trials, d, r), `cores` W~_1 .. W~_{L-1}: (trials, r, r) and
@@ -108,11 +112,6 @@ class LowRankMLP(nn.Module):
         self.output_factor = nn.Parameter(output_factor.clone())
         self.last = nn.Parameter(last.clone())
         self.activation = activation
-
-    @property
-    def trials(self) -> int:
-        """The number of stacked trials."""
-        return len(self.last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""

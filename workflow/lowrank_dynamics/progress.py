@@ -10,15 +10,16 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts the steps of a computation called `name`; a context manager.
+    """Counts the steps, or other units, of a computation called `name`; a context manager.
 
-    On a terminal it is a bar. Elsewhere it is a log line whenever a further tenth of the steps is done.
+    On a terminal it is a bar. Elsewhere it is a log line whenever a further tenth of them is done.
     """
 
-    def __init__(self, name: str, steps: int) -> None:
+    def __init__(self, name: str, total: int, unit: str = "step") -> None:
         self.name = name
-        self.steps = steps
-        self._bar: tqdm[Never] = tqdm(total=steps, desc=name, unit="step", disable=None)
+        self.total = total
+        self.unit = unit
+        self._bar: tqdm[Never] = tqdm(total=total, desc=name, unit=unit, disable=None)
         self._reported = -1
 
     def __enter__(self) -> Self:
@@ -29,11 +30,11 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def reach(self, step: int, loss: float) -> None:
-        """Show that `step` is reached, and the loss there."""
+    def reach(self, done: int, note: str = "") -> None:
+        """Show how many are done, and a note of how it stands."""
         if not self._bar.disable:
-            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            self._bar.update(step - self._bar.n)
-        elif (tenth := 10 * step // max(self.steps, 1)) > self._reported:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif (tenth := 10 * done // max(self.total, 1)) > self._reported:
             self._reported = tenth
-            log.info("%s: step %d of %d, mean training loss %.4g", self.name, step, self.steps, loss)
+            log.info("%s: %s %d of %d%s", self.name, self.unit, done, self.total, f", {note}" if note else "")

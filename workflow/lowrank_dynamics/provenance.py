@@ -15,7 +15,14 @@ LIBRARIES = ("torch", "numpy", "pyarrow")
 
 
 def provenance(
-    settings: Settings, scale: str, experiment: str, variant: str, *, data_origin: dict[str, str], threads: int
+    settings: Settings,
+    scale: str,
+    experiment: str,
+    variant: str,
+    *,
+    data_origin: dict[str, str],
+    device: str,
+    threads: int,
 ) -> dict[str, Any]:
     """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
     return {
@@ -27,7 +34,7 @@ def provenance(
         "code": code_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {threads} thread(s)",
+        "machine": f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["data", "weights", "factors", "complement", "activation", "batches"]
+Purpose = Literal["data", "weights", "factors", "complement", "activation", "batches", "first_batch"]
 
 
 def trial_generator(seed: int, experiment: str, purpose: Purpose, trial: int) -> torch.Generator:

@@ -15,7 +15,8 @@ class GradientDescent:
     Written out, because `torch.optim` loads torch's compiler at its first use, which takes as long as torch itself.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], lr: float) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> None:
+        assert weight_decay == 0, "the settings refuse it"
         self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
 
     def step(self) -> None:
@@ -32,10 +33,12 @@ class StackedOptimizer:
     depends on where in the stack a trial lies.
     """
 
-    def __init__(self, name: str, parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float = 0.0) -> None:
         entry = OPTIMIZERS[name]
         self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
-        self._optimizer = pkgutil.resolve_name(entry.target)(self._matrices, lr=0.0, **entry.options)
+        self._optimizer = pkgutil.resolve_name(entry.target)(
+            self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
+        )
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step with these gradients, shaped like the parameters, and this learning rate."""

@@ -13,7 +13,7 @@ from lowrank_dynamics.data import Split
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Measurement
-from lowrank_dynamics.networks import MLP, LowRankMLP
+from lowrank_dynamics.networks import StackedNetwork
 from lowrank_dynamics.objectives import OBJECTIVES, linear_fit_loss
 from lowrank_dynamics.observables import Iterate, Observer
 from lowrank_dynamics.progress import Progress
@@ -29,7 +29,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def train(
-    network: MLP | LowRankMLP,
+    network: StackedNetwork,
     data: Split,
     settings: Training,
     observers: Sequence[Observer],
@@ -47,7 +47,7 @@ def train(
     objective = OBJECTIVES[settings.objective]
     threshold = _stopping_loss(settings, data)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = StackedOptimizer(settings.optimizer, parameters)
+    optimizer = StackedOptimizer(settings.optimizer, parameters, settings.weight_decay)
     running = torch.ones(network.trials, dtype=torch.bool, device=data.inputs.device)
     steps = range(settings.steps + 1)
     with Progress(name, settings.steps) as progress:
@@ -61,7 +61,7 @@ def train(
             stopping = torch.zeros_like(running)
             if last or step % check_every == 0:
                 stopping = running & (iterate.losses <= threshold)
-                progress.reach(step, float(iterate.losses.mean()))
+                progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
             yield from _measure(iterate, observers, running, everything=last)
             if last or stopping.any():
                 yield _last_step(step, running if last else stopping)

@@ -9,7 +9,7 @@ rule claims:
             experiment=[
                 name
                 for name in settings[wildcards.scale].experiments
-                if claims.of({name})
+                if claims.of({name}) and at_hand(fetched_by(name))
             ],
         ),
         statements="configs/claims.yaml",

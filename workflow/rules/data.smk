@@ -1,14 +1,39 @@
-# Data preparation: choose, verify and store the images an experiment trains on.
+# Data preparation: what comes from outside, the images an experiment uses, and the features of them.
+
+
+# A checkpoint, because a run goes on without what cannot be had.
+checkpoint fetch:
+    output:
+        directory("results/fetched/{name}"),
+    log:
+        "results/fetched/{name}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        unverified="--allow-unverified" if request.allow_unverified_data else "",
+    message:
+        "Fetch {wildcards.name}"
+    shell:
+        "python -m lowrank_dynamics fetch {wildcards.name} --output {output} {params.unverified} 2> {log}"
 
 
 rule prepare:
     input:
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["data/dataset", "data/fashion_mnist", "data/sources"],
+            module=[
+                "data/cifar10",
+                "data/dataset",
+                "data/fashion_mnist",
+                "data/sources",
+                "data/tensors",
+            ],
+        ),
+        source=lambda wildcards: (
+            "results/fetched/cifar10" if data_of(wildcards).images == "cifar10" else []
         ),
     output:
-        "results/{scale}/data/{experiment}.safetensors",
+        "results/{scale}/images/{experiment}.safetensors",
     log:
         "results/{scale}/logs/prepare/{experiment}.log",
     benchmark:
@@ -16,11 +41,41 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        data=lambda wildcards: settings[wildcards.scale]
-        .experiment(wildcards.experiment)
-        .data.model_dump(),
+        choice=lambda wildcards: data_of(wildcards).choice("images"),
+        source=lambda wildcards, input: (
+            f"--source {input.source}" if input.source else ""
+        ),
     message:
         "Prepare the images of {wildcards.experiment}"
     shell:
         "python -m lowrank_dynamics prepare --scale {wildcards.scale} --experiment {wildcards.experiment} "
-        "--output {output} 2> {log}"
+        "{params.source} --output {output} 2> {log}"
+
+
+rule features:
+    input:
+        images=lambda wildcards: stored(wildcards, "images"),
+        code=expand(
+            "workflow/lowrank_dynamics/{module}.py",
+            module=["vgg/convolutions", "vgg/features", "vgg/stacks"],
+        ),
+        weights=lambda wildcards: weights_of(wildcards),
+    output:
+        "results/{scale}/features/{experiment}.safetensors",
+    log:
+        "results/{scale}/logs/features/{experiment}.log",
+    benchmark:
+        "results/{scale}/benchmarks/features/{experiment}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
+    params:
+        choice=lambda wildcards: data_of(wildcards).choice("features"),
+        weights=lambda wildcards, input: (
+            f"--weights {input.weights}" if input.weights else ""
+        ),
+    message:
+        "Compute the features of the images of {wildcards.experiment}"
+    shell:
+        "python -m lowrank_dynamics features --scale {wildcards.scale} --experiment {wildcards.experiment} "
+        "--images {input.images} {params.weights} --threads {threads} --output {output} 2> {log}"

@@ -6,7 +6,7 @@ rule figure:
         metrics=lambda wildcards: expand(
             "results/{scale}/metrics/{experiment}.parquet",
             scale=wildcards.scale,
-            experiment=FIGURES[wildcards.figure].experiment,
+            experiment=FIGURES[wildcards.figure].experiments,
         ),
         code=lambda wildcards: expand(
             "workflow/lowrank_dynamics/{module}.py",
@@ -35,8 +35,11 @@ rule figure:
             f"workflow/report/{wildcards.figure}.rst"
         ).read_text(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
+        metrics=lambda wildcards, input: " ".join(
+            f"--metrics {path}" for path in input.metrics
+        ),
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python -m lowrank_dynamics figure {wildcards.figure} --metrics {input.metrics} "
+        "python -m lowrank_dynamics figure {wildcards.figure} {params.metrics} "
         "--output figures/{wildcards.scale}/{wildcards.figure} 2> {log}"

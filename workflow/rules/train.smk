@@ -8,11 +8,15 @@ rule train:
             module=[
                 "activations",
                 "cells",
+                "config/data",
+                "config/frozen",
                 "config/models",
                 "data/batches",
                 "data/clusters",
                 "data/dataset",
                 "data/fashion_mnist",
+                "data/tensors",
+                "devices",
                 "initialization",
                 "metrics",
                 "networks",
@@ -30,12 +34,15 @@ rule train:
                 "stacked_optimizer",
                 "subspaces",
                 "training",
+                "vgg/convolutions",
+                "vgg/features",
+                "vgg/fine_tuning",
+                "vgg/stacks",
             ],
         ),
-        data=lambda wildcards: (
-            "results/{scale}/data/{experiment}.safetensors"
-            if settings[wildcards.scale].experiment(wildcards.experiment).data.prepared
-            else []
+        data=lambda wildcards: stored(wildcards, data_of(wildcards).stored),
+        weights=lambda wildcards: (
+            weights_of(wildcards) if data_of(wildcards).stored == "images" else []
         ),
     output:
         "results/{scale}/cells/{experiment}/{cell}.parquet",
@@ -54,8 +61,11 @@ rule train:
             .variant,
         ),
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
+        weights=lambda wildcards, input: (
+            f"--weights {input.weights}" if input.weights else ""
+        ),
     message:
         "Train {wildcards.experiment} {wildcards.cell}"
     shell:
         "python -m lowrank_dynamics train --scale {wildcards.scale} --experiment {wildcards.experiment} "
-        "--cell {wildcards.cell} {params.data} --threads {threads} --output {output} 2> {log}"
+        "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} --output {output} 2> {log}"

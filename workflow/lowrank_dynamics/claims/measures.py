@@ -39,6 +39,45 @@ def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Com
     return joined.assign(value=compared[by])
 
 
+def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]) -> pd.DataFrame:
+    """Return how much more a cell has at the end than the cell `start`, as a share of what the cell `end` has more.
+
+    Not a number where `end` has no more than `start`.
+    """
+    gains = compared_at_end(metrics, quantity, start, "difference")
+    whole = compared_at_end(metrics, quantity, end, "difference")
+    joined = gains.merge(whole[[*ROW, "trial", "value"]], on=[*ROW, "trial"], suffixes=("", "_less"))
+    possible = joined["value"] - joined["value_less"]
+    return joined.assign(value=(joined["value"] / possible).where(possible > 0))
+
+
+def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
+    """Return the share of the training before the test loss first falls to this fraction of its start; 1 if never."""
+    losses = metrics.frame("test_loss").sort_values("step")
+    start = losses.groupby([*CELL, "trial"], observed=True)["value"].transform("first")
+    last = losses.groupby(CELL, observed=True)["step"].transform("max")
+    left = losses["value"] <= fallen_to * start
+    return _by(
+        losses.assign(value=(losses["step"] / last).where(left, 1.0)), [*CELL, "trial"], lambda share: share.min()
+    )
+
+
+def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
+    """Return the step at which a cell first has this fraction of what the cell `of` has at the end, relative to `of`'s.
+
+    Not a number where a trial never does.
+    """
+    shared = [column for column in (*ROW, "trial") if column not in of]
+    ends = value_at_end(metrics, quantity)
+    wanted = ends[(ends[list(of)] == list(of.values())).all(axis=1)].set_index(shared)["value"].rename("wanted")
+    rows = metrics.frame(quantity).join(fraction * wanted, on=shared)
+    times = rows[rows["value"] >= rows["wanted"]].groupby([*ROW, "trial"], observed=True)["step"].min().reset_index()
+    reference = times[(times[list(of)] == list(of.values())).all(axis=1)]
+    joined = ends[[*ROW, "trial"]].merge(times, how="left", on=[*ROW, "trial"])
+    joined = joined.merge(reference[[*shared, "step"]], how="left", on=shared, suffixes=("", "_reference"))
+    return joined.assign(value=joined["step"] / joined["step_reference"])
+
+
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
     """Return the quantity where each trial ends relative to its value at step 0."""
     start = metrics.frame(quantity, step=0)
@@ -133,6 +172,9 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
     for measure in (
         value_at_end,
         compared_at_end,
+        share_of_gain,
+        share_at_chance,
+        time_to_reach,
         end_against_start,
         moved_singular_values,
         movement_ratio,

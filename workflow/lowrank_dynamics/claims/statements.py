@@ -12,7 +12,7 @@ from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.claims.measures import MEASURES
 from lowrank_dynamics.config import SCALES, Experiment, Settings
 from lowrank_dynamics.config.files import as_user_error, read_yaml
-from lowrank_dynamics.config.models import Frozen, one_of
+from lowrank_dynamics.config.frozen import Frozen, one_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES
 

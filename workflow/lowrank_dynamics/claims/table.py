@@ -1,5 +1,6 @@
 """The table of verdicts, one row a cell, and the page that shows it."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.claims.statements import Claim, Claims
-from lowrank_dynamics.claims.verdicts import ORDER, CellVerdict, Verdict, judge, worst
+from lowrank_dynamics.claims.verdicts import ORDER, CellVerdict, judge, worst
 from lowrank_dynamics.metrics import Metrics
 
 COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
@@ -16,24 +17,38 @@ COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
-def claims_table(claims: Claims, metrics: Mapping[str, Metrics], scale: str) -> pd.DataFrame:
-    """Return one row for each cell of each claim about the experiments in `metrics`.
+def claims_table(claims: Claims, metrics: Mapping[str, Metrics | None], scale: str) -> pd.DataFrame:
+    """Return one row for each cell of each claim about the experiments in `metrics`, None for one that was not run.
 
-    The columns are those of the claim and of `CellVerdict`, and `claim_verdict`, the worst of the claim's cells.
+    The columns are those of the claim and of `CellVerdict`; `budget`, how long was trained; and `claim_verdict`, the
+    worst of the claim's cells.
     """
     cannot_tell: dict[str, str] = dict(claims.scales_that_cannot_tell)
     rows: list[dict[str, Any]] = []
     for name, claim in claims.of(set(metrics)).items():
         cells = judge(claim, metrics, scale, cannot_tell)
-        rows += [_row(name, claim, cell, worst(cells)) for cell in cells]
+        found = metrics[claim.experiment]
+        budget = _budget(found.settings) if found else ""
+        rows += [{**_row(name, claim, cell), "budget": budget, "claim_verdict": worst(cells)} for cell in cells]
     return pd.DataFrame(rows)
 
 
-def _row(name: str, claim: Claim, cell: CellVerdict, verdict: Verdict) -> dict[str, Any]:
+def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
     said = claim.model_dump(include={"place", "statement", "quantity", "experiment", "because"})
     threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
-    judged = {"over_trials": claim.over_trials, **asdict(cell), "claim_verdict": verdict}
+    judged = {"over_trials": claim.over_trials, **asdict(cell)}
     return {"claim": name, "figures": figure_labels(claim), **said, **threshold, **judged}
+
+
+def _budget(settings: Mapping[str, Any]) -> str:
+    """Return how long the cells of an experiment were trained, as words."""
+    training, data = settings["training"], settings["data"]
+    most = "at most " if training["stop_near_linear_fit"] else ""
+    steps = f"{most}{training['steps']:,} steps"
+    if training["batch_size"] is None:
+        return f"{steps} of all samples"
+    per_epoch = math.ceil(data.get("training_images", data.get("samples")) / training["batch_size"])
+    return f"{steps} of {training['batch_size']} samples, {training['steps'] / per_epoch:g} epochs"
 
 
 def figure_labels(claim: Claim) -> str:
@@ -48,9 +63,13 @@ def summary(table: pd.DataFrame) -> str:
     return f"{len(verdicts)} claims: {counts}"
 
 
-def as_page(table: pd.DataFrame, scale: str) -> str:
-    """Return the table in Markdown: a line for each claim, then the cells behind each."""
+def as_page(table: pd.DataFrame, scale: str, unverified: Mapping[str, Iterable[str]]) -> str:
+    """Return the table in Markdown: a line for each claim, then the cells behind each.
+
+    `unverified` holds, by experiment, what of its data is not verified.
+    """
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
+    lines += [f"**Unverified data** in {name}: {', '.join(data)}.\n" for name, data in unverified.items() if data]
     lines += markdown(
         ("figures", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
@@ -59,6 +78,7 @@ def as_page(table: pd.DataFrame, scale: str) -> str:
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
         lines += [f"Measured: {first['quantity']}. Threshold: {_threshold(first)}, because {first['because']}.", ""]
+        lines += [f"Budget: {first['budget']}.", ""] if first["budget"] else []
         lines += markdown(
             ("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows())
         )

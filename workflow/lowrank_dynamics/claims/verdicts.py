@@ -47,18 +47,18 @@ class CellVerdict:
 
 
 def judge(
-    claim: Claim, metrics: Mapping[str, Metrics], scale: str, cannot_tell: Mapping[str, str]
+    claim: Claim, metrics: Mapping[str, Metrics | None], scale: str, cannot_tell: Mapping[str, str]
 ) -> list[CellVerdict]:
-    """Return the verdict on each cell of a claim, from the metrics of the experiments by name.
+    """Return the verdict on each cell of a claim, from the metrics of the experiments by name, None if one was not run.
 
     At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
     study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs.
     """
     scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
-    if claim.experiment not in metrics:
+    found = metrics.get(claim.experiment)
+    if found is None:
         return _none_testable(cells, f"experiment {claim.experiment} was not run")
-    found = metrics[claim.experiment]
     if alternative:
         cells = [cell for cell in cells if _was_run(cell, found)] or cells
     try:

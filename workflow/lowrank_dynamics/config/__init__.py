@@ -3,6 +3,7 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
+from lowrank_dynamics.config.data import ClusterData, ConvolvedData, FashionMnistData
 from lowrank_dynamics.config.files import (
     SCALES,
     load_settings,
@@ -11,13 +12,12 @@ from lowrank_dynamics.config.files import (
     measured_scale,
     requested,
     split_scale,
+    stored_at,
 )
 from lowrank_dynamics.config.models import (
     BASE,
     Cell,
-    ClusterData,
     Experiment,
-    FashionMnistData,
     Network,
     Observe,
     Settings,
@@ -30,6 +30,7 @@ __all__ = [
     "SCALES",
     "Cell",
     "ClusterData",
+    "ConvolvedData",
     "Experiment",
     "FashionMnistData",
     "Network",
@@ -43,4 +44,5 @@ __all__ = [
     "measured_scale",
     "requested",
     "split_scale",
+    "stored_at",
 ]

@@ -6,11 +6,12 @@ it changes.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
 
+from lowrank_dynamics.config.data import Stage
 from lowrank_dynamics.config.models import Settings
 from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError
@@ -18,22 +19,35 @@ from lowrank_dynamics.errors import UserError
 SCALES = ("smoke", "laptop", "paper")
 Overlay = tuple[Path, dict[str, Any]]
 """A file and what it puts in place of other values."""
-REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false")}
+REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false"), "allow_unverified_data": ("true", "false")}
 """What `snakemake --config key=value` may ask for."""
 
 
-def requested(config: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return the scale, laptop if none is asked for, and whether a claim that is not reproduced shall fail the run.
+class Request(NamedTuple):
+    """What a run is asked for.
 
-    `config` is what `snakemake --config` gave. Raises UserError for any other key or value.
+    `strict_claims` lets a claim that is not reproduced fail it; `allow_unverified_data` lets it use data that it cannot
+    check.
+    """
+
+    scale: str
+    strict_claims: bool
+    allow_unverified_data: bool
+
+
+def requested(config: Mapping[str, Any]) -> Request:
+    """Return what is asked for with `snakemake --config`, laptop scale and no switch if nothing is.
+
+    Raises UserError for any other key or value.
     """
     for key, value in config.items():
         if key not in REQUESTS:
-            raise UserError(f"--config {key}: unknown key; there may be {' and '.join(REQUESTS)}")
+            raise UserError(f"--config {key}: unknown key; there may be {', '.join(REQUESTS)}")
         if str(value).lower() not in REQUESTS[key]:
             raise UserError(f"--config {key}={value}: choose one of {', '.join(REQUESTS[key])}")
     asked = {key: str(value).lower() for key, value in config.items()}
-    return asked.get("scale", "laptop"), asked.get("strict_claims") == "true"
+    switches = (asked.get(name) == "true" for name in ("strict_claims", "allow_unverified_data"))
+    return Request(asked.get("scale", "laptop"), *switches)
 
 
 def split_scale(name: str) -> tuple[str, str]:
@@ -85,6 +99,20 @@ def load_with_study(scale: str, folder: Path = Path("configs")) -> dict[str, Set
     study.check(settings.experiments)
     alternatives = [f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)]
     return {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
+
+
+def stored_at(settings: Mapping[str, Settings], scale: str, experiment: str, stage: Stage) -> str:
+    """Return where, below `results`, the images or the features that an experiment uses are stored, without the ending.
+
+    They are those of the first experiment with the same ones, at the scale itself where an alternative is asked for.
+    `settings` are those of `load_with_study`.
+    """
+    wanted = settings[scale].experiment(experiment).data.choice(stage)
+    for place in (split_scale(scale)[0], scale):
+        for name, other in settings[place].experiments.items():
+            if other.data.choice(stage) == wanted:
+                return f"{place}/{stage}/{name}"
+    raise AssertionError("an experiment has its own data")
 
 
 def load_study(folder: Path = Path("configs")) -> Study:

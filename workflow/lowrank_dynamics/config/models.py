@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -18,6 +16,8 @@ from pydantic import (
 )
 
 from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.config.data import ClusterData, ConvolvedData, FashionMnistData
+from lowrank_dynamics.config.frozen import Frozen, changed, one_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.optimizers import OPTIMIZERS
 
@@ -26,59 +26,15 @@ BASE = "base"
 """The name of the variant that changes nothing."""
 
 
-class Frozen(BaseModel):
-    """Base of all settings: immutable, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class ClusterData(Frozen):
-    """Synthetic Gaussian clusters, drawn anew in each trial."""
-
-    source: Literal["clusters"]
-    dimension: PositiveInt = Field(description="d, the number of inputs")
-    classes: int = Field(ge=2, description="K, the number of clusters and of outputs")
-    samples: PositiveInt = Field(description="N, the number of training samples")
-    separation: PositiveFloat = Field(description="distance of two centres in standard deviations of a cluster")
-    whitened: bool = Field(description="whether X X' = I_d")
-
-    prepared: ClassVar[bool] = False  # whether a data stage writes a file for training to read
-
-    @property
-    def training_samples(self) -> int:
-        """N, by the name that all data sets share."""
-        return self.samples
-
-    @model_validator(mode="after")
-    def _enough_samples(self) -> Self:
-        if self.whitened and self.samples < self.dimension:
-            raise ValueError(f"samples must be at least dimension = {self.dimension} to whiten, is {self.samples}")
-        return self
-
-
-class FashionMnistData(Frozen):
-    """The first images of each class of Fashion-MNIST, the same in each trial."""
-
-    source: Literal["fashion_mnist"]
-    training_images: int = Field(gt=0, le=60_000, multiple_of=10, description="N, a tenth of it from each class")
-    test_images: int = Field(gt=0, le=10_000, multiple_of=10, description="a tenth of it from each class")
-
-    dimension: ClassVar[int] = 784
-    classes: ClassVar[int] = 10
-    prepared: ClassVar[bool] = True
-
-    @property
-    def training_samples(self) -> int:
-        """N, by the name that all data sets share."""
-        return self.training_images
-
-
 class Network(Frozen):
     """The MLP, full or low-rank, and its initialization."""
 
     depth: int = Field(ge=2, description="L, the number of weight matrices")
     width: PositiveInt = Field(description="m, the hidden width")
     rank: PositiveInt | None = Field(description="r of the low-rank networks; null where there are none")
+    first_batch: PositiveInt | None = Field(
+        description="random samples whose gradient at initialization defines S_big; null for all samples"
+    )
     rotation: float = Field(ge=0, le=90, description="psi, the degrees by which the s_big factors leave S_big")
     scale: PositiveFloat = Field(description="eps, the scale of the initial hidden weights")
     last_scale: PositiveFloat = Field(description="the scale of the initial last layer W_L")
@@ -92,6 +48,8 @@ class Training(Frozen):
     optimizer: str = Field(description="a name in OPTIMIZERS")
     batch_size: PositiveInt | None = Field(description="samples in a step; null for all of them")
     learning_rate: PositiveFloat = Field(description="eta")
+    weight_decay: NonNegativeFloat = Field(description="what a step takes from each weight, relative to it and eta")
+    mixed_precision: bool = Field(description="whether convolutions that are trained compute in bfloat16")
     schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
     steps: NonNegativeInt = Field(description="the number of steps, at most; 0 measures the start only")
     stop_near_linear_fit: PositiveFloat | None = Field(
@@ -109,9 +67,11 @@ class Training(Frozen):
         return self.optimizer == "gradient_descent" and self.batch_size is None
 
     @model_validator(mode="after")
-    def _stopping_is_defined(self) -> Self:
+    def _steps_are_defined(self) -> Self:
         if self.stop_near_linear_fit and not (self.is_gradient_descent and self.objective == "squared_error"):
             raise ValueError("stop_near_linear_fit must be null but for squared_error and full-batch gradient_descent")
+        if self.weight_decay and self.optimizer == "gradient_descent":
+            raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
         return self
 
 
@@ -127,6 +87,17 @@ class Observe(Frozen):
     )
 
 
+class Variant(Frozen):
+    """What a variant of an experiment changes: values of data, network and training, and which networks it has."""
+
+    data: dict[str, Any] = Field(default={})
+    network: dict[str, Any] = Field(default={})
+    training: dict[str, Any] = Field(default={})
+    parameterizations: tuple[Parameterization, ...] | None = Field(
+        default=None, strict=False, description="null for those of the experiment"
+    )
+
+
 class Experiment(Frozen):
     """One experiment: its cells are the combinations of activation, parameterization and variant, in several trials."""
 
@@ -135,12 +106,12 @@ class Experiment(Frozen):
     trials: PositiveInt
     dtype: Literal["float32", "float64"]
     threads: PositiveInt = Field(description="threads of one job; the cores left over run other jobs")
-    data: Annotated[ClusterData | FashionMnistData, Field(discriminator="source")]
+    data: Annotated[ClusterData | FashionMnistData | ConvolvedData, Field(discriminator="source")]
     network: Network
     training: Training
     observe: Observe
-    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], dict[str, Any]] = Field(
-        default={BASE: {}}, min_length=1, description="by name, what each changes of data, network and training"
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], Variant] = Field(
+        default={BASE: Variant()}, min_length=1, description="by name, what each changes"
     )
 
     @property
@@ -151,7 +122,12 @@ class Experiment(Frozen):
     def of_variant(self, name: str) -> "Experiment":
         """Return the experiment with the changes of one variant in their places, and no further variants."""
         own = self.model_dump(exclude={"variants"})
-        return Experiment.model_validate(changed(own, self.variants[name]))
+        return Experiment.model_validate(changed(own, self.variants[name].model_dump(exclude={"parameterizations"})))
+
+    def parameterizations_of(self, variant: str) -> tuple[Parameterization, ...]:
+        """Return which networks a variant has."""
+        own = self.variants[variant].parameterizations
+        return self.parameterizations if own is None else own
 
     @field_validator("activations")
     @classmethod
@@ -167,20 +143,21 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _within_the_theory(self) -> Self:
-        """Check what the subspaces of section 2 need: K < d/2, m >= d, and r >= 2K for a low-rank network."""
+        """Check what section 2 needs: K < d/2, m >= d but for heads, and r >= 2K for a low-rank network."""
         dimension, classes, network = self.data.dimension, self.data.classes, self.network
         if 2 * classes >= dimension:
             raise ValueError(f"data.classes must be below dimension / 2 = {dimension / 2:g}, is {classes}")
-        if network.width < dimension:
+        blocks = self.observe.block_shares or self.observe.gradient
+        if network.width < dimension and (blocks or not isinstance(self.data, ConvolvedData)):
             raise ValueError(f"network.width must be at least the input dimension {dimension}, is {network.width}")
         low_rank = set(self.parameterizations) != {"full"}
         rank = network.rank
-        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= dimension):
-            raise ValueError(f"network.rank must be between 2K = {2 * classes} and d = {dimension}, is {network.rank}")
-        if "s_big" in self.parameterizations and network.rank != 2 * classes:
-            raise ValueError(f"network.rank must be 2K = {2 * classes} for parameterization s_big, is {network.rank}")
-        if network.rotation and not (rank is not None and 2 * rank <= dimension):
-            raise ValueError(f"network.rotation must be 0.0 unless 2 rank <= dimension = {dimension}")
+        smaller = min(dimension, network.width)
+        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= smaller):
+            which = "d" if smaller == dimension else "m"
+            raise ValueError(f"network.rank must be between 2K = {2 * classes} and {which} = {smaller}, is {rank}")
+        if network.rotation and not (rank == 2 * classes and 2 * rank <= smaller):
+            raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= {smaller}")
         if low_rank and not network.train_last_layer:
             raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
         if self.dtype == "float32" and isinstance(self.data, ClusterData):
@@ -201,21 +178,20 @@ class Experiment(Frozen):
             raise ValueError(
                 "observe.gradient must be null but for depth 2 and full-batch gradient_descent at a constant rate"
             )
-        if training.batch_size is not None and training.batch_size > self.data.training_samples:
-            raise ValueError(
-                f"training.batch_size must be at most the {self.data.training_samples} samples,"
-                f" is {training.batch_size}"
-            )
+        if isinstance(self.data, ConvolvedData) and self.data.fine_tuned and (any(cadences) or observe.start_scales):
+            raise ValueError("observe: only loss may be measured where convolutions are trained")
+        batches = {"training.batch_size": training.batch_size, "network.first_batch": self.network.first_batch}
+        for key, size in batches.items():
+            if size is not None and size > self.data.training_samples:
+                raise ValueError(f"{key} must be at most the {self.data.training_samples} samples, is {size}")
         return self
 
     @model_validator(mode="after")
     def _variants_are_sound(self) -> Self:
         """Check each variant as if its values were the experiment's own."""
-        if list(self.variants) == [BASE] and not self.variants[BASE]:
+        if self.variants == {BASE: Variant()}:
             return self
-        for name, changes in self.variants.items():
-            if unknown := sorted(set(changes) - {"data", "network", "training"}):
-                raise ValueError(f"variants.{name}.{unknown[0]}: a variant may change data, network and training")
+        for name in self.variants:
             try:
                 self.of_variant(name)
             except ValidationError as error:
@@ -242,6 +218,7 @@ class Settings(Frozen):
     """All settings of one scale."""
 
     seed: int = Field(ge=0, description="the root of every random draw")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
     experiments: dict[str, Experiment]
 
     def experiment(self, name: str) -> Experiment:
@@ -257,7 +234,7 @@ class Settings(Frozen):
             Cell(activation, parameterization, variant)
             for variant in experiment.variants
             for activation in experiment.activations
-            for parameterization in experiment.parameterizations
+            for parameterization in experiment.parameterizations_of(variant)
         ]
 
     def cell(self, name: str, cell: str) -> Cell:
@@ -277,19 +254,3 @@ class Settings(Frozen):
         """Return the sha256 of `of_variant`."""
         content = self.of_variant(name, variant)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def one_of(known: Iterable[str], name: str) -> str:
-    """Return `name` if it is known. Raises ValueError, with the names that are, if not."""
-    if name not in known:
-        raise ValueError(f"{name!r} is not one of {', '.join(known)}")
-    return name
-
-
-def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` in their places, at any depth; a key that `base` lacks is left to validation."""
-    nested = {
-        key: changed(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-        for key, value in changes.items()
-    }
-    return {**base, **nested}

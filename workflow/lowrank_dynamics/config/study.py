@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.models import Frozen, changed
+from lowrank_dynamics.config.frozen import Frozen, changed
 from lowrank_dynamics.errors import UserError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]

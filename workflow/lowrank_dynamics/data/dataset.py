@@ -1,5 +1,6 @@
 """What training reads of a data set, and how labels become targets and images become inputs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,13 +24,16 @@ class Split:
         """One-hot Y: (K, N) or (trials, K, N), of the inputs' dtype."""
         return functional.one_hot(self.labels, self.classes).mT.to(self.inputs.dtype)
 
+    def to(self, device: torch.device) -> "Split":
+        """Return the same samples on a device."""
+        return Split(self.inputs.to(device), self.labels.to(device), self.classes)
+
     def at(self, indices: Tensor) -> "Split":
         """Return the samples at `indices` (trials, n), each trial's own: inputs (trials, d, n), labels (trials, n)."""
-        trials = len(indices)
-        inputs = self.inputs.expand(trials, *self.inputs.shape[-2:])
-        labels = self.labels.expand(trials, self.labels.shape[-1])
-        chosen = inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
-        return Split(chosen, labels.take_along_dim(indices, dim=-1), self.classes)
+        if self.inputs.ndim == 2:
+            return Split(self.inputs.mT[indices].mT, self.labels[indices], self.classes)
+        chosen = self.inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
+        return Split(chosen, self.labels.take_along_dim(indices, dim=-1), self.classes)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Dataset:
     train: Split
     test: Split | None
     origin: dict[str, str]
+
+    def to(self, device: torch.device) -> "Dataset":
+        """Return the same data on a device."""
+        return Dataset(self.train.to(device), self.test.to(device) if self.test else None, self.origin)
 
 
 def first_of_each_class(labels: Tensor, count: int) -> Tensor:
@@ -55,3 +63,16 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
     if shortest < each:
         raise UserError(f"{count} samples need {each} of each class, but one class has only {shortest}")
     return torch.cat([indices[:each] for indices in members]).sort().values
+
+
+def first_images(tensors: Mapping[str, Tensor], training_images: int, test_images: int) -> dict[str, Tensor]:
+    """Return, by name, the first so many images of each class of either split, in file order, with their labels.
+
+    `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if a class is short.
+    """
+    chosen = {}
+    for split, count in (("train", training_images), ("test", test_images)):
+        indices = first_of_each_class(tensors[f"{split}_labels"], count)
+        for kind in ("images", "labels"):
+            chosen[f"{split}_{kind}"] = tensors[f"{split}_{kind}"][indices].contiguous()
+    return chosen

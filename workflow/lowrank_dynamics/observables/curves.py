@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lowrank_dynamics.data import Split
-from lowrank_dynamics.networks import MLP, LowRankMLP
+from lowrank_dynamics.networks import StackedNetwork
 from lowrank_dynamics.objectives import OBJECTIVES
 from lowrank_dynamics.observables.observer import Iterate, Observation
+
+AT_ONCE = 1000
+"""Samples that are evaluated together, which limits the memory it takes."""
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -39,9 +43,9 @@ class LossAndAccuracy:
         if self.test is not None:
             yield from self._evaluate("test", self.test, iterate.network)
 
-    def _evaluate(self, name: str, split: Split, network: MLP | LowRankMLP) -> Iterator[Observation]:
+    def _evaluate(self, name: str, split: Split, network: StackedNetwork) -> Iterator[Observation]:
         network.eval()
-        outputs = network(split.inputs)
+        outputs = torch.cat([network(chunk) for chunk in split.inputs.split(AT_ONCE, dim=-1)], dim=-1)
         network.train()
         yield Observation(f"{name}_loss", 0, OBJECTIVES[self.objective](outputs, split.targets))
         yield Observation(f"{name}_accuracy", 0, accuracy(outputs, split.labels))

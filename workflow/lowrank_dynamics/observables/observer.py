@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from lowrank_dynamics.data import Split
-from lowrank_dynamics.networks import MLP, LowRankMLP
+from lowrank_dynamics.networks import StackedNetwork
 
 
 class Iterate(NamedTuple):
@@ -16,7 +16,7 @@ class Iterate(NamedTuple):
     """
 
     step: int
-    network: MLP | LowRankMLP
+    network: StackedNetwork
     batch: Split
     outputs: Tensor
     losses: Tensor

@@ -1,0 +1,102 @@
+"""CIFAR-10 from its binary archive, or from a folder into which that was unpacked."""
+
+import hashlib
+import tarfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowrank_dynamics.data.dataset import first_images
+from lowrank_dynamics.data.sources import RejectedError, Source, Url, first_accepted, user_folder
+from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+FOLDER = "cifar-10-batches-bin"
+TRAINING_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST_FILE = "test_batch.bin"
+FILES = (*TRAINING_FILES, TEST_FILE)
+RECORDS = 10_000
+PIXELS = 3 * 32 * 32
+OFFICIAL = Url("official address", "https://www.cs.toronto.edu/~kriz")
+
+
+def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
+    """Return all images, uint8 (N, 3, 32, 32), and labels (N,) by split, and where they came from.
+
+    An archive with another md5, and an unpacked folder, which has none, are used only if `allow_unverified`; the origin
+    then says so under `unverified`. Raises UserError, which tells what became of each source, if none has the images.
+    """
+    places: list[tuple[Source, str]] = []
+    for folder in user_folder("cifar-10"):
+        places += [(folder, ARCHIVE), (folder, f"{FOLDER}/{TEST_FILE}")]
+    places.append((OFFICIAL, ARCHIVE))
+    (contents, unverified), source = first_accepted(
+        "CIFAR-10", places, partial(_read, allow_unverified=allow_unverified)
+    )
+    tensors = _tensors(contents)
+    if not unverified:
+        return tensors, {"cifar-10": f"{source}, archive md5 {ARCHIVE_MD5}"}
+    found = hashlib.sha256(b"".join(contents.values())).hexdigest()
+    return tensors, {"cifar-10": f"{source}, sha256 {found}", "unverified": f"CIFAR-10 ({unverified})"}
+
+
+def prepare(fetched: Path, training_images: int, test_images: int, path: Path) -> None:
+    """Write the first images of each class of what was fetched to one file: uint8, (N, 3, 32, 32), with the origin."""
+    tensors, origin = read_tensors(fetched)
+    write_tensors(first_images(tensors, training_images, test_images), origin, path)
+
+
+def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
+    """Return the images, uint8 (n, 3, 32, 32), and the labels (n,) in a binary batch.
+
+    A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises RejectedError for a file that
+    does not end with a record, and for a label that is none.
+    """
+    if not content or len(content) % (PIXELS + 1):
+        raise RejectedError(f"{file} is truncated: {len(content)} bytes are no multiple of {PIXELS + 1}")
+    records = torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(-1, PIXELS + 1).copy())
+    labels = records[:, 0]
+    if wrong := torch.nonzero(labels > 9).flatten().tolist():
+        raise RejectedError(f"{file} is corrupt: the label in record {wrong[0]} is {int(labels[wrong[0]])}, above 9")
+    return records[:, 1:].reshape(-1, 3, 32, 32), labels
+
+
+def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, bytes], str]:
+    """Return the content of each of `FILES`, and why it is not verified, or nothing if it is."""
+    contents, problem = _of_archive(path) if path.name == ARCHIVE else _of_folder(path.parent)
+    if problem and not allow_unverified:
+        raise RejectedError(f"{problem}; with allow_unverified_data=true it would be used, and be marked everywhere")
+    for file, content in contents.items():
+        images, _ = decode(content, str(path.parent / file))
+        if len(images) != RECORDS:
+            raise RejectedError(f"{path.parent / file} has {len(images)} images, expected {RECORDS}")
+    return contents, problem
+
+
+def _of_archive(path: Path) -> tuple[dict[str, bytes], str]:
+    found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    problem = "" if found == ARCHIVE_MD5 else f"{path} has md5 {found}, expected {ARCHIVE_MD5}"
+    try:
+        with tarfile.open(path) as archive:
+            return {file: archive.extractfile(f"{FOLDER}/{file}").read() for file in FILES}, problem  # type: ignore[union-attr]
+    except (tarfile.TarError, EOFError, KeyError, AttributeError, OSError) as error:
+        raise RejectedError(f"{path} is truncated or corrupt ({error}); it has md5 {found}") from error
+
+
+def _of_folder(folder: Path) -> tuple[dict[str, bytes], str]:
+    return {
+        file: (folder / file).read_bytes() for file in FILES
+    }, f"{folder} is unpacked, so that no md5 vouches for it"
+
+
+def _tensors(contents: dict[str, bytes]) -> dict[str, Tensor]:
+    decoded = {file: decode(content, file) for file, content in contents.items()}
+    tensors = {}
+    for split, files in (("train", TRAINING_FILES), ("test", (TEST_FILE,))):
+        images, labels = zip(*(decoded[file] for file in files), strict=True)
+        tensors[f"{split}_images"], tensors[f"{split}_labels"] = torch.cat(images), torch.cat(labels)
+    return tensors

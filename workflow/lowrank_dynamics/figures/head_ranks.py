@@ -1,0 +1,25 @@
+"""Figure 15: low-rank heads of several widths r that start in S_big, beside the full one."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.figures.heads import CLASSES, draw_heads, head_curves
+from lowrank_dynamics.metrics import Metrics
+
+
+def draw(metrics: Metrics) -> Figure:
+    """Draw accuracy and losses, a line for each width and one for the full head."""
+    labels = {
+        name: f"$r = {variant.settings['network']['rank'] // CLASSES}K$" for name, variant in metrics.variants.items()
+    }
+    low_rank = head_curves(metrics, parameterization="s_big")
+    full = head_curves(metrics, parameterization="full")
+    curves = pd.concat([low_rank.assign(network=low_rank["variant"].map(labels)), full.assign(network="full")])
+    palette = [style.COLORS[0], *sns.color_palette("flare", len(labels))]
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 3.4), layout="constrained")
+    draw_heads(figure, metrics, curves, ["full", *labels.values()], palette)
+    style.legend_below(figure, figure.axes[0])
+    return figure
