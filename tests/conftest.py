@@ -35,6 +35,7 @@ SMALL: dict[str, Any] = {
         "depth": 3,
         "width": 14,
         "rank": 6,
+        "first_batch": None,
         "rotation": 0.0,
         "scale": 0.1,
         "last_scale": 1.0,
@@ -45,6 +46,8 @@ SMALL: dict[str, Any] = {
         "optimizer": "gradient_descent",
         "batch_size": None,
         "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "mixed_precision": False,
         "schedule": "constant",
         "steps": 20,
         "stop_near_linear_fit": None,
@@ -69,11 +72,9 @@ Planted = dict[Cell, list[Measurement]]
 
 
 def planted(cells: Planted, settings: dict[str, Any] | None = None) -> Metrics:
-    """Return the metrics of an experiment whose cells have just these measurements."""
-    origins = {
-        cell.name: {"variant": cell.variant, "settings": settings or {}, "settings_sha256": cell.variant}
-        for cell in cells
-    }
+    """Return the metrics of an experiment whose cells have just these measurements, with changes of SMALL."""
+    own = {key: SMALL[key] for key in ("data", "training")} | (settings or {})
+    origins = {cell.name: {"variant": cell.variant, "settings": own, "settings_sha256": cell.variant} for cell in cells}
     tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
     joined = stored.pa.concat_tables(tables).unify_dictionaries()
     return Metrics(joined, {"cells": origins})
@@ -101,6 +102,6 @@ def settings() -> Callable[..., Settings]:
             for parent in parents:
                 place = place[parent]
             place[key] = value
-        return Settings.model_validate({"seed": 1, "experiments": {NAME: experiment}})
+        return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: experiment}})
 
     return make

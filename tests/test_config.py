@@ -38,7 +38,20 @@ REFUSED = [
     ("experiments.case_study.training.batch_size", 2000, "must be at most the 1000 samples, is 2000"),
     ("experiments.fashion_mnist.network.rotation", 91.0, "less than or equal to 90, is 91.0"),
     ("experiments.case_study.network.rotation", 5.0, "network.rotation must be 0.0 unless"),
-    ("experiments.deep_unwhitened.variants.adam.training.optimizer", "adamw", "variants.adam: training.optimizer:"),
+    ("experiments.case_study.training.weight_decay", 0.1, "weight_decay must be 0.0 for gradient_descent"),
+    ("experiments.vgg_heads.data.size", 31, "size must be at least 32 for vgg16, is 31"),
+    ("experiments.vgg_heads.data.convolutions", "vgg19", "'vgg19' is not one of vgg16, tiny"),
+    ("experiments.vgg_heads.data.fine_tuned", 1, "valid boolean, is 1"),
+    ("experiments.vgg_heads.network.rank", 600, "network.rank must be between 2K = 20 and d = 512, is 600"),
+    (
+        "experiments.vgg_heads.network.first_batch",
+        5010,
+        "network.first_batch must be at most the 5000 samples, is 5010",
+    ),
+    ("experiments.vgg_full_model.observe.singular_structure", 5, "only loss may be measured where convolutions are"),
+    ("experiments.vgg_heads.variants.4k.parameterizations", ["low"], "'full', 's_big' or 'random'"),
+    ("experiments.vgg_heads.variants.4k.network.rank", 2000, "variants.4k: network.rank must be between"),
+    ("experiments.deep_unwhitened.variants.adam.training.optimizer", "adamw", "variants.adam.training.optimizer:"),
     ("experiments.deep_unwhitened.variants.adam.training.momentum", 0.9, "unknown key; there may be optimizer"),
 ]
 
@@ -95,13 +108,16 @@ def test_a_file_that_is_no_settings_is_named(folder: Path, content: str) -> None
 def test_unknown_scales_keys_and_experiments_are_refused() -> None:
     with pytest.raises(UserError, match="choose one of smoke, laptop, paper"):
         load_settings("desktop", ROOT / "configs")
-    with pytest.raises(UserError, match="--config scales: unknown key; there may be scale and strict_claims"):
+    with pytest.raises(
+        UserError, match="--config scales: unknown key; there may be scale, strict_claims, allow_unverified_data"
+    ):
         requested({"scales": "paper"})
     with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
         requested({"strict_claims": "maybe"})
-    assert requested({}) == ("laptop", False)
-    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True)
-    assert requested({"strict_claims": True})[1]
+    assert requested({}) == ("laptop", False, False)
+    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True, False)
+    assert requested({"strict_claims": True}).strict_claims
+    assert requested({"allow_unverified_data": "true"}).allow_unverified_data
     with pytest.raises(UserError, match="choose one of case_study"):
         load_settings("paper", ROOT / "configs").experiment("figure_1")
 
@@ -142,8 +158,8 @@ def test_a_variant_changes_just_what_it_names() -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("trials", r"variants\.adam\.trials: a variant may change data, network and training"),
-        ("training.momentum", r"variants\.adam: training\.momentum: Extra inputs are not permitted"),
+        ("trials", r"variants\.adam\.trials: unknown key"),
+        ("training.momentum", r"variants\.adam\.training\.momentum: Extra inputs are not permitted"),
     ],
 )
 def test_a_variant_that_changes_something_else_is_refused(folder: Path, key: str, message: str) -> None:

@@ -12,7 +12,15 @@ from lowrank_dynamics.figures import FIGURES
 
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
 ENTRANCES = {"errors", "__init__", *(f"{folder.name}/__init__" for folder in PACKAGE.iterdir())}  # nothing but names
-LOADING = {"config/files", "config/models", "config/study", "optimizers"}  # what these say is in the settings' digest
+LOADING = {
+    "config/data",
+    "config/files",
+    "config/frozen",
+    "config/models",
+    "config/study",
+    "optimizers",
+    "vgg/stacks",
+}  # what these say is in the settings' digest
 
 
 def imports(module: str) -> set[str]:
@@ -30,12 +38,12 @@ def imports(module: str) -> set[str]:
     return seen
 
 
-def listed(rule_file: str) -> set[str]:
-    """Return the modules that a rule file lists as its code."""
-    text = (ROOT / "workflow" / "rules" / rule_file).read_text()
+def listed(rule_file: str, rule: str = "") -> set[str]:
+    """Return the modules that a rule, or the first one of a file, lists as its code."""
+    text = (ROOT / "workflow" / "rules" / rule_file).read_text().split(f"rule {rule}")[1]
     modules = re.search(r"module=(\[.*?\]|\"[a-z_/]+\")", text, re.DOTALL)
     assert modules
-    return set(re.findall(r'"([a-z_/]+)"', modules[1]))
+    return set(re.findall(r'"([a-z0-9_/]+)"', modules[1]))
 
 
 def test_the_training_rule_lists_all_the_code_it_runs() -> None:
@@ -45,7 +53,13 @@ def test_the_training_rule_lists_all_the_code_it_runs() -> None:
 
 
 def test_the_preparing_rule_lists_all_the_code_it_runs() -> None:
-    assert imports("data/fashion_mnist") - ENTRANCES == listed("data.smk")
+    needed = imports("data/fashion_mnist") | imports("data/cifar10")
+    assert needed - ENTRANCES == listed("data.smk", "prepare:")
+
+
+def test_the_rule_of_features_lists_all_the_code_it_runs() -> None:
+    needed = imports("vgg/features") - ENTRANCES - {name for name in LOADING if name.startswith("config/")}
+    assert needed - {"activations", "optimizers"} == listed("data.smk", "features:")
 
 
 def test_the_rules_of_verdicts_list_all_the_code_they_run() -> None:

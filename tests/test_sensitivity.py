@@ -68,7 +68,7 @@ def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_p
     assert "## Separation of the clusters (declared: 7)" in page
     assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
     pd.testing.assert_frame_equal(files.read(path, sensitivity.COLUMNS), compared)
-    draw("sensitivity", path, tmp_path / "figure")
+    draw("sensitivity", [path], tmp_path / "figure")
     assert (tmp_path / "figure.svg").stat().st_size > 1_000
 
 

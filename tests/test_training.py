@@ -157,7 +157,7 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         dtype="float32",
         trials=2,
     )
-    with pytest.raises(UserError, match="needs the prepared Fashion-MNIST file"):
+    with pytest.raises(UserError, match="needs the file of its images; name it with --data"):
         list(CellRun(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(CellRun(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))

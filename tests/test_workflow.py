@@ -18,9 +18,9 @@ from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -154,6 +154,36 @@ def test_the_same_run_gives_the_same_bytes(finished: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert [path.read_bytes() for path in figures] == before[0]
     assert metrics.read(table).table.equals(before[1])
+
+
+def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: Path) -> None:
+    """The run says which figures are missing and why, and tries again the next time."""
+    folder = Path(shutil.copytree(finished, tmp_path / "offline", symlinks=True))
+    settings = folder / "configs" / "smoke.yaml"
+    settings.write_text(
+        settings.read_text().replace("convolutions: tiny", "convolutions: vgg16").replace("size: 16", "size: 32")
+    )
+    offline = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    offline |= {"LOWRANK_DATA": str(tmp_path / "nothing"), "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    shutil.rmtree(folder / "figures")
+    run = snakemake(folder, "--config", "scale=smoke", **offline)
+    assert run.returncode == 0, run.stderr
+    drawn = {path.stem for path in (folder / "figures" / "smoke").iterdir()}
+    assert drawn == set(FIGURES) - {"figure_7", "figure_15"}
+    for name in ("figure_7", "figure_15"):
+        assert re.search(rf"{name} is missing: no source has the ImageNet weights of VGG-16 .*LOWRANK_DATA", run.stdout)
+    judged = read(folder / "results" / "smoke" / "claims.parquet", COLUMNS)
+    assert set(judged["claim"]) == set(load_claims(ROOT / "configs" / "claims.yaml").claims)
+    assert "experiment vgg_heads was not run" in (folder / "results" / "smoke" / "claims.md").read_text()
+    assert "Fetch vgg16" in planned(folder)
+    asked = snakemake(folder, "--config", "scale=smoke", "--", "figures/smoke/figure_15.png", **offline)
+    assert asked.returncode != 0
+    assert "no source has the ImageNet weights of VGG-16" in asked.stdout + asked.stderr
+
+
+def test_images_and_features_are_made_once_a_choice(finished: Path) -> None:
+    stored = [path.parent.name + "/" + path.stem for path in (finished / "results" / "smoke").glob("*/*.safetensors")]
+    assert sorted(stored) == ["features/vgg_heads", "images/fashion_mnist"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,14 @@ rule features:
         images=lambda wildcards: stored(wildcards, "images"),
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["vgg/convolutions", "vgg/features", "vgg/stacks"],
+            module=[
+                "data/dataset",
+                "data/tensors",
+                "progress",
+                "vgg/convolutions",
+                "vgg/features",
+                "vgg/stacks",
+            ],
         ),
         weights=lambda wildcards: weights_of(wildcards),
     output:

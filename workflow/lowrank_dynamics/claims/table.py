@@ -63,13 +63,15 @@ def summary(table: pd.DataFrame) -> str:
     return f"{len(verdicts)} claims: {counts}"
 
 
-def as_page(table: pd.DataFrame, scale: str, unverified: Mapping[str, Iterable[str]]) -> str:
+def as_page(table: pd.DataFrame, scale: str, unverified: Mapping[str, Iterable[str]] | None = None) -> str:
     """Return the table in Markdown: a line for each claim, then the cells behind each.
 
     `unverified` holds, by experiment, what of its data is not verified.
     """
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
-    lines += [f"**Unverified data** in {name}: {', '.join(data)}.\n" for name, data in unverified.items() if data]
+    lines += [
+        f"**Unverified data** in {name}: {', '.join(data)}.\n" for name, data in (unverified or {}).items() if data
+    ]
     lines += markdown(
         ("figures", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),

@@ -52,7 +52,8 @@ def judge(
     """Return the verdict on each cell of a claim, from the metrics of the experiments by name, None if one was not run.
 
     At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
-    study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs.
+    study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs;
+    there may be none.
     """
     scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
@@ -60,7 +61,7 @@ def judge(
     if found is None:
         return _none_testable(cells, f"experiment {claim.experiment} was not run")
     if alternative:
-        cells = [cell for cell in cells if _was_run(cell, found)] or cells
+        cells = [cell for cell in cells if _was_run(cell, found)]
     try:
         measured = MEASURES[claim.measure](found, **claim.options)
     except (UserError, np.linalg.LinAlgError) as error:

@@ -196,8 +196,8 @@ class Experiment(Frozen):
                 self.of_variant(name)
             except ValidationError as error:
                 problem = error.errors()[0]
-                where = ".".join(map(str, problem["loc"]))
-                raise ValueError(f"variants.{name}: {where}: {problem['msg'].removeprefix('Value error, ')}") from error
+                where = ".".join(("variants", name, *map(str, problem["loc"])))
+                raise ValueError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from error
         return self
 
 

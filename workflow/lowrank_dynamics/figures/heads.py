@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
@@ -23,7 +24,8 @@ def draw(full_model: Metrics, heads: Metrics) -> Figure:
     """Draw accuracy and losses of the full head and the low-rank ones; the full model above the heads alone."""
     narrowest, *_ = heads.variants.values()
     figure = plt.figure(figsize=(style.TEXT_WIDTH, 6.4), layout="constrained")
-    parts = [figure.add_subfigure(place) for place in figure.add_gridspec(2)]
+    grid = figure.add_gridspec(2)
+    parts = [figure.add_subfigure(place) for place in (grid[0], grid[1])]
     labels = list(style.PARAMETERIZATIONS.values())
     for part, metrics, title in zip(parts, (full_model, narrowest), ("(a) full model", "(b) head only"), strict=True):
         curves = head_curves(metrics)
@@ -79,6 +81,8 @@ def _finish(column: Sequence[Axes], metrics: Metrics) -> None:
     count = _steps_per_epoch(metrics)
     steps = column[0].secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))
     steps.set_xlabel("step")
+    steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    column[1].set_ylim(0, 1.05 * math.log(CLASSES))
     column[1].axhline(math.log(CLASSES), color="0.6", linewidth=0.6, zorder=0)
 
 

@@ -46,5 +46,5 @@ STACKS = {
         layers=(64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL),
         pretrained=True,
     ),
-    "tiny": Stack(layers=(4, POOL, 8, POOL), pretrained=False),
+    "tiny": Stack(layers=(8, POOL, 24, POOL), pretrained=False),
 }

