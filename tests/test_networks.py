@@ -48,6 +48,19 @@ def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth
     torch.testing.assert_close(low_rank(inputs), full(inputs))
 
 
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> None:
+    """With r = d > m, V = I, W_1 and W_2 filled up with zeros and U = [I 0], as phi(0) = 0."""
+    narrow = 4
+    first, inner, last = mlp_weights(D, narrow, K, 3, scale=0.5, last_scale=1.0, generators=generators())
+    activation = make_activation(name, [])
+    filled = [torch.nn.functional.pad(weight, (0, D - weight.shape[-1], 0, D - narrow)) for weight in (first, inner)]
+    unit = torch.eye(D, dtype=torch.float64).expand(TRIALS, D, D)
+    low_rank = LowRankMLP(unit, filled, unit[:, :narrow], last, activation)
+    inputs, _ = data()
+    torch.testing.assert_close(low_rank(inputs), MLP([first, inner, last], activation)(inputs))
+
+
 @pytest.mark.parametrize("name", ["elu", "gelu", "silu", "tanh", "leaky_relu"])
 def test_gradients_against_finite_differences(name: str) -> None:
     inputs, targets = data()

@@ -10,7 +10,7 @@ from conftest import NAME
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.initialization import big_factors, semi_orthogonal
+from lowrank_dynamics.initialization import big_factors, semi_orthogonal, widened_factor
 from lowrank_dynamics.subspaces import (
     big_subspace,
     block_shares,
@@ -106,6 +106,28 @@ def test_s_big_factors_are_orthonormal(settings: Callable[..., Settings]) -> Non
     run, weights, gradient = start(settings())
     for factor in big_factors(weights, gradient, run.experiment.data.classes, 0.1):
         torch.testing.assert_close(factor.mT @ factor, identity(6))
+
+
+def test_what_holds_of_the_factors_where_the_network_is_narrower_than_its_input() -> None:
+    """m < d: the singular values of U(0) are the cosines between S_big and the row space of W_1(0), K of them 1."""
+    d, m, classes, scale = 14, 8, 3, 0.1
+    first, second = 0.1 * bases(3, d, m).mT, 0.1 * bases(3, m, m, seed=10)
+    gradient = bases(3, m, 4, seed=20) @ bases(3, d, 4, seed=30).mT
+    input_factor, output_factor = big_factors([first, second], gradient, classes, scale)
+    torch.testing.assert_close(input_factor.mT @ input_factor, identity(2 * classes))
+    cosines = torch.linalg.svdvals(first @ input_factor / scale)
+    torch.testing.assert_close(torch.linalg.svdvals(output_factor), cosines)
+    torch.testing.assert_close(cosines[:, :classes], torch.ones(3, classes, dtype=torch.float64))
+    assert cosines[:, classes:].max() < 1 - 1e-3
+    assert cosines.min() > 1e-3
+
+
+@pytest.mark.parametrize("rank", [6, 9, 12])
+def test_a_widened_factor_keeps_its_columns_and_adds_orthonormal_ones(rank: int) -> None:
+    factor = bases(3, 12, 6)
+    wide = widened_factor(factor, rank, [torch.Generator().manual_seed(trial) for trial in range(3)])
+    assert torch.equal(wide[..., :6], factor)
+    torch.testing.assert_close(wide.mT @ wide, identity(rank))
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-7, 0.3, 0.8, 1.5707963267])
