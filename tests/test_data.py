@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import logging
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ import torch
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.data.clusters import clusters_dataset, gaussian_clusters, whiten
 from lowrank_dynamics.data.dataset import first_of_each_class
-from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, Url, load_verified, user_folder
+from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, PythonPackage, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 
 CONTENT = b"some content " * 50
@@ -84,6 +86,43 @@ def test_a_wrong_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match="no source has file"):
         load_verified("file.gz", SHA256, [Url("address", "http://localhost:9")])
     assert list(tmp_path.iterdir()) == []
+
+
+class Interrupted(BaseHTTPRequestHandler):
+    """Promises more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half of it")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Url, "cache", tmp_path)
+    with HTTPServer(("localhost", 0), Interrupted) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match="address: cannot be reached"):
+            load_verified("file.gz", SHA256, [Url("address", f"http://localhost:{server.server_port}")])
+        server.shutdown()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip refuses it before it builds anything, and nothing is kept."""
+    index, cache = tmp_path / "index", tmp_path / "cache"
+    index.mkdir()
+    (index / "parcel-1.0.tar.gz").write_bytes(b"not what it was")
+    monkeypatch.setattr(PythonPackage, "cache", cache)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    parcel = PythonPackage("parcel", package="parcel", version="1.0", sha256=SHA256)
+    with pytest.raises(UserError, match="parcel: cannot be reached"):
+        load_verified("parcel-1.0.tar.gz", SHA256, [parcel])
+    assert list(cache.iterdir()) == []
 
 
 def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,9 +133,9 @@ class CellRun:
         generators = self._generators("factors")
         cores = [semi_orthogonal(network.rank, network.rank, generators, network.scale) for _ in mlp.hidden_weights]
         if self.cell.parameterization == "s_big":
-            hidden = [weight.double().cpu() for weight in mlp.hidden_weights]
-            big = big_factors(hidden, self.first_gradient(mlp).double().cpu(), data.classes, network.scale)
-            factors = [self._beyond_big(factor) for factor in big]
+            hidden = [weight.double() for weight in mlp.hidden_weights]
+            big = big_factors(hidden, self.first_gradient(mlp).double(), data.classes, network.scale)
+            factors = [self._beyond_big(factor.cpu()) for factor in big]
         else:
             factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
         input_factor, *inner, output_factor = (
