@@ -23,6 +23,7 @@ from lowrank_dynamics.config import (
 )
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, FORMATS
+from lowrank_dynamics.pages import headline
 
 configs = Path(workflow.basedir, "configs")
 try:
@@ -34,12 +35,6 @@ try:
     claims.check(settings[scale])
 except UserError as error:
     raise WorkflowError(str(error))
-
-
-if workflow.is_main_process:
-    fetching.forget_missing(
-        Path("results/fetched")
-    )  # what could not be had is tried again
 
 
 wildcard_constraints:
@@ -64,7 +59,11 @@ rule all:
         expand(
             "figures/{scale}/{figure}.{format}",
             scale=scale,
-            figure=[name for name in FIGURES if not fetched_for(name)],
+            figure=[
+                name
+                for name, figure in FIGURES.items()
+                if not fetched_by(*figure.experiments)
+            ],
             format=FORMATS,
         ),
         lambda wildcards: expand(
@@ -72,8 +71,9 @@ rule all:
             scale=scale,
             figure=[
                 name
-                for name in FIGURES
-                if fetched_for(name) and at_hand(fetched_for(name))
+                for name, figure in FIGURES.items()
+                if fetched_by(*figure.experiments)
+                and at_hand(fetched_by(*figure.experiments))
             ],
             format=FORMATS,
         ),
@@ -88,10 +88,12 @@ rule sensitivity:
 
 onsuccess:
     print(f"The figures at {scale} scale are in figures/{scale}/")
-    for name in FIGURES:
-        for reason in filter(None, map(fetching.missing, fetched_for(name))):
-            print(f"{name} is missing: {reason}")
     for page in ("claims.md", "sensitivity.md"):
         if Path("results", scale, page).exists():
-            summary = Path("results", scale, page).read_text().splitlines()[2]
-            print(f"results/{scale}/{page}: {summary}")
+            page_text = Path("results", scale, page).read_text()
+            print(f"results/{scale}/{page}: {headline(page_text)}")
+    tell_missing()
+
+
+onerror:
+    tell_missing()

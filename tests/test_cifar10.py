@@ -97,7 +97,8 @@ def test_what_cannot_be_verified_needs_the_switch_and_says_so(own: Path, unpacke
         cifar10.fetch(allow_unverified=False)
     tensors, origin = cifar10.fetch(allow_unverified=True)
     assert len(tensors["train_images"]) == 5 * RECORDS
-    assert "no md5 vouches" in origin["unverified"] if unpacked else "has md5" in origin["unverified"]
+    assert origin["unverified"] == "CIFAR-10"
+    assert ("no md5 vouches" if unpacked else "has md5") in origin["cifar-10"]
     assert hashlib.sha256(b"".join(CONTENTS.values())).hexdigest() in origin["cifar-10"]
 
 
@@ -105,6 +106,12 @@ def test_a_broken_archive_is_refused_even_with_the_switch(own: Path) -> None:
     path = own / cifar10.ARCHIVE
     write_archive(path, CONTENTS)
     path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(UserError, match="is truncated or corrupt"):
+        cifar10.fetch(allow_unverified=True)
+    write_archive(path, CONTENTS)
+    content = bytearray(path.read_bytes())
+    content[200:400] = b"\xff" * 200
+    path.write_bytes(content)
     with pytest.raises(UserError, match="is truncated or corrupt"):
         cifar10.fetch(allow_unverified=True)
     write_archive(path, {**CONTENTS, cifar10.TEST_FILE: CONTENTS[cifar10.TEST_FILE][:-3073]})
@@ -120,7 +127,7 @@ def test_without_any_source_it_says_where_to_put_the_files(own: Path, tmp_path: 
     fetching.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
     reason = fetching.missing(tmp_path / "fetched")
     assert "no source has CIFAR-10" in reason
-    assert f"name that folder's parent in {FOLDER_VARIABLE}" in reason
+    assert f"put {cifar10.ARCHIVE} into a folder cifar-10 and name that folder's parent in {FOLDER_VARIABLE}" in reason
 
 
 def test_a_folder_that_lacks_a_batch_is_named(own: Path) -> None:

@@ -51,10 +51,10 @@ def test_what_counts_is_the_decoded_content(tmp_path: Path) -> None:
     for name, level in (("a", 1), ("b", 9)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file.gz").write_bytes(gzip.compress(CONTENT, level))
-        assert load_verified("file.gz", SHA256, [Folder(name, tmp_path / name)]) == (CONTENT, name)
+        assert load_verified("file.gz", SHA256, [Folder(name, tmp_path / name)], "files") == (CONTENT, name)
     (tmp_path / "a" / "file.gz").unlink()
     (tmp_path / "a" / "file").write_bytes(CONTENT)
-    assert load_verified("file.gz", SHA256, [Folder("a", tmp_path / "a")]) == (CONTENT, "a")
+    assert load_verified("file.gz", SHA256, [Folder("a", tmp_path / "a")], "files") == (CONTENT, "a")
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_a_broken_file_is_named_and_the_next_source_serves(
         (folder / "file.gz").write_bytes(content)
     sources = [Folder("none", tmp_path / "none"), Folder("first", first), Folder("second", second)]
     with caplog.at_level(logging.WARNING):
-        assert load_verified("file.gz", SHA256, sources) == (CONTENT, "second")
+        assert load_verified("file.gz", SHA256, sources, "files") == (CONTENT, "second")
     assert str(first / "file.gz") in caplog.text
     found = b"other content" if broken == gzip.compress(b"other content", mtime=0) else broken
     assert SHA256 in caplog.text
     assert hashlib.sha256(found).hexdigest() in caplog.text
     with pytest.raises(UserError, match=r"no source has file\.gz"):
-        load_verified("file.gz", SHA256, sources[:2])
+        load_verified("file.gz", SHA256, sources[:2], "files")
 
 
 def test_a_wrong_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Url, "cache", tmp_path)
     (tmp_path / "file.gz").write_bytes(b"a page that asks to log in")
     with pytest.raises(UserError, match="no source has file"):
-        load_verified("file.gz", SHA256, [Url("address", "http://localhost:9")])
+        load_verified("file.gz", SHA256, [Url("address", "http://localhost:9")], "files")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
     with HTTPServer(("localhost", 0), Interrupted) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(UserError, match="address: cannot be reached"):
-            load_verified("file.gz", SHA256, [Url("address", f"http://localhost:{server.server_port}")])
+            load_verified("file.gz", SHA256, [Url("address", f"http://localhost:{server.server_port}")], "files")
         server.shutdown()
     assert list(tmp_path.iterdir()) == []
 
@@ -120,8 +120,8 @@ def test_a_package_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     parcel = PythonPackage("parcel", package="parcel", version="1.0", sha256=SHA256)
-    with pytest.raises(UserError, match="parcel: cannot be reached"):
-        load_verified("parcel-1.0.tar.gz", SHA256, [parcel])
+    with pytest.raises(UserError, match=r"parcel: cannot be reached \(OSError: pip did not bring it, its status is 1"):
+        load_verified("parcel-1.0.tar.gz", SHA256, [parcel], "files")
     assert list(cache.iterdir()) == []
 
 

@@ -111,3 +111,45 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
         MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "leaky_relu"])
     share = MEASURES["moved_singular_values"](metrics, layer=1)
     np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)
+
+
+def test_the_share_at_chance_ends_before_the_loss_falls() -> None:
+    """It is 1 only for a trial that is still at chance at the end; a loss that comes back does not count."""
+    losses = [
+        [2.0, 2.0, 2.0, 2.0],
+        [2.0, 2.0, 1.0, 2.0],
+        [2.0, 1.95, 2.0, 2.0],
+        [2.0, 2.0, 2.0, 1.0],
+        [2.0, 2.0, 2.0, 2.0],
+    ]
+    metrics = planted(
+        {Cell("gelu", "random"): [row(10 * i, "test_loss", loss, layer=0) for i, loss in enumerate(losses)]}
+    )
+    assert values("share_at_chance", metrics, fallen_to=0.95).tolist() == [1.0, 1.0, 0.25, 0.5]
+
+
+def test_the_time_to_reach_is_relative_and_at_least_what_was_seen() -> None:
+    """Nine tenths of the full network's end, 0.9: reached after 2 steps by it, after 3 and never by the other."""
+    full, low = [[0.1, 0.8, 0.82, 0.9], [0.1, 0.2, 0.85, 0.9]], [[0.1, 0.2, 0.6, 0.9], [0.1, 0.1, 0.1, 0.1]]
+    cells = {
+        Cell("gelu", name): [
+            row(step, "test_accuracy", at, layer=0) for step, at in enumerate(zip(*trials, strict=True))
+        ]
+        for name, trials in (("full", full), ("s_big", low))
+    }
+    options = {"quantity": "test_accuracy", "fraction": 0.9, "of": {"parameterization": "full"}}
+    found = MEASURES["time_to_reach"](planted(cells), **options).set_index(["parameterization", "trial"])["value"]
+    assert found["full"].tolist() == [1.0, 1.0]
+    assert found["s_big"].tolist() == [3 / 2, 3 / 2]
+
+
+def test_a_share_of_gain_needs_a_gain() -> None:
+    ends = {("s_big", "2k"): [0.5, 0.5], ("s_big", "4k"): [0.7, 0.7], ("full", "2k"): [0.9, 0.4]}
+    cells = {
+        Cell("gelu", name, variant): [row(9, "test_accuracy", at, layer=0)] for (name, variant), at in ends.items()
+    }
+    start, end = ({"parameterization": name, "variant": "2k"} for name in ("s_big", "full"))
+    found = MEASURES["share_of_gain"](planted(cells), "test_accuracy", start, end)
+    wide = found.loc[found["variant"] == "4k", "value"]
+    assert wide.iloc[0] == pytest.approx(0.5)
+    assert np.isnan(wide.iloc[1])

@@ -40,7 +40,8 @@ def imports(module: str) -> set[str]:
 
 def listed(rule_file: str, rule: str = "") -> set[str]:
     """Return the modules that a rule, or the first one of a file, lists as its code."""
-    text = (ROOT / "workflow" / "rules" / rule_file).read_text().split(f"rule {rule}")[1]
+    text = (ROOT / "workflow" / "rules" / rule_file).read_text()
+    text = re.split(rf"^(?:rule|checkpoint) {rule}", text, flags=re.MULTILINE)[1]
     modules = re.search(r"module=(\[.*?\]|\"[a-z_/]+\")", text, re.DOTALL)
     assert modules
     return set(re.findall(r'"([a-z0-9_/]+)"', modules[1]))
@@ -50,6 +51,11 @@ def test_the_training_rule_lists_all_the_code_it_runs() -> None:
     needed = imports("cells") | imports("provenance")
     unused = {"config/files", "config/study", "data/sources"}  # training gets prepared data and settings with a digest
     assert needed - ENTRANCES - unused == listed("train.smk")
+
+
+def test_the_checkpoint_lists_all_the_code_it_runs() -> None:
+    needed = imports("fetching") | imports("data/cifar10") | imports("vgg/weights")
+    assert needed - ENTRANCES == listed("data.smk", "fetch:")
 
 
 def test_the_preparing_rule_lists_all_the_code_it_runs() -> None:

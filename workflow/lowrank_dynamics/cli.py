@@ -151,8 +151,10 @@ def figure(
 
 @app.command()
 def claims(
-    metrics: Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")],
     output: Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")],
+    metrics: Annotated[
+        list[Path] | None, typer.Argument(help="the metrics of experiments, each file named after its own")
+    ] = None,
     scale: Scale = "laptop",
     configs: Configs = Path("configs"),
 ) -> None:
@@ -163,10 +165,10 @@ def claims(
     from lowrank_dynamics.provenance import of_verdicts
 
     settings = load_settings(scale, configs)
-    measured = {path.stem: stored.read(path).within(**settings.experiment(path.stem).judged) for path in metrics}
+    measured = {path.stem: stored.read(path).within(**settings.experiment(path.stem).judged) for path in metrics or []}
     every = {name: measured.get(name) for name in settings.experiments}
     found = table.claims_table(load_claims(configs / "claims.yaml"), every, scale)
-    unverified = {name: sorted(each.unverified) for name, each in measured.items()}
+    unverified = sorted({name for each in measured.values() for name in each.unverified})
     origin = of_verdicts(scale, configs / "claims.yaml", {name: each.provenance for name, each in measured.items()})
     files.write(found, table.as_page(found, scale, unverified), {**origin, "unverified": unverified}, output)
 
@@ -206,8 +208,9 @@ def sensitivity(
     study = load_study(configs)
     tables = {path.parent.name: files.read(path, COLUMNS) for path in alternatives}
     compared = sensitivity.compare(files.read(declared, COLUMNS), tables, study)
-    origin = {"scale": scale, "code": code_version()}
-    files.write(compared, sensitivity.as_page(compared, study, scale), origin, output)
+    unverified = sorted({name for path in (declared, *alternatives) for name in files.read_unverified(path)})
+    origin = {"scale": scale, "code": code_version(), "unverified": unverified}
+    files.write(compared, sensitivity.as_page(compared, study, scale, unverified), origin, output)
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 
     if name not in NAMES:
         raise UserError(f"there is no {name!r} to fetch; choose one of {', '.join(NAMES)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     try:
         found = weights.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
     except UserError as error:

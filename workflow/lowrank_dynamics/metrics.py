@@ -51,7 +51,7 @@ class Metrics(NamedTuple):
 
     @property
     def unverified(self) -> set[str]:
-        """What of the data is not verified, and why."""
+        """Which of the data are not verified."""
         origins = (cell.get("data", {}) for cell in self._cells.values())
         return {origin["unverified"] for origin in origins if "unverified" in origin}
 

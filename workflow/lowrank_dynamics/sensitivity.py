@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from lowrank_dynamics.claims.table import THRESHOLD_SIGNS, markdown, measured, weakest_cells
+from lowrank_dynamics.claims.table import THRESHOLD_SIGNS, measured, weakest_cells
 from lowrank_dynamics.config import Study
 from lowrank_dynamics.config.study import DECLARED
+from lowrank_dynamics.pages import markdown, stamp
 
 COLUMNS = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
 COLUMNS += ["over_trials", "comparison", "threshold"]
@@ -34,12 +35,20 @@ def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
     return varied.assign(stands=varied["claim_verdict"] == varied["claim"].map(declared))
 
 
-def as_page(compared: pd.DataFrame, study: Study, scale: str) -> str:
-    """Return the comparison in Markdown: what changes, then a table for each choice."""
+def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()) -> str:
+    """Return the comparison in Markdown: what changes, then a table for each choice.
+
+    `unverified` says what of the data is not verified.
+    """
     varied = changed_verdicts(compared)
     lines = [f"# Sensitivity of the verdicts at {scale} scale", ""]
-    lines += [f"{int(varied['stands'].sum())} of {len(varied)} verdicts are those at the declared values."]
-    lines += ["", "## What changes", "", *markdown(("claim", DECLARED, "becomes", "where"), _changes(compared))]
+    lines += [f"{int(varied['stands'].sum())} of {len(varied)} verdicts are those at the declared values.", ""]
+    lines += [
+        *stamp(unverified),
+        "## What changes",
+        "",
+        *markdown(("claim", DECLARED, "becomes", "where"), _changes(compared)),
+    ]
     for name, choice in study.choices.items():
         rows = varied[varied["choice"] == name]
         if rows.empty:

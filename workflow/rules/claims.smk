@@ -9,7 +9,8 @@ rule claims:
             experiment=[
                 name
                 for name in settings[wildcards.scale].experiments
-                if claims.of({name}) and at_hand(fetched_by(name))
+                if claims.of({name})
+                and at_hand(fetched_by(name, scale=wildcards.scale))
             ],
         ),
         statements="configs/claims.yaml",
@@ -23,6 +24,7 @@ rule claims:
                 "claims/verdicts",
                 "derived",
                 "metrics",
+                "pages",
             ],
         ),
     output:

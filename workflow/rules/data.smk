@@ -3,6 +3,19 @@
 
 # A checkpoint, because a run goes on without what cannot be had.
 checkpoint fetch:
+    input:
+        code=expand(
+            "workflow/lowrank_dynamics/{module}.py",
+            module=[
+                "data/cifar10",
+                "data/dataset",
+                "data/sources",
+                "data/tensors",
+                "fetching",
+                "vgg/stacks",
+                "vgg/weights",
+            ],
+        ),
     output:
         directory("results/fetched/{name}"),
     log:
@@ -10,7 +23,11 @@ checkpoint fetch:
     conda:
         "../../environment.yml"
     params:
-        unverified="--allow-unverified" if request.allow_unverified_data else "",
+        unverified=lambda wildcards: (
+            "--allow-unverified"
+            if request.allow_unverified_data and wildcards.name == "cifar10"
+            else ""
+        ),
     message:
         "Fetch {wildcards.name}"
     shell:

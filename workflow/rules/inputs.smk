@@ -19,16 +19,12 @@ def weights_of(wildcards):
     return "results/fetched/vgg16" if "vgg16" in data_of(wildcards).fetched else []
 
 
-def fetched_by(experiment):
-    """The folders of what an experiment needs from outside."""
-    names = settings[scale].experiment(experiment).data.fetched
-    return [Path("results/fetched", name) for name in names]
-
-
-def fetched_for(figure):
-    """The folders of what a figure needs from outside."""
-    folders = map(fetched_by, FIGURES[figure].experiments)
-    return sorted({folder for each in folders for folder in each})
+def fetched_by(*experiments, scale=scale):
+    """The folders of what some experiments need from outside."""
+    data = [settings[scale].experiment(experiment).data for experiment in experiments]
+    return sorted(
+        {Path("results/fetched", name) for each in data for name in each.fetched}
+    )
 
 
 def at_hand(folders):
@@ -36,3 +32,12 @@ def at_hand(folders):
     for folder in folders:
         checkpoints.fetch.get(name=folder.name)
     return not any(map(fetching.missing, folders))
+
+
+def tell_missing():
+    """Print which figures could not be drawn and why, and let the next run try again."""
+    for name, figure in FIGURES.items():
+        for folder in fetched_by(*figure.experiments):
+            if reason := fetching.missing(folder):
+                print(f"{name} is missing: {reason}")
+    fetching.forget_missing(Path("results/fetched"))

@@ -11,7 +11,7 @@ rule compare_verdicts:
         ),
         code=expand(
             "workflow/lowrank_dynamics/{module}.py",
-            module=["claims/files", "claims/table", "sensitivity"],
+            module=["claims/files", "claims/table", "pages", "sensitivity"],
         ),
         study="configs/sensitivity.yaml",
     output:

@@ -29,6 +29,12 @@ def write(table: pd.DataFrame, page: str, origin: Mapping[str, Any], path: Path)
     partial_page.replace(path.with_suffix(".md"))
 
 
+def read_unverified(path: Path) -> list[str]:
+    """Return which of the data behind the table in `path`, that `read` accepts, are not verified."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata[b"provenance"]).get("unverified", [])
+
+
 def read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Return the table in `path`. Raises UserError if it holds none, or one that lacks some of the columns."""
     try:

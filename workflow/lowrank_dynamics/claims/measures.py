@@ -28,7 +28,7 @@ def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFram
 def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
     """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`."""
     ends = value_at_end(metrics, quantity, index)
-    reference = ends[(ends[list(to)] == list(to.values())).all(axis=1)]
+    reference = _of_cell(ends, to)
     shared = [column for column in (*ROW, "trial") if column not in to]
     joined = ends.merge(reference[[*shared, "value"]], on=shared, suffixes=("", "_reference"))
     compared = {
@@ -52,30 +52,30 @@ def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: d
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
-    """Return the share of the training before the test loss first falls to this fraction of its start; 1 if never."""
-    losses = metrics.frame("test_loss").sort_values("step")
-    start = losses.groupby([*CELL, "trial"], observed=True)["value"].transform("first")
+    """Return until which share of the training the test loss was above this fraction of its start; 1 for to the end."""
+    losses = metrics.frame("test_loss").sort_values("step", kind="stable")
+    trials = losses.groupby([*CELL, "trial"], observed=True)
+    above = losses["value"] > fallen_to * trials["value"].transform("first")
+    until_now = above.groupby([losses[column] for column in (*CELL, "trial")], observed=True).cummin()
     last = losses.groupby(CELL, observed=True)["step"].transform("max")
-    left = losses["value"] <= fallen_to * start
-    return _by(
-        losses.assign(value=(losses["step"] / last).where(left, 1.0)), [*CELL, "trial"], lambda share: share.min()
-    )
+    shares = losses.assign(value=losses["step"] / last)[until_now]
+    return _by(shares, [*CELL, "trial"], lambda share: share.max())
 
 
 def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
-    """Return the step at which a cell first has this fraction of what the cell `of` has at the end, relative to `of`'s.
+    """Return when a trial first has this fraction of what the cell `of` has at the end, relative to when `of` has.
 
-    Not a number where a trial never does.
+    For a trial that never has, the last step counts, which is less than it would need.
     """
     shared = [column for column in (*ROW, "trial") if column not in of]
     ends = value_at_end(metrics, quantity)
-    wanted = ends[(ends[list(of)] == list(of.values())).all(axis=1)].set_index(shared)["value"].rename("wanted")
+    wanted = _of_cell(ends, of).set_index(shared)["value"].rename("wanted")
     rows = metrics.frame(quantity).join(fraction * wanted, on=shared)
-    times = rows[rows["value"] >= rows["wanted"]].groupby([*ROW, "trial"], observed=True)["step"].min().reset_index()
-    reference = times[(times[list(of)] == list(of.values())).all(axis=1)]
-    joined = ends[[*ROW, "trial"]].merge(times, how="left", on=[*ROW, "trial"])
-    joined = joined.merge(reference[[*shared, "step"]], how="left", on=shared, suffixes=("", "_reference"))
-    return joined.assign(value=joined["step"] / joined["step_reference"])
+    last = rows.groupby(CELL, observed=True)["step"].transform("max")
+    steps = rows.assign(value=rows["step"].where(rows["value"] >= rows["wanted"], last))
+    times = steps.groupby([*ROW, "trial"], observed=True)["value"].min().reset_index()
+    joined = times.merge(_of_cell(times, of)[[*shared, "value"]], on=shared, suffixes=("", "_reference"))
+    return joined.assign(value=joined["value"] / joined["value_reference"].where(joined["value_reference"] > 0))
 
 
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
@@ -194,6 +194,11 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
 def _at_end(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows at the last step of each cell, to which every trial's last values are held."""
     return rows[rows["step"] == rows.groupby(CELL, observed=True)["step"].transform("max")]
+
+
+def _of_cell(rows: pd.DataFrame, values: dict[Key, str]) -> pd.DataFrame:
+    """Return the rows that have these values in their columns."""
+    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
 
 
 def _by(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from lowrank_dynamics.claims.statements import Claim, Claims
 from lowrank_dynamics.claims.verdicts import ORDER, CellVerdict, judge, worst
 from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.pages import markdown, stamp
 
 COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
 """The columns that readers of the table rely on."""
@@ -30,7 +31,7 @@ def claims_table(claims: Claims, metrics: Mapping[str, Metrics | None], scale: s
         found = metrics[claim.experiment]
         budget = _budget(found.settings) if found else ""
         rows += [{**_row(name, claim, cell), "budget": budget, "claim_verdict": worst(cells)} for cell in cells]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
 
 
 def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
@@ -63,15 +64,12 @@ def summary(table: pd.DataFrame) -> str:
     return f"{len(verdicts)} claims: {counts}"
 
 
-def as_page(table: pd.DataFrame, scale: str, unverified: Mapping[str, Iterable[str]] | None = None) -> str:
+def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
     """Return the table in Markdown: a line for each claim, then the cells behind each.
 
-    `unverified` holds, by experiment, what of its data is not verified.
+    `unverified` says what of the data is not verified.
     """
-    lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", ""]
-    lines += [
-        f"**Unverified data** in {name}: {', '.join(data)}.\n" for name, data in (unverified or {}).items() if data
-    ]
+    lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", "", *stamp(unverified)]
     lines += markdown(
         ("figures", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
@@ -125,9 +123,3 @@ def _threshold(claim: pd.Series) -> str:
     weaker = claim["weaker_threshold"]
     partly = f" (partly: {THRESHOLD_SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
     return f"{THRESHOLD_SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")
-
-
-def markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    lines = [header, ("---",) * len(header), *rows]
-    return [f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines]

@@ -53,13 +53,13 @@ def judge(
 
     At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
     study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs;
-    there may be none.
+    there may be none, and then no verdict.
     """
     scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
     found = metrics.get(claim.experiment)
     if found is None:
-        return _none_testable(cells, f"experiment {claim.experiment} was not run")
+        return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} was not run")
     if alternative:
         cells = [cell for cell in cells if _was_run(cell, found)]
     try:

@@ -122,6 +122,7 @@ class Experiment(Frozen):
     def of_variant(self, name: str) -> "Experiment":
         """Return the experiment with the changes of one variant in their places, and no further variants."""
         own = self.model_dump(exclude={"variants"})
+        own["parameterizations"] = self.parameterizations_of(name) or self.parameterizations
         return Experiment.model_validate(changed(own, self.variants[name].model_dump(exclude={"parameterizations"})))
 
     def parameterizations_of(self, variant: str) -> tuple[Parameterization, ...]:
@@ -156,8 +157,8 @@ class Experiment(Frozen):
         if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= smaller):
             which = "d" if smaller == dimension else "m"
             raise ValueError(f"network.rank must be between 2K = {2 * classes} and {which} = {smaller}, is {rank}")
-        if network.rotation and not (rank == 2 * classes and 2 * rank <= smaller):
-            raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= {smaller}")
+        if network.rotation and not (rank == 2 * classes and 2 * rank <= dimension <= network.width):
+            raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= d = {dimension} <= m")
         if low_rank and not network.train_last_layer:
             raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
         if self.dtype == "float32" and isinstance(self.data, ClusterData):
@@ -178,8 +179,6 @@ class Experiment(Frozen):
             raise ValueError(
                 "observe.gradient must be null but for depth 2 and full-batch gradient_descent at a constant rate"
             )
-        if isinstance(self.data, ConvolvedData) and self.data.fine_tuned and (any(cadences) or observe.start_scales):
-            raise ValueError("observe: only loss may be measured where convolutions are trained")
         batches = {"training.batch_size": training.batch_size, "network.first_batch": self.network.first_batch}
         for key, size in batches.items():
             if size is not None and size > self.data.training_samples:
@@ -187,11 +186,29 @@ class Experiment(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _convolutions_can_be_trained(self) -> Self:
+        """Check that an experiment that trains convolutions asks for nothing that is defined for matrices only."""
+        if not (isinstance(self.data, ConvolvedData) and self.data.fine_tuned):
+            return self
+        observe, training = self.observe, self.training
+        if any((observe.singular_structure, observe.block_shares, observe.gradient, observe.start_scales)):
+            raise ValueError("observe: only loss may be measured where convolutions are trained")
+        if training.optimizer == "muon" or training.stop_near_linear_fit:
+            raise ValueError(
+                "training: neither muon nor stop_near_linear_fit may be used where convolutions are trained"
+            )
+        if self.dtype != "float32":
+            raise ValueError(f"dtype must be float32 where convolutions are trained, is {self.dtype}")
+        return self
+
+    @model_validator(mode="after")
     def _variants_are_sound(self) -> Self:
         """Check each variant as if its values were the experiment's own."""
         if self.variants == {BASE: Variant()}:
             return self
-        for name in self.variants:
+        for name, variant in self.variants.items():
+            if further := set(variant.parameterizations or ()) - set(self.parameterizations):
+                raise ValueError(f"variants.{name}.parameterizations: the experiment has no {further.pop()!r}")
             try:
                 self.of_variant(name)
             except ValidationError as error:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.data.dataset import first_images
-from lowrank_dynamics.data.sources import RejectedError, Source, Url, first_accepted, user_folder
+from lowrank_dynamics.data.sources import RejectedError, Url, first_accepted, user_folder
 from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -30,18 +30,16 @@ def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
     An archive with another md5, and an unpacked folder, which has none, are used only if `allow_unverified`; the origin
     then says so under `unverified`. Raises UserError, which tells what became of each source, if none has the images.
     """
-    places: list[tuple[Source, str]] = []
-    for folder in user_folder("cifar-10"):
-        places += [(folder, ARCHIVE), (folder, f"{FOLDER}/{TEST_FILE}")]
+    own = user_folder("cifar-10")
+    places = [(source, file) for source in own for file in (ARCHIVE, f"{FOLDER}/{TEST_FILE}")]
     places.append((OFFICIAL, ARCHIVE))
-    (contents, unverified), source = first_accepted(
-        "CIFAR-10", places, partial(_read, allow_unverified=allow_unverified)
-    )
+    read, remedy = partial(_read, allow_unverified=allow_unverified), f"put {ARCHIVE} into a folder cifar-10"
+    (contents, unverified), source = first_accepted("CIFAR-10", places, read, remedy)
     tensors = _tensors(contents)
     if not unverified:
         return tensors, {"cifar-10": f"{source}, archive md5 {ARCHIVE_MD5}"}
     found = hashlib.sha256(b"".join(contents.values())).hexdigest()
-    return tensors, {"cifar-10": f"{source}, sha256 {found}", "unverified": f"CIFAR-10 ({unverified})"}
+    return tensors, {"cifar-10": f"{source}, {unverified}, sha256 {found}", "unverified": "CIFAR-10"}
 
 
 def prepare(fetched: Path, training_images: int, test_images: int, path: Path) -> None:
@@ -67,9 +65,11 @@ def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
 
 def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, bytes], str]:
     """Return the content of each of `FILES`, and why it is not verified, or nothing if it is."""
-    contents, problem = _of_archive(path) if path.name == ARCHIVE else _of_folder(path.parent)
+    is_archive = path.name == ARCHIVE
+    problem = _unverified_archive(path) if is_archive else f"{path.parent} is unpacked, so that no md5 vouches for it"
     if problem and not allow_unverified:
         raise RejectedError(f"{problem}; with allow_unverified_data=true it would be used, and be marked everywhere")
+    contents = _of_archive(path) if is_archive else {file: (path.parent / file).read_bytes() for file in FILES}
     for file, content in contents.items():
         images, _ = decode(content, str(path.parent / file))
         if len(images) != RECORDS:
@@ -77,20 +77,19 @@ def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, bytes], str]
     return contents, problem
 
 
-def _of_archive(path: Path) -> tuple[dict[str, bytes], str]:
-    found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    problem = "" if found == ARCHIVE_MD5 else f"{path} has md5 {found}, expected {ARCHIVE_MD5}"
+def _unverified_archive(path: Path) -> str:
+    """Return why an archive is not verified; nothing if it is."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    return "" if found == ARCHIVE_MD5 else f"{path} has md5 {found}, expected {ARCHIVE_MD5}"
+
+
+def _of_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path) as archive:
-            return {file: archive.extractfile(f"{FOLDER}/{file}").read() for file in FILES}, problem  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, KeyError, AttributeError, OSError) as error:
-        raise RejectedError(f"{path} is truncated or corrupt ({error}); it has md5 {found}") from error
-
-
-def _of_folder(folder: Path) -> tuple[dict[str, bytes], str]:
-    return {
-        file: (folder / file).read_bytes() for file in FILES
-    }, f"{folder} is unpacked, so that no md5 vouches for it"
+            return {file: archive.extractfile(f"{FOLDER}/{file}").read() for file in FILES}  # type: ignore[union-attr]
+    except Exception as error:  # a broken archive makes the readers raise anything
+        raise RejectedError(f"{path} is truncated or corrupt ({error})") from error
 
 
 def _tensors(contents: dict[str, bytes]) -> dict[str, Tensor]:

@@ -86,7 +86,7 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
     origin = {"edition": edition.name}
     tensors = {}
     for file, digest, name in zip(FILES, edition.digests, TENSORS, strict=True):
-        content, place = load_verified(file, digest, sources)
+        content, place = load_verified(file, digest, sources, "fashion-mnist")
         tensors[name] = decode_idx(content, file)
         origin[file] = f"{place}, sha256 {digest}"
     return first_images(tensors, training_images, test_images), origin

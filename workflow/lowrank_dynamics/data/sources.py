@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 FOLDER_VARIABLE = "LOWRANK_DATA"
 CACHE = pooch.os_cache("lowrank-dynamics")
 """Where downloads are kept."""
+LONGEST_REASON = 160  # characters; errors of the network go on and on
 GZIP_MAGIC = b"\x1f\x8b"
 Content = TypeVar("Content")
 
@@ -54,7 +55,8 @@ class Folder:
 
     def fetch(self, file: str) -> Path | None:
         """Return the path of `file`, or None if the folder does not hold it."""
-        candidates = (self.path / file, self.path / file.removesuffix(".gz"))
+        decompressed = file if file.endswith(".tar.gz") else file.removesuffix(".gz")
+        candidates = (self.path / file, self.path / decompressed)
         return next((path for path in candidates if path.is_file()), None)
 
     def discard(self, file: str) -> None:
@@ -86,8 +88,8 @@ class Url:
 class PythonPackage:
     """A source package that pip gets, with whatever settings pip has, into the user's cache.
 
-    `sha256` is that of the package's file: pip refuses any other before it opens it. A download that breaks off leaves
-    no file.
+    `sha256` is that of the package's file: pip refuses any other before it opens it. From one that is right pip makes
+    the package's metadata, by its setup script; it installs nothing. A download that breaks off leaves no file.
     """
 
     cache: ClassVar[Path] = CACHE
@@ -113,7 +115,7 @@ class PythonPackage:
             command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
             finished = subprocess.run(command, stdout=sys.stderr, check=False)
             if finished.returncode:
-                raise OSError(f"pip download ended with status {finished.returncode}")
+                raise OSError(f"pip did not bring it, its status is {finished.returncode} and its messages are above")
             Path(folder, file).replace(kept)
         return kept
 
@@ -128,23 +130,23 @@ def user_folder(subfolder: str) -> list[Source]:
     return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)] if root else []
 
 
-def load_verified(file: str, sha256: str, sources: Sequence[Source]) -> tuple[bytes, str]:
+def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: str) -> tuple[bytes, str]:
     """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
 
-    Raises UserError, which tells what became of each source, if none has the content.
+    Raises UserError, which tells what became of each source and what to do, if none has the content.
     """
-    wanted = f"{file} with the content sha256 {sha256}"
-    return first_accepted(wanted, [(source, file) for source in sources], partial(_decoded, sha256=sha256))
+    wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
+    return first_accepted(wanted, [(source, file) for source in sources], partial(_decoded, sha256=sha256), remedy)
 
 
 def first_accepted(
-    wanted: str, places: Iterable[tuple[Source, str]], read: Callable[[Path], Content]
+    wanted: str, places: Iterable[tuple[Source, str]], read: Callable[[Path], Content], remedy: str
 ) -> tuple[Content, str]:
     """Return what `read` makes of the first file that it accepts, and the name of the source that has it.
 
     `places` are sources, each with the file to ask it for; `read` raises RejectedError for a file that is corrupt,
     truncated or of other content. Such a file is named in the log and is not used. Raises UserError, which says what is
-    `wanted` and what became of each source, if there is none.
+    `wanted`, what became of each source, and the `remedy`, a folder to put it into, if there is none.
     """
     attempts = []
     for source, file in places:
@@ -155,8 +157,7 @@ def first_accepted(
             attempts.append(f"{source.name}: {problem}")
             log.warning("%s from %s is not used: %s", file, source.name, problem)
     raise UserError(
-        f"no source has {wanted} ({'; '.join(attempts)}); "
-        f"put the file into a folder and name that folder's parent in {FOLDER_VARIABLE}"
+        f"no source has {wanted} ({'; '.join(attempts)}); {remedy} and name that folder's parent in {FOLDER_VARIABLE}"
     )
 
 
@@ -165,9 +166,10 @@ def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content
     try:
         path = source.fetch(file)
     except (OSError, ValueError) as error:
-        raise RejectedError(f"cannot be reached ({type(error).__name__})") from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RejectedError(f"cannot be reached ({reason[:LONGEST_REASON]})") from error
     if path is None:
-        raise RejectedError("has no such file")
+        raise RejectedError(f"has no {file}")
     try:
         return read(path)
     except OSError as error:

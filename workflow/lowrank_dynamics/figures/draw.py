@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics import metrics
-from lowrank_dynamics.claims.files import read
+from lowrank_dynamics.claims.files import read, read_unverified
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, sensitivity, style
 from lowrank_dynamics.sensitivity import COLUMNS
@@ -22,18 +22,19 @@ def draw(name: str, sources: Sequence[Path], stem: Path) -> None:
     else.
     """
     style.apply()
-    style.save(_drawn(name, sources), stem)
+    figure, unverified = _drawn(name, sources)
+    if unverified:
+        style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
+    style.save(figure, stem)
     plt.close("all")
 
 
-def _drawn(name: str, sources: Sequence[Path]) -> Figure:
+def _drawn(name: str, sources: Sequence[Path]) -> tuple[Figure, set[str]]:
+    """Return the figure, and which of the data in it are not verified."""
     if name == "sensitivity":
-        return sensitivity.draw(read(sources[0], COLUMNS))
+        return sensitivity.draw(read(sources[0], COLUMNS)), set(read_unverified(sources[0]))
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     module = importlib.import_module(f"lowrank_dynamics.{FIGURES[name].modules[0].replace('/', '.')}")
     measured = [metrics.read(source) for source in sources]
-    figure = module.draw(*measured, **FIGURES[name].options)
-    if unverified := sorted({reason for each in measured for reason in each.unverified}):
-        style.mark(figure, f"unverified data: {', '.join(unverified)}")
-    return figure
+    return module.draw(*measured, **FIGURES[name].options), {data for each in measured for data in each.unverified}

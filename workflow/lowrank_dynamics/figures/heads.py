@@ -82,7 +82,7 @@ def _finish(column: Sequence[Axes], metrics: Metrics) -> None:
     steps = column[0].secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))
     steps.set_xlabel("step")
     steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    column[1].set_ylim(0, 1.05 * math.log(CLASSES))
+    column[1].set_ylim(0, max(column[1].get_ylim()[1], 1.05 * math.log(CLASSES)))
     column[1].axhline(math.log(CLASSES), color="0.6", linewidth=0.6, zorder=0)
 
 

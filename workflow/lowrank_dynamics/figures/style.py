@@ -73,8 +73,8 @@ def legend_below(figure: Figure | SubFigure, axes: Axes) -> None:
 
 
 def mark(figure: Figure, note: str) -> None:
-    """Write a note across the top of a figure that nobody can miss."""
-    figure.suptitle(note, fontsize=6, color="firebrick")
+    """Write a short note across the top of a figure, where nobody can miss it."""
+    figure.suptitle(note, fontsize=8, color="firebrick")
 
 
 def save(figure: Figure, stem: Path) -> None:

@@ -12,6 +12,9 @@ from lowrank_dynamics.data.tensors import read_origin, read_tensors
 from lowrank_dynamics.networks import MLP, LowRankMLP, StackedNetwork
 from lowrank_dynamics.vgg.convolutions import as_input, pooled
 
+AT_ONCE = 128
+"""Images of a trial that pass through the convolutions together, which limits the memory that evaluation takes."""
+
 
 class FineTuned(StackedNetwork):
     """Convolutions, each trial's own copy, and a head with its trials stacked.
@@ -56,7 +59,8 @@ class FineTuned(StackedNetwork):
         """Return the features (d, N) of inputs (pixels, N) by one trial's copy of the convolutions."""
         values = dict(zip(self._names, copy, strict=True))
         convolved = partial(functional_call, self._convolutions[0], values)
-        return pooled(convolved, as_input(inputs.mT.reshape(-1, *self.shape), self.size), self.pool).mT
+        chunks = inputs.mT.reshape(-1, *self.shape).split(AT_ONCE)
+        return torch.cat([pooled(convolved, as_input(chunk, self.size), self.pool) for chunk in chunks]).mT
 
 
 def load(images: Path, weights: Path | None, dtype: torch.dtype) -> Dataset:

@@ -40,7 +40,8 @@ def fetch() -> tuple[dict[str, Tensor], Origin]:
     files = (TORCHVISION, PACKAGE_FILE)
     places: list[tuple[Source, str]] = [(folder, file) for folder in user_folder("vgg16") for file in files]
     places += [(PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
-    values, source = first_accepted("the ImageNet weights of VGG-16", places, read)
+    remedy = f"put {' or '.join(files)} into a folder vgg16"
+    values, source = first_accepted("the ImageNet weights of VGG-16", places, read, remedy)
     return values, {"vgg16 weights": f"{source}, values sha256 {VALUES_SHA256}"}
 
 

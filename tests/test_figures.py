@@ -1,0 +1,56 @@
+"""What figures share: data that are not verified are named in them."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+
+from conftest import SMALL, row
+from lowrank_dynamics import metrics as stored
+from lowrank_dynamics.config import Cell
+from lowrank_dynamics.figures import draw, style
+
+
+def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
+    """Write metrics of heads of two widths, from data of this origin."""
+    settings: dict[str, Any] = {
+        "data": {"training_images": 100},
+        "training": SMALL["training"] | {"batch_size": 10},
+        "network": SMALL["network"] | {"rank": 20},
+    }
+    cells = {}
+    for cell in (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k")):
+        rows = [
+            row(step, quantity, [0.1, 0.2], layer=0)
+            for step in (0, 10)
+            for quantity in ("test_accuracy", "test_loss", "train_loss")
+        ]
+        origin = {"variant": cell.variant, "settings": settings, "settings_sha256": cell.variant, "data": data_origin}
+        cells[path.parent / f"{cell.name}.parquet"] = stored.Metrics(stored.table("heads", cell, rows), origin)
+    for name, cell_metrics in cells.items():
+        stored.write(cell_metrics, name)
+    stored.write(stored.aggregate(cells), path)
+    return path
+
+
+@pytest.mark.parametrize("unverified", [True, False])
+def test_unverified_data_are_named_within_the_figure(tmp_path: Path, unverified: bool) -> None:
+    origin = {"cifar-10": "somewhere"} | ({"unverified": "CIFAR-10"} if unverified else {})
+    source = heads_file(tmp_path / "heads.parquet", origin)
+    assert stored.read(source).unverified == ({"CIFAR-10"} if unverified else set())
+    draw.draw("figure_15", [source], tmp_path / "figure")
+    drawn = (tmp_path / "figure.svg").read_text()
+    assert ("UNVERIFIED DATA: CIFAR-10" in drawn) == unverified
+
+
+def test_the_mark_fits_into_the_narrowest_figure() -> None:
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 2), layout="constrained")
+    figure.subplots()
+    style.mark(figure, "UNVERIFIED DATA: CIFAR-10")
+    figure.draw_without_rendering()
+    assert figure._suptitle is not None  # type: ignore[attr-defined]
+    extent = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
+    assert 0 < extent.x0 < extent.x1 < figure.bbox.x1
+    assert extent.y1 <= figure.bbox.y1
+    plt.close(figure)
