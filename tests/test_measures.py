@@ -114,18 +114,11 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
 
 
 def test_the_share_at_chance_ends_before_the_loss_falls() -> None:
-    """It is 1 only for a trial that is still at chance at the end; a loss that comes back does not count."""
-    losses = [
-        [2.0, 2.0, 2.0, 2.0],
-        [2.0, 2.0, 1.0, 2.0],
-        [2.0, 1.95, 2.0, 2.0],
-        [2.0, 2.0, 2.0, 1.0],
-        [2.0, 2.0, 2.0, 2.0],
-    ]
-    metrics = planted(
-        {Cell("gelu", "random"): [row(10 * i, "test_loss", loss, layer=0) for i, loss in enumerate(losses)]}
-    )
-    assert values("share_at_chance", metrics, fallen_to=0.95).tolist() == [1.0, 1.0, 0.25, 0.5]
+    """It is 1 only for a trial that is at chance to the end; a loss that comes back has left it all the same."""
+    trials = {1.0: [2.0, 2.0, 2.0, 2.0, 2.0], 0.0: [2.0, 1.0, 2.0, 2.0, 2.0], 0.75: [2.0, 2.0, 1.95, 2.0, 1.0]}
+    rows = [row(10 * i, "test_loss", losses, layer=0) for i, losses in enumerate(zip(*trials.values(), strict=True))]
+    found = values("share_at_chance", planted({Cell("gelu", "random"): rows}), fallen_to=0.95)
+    assert found.tolist() == list(trials)
 
 
 def test_the_time_to_reach_is_relative_and_at_least_what_was_seen() -> None:
