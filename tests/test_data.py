@@ -120,7 +120,9 @@ def test_a_package_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     parcel = PythonPackage("parcel", package="parcel", version="1.0", sha256=SHA256)
-    with pytest.raises(UserError, match=r"parcel: cannot be reached \(OSError: pip did not bring it, its status is 1"):
+    with pytest.raises(
+        UserError, match=r"parcel: cannot be reached \(OSError: pip did not bring it and ended with status 1"
+    ):
         load_verified("parcel-1.0.tar.gz", SHA256, [parcel], "files")
     assert list(cache.iterdir()) == []
 

@@ -8,6 +8,8 @@ import pytest
 from conftest import ROOT
 from lowrank_dynamics import sensitivity
 from lowrank_dynamics.claims import files
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.claims.table import claims_table
 from lowrank_dynamics.config import load_study
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures.draw import draw
@@ -44,6 +46,7 @@ def compared() -> pd.DataFrame:
     alternatives = {
         "separation_4": verdicts(block_1="not reproduced", follows="partly"),
         "width_64": verdicts(block_1="reproduced"),
+        "head_last_layer_1": claims_table(load_claims(ROOT / "configs" / "claims.yaml"), {}, "laptop"),  # was not run
     }
     return sensitivity.compare(declared, alternatives, STUDY)
 
@@ -61,15 +64,18 @@ def test_each_alternative_is_beside_the_declared_values(compared: pd.DataFrame) 
 
 def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
-    files.write(compared, sensitivity.as_page(compared, STUDY, "laptop"), {}, path)
+    origin = {"unverified": ["CIFAR-10"]}
+    files.write(compared, sensitivity.as_page(compared, STUDY, "laptop", ["CIFAR-10"]), origin, path)
     page = path.with_suffix(".md").read_text()
+    assert "**Unverified data: CIFAR-10.**" in page
+    assert files.read_unverified(path) == ["CIFAR-10"]
     assert "2 of 3 verdicts are those at the declared values." in page
     assert "| block_1 | reproduced | **not reproduced** | separation 4 |" in page
     assert "## Separation of the clusters (declared: 7)" in page
     assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
     pd.testing.assert_frame_equal(files.read(path, sensitivity.COLUMNS), compared)
     draw("sensitivity", [path], tmp_path / "figure")
-    assert (tmp_path / "figure.svg").stat().st_size > 1_000
+    assert "UNVERIFIED DATA: CIFAR-10" in (tmp_path / "figure.svg").read_text()
 
 
 def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:

@@ -36,8 +36,10 @@ def at_hand(folders):
 
 def tell_missing():
     """Print which figures could not be drawn and why, and let the next run try again."""
+    figures = {}
     for name, figure in FIGURES.items():
         for folder in fetched_by(*figure.experiments):
-            if reason := fetching.missing(folder):
-                print(f"{name} is missing: {reason}")
+            figures.setdefault(fetching.missing(folder), []).append(name)
+    for reason in filter(None, figures):
+        print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")
     fetching.forget_missing(Path("results/fetched"))

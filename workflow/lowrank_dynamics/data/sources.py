@@ -115,7 +115,7 @@ class PythonPackage:
             command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
             finished = subprocess.run(command, stdout=sys.stderr, check=False)
             if finished.returncode:
-                raise OSError(f"pip did not bring it, its status is {finished.returncode} and its messages are above")
+                raise OSError(f"pip did not bring it and ended with status {finished.returncode}")
             Path(folder, file).replace(kept)
         return kept
 
