@@ -71,14 +71,13 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
     """
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", "", *stamp(unverified)]
     lines += markdown(
-        ("figures", "what the paper says", "weakest cell", "measured there", "taken to mean", "verdict"),
+        ("figures", "what the paper says", "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
         lines += [f"Measured: {first['quantity']}. Threshold: {_threshold(first)}, because {first['because']}.", ""]
-        lines += [f"Budget: {first['budget']}.", ""] if first["budget"] else []
         lines += markdown(
             ("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows())
         )
@@ -88,7 +87,8 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], _weakest(cells)
     verdict = f"**{first['claim_verdict']}**"
-    return first["figures"], first["statement"], weakest["cell"], measured(weakest), _threshold(first), verdict
+    numbers = weakest["cell"], measured(weakest), _threshold(first)
+    return first["figures"], first["statement"], first["budget"], *numbers, verdict
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
