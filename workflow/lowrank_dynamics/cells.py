@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.checkpoints import Checkpoint, training_key
 from lowrank_dynamics.config import Cell, ClusterData, ConvolvedData, Experiment, FashionMnistData, Settings
 from lowrank_dynamics.data import Dataset, Split, fashion_mnist
 from lowrank_dynamics.data.clusters import clusters_dataset
@@ -93,8 +94,11 @@ class CellRun:
         """Where the trials are trained. Raises UserError if that is a device which is not there."""
         return chosen_device(self.settings.device)
 
-    def measurements(self) -> Iterator[Measurement]:
-        """Train the cell and yield what is measured on the way, the outcome being the same every time."""
+    def measurements(self, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
+        """Train the cell and yield what is measured on the way, the outcome being the same every time.
+
+        With a `checkpoint`, which `checkpoint` makes, a training that was cut off goes on where it was.
+        """
         mlp = self.mlp()
         head = mlp if self.cell.parameterization == "full" else self.low_rank_mlp(mlp)
         return train(
@@ -105,7 +109,14 @@ class CellRun:
             generators=self._generators("batches"),
             check_every=self.experiment.observe.loss,
             name=f"{self.name} {self.cell.name}",
+            checkpoint=checkpoint,
         )
+
+    def checkpoint(self, path: Path, every: float) -> Checkpoint:
+        """Return a checkpoint for this cell at `path`, written at most every so many seconds."""
+        digest = self.settings.digest(self.name, self.cell.variant)
+        parts = (self.name, self.cell.name, str(self.trials), digest, str(self.data.origin), str(self.device))
+        return Checkpoint(path, training_key(*parts), every)
 
     def mlp(self) -> MLP:
         """Return the full network at its initialization."""

@@ -103,6 +103,10 @@ def train(  # noqa: PLR0917 (a command's options)
     ] = None,
     weights: Weights = None,
     threads: Threads = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="a file to keep the state in; a training that was cut off goes on from it")
+    ] = None,
+    every: Annotated[float, typer.Option(help="seconds between two writings of the state", min=0)] = 60,
 ) -> None:
     """Train all trials of one cell and write what is measured on the way."""
     import torch
@@ -116,7 +120,8 @@ def train(  # noqa: PLR0917 (a command's options)
     torch.set_num_threads(threads)
     trials = range(settings.experiment(experiment).trials)
     run = CellRun(settings, experiment, chosen, trials, data, weights and content(weights))
-    table = metrics.table(experiment, chosen, run.measurements())
+    kept = run.checkpoint(checkpoint, every) if checkpoint else None
+    table = metrics.table(experiment, chosen, run.measurements(kept))
     origin = provenance(
         settings,
         scale,
@@ -127,6 +132,8 @@ def train(  # noqa: PLR0917 (a command's options)
         threads=threads,
     )
     metrics.write(metrics.Metrics(table, origin), output)
+    if kept:
+        kept.remove()
 
 
 @app.command()

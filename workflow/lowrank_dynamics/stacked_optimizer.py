@@ -19,6 +19,13 @@ class GradientDescent:
         assert weight_decay == 0, "the settings refuse it"
         self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what there is to remember between steps: nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+
     def step(self) -> None:
         """Take one step along the gradients in the parameters' `grad`."""
         (group,) = self.param_groups
@@ -39,6 +46,15 @@ class StackedOptimizer:
         self._optimizer = pkgutil.resolve_name(entry.target)(
             self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
         )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it remembers between steps, such as momentum."""
+        return self._optimizer.state_dict()
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state)
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step with these gradients, shaped like the parameters, and this learning rate."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.checkpoints import Checkpoint, State, packed, unpacked
 from lowrank_dynamics.config import Training
 from lowrank_dynamics.data import Split
 from lowrank_dynamics.data.batches import batches
@@ -37,42 +38,114 @@ def train(
     generators: Sequence[torch.Generator],
     check_every: int,
     name: str,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Measurement]:
     """Train all trials and yield what the observers measure; `generators`, one a trial, order the minibatches.
+
+    With a `checkpoint`, a training that was cut off goes on where it was, with the same numbers, and what was measured
+    before is yielded first.
 
     Every `check_every` steps, and at the last, a trial whose loss is within `stop_near_linear_fit` of the best linear
     fit's is stopped: it is measured a last time and its weights stay as they are. The run ends when all have stopped,
     or after `steps`. Raises UserError, which names the computation, trial and step, if a loss is not finite.
     """
-    objective = OBJECTIVES[settings.objective]
-    threshold = _stopping_loss(settings, data)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = StackedOptimizer(settings.optimizer, parameters, settings.weight_decay)
-    running = torch.ones(network.trials, dtype=torch.bool, device=data.inputs.device)
-    steps = range(settings.steps + 1)
+    run = _Run(network, data, settings, observers, check_every=check_every, name=name)
+    recorded: list[Measurement] = []
+    first = 0
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        run.restore(state)
+        first, recorded = state.step, unpacked(state.measurements)
+        yield from recorded
+    steps = range(first, settings.steps + 1)
     with Progress(name, settings.steps) as progress:
-        for step, batch in zip(steps, batches(data, settings.batch_size, generators), strict=False):
-            outputs = network(batch.inputs)
-            losses = objective(outputs, batch.targets)
-            _require_finite(losses, step, settings, name)
-            gradients = torch.autograd.grad(losses.sum(), parameters)
-            iterate = Iterate(step, network, batch, outputs.detach(), losses.detach(), gradients)
-            last = step == settings.steps
-            stopping = torch.zeros_like(running)
-            if last or step % check_every == 0:
-                stopping = running & (iterate.losses <= threshold)
-                progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
-            yield from _measure(iterate, observers, running, everything=last)
-            if last or stopping.any():
-                yield _last_step(step, running if last else stopping)
-            running = running & ~stopping
-            if last or not running.any():
-                _warn_of_unfinished(running, settings, name)
+        for step, batch in zip(steps, batches(data, settings.batch_size, generators, first=first), strict=False):
+            if checkpoint is not None and step > first and checkpoint.is_due():
+                checkpoint.save(run.state(step, recorded))
+            rows = run.step(step, batch, progress)
+            yield from rows
+            recorded += rows if checkpoint is not None else []
+            if run.is_over:
                 return
-            if settings.stop_near_linear_fit is not None:
-                moving = running.to(gradients[0].dtype)[:, None, None]
-                gradients = tuple(gradient * moving for gradient in gradients)
-            optimizer.step(gradients, learning_rate(settings, step))
+
+
+class _Run:
+    """The trials of one training between two steps: all that changes while it goes on."""
+
+    def __init__(
+        self,
+        network: StackedNetwork,
+        data: Split,
+        settings: Training,
+        observers: Sequence[Observer],
+        *,
+        check_every: int,
+        name: str,
+    ) -> None:
+        self.network = network
+        self.settings = settings
+        self.observers = observers
+        self.check_every = check_every
+        self.name = name
+        self.is_over = False
+        self._objective = OBJECTIVES[settings.objective]
+        self._threshold = _stopping_loss(settings, data)
+        self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._optimizer = StackedOptimizer(settings.optimizer, self._trained, settings.weight_decay)
+        self._running = torch.ones(network.trials, dtype=torch.bool, device=data.inputs.device)
+
+    def step(self, step: int, batch: Split, progress: Progress) -> list[Measurement]:
+        """Measure what is due at a step and, unless it is the last of all trials, move on to the next."""
+        outputs = self.network(batch.inputs)
+        losses = self._objective(outputs, batch.targets)
+        _require_finite(losses, step, self.settings, self.name)
+        gradients = torch.autograd.grad(losses.sum(), self._trained)
+        iterate = Iterate(step, self.network, batch, outputs.detach(), losses.detach(), gradients)
+        last = step == self.settings.steps
+        stopping = torch.zeros_like(self._running)
+        if last or step % self.check_every == 0:
+            stopping = self._running & (iterate.losses <= self._threshold)
+            progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
+        rows = _measure(iterate, self.observers, self._running, everything=last)
+        if last or stopping.any():
+            rows.append(_last_step(step, self._running if last else stopping))
+        self._running = self._running & ~stopping
+        self.is_over = last or not bool(self._running.any())
+        if self.is_over:
+            _warn_of_unfinished(self._running, self.settings, self.name)
+            return rows
+        if self.settings.stop_near_linear_fit is not None:
+            moving = self._running.to(gradients[0].dtype)[:, None, None]
+            gradients = tuple(gradient * moving for gradient in gradients)
+        self._optimizer.step(gradients, learning_rate(self.settings, step))
+        return rows
+
+    def state(self, step: int, recorded: Sequence[Measurement]) -> State:
+        """Return what is needed to go on before a step; `recorded` is what was measured until then."""
+        return State(
+            step=step,
+            parameters=[parameter.detach() for parameter in self.network.parameters()],
+            optimizer=self._optimizer.state,
+            generators=[generator.get_state() for generator in self._generators()],
+            running=self._running,
+            observers=[getattr(observer, "state", {}) for observer in self.observers],
+            measurements=packed(recorded),
+        )
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was taken."""
+        for parameter, value in zip(self.network.parameters(), state.parameters, strict=True):
+            parameter.detach().copy_(value)
+        self._optimizer.state = state.optimizer
+        for generator, value in zip(self._generators(), state.generators, strict=True):
+            generator.set_state(value)
+        self._running = state.running.to(self._running.device)
+        for observer, remembered in zip(self.observers, state.observers, strict=True):
+            if remembered:
+                observer.state = remembered  # type: ignore[attr-defined]
+
+    def _generators(self) -> list[torch.Generator]:
+        """Return those that random activations draw from in every step."""
+        return [generator for module in self.network.modules() for generator in getattr(module, "generators", [])]
 
 
 def learning_rate(settings: Training, step: int) -> float:

@@ -8,6 +8,7 @@ rule train:
             module=[
                 "activations",
                 "cells",
+                "checkpoints",
                 "config/data",
                 "config/frozen",
                 "config/models",
@@ -68,4 +69,6 @@ rule train:
         "Train {wildcards.experiment} {wildcards.cell}"
     shell:
         "python -m lowrank_dynamics train --scale {wildcards.scale} --experiment {wildcards.experiment} "
-        "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} --output {output} 2> {log}"
+        "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} "
+        "--checkpoint results/{wildcards.scale}/checkpoints/{wildcards.experiment}/{wildcards.cell}.pt "
+        "--output {output} 2> {log}"

@@ -1,23 +1,29 @@
 """The samples of each step: all of them, or minibatches that each trial draws in an order of its own."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice, repeat
 
 import torch
+from torch import Tensor
 
 from lowrank_dynamics.data.dataset import Split
 
 
-def batches(data: Split, size: int | None, generators: Sequence[torch.Generator]) -> Iterator[Split]:
-    """Yield the samples of one step after another, without end: `data` itself if `size` is None.
+def batches(data: Split, size: int | None, generators: Sequence[torch.Generator], *, first: int = 0) -> Iterator[Split]:
+    """Yield the samples of one step after another from the step `first` on, without end: `data` if `size` is None.
 
     Otherwise every epoch takes each sample once, in an order drawn from the trial's generator; an epoch's last
-    minibatch holds what is left.
+    minibatch holds what is left. `generators` are those of step 0, whatever `first` is.
     """
-    count = data.inputs.shape[-1]
-    while True:
-        if size is None:
-            yield data
-            continue
-        orders = torch.stack([torch.randperm(count, generator=generator) for generator in generators])
-        for chosen in orders.to(data.inputs.device).split(size, dim=-1):
-            yield data.at(chosen)
+    if size is None:
+        yield from repeat(data)
+    else:
+        orders = (_order(data.inputs.shape[-1], generators) for _ in repeat(None))
+        choices = chain.from_iterable(order.split(size, dim=-1) for order in orders)
+        for chosen in islice(choices, first, None):
+            yield data.at(chosen.to(data.inputs.device))
+
+
+def _order(count: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw an order of all samples for each trial: (trials, count)."""
+    return torch.stack([torch.randperm(count, generator=generator) for generator in generators])

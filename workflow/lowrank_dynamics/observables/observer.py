@@ -32,7 +32,10 @@ class Observation(NamedTuple):
 
 
 class Observer(Protocol):
-    """Measures something at some of the steps, and always at the last."""
+    """Measures something at some of the steps, and always at the last.
+
+    One that remembers something from step to step has it, as tensors by name, in an attribute `state`.
+    """
 
     def is_due(self, step: int) -> bool:
         """Return whether to measure at this step."""

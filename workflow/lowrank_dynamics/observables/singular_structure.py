@@ -1,6 +1,7 @@
 """Singular values of the hidden weights, and how far their singular subspaces have moved (figures 1, 2, 8-10)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,15 @@ class SingularStructure:
         self.classes = classes
         self._references: dict[int, dict[str, Tensor]] = {}
         self._found: dict[int, Tensor] = {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The references by layer, and which trials have theirs."""
+        return {"references": self._references, "found": self._found}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._references, self._found = state["references"], state["found"]
 
     def is_due(self, step: int) -> bool:
         """Return whether to measure at this step: at every one until each trial has its reference."""

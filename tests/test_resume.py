@@ -1,0 +1,134 @@
+"""A training that was cut off goes on with the same numbers, bit for bit, and from its own state only."""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import NAME, ROOT
+from lowrank_dynamics import checkpoints, metrics
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.metrics import Measurement
+
+RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
+    "observed": (Cell("elu", "full"), {}),
+    "stopping": (Cell("elu", "full"), {"training__stop_near_linear_fit": 0.3, "training__steps": 400}),
+    "random slopes": (Cell("rrelu", "full"), {}),
+    "low-rank": (Cell("gelu", "s_big"), {"parameterizations": ["full", "s_big"]}),
+    "momentum": (Cell("elu", "full"), {"training__optimizer": "sgd_momentum", "training__batch_size": 10}),
+    "adam": (Cell("rrelu", "full"), {"training__optimizer": "adam", "training__batch_size": 7}),
+    "muon": (Cell("gelu", "full"), {"training__optimizer": "muon", "training__weight_decay": 0.1}),
+}
+
+
+def run_of(settings: Callable[..., Settings], name: str) -> CellRun:
+    cell, changes = RUNS[name]
+    return CellRun(settings(activations=[cell.activation], **changes), NAME, cell, range(3))
+
+
+def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
+    assert [row[:3] for row in found] == [row[:3] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.values, other.values, equal_nan=True), one[:3]
+        assert np.array_equal(one.present, other.present)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_it_goes_on_with_the_same_numbers(settings: Callable[..., Settings], name: str, tmp_path: Path) -> None:
+    """Cut off again and again, at other places."""
+    whole = list(run_of(settings, name).measurements())
+    path = tmp_path / "state.pt"
+    for rows in (1, len(whole) // 3, len(whole) // 2, len(whole) - 3):
+        run = run_of(settings, name)
+        cut_off = run.measurements(run.checkpoint(path, every=0))
+        assert_same(list(islice(cut_off, rows)), whole[:rows])
+        cut_off.close()  # type: ignore[attr-defined]
+    assert checkpoints.Checkpoint(path, "", 0).path.exists()
+    run = run_of(settings, name)
+    assert_same(list(run.measurements(run.checkpoint(path, every=0))), whole)
+
+
+def test_a_state_of_other_settings_or_other_code_is_not_used(
+    settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.pt"
+
+    def cut_off(run: CellRun) -> None:
+        list(islice(run.measurements(run.checkpoint(path, every=0)), 60))
+
+    run = run_of(settings, "observed")
+    cut_off(run)
+    other = CellRun(settings(training__learning_rate=0.02), NAME, Cell("elu", "full"), range(3))
+    with caplog.at_level(logging.WARNING):
+        assert other.checkpoint(path, every=60).load() is None
+    assert "is of other settings or other code and is not used" in caplog.text
+    assert not path.exists()
+    cut_off(run)
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "module.py").write_text("edited")
+    monkeypatch.setattr(checkpoints, "PACKAGE", package)
+    assert run.checkpoint(path, every=60).load() is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("length", [0, 100, 3000])
+def test_a_state_that_cannot_be_read_is_not_used(
+    settings: Callable[..., Settings], tmp_path: Path, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.pt"
+    run = run_of(settings, "observed")
+    list(islice(run.measurements(run.checkpoint(path, every=0)), 60))
+    path.write_bytes(path.read_bytes()[:length])
+    with caplog.at_level(logging.WARNING):
+        rows = list(run.measurements(run.checkpoint(path, every=60)))
+    assert "cannot be read and is not used" in caplog.text
+    assert_same(rows, list(run.measurements()))
+
+
+def test_nothing_in_a_state_is_executed(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "executed",)
+
+    torch.save({"key": "", "state": Harmful()}, tmp_path / "state.pt")
+    assert run_of(settings, "observed").checkpoint(tmp_path / "state.pt", every=60).load() is None
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
+    """SIGKILL at any point: between steps, while a state is written, while the metrics are written."""
+    configs = Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
+    smoke = configs / "smoke.yaml"
+    smoke.write_text(smoke.read_text().replace("      steps: 60\n    observe:", "      steps: 400\n    observe:"))
+    output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
+    command = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "smoke", "--configs", str(configs)]
+    command += ["--experiment", "case_study", "--cell", "rrelu-full"]
+    resumable = [*command, "--output", str(output), "--checkpoint", str(state), "--every", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    for awaited in (state, state, state.with_name("state.pt.partial"), output.with_name("cell.parquet.partial")):
+        before = awaited.stat().st_mtime_ns if awaited.exists() else 0
+        job = subprocess.Popen(resumable, env=environment, stderr=subprocess.DEVNULL)
+        while job.poll() is None and not (awaited.exists() and awaited.stat().st_mtime_ns > before):
+            time.sleep(0.0005)
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        if output.exists():  # the last kill came too late
+            metrics.read(output)
+            break
+    subprocess.run(resumable, env=environment, check=True, capture_output=True)
+    subprocess.run([*command, "--output", str(tmp_path / "whole.parquet")], env=environment, check=True)
+    assert metrics.read(output).table.equals(metrics.read(tmp_path / "whole.parquet").table)
+    assert not state.exists()

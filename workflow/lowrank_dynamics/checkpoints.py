@@ -1,0 +1,126 @@
+"""A training that was cut off goes on where it was: its state on disk, for the same settings and code only."""
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lowrank_dynamics.metrics import Measurement
+
+log = logging.getLogger(__name__)
+
+PACKAGE = Path(__file__).parent
+LARGEST_SHARE = 0.01
+"""The share of the time that may go into writing states, unless it is done at every step, as `every` = 0 asks for."""
+
+
+class State(NamedTuple):
+    """What a training needs to go on before a step: plain values and tensors only.
+
+    `parameters` are all of the network's, `generators` the states of its random activations, `running` (trials,) tells
+    which trials have not stopped; `optimizer` and `observers` are what those give as theirs, `measurements` what
+    `packed` gives.
+    """
+
+    step: int
+    parameters: list[Tensor]
+    optimizer: dict[str, Any]
+    generators: list[Tensor]
+    running: Tensor
+    observers: list[dict[str, Any]]
+    measurements: dict[str, Any]
+
+
+class Checkpoint:
+    """The file that holds the last state of one training, written at most every so many seconds.
+
+    Where writing takes long it is done more rarely, so that training is not slowed by more than one per cent. When it
+    is written has no effect on any number. `key` says what the training is of: a state with another key, or one that
+    cannot be read, is never gone on from; it is removed, and the log says so.
+    """
+
+    def __init__(self, path: Path, key: str, every: float) -> None:
+        self.path = path
+        self.key = key
+        self.every = every
+        self._written = time.monotonic()
+        self._took = 0.0
+
+    def load(self) -> State | None:
+        """Return the state that was written last, if there is one of the same training."""
+        if not self.path.exists():
+            return None
+        try:
+            stored = torch.load(self.path, weights_only=True)
+            key, state = stored["key"], State(**stored["state"])
+        except Exception as error:  # a broken file makes the reader raise anything
+            log.warning("%s cannot be read and is not used (%s)", self.path, type(error).__name__)
+            self.remove()
+            return None
+        if key != self.key:
+            log.warning("%s is of other settings or other code and is not used", self.path)
+            self.remove()
+            return None
+        log.info("goes on at step %d, where %s was written", state.step, self.path)
+        return state
+
+    def is_due(self) -> bool:
+        """Return whether it is time to write a state."""
+        rarely = self._took / LARGEST_SHARE if self.every > 0 else 0.0
+        return time.monotonic() - self._written >= max(self.every, rarely)
+
+    def save(self, state: State) -> None:
+        """Write a state in place of the last one; a write that breaks off leaves the last one as it was."""
+        began = time.monotonic()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"{self.path.name}.partial")
+        torch.save({"key": self.key, "state": state._asdict()}, partial)
+        partial.replace(self.path)
+        self._written = time.monotonic()
+        self._took = self._written - began
+
+    def remove(self) -> None:
+        """Remove the state, when its training is done or can never go on from it."""
+        self.path.unlink(missing_ok=True)
+
+
+def training_key(*parts: str) -> str:
+    """Return what tells one training from all others: a digest of `parts`, of the package's code and of torch."""
+    digest = hashlib.sha256()
+    for part in (*parts, torch.__version__, str(torch.get_num_threads())):
+        digest.update(f"{part}\n".encode())
+    for module in sorted(PACKAGE.rglob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()
+
+
+def packed(measurements: Sequence[Measurement]) -> dict[str, Any]:
+    """Return measurements as a state holds them: their numbers end to end, which is written fastest."""
+    return {
+        "names": [(row.step, row.layer, row.quantity, row.values.shape) for row in measurements],
+        "values": _end_to_end([row.values for row in measurements], np.float64),
+        "present": _end_to_end([row.present for row in measurements], np.bool_),
+    }
+
+
+def unpacked(state: dict[str, Any]) -> list[Measurement]:
+    """Return the measurements that `packed` was given."""
+    shapes = [shape for *_, shape in state["names"]]
+    values = state["values"].split([math.prod(shape) for shape in shapes])
+    present = state["present"].split([shape[0] for shape in shapes])
+    return [
+        Measurement(step, layer, quantity, value.reshape(shape).numpy(), there.numpy())
+        for (step, layer, quantity, shape), value, there in zip(state["names"], values, present, strict=True)
+    ]
+
+
+def _end_to_end(arrays: Sequence[NDArray[Any]], dtype: type[Any]) -> Tensor:
+    return torch.from_numpy(np.concatenate([np.empty(0, dtype), *(array.ravel() for array in arrays)]))
