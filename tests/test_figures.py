@@ -1,4 +1,4 @@
-"""What figures share: data that are not verified are named in them."""
+"""What figures share: data that are not verified are named in them, and each says what produced it."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,10 @@ import pytest
 from conftest import SMALL, row
 from lowrank_dynamics import metrics as stored
 from lowrank_dynamics.config import Cell
-from lowrank_dynamics.figures import draw, style
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures import FORMATS, draw, style
+from lowrank_dynamics.provenance import concise
+from lowrank_dynamics.provenance_files import read_provenance
 
 
 def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
@@ -54,3 +57,32 @@ def test_the_mark_fits_into_the_narrowest_figure() -> None:
     assert 0 < extent.x0 < extent.x1 < figure.bbox.x1
     assert extent.y1 <= figure.bbox.y1
     plt.close(figure)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_a_figure_says_what_produced_it(tmp_path: Path, extension: str) -> None:
+    """Also with characters that a format has to escape; and says nothing that differs from run to run."""
+    source = heads_file(tmp_path / "heads.parquet", {"cifar-10": r"a (folder) with a \ and <ö>"})
+    draw.draw("figure_15", [source], tmp_path / "figure")
+    found = read_provenance(tmp_path / f"figure.{extension}")
+    (origin,) = found["drawn_from"]
+    assert found["figure"] == "figure_15"
+    assert origin["data"] == {"cifar-10": r"a (folder) with a \ and <ö>"}
+    assert {cell["settings_sha256"] for cell in origin["cells"].values()} == {"2k", "4k"}
+    assert "seconds" not in str(found)
+
+
+def test_a_table_says_what_produced_it(tmp_path: Path) -> None:
+    source = heads_file(tmp_path / "heads.parquet", {})
+    assert read_provenance(source)["cells"].keys() == {"gelu-full-2k", "gelu-s_big-2k", "gelu-s_big-4k"}
+    said = concise(read_provenance(source))
+    assert said["settings"]["network"]["rank"] == 20
+    assert said["cells"]["gelu-s_big-4k"] == {"variant": "4k", "settings_sha256": "4k"}
+
+
+@pytest.mark.parametrize("name", ["figure.txt", "missing.png", "figure.svg", "figure.pdf", "table.parquet"])
+def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
+    if "missing" not in name:
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(UserError, match=rf"{name} has no provenance"):
+        read_provenance(tmp_path / name)

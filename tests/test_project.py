@@ -78,7 +78,7 @@ def test_the_rules_of_verdicts_list_all_the_code_they_run() -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_lists_its_modules_and_has_a_caption(name: str) -> None:
     modules = FIGURES[name].modules
-    common = {"figures/style", "metrics", "activations", *LOADING} - set(modules)
+    common = {"figures/style", "provenance_files", "metrics", "activations", *LOADING} - set(modules)
     assert imports(modules[0]) - ENTRANCES - common == set(modules)
     assert len((ROOT / "workflow" / "report" / f"{name}.rst").read_text()) > 80
 

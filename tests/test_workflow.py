@@ -16,6 +16,7 @@ from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.claims.table import COLUMNS
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
+from lowrank_dynamics.provenance_files import read_provenance
 
 
 def snakemake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +73,24 @@ def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path)
     assert origin["libraries"].keys() == {"torch", "numpy", "pyarrow"}
     assert found.settings["data"]["training_images"] == 100
     assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big.log").read_text()
+
+
+def test_every_file_answers_what_produced_it(finished: Path) -> None:
+    for file in (
+        "results/smoke/metrics/vgg_heads.parquet",
+        "figures/smoke/figure_7.pdf",
+        "results/smoke/claims.parquet",
+    ):
+        command = [sys.executable, "-m", "lowrank_dynamics", "provenance", file]
+        environment = os.environ | {"PYTHONPATH": str(finished / "workflow")}
+        said = subprocess.run(command, cwd=finished, env=environment, capture_output=True, text=True, check=True).stdout
+        assert "code: 0.1.0" in said
+        assert "scale: smoke" in said
+    figure = read_provenance(finished / "figures" / "smoke" / "figure_7.svg")
+    for origin in figure["drawn_from"]:
+        assert origin["settings"]["seed"] == 2026 if "settings" in origin else origin["cells"]
+        assert "embedded sample" in origin["data"]["train-images-idx3-ubyte.gz"]
+        assert origin["machine"].endswith("cpu, 1 thread(s)")
 
 
 def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -115,6 +116,7 @@ def train(  # noqa: PLR0917 (a command's options)
     from lowrank_dynamics.cells import CellRun
     from lowrank_dynamics.provenance import provenance
 
+    started = datetime.now(UTC)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
     torch.set_num_threads(threads)
@@ -130,6 +132,7 @@ def train(  # noqa: PLR0917 (a command's options)
         data_origin=run.data.origin,
         device=str(run.device),
         threads=threads,
+        started=started,
     )
     metrics.write(metrics.Metrics(table, origin), output)
     if kept:
@@ -218,6 +221,17 @@ def sensitivity(
     unverified = sorted({name for path in (declared, *alternatives) for name in files.read_unverified(path)})
     origin = {"scale": scale, "code": code_version(), "unverified": unverified}
     files.write(compared, sensitivity.as_page(compared, study, scale, unverified), origin, output)
+
+
+@app.command("provenance")
+def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")]) -> None:
+    """Print what produced a file: settings, data and their sources, code, libraries, machine."""
+    import yaml
+
+    from lowrank_dynamics.provenance import concise
+    from lowrank_dynamics.provenance_files import read_provenance
+
+    typer.echo(yaml.safe_dump(concise(read_provenance(file)), sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
 def main() -> None:

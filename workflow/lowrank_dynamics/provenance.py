@@ -1,9 +1,10 @@
-"""What produced a file: settings, data, code, libraries, machine. Stored in the metadata of every Parquet file."""
+"""What produced a file: settings, data, code, libraries, machine; stored in every Parquet file and every figure."""
 
 import hashlib
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ def provenance(
     data_origin: dict[str, str],
     device: str,
     threads: int,
+    started: datetime,
 ) -> dict[str, Any]:
-    """Return, ready for JSON, what the numbers of an experiment's cell depend on."""
+    """Return, ready for JSON, what the numbers of an experiment's cell depend on, and how long it took to now."""
     return {
         "scale": scale,
         "variant": variant,
@@ -35,6 +37,8 @@ def provenance(
         "libraries": {library: version(library) for library in LIBRARIES},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
     }
 
 
@@ -49,6 +53,36 @@ def of_verdicts(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Any
     }
     claims_sha256 = hashlib.sha256(claims.read_bytes()).hexdigest()
     return {"scale": scale, "claims_sha256": claims_sha256, "settings_sha256": digests, "code": code_version()}
+
+
+def of_figure(name: str, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a figure depends on, but for times, so that equal figures stay equal bytes.
+
+    `metrics` holds the provenance of each file it is drawn from.
+    """
+    return {"figure": name, "drawn_from": [_untimed(origin) for origin in metrics]}
+
+
+def concise(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance with what all its cells have in common said once, and under `cells` what is each one's."""
+    cells = origin.get("cells")
+    if not cells:
+        return dict(origin)
+    first, *others = cells.values()
+    common = {key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)}
+    own = {name: {key: cell[key] for key in cell if key not in common} for name, cell in cells.items()}
+    return {**common, "cells": own}
+
+
+def _untimed(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the concise provenance without start and duration."""
+    times = {"started", "seconds"}
+    kept = {name: {key: value for key, value in cell.items() if key not in times} for name, cell in _cells(origin)}
+    return concise({"cells": kept}) if "cells" in origin else kept[""]
+
+
+def _cells(origin: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return origin.get("cells", {"": origin}).items()
 
 
 def code_version() -> str:

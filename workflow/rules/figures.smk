@@ -13,6 +13,8 @@ rule figure:
             module=[
                 "figures/draw",
                 "figures/style",
+                "provenance",
+                "provenance_files",
                 *FIGURES[wildcards.figure].modules,
             ],
         ),

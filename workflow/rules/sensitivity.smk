@@ -34,8 +34,14 @@ rule draw_sensitivity:
     input:
         table="results/{scale}/sensitivity.parquet",
         code=expand(
-            "workflow/lowrank_dynamics/figures/{module}.py",
-            module=["draw", "sensitivity", "style"],
+            "workflow/lowrank_dynamics/{module}.py",
+            module=[
+                "figures/draw",
+                "figures/sensitivity",
+                "figures/style",
+                "provenance",
+                "provenance_files",
+            ],
         ),
     output:
         multiext("figures/{scale}/sensitivity", ".pdf", ".svg", ".png"),

@@ -1,8 +1,9 @@
 """Draws a figure by name from files of metrics or verdicts."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -11,6 +12,8 @@ from lowrank_dynamics import metrics
 from lowrank_dynamics.claims.files import read, read_unverified
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, sensitivity, style
+from lowrank_dynamics.provenance import of_figure
+from lowrank_dynamics.provenance_files import read_provenance
 from lowrank_dynamics.sensitivity import COLUMNS
 
 
@@ -22,19 +25,21 @@ def draw(name: str, sources: Sequence[Path], stem: Path) -> None:
     else.
     """
     style.apply()
-    figure, unverified = _drawn(name, sources)
+    figure, unverified, origins = _drawn(name, sources)
     if unverified:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
-    style.save(figure, stem)
+    style.save(figure, stem, of_figure(name, origins))
     plt.close("all")
 
 
-def _drawn(name: str, sources: Sequence[Path]) -> tuple[Figure, set[str]]:
-    """Return the figure, and which of the data in it are not verified."""
+def _drawn(name: str, sources: Sequence[Path]) -> tuple[Figure, set[str], list[Mapping[str, Any]]]:
+    """Return the figure, which of the data in it are not verified, and the provenance of each of the sources."""
     if name == "sensitivity":
-        return sensitivity.draw(read(sources[0], COLUMNS)), set(read_unverified(sources[0]))
+        (table,) = sources
+        return sensitivity.draw(read(table, COLUMNS)), set(read_unverified(table)), [read_provenance(table)]
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     module = importlib.import_module(f"lowrank_dynamics.{FIGURES[name].modules[0].replace('/', '.')}")
     measured = [metrics.read(source) for source in sources]
-    return module.draw(*measured, **FIGURES[name].options), {data for each in measured for data in each.unverified}
+    figure = module.draw(*measured, **FIGURES[name].options)
+    return figure, {data for each in measured for data in each.unverified}, [each.provenance for each in measured]

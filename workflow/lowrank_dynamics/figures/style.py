@@ -1,6 +1,6 @@
 """The one look of all figures: sizes, colours and line styles, and saving the same bytes every time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.figures import FORMATS
+from lowrank_dynamics.provenance_files import figure_metadata
 
 mpl.use("Agg")
 
@@ -77,14 +78,17 @@ def mark(figure: Figure, note: str) -> None:
     figure.suptitle(note, fontsize=8, color="firebrick")
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Write the figure as `stem` + .pdf, .svg and .png, without dates, so that equal figures are equal bytes."""
-    undated: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+def save(figure: Figure, stem: Path, origin: Mapping[str, Any]) -> None:
+    """Write the figure as `stem` + .pdf, .svg and .png with its provenance.
+
+    There are no dates in it, so that equal figures are equal bytes.
+    """
+    metadata = figure_metadata(origin)
     stem.parent.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # the layout is found once for all formats
     for extension in FORMATS:
         path = stem.with_suffix(f".{extension}")
         partial = path.with_name(f"{path.name}.partial")
-        figure.savefig(partial, format=extension, metadata=undated[extension])
+        figure.savefig(partial, format=extension, metadata=metadata[extension])
         partial.replace(path)

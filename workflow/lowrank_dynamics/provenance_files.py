@@ -1,0 +1,55 @@
+"""Where the provenance lies in a file: Parquet, PNG, SVG or PDF."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from lowrank_dynamics.errors import UserError
+
+DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+
+
+def figure_metadata(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return, by format, the metadata that a figure is saved with: its provenance, and no date."""
+    text = json.dumps(origin)
+    return {
+        "pdf": {"CreationDate": None, "Subject": text},
+        "svg": {"Date": None, "Description": text},
+        "png": {"Description": text},
+    }
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return what a file says of what produced it. Raises UserError if it says nothing or cannot be read."""
+    readers = {".parquet": _of_parquet, ".png": _of_png, ".svg": _of_svg, ".pdf": _of_pdf}
+    if path.suffix not in readers:
+        raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")
+    try:
+        return json.loads(readers[path.suffix](path))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, ElementTree.ParseError) as error:
+        raise UserError(f"{path} has no provenance that can be read ({type(error).__name__}: {error})") from error
+
+
+def _of_parquet(path: Path) -> str:
+    return (pq.read_schema(path).metadata or {})[b"provenance"].decode()
+
+
+def _of_png(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.info["Description"]
+
+
+def _of_svg(path: Path) -> str:
+    return next(ElementTree.parse(path).iter(f"{DUBLIN_CORE}description"), ElementTree.Element("none")).text or ""
+
+
+def _of_pdf(path: Path) -> str:
+    found = re.search(rb"/Subject \((.*?)(?<!\\)\)", path.read_bytes(), re.DOTALL)
+    return re.sub(rb"\\(.)", rb"\1", found[1]).decode() if found else ""
