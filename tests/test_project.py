@@ -11,7 +11,12 @@ from conftest import ROOT
 from lowrank_dynamics.figures import FIGURES
 
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
-ENTRANCES = {"errors", "__init__", *(f"{folder.name}/__init__" for folder in PACKAGE.iterdir())}  # nothing but names
+ENTRANCES = {
+    "errors",
+    "writing",
+    "__init__",
+    *(f"{folder.name}/__init__" for folder in PACKAGE.iterdir()),
+}  # no content
 LOADING = {
     "config/data",
     "config/files",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lowrank_dynamics.metrics import Measurement
+from lowrank_dynamics.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +79,16 @@ class Checkpoint:
         return time.monotonic() - self._written >= max(self.every, rarely)
 
     def save(self, state: State) -> None:
-        """Write a state in place of the last one; a write that breaks off leaves the last one as it was."""
+        """Write a state in place of the last one; a write that breaks off leaves the last one as it was.
+
+        Training goes on without it then, and the log says so.
+        """
         began = time.monotonic()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        torch.save({"key": self.key, "state": state._asdict()}, partial)
-        partial.replace(self.path)
+        try:
+            with replacing(self.path) as partial:
+                torch.save({"key": self.key, "state": state._asdict()}, partial)
+        except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
+            log.warning("%s cannot be written, training goes on without (%s)", self.path, str(error).splitlines()[0])
         self._written = time.monotonic()
         self._took = self._written - began
 

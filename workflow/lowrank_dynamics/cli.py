@@ -123,7 +123,13 @@ def train(  # noqa: PLR0917 (a command's options)
     trials = range(settings.experiment(experiment).trials)
     run = CellRun(settings, experiment, chosen, trials, data, weights and content(weights))
     kept = run.checkpoint(checkpoint, every) if checkpoint else None
-    table = metrics.table(experiment, chosen, run.measurements(kept))
+    try:
+        table = metrics.table(experiment, chosen, run.measurements(kept))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"{experiment} {cell} does not fit into the memory of the device {run.device}; lower trials, "
+            f"training.batch_size, data.size or the number of images, or run fewer jobs at once"
+        ) from error
     origin = provenance(
         settings,
         scale,
@@ -235,12 +241,22 @@ def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or
 
 
 def main() -> None:
-    """Run the command line; what the user can mend ends it with one sentence and exit status 1."""
+    """Run the command line; what the user can mend ends it with one sentence and exit status 1.
+
+    So does what the machine refuses: a full disk, a folder that may not be written.
+    """
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
     try:
         app(prog_name="lowrank-dynamics")
     except UserError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(1)
+        _end(str(error))
+    except OSError as error:
+        where, why = error.filename or "a file", error.strerror or error
+        _end(f"{where} cannot be read or written ({why}); mend that and run again, nothing is lost")
+
+
+def _end(sentence: str) -> None:
+    typer.secho(f"error: {sentence}", fg="red", err=True)
+    sys.exit(1)

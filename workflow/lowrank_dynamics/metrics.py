@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.writing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,10 +146,8 @@ def _columns(measurement: Measurement) -> dict[str, NDArray[Any]]:
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; a write that breaks off leaves no file at `path`."""
     metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
-    partial.replace(path)
+    with replacing(path) as partial:
+        pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
 
 
 def read(path: Path) -> Metrics:

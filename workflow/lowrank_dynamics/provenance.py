@@ -13,6 +13,7 @@ from lowrank_dynamics import __version__
 from lowrank_dynamics.config import Settings
 
 LIBRARIES = ("torch", "numpy", "pyarrow")
+PACKAGE = Path(__file__).parent
 
 
 def provenance(
@@ -87,9 +88,15 @@ def _cells(origin: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]
 
 def code_version() -> str:
     """Return the package's version and, where there is a git repository, the commit, with `-dirty` if files differ."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return __version__
-    return f"{__version__} at {commit.stdout.strip()}"
+    return f"{__version__} at {commit}{'-dirty' if changes else ''}"
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says; it takes no lock, of which a job that is cut off would leave the file behind."""
+    command = ["git", "--no-optional-locks", *arguments]
+    return subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True).stdout.strip()

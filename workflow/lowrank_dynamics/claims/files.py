@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.writing import replacing
 
 SCHEMA_VERSION = "1"
 
@@ -19,14 +20,11 @@ def write(table: pd.DataFrame, page: str, origin: Mapping[str, Any], path: Path)
 
     A write that breaks off leaves no file under either name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(origin)}
     contents = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(metadata)
-    partial, partial_page = path.with_name(f"{path.name}.partial"), path.with_suffix(".md.partial")
-    pq.write_table(contents, partial)
-    partial_page.write_text(page)
-    partial.replace(path)
-    partial_page.replace(path.with_suffix(".md"))
+    with replacing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
+        pq.write_table(contents, partial)
+        partial_page.write_text(page)
 
 
 def read_unverified(path: Path) -> list[str]:

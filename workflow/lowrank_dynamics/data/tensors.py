@@ -11,17 +11,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.writing import replacing
 
 Origin = dict[str, str]
 """Where a content came from, by part; the key `unverified` is there if it could not be checked, and says why."""
 
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
-    """Write tensors with their origin; a write that breaks off leaves no file at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(dict(tensors), partial, metadata={"origin": json.dumps(origin)})
-    partial.replace(path)
+    """Write tensors with their origin; a write that breaks off leaves no file at `path`, and raises OSError."""
+    with replacing(path) as partial:
+        try:
+            save_file(dict(tensors), partial, metadata={"origin": json.dumps(origin)})
+        except SafetensorError as error:
+            raise OSError(0, str(error), str(path)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Origin]:

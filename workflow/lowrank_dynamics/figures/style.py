@@ -12,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.figures import FORMATS
 from lowrank_dynamics.provenance_files import figure_metadata
+from lowrank_dynamics.writing import replacing
 
 mpl.use("Agg")
 
@@ -84,11 +85,9 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any]) -> None:
     There are no dates in it, so that equal figures are equal bytes.
     """
     metadata = figure_metadata(origin)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # the layout is found once for all formats
     for extension in FORMATS:
         path = stem.with_suffix(f".{extension}")
-        partial = path.with_name(f"{path.name}.partial")
-        figure.savefig(partial, format=extension, metadata=metadata[extension])
-        partial.replace(path)
+        with replacing(path) as partial:
+            figure.savefig(partial, format=extension, metadata=metadata[extension])

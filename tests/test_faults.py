@@ -1,0 +1,89 @@
+"""What the machine refuses ends a command with one sentence, a nonzero exit and nothing half-written."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import ROOT
+from lowrank_dynamics import cli
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.errors import UserError
+
+TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
+PREPARE = ["prepare", "--scale", "smoke", "--experiment", "fashion_mnist"]
+
+
+def command(*arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's commands, after `limit` in its process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    return subprocess.run(
+        [sys.executable, "-m", "lowrank_dynamics", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit,
+    )
+
+
+def small_files() -> None:
+    """Let no file grow beyond 2 kB, which is what a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+
+
+def last_line(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    return run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [TRAIN, PREPARE], ids=["train", "prepare"])
+def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "results" / "output"
+    said = last_line(command(*arguments, "--output", str(output), limit=small_files))
+    assert said.startswith(f"error: {output} cannot be read or written (")
+    assert "File too large" in said
+    assert list(output.parent.iterdir()) == []
+    assert command(*arguments, "--output", str(output)).returncode == 0
+    assert output.exists()
+
+
+def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> None:
+    """But the metrics, which cannot be written either, end it."""
+    state = tmp_path / "state.pt"
+    run = command(
+        *TRAIN, "--output", str(tmp_path / "o"), "--checkpoint", str(state), "--every", "0", limit=small_files
+    )
+    assert "state.pt cannot be written, training goes on without" in run.stderr
+    assert "File too large" in last_line(run)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    said = last_line(command(*PREPARE, "--output", str(tmp_path / "results" / "images")))
+    assert f"error: {tmp_path / 'results'} cannot be read or written (File exists)" in said
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    said = last_line(command("figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")))
+    assert "error: no.parquet is not a readable file of metrics" in said
+
+
+def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(CellRun, "measurements", refuse)
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(
+        UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"
+    ):
+        cli.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")

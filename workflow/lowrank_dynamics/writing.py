@@ -1,0 +1,24 @@
+"""Writing a file whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place beside `path` to write to, and put the file in place of `path` when it is complete.
+
+    If writing breaks off, what was at `path` before stays as it was, and nothing is left beside it. The folder is made.
+    Raises OSError, which names `path`, if the machine refuses, for instance because the disk is full.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno or 0, error.strerror or str(error), error.filename or str(path)) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
