@@ -56,27 +56,8 @@ include: "workflow/rules/sensitivity.smk"
 rule all:
     default_target: True
     input:
-        expand(
-            "figures/{scale}/{figure}.{format}",
-            scale=scale,
-            figure=[
-                name
-                for name, figure in FIGURES.items()
-                if not fetched_by(*figure.experiments)
-            ],
-            format=FORMATS,
-        ),
-        lambda wildcards: expand(
-            "figures/{scale}/{figure}.{format}",
-            scale=scale,
-            figure=[
-                name
-                for name, figure in FIGURES.items()
-                if fetched_by(*figure.experiments)
-                and at_hand(fetched_by(*figure.experiments))
-            ],
-            format=FORMATS,
-        ),
+        drawings(fetched=False),
+        lambda wildcards: drawings(fetched=True),
         f"results/{scale}/claims.parquet",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
 

@@ -34,6 +34,24 @@ def at_hand(folders):
     return not any(map(fetching.missing, folders))
 
 
+def drawings(*, fetched):
+    """The files of the figures that need something from outside, as far as that is at hand, or of those that do not.
+
+    Apart, so that the latter do not wait until the former are known.
+    """
+    folders = {
+        name: fetched_by(*figure.experiments) for name, figure in FIGURES.items()
+    }
+    wanted = [
+        name
+        for name in FIGURES
+        if bool(folders[name]) == fetched and at_hand(folders[name])
+    ]
+    return expand(
+        "figures/{scale}/{figure}.{format}", scale=scale, figure=wanted, format=FORMATS
+    )
+
+
 def tell_missing():
     """Print which figures could not be drawn and why, and let the next run try again."""
     figures = {}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.data.dataset import Dataset, Split, first_images
+from lowrank_dynamics.data.dataset import Dataset, first_images, stored_dataset
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
 from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
 from lowrank_dynamics.errors import UserError
@@ -109,10 +109,5 @@ def load(path: Path, dtype: torch.dtype) -> Dataset:
     tensors, origin = read_tensors(path)
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
-    splits = {
-        split: Split(
-            ((values - mean) / deviation).to(dtype).contiguous(), tensors[f"{split}_labels"].long(), classes=10
-        )
-        for split, values in pixels.items()
-    }
-    return Dataset(splits["train"], splits["test"], origin)
+    inputs = {split: ((values - mean) / deviation).to(dtype).contiguous() for split, values in pixels.items()}
+    return stored_dataset(inputs, tensors, origin)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config import ConvolvedData
-from lowrank_dynamics.data import Dataset, Split
+from lowrank_dynamics.data import Dataset
+from lowrank_dynamics.data.dataset import stored_dataset
 from lowrank_dynamics.data.tensors import read_origin, read_tensors, write_tensors
 from lowrank_dynamics.progress import Progress
 from lowrank_dynamics.vgg.convolutions import as_input, make_convolutions, pooled
@@ -57,8 +58,5 @@ def load(path: Path, dtype: torch.dtype) -> Dataset:
     An image's features lie together in memory, so that minibatches are drawn quickly.
     """
     tensors, origin = read_tensors(path)
-    train, test = (
-        Split(tensors[f"{split}_features"].to(dtype).mT, tensors[f"{split}_labels"].long(), classes=10)
-        for split in ("train", "test")
-    )
-    return Dataset(train, test, origin)
+    inputs = {split: tensors[f"{split}_features"].to(dtype).mT for split in ("train", "test")}
+    return stored_dataset(inputs, tensors, origin)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lowrank_dynamics.data import Dataset, Split
+from lowrank_dynamics.data import Dataset
+from lowrank_dynamics.data.dataset import stored_dataset
 from lowrank_dynamics.data.tensors import read_origin, read_tensors
 from lowrank_dynamics.networks import MLP, LowRankMLP, StackedNetwork
 from lowrank_dynamics.vgg.convolutions import as_input, pooled
@@ -66,12 +67,5 @@ class FineTuned(StackedNetwork):
 def load(images: Path, weights: Path | None, dtype: torch.dtype) -> Dataset:
     """Read prepared images as inputs (pixels, N) in [0, 1]; `weights` is the file that the convolutions start from."""
     tensors, origin = read_tensors(images)
-    train, test = (
-        Split(
-            tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT,
-            tensors[f"{split}_labels"].long(),
-            classes=10,
-        )
-        for split in ("train", "test")
-    )
-    return Dataset(train, test, origin | (read_origin(weights) if weights else {}))
+    inputs = {split: tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT for split in ("train", "test")}
+    return stored_dataset(inputs, tensors, origin | (read_origin(weights) if weights else {}))

