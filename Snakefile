@@ -12,7 +12,7 @@ min_version("9.0")
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
-from lowrank_dynamics import fetching
+from lowrank_dynamics import demand, fetching, gpus
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.config import (
     load_study,
@@ -24,6 +24,7 @@ from lowrank_dynamics.config import (
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import FIGURES, FORMATS
 from lowrank_dynamics.pages import headline
+from lowrank_dynamics.writing import require_writable
 
 configs = Path(workflow.basedir, "configs")
 try:
@@ -35,6 +36,25 @@ try:
     claims.check(settings[scale])
 except UserError as error:
     raise WorkflowError(str(error))
+
+
+# On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
+if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count():
+    workflow.register_resource("gpu", gpus.count())
+
+
+# What takes seconds runs where Snakemake does, which has a network.
+localrules:
+    all,
+    sensitivity,
+    fetch,
+    prepare,
+    aggregate,
+    figure,
+    claims,
+    claims_hold,
+    compare_verdicts,
+    draw_sensitivity,
 
 
 wildcard_constraints:
@@ -65,6 +85,11 @@ rule all:
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
+
+
+onstart:
+    for folder in ("results", "figures"):
+        require_writable(Path(folder))
 
 
 onsuccess:

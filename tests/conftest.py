@@ -90,6 +90,18 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the project in which the smoke scale has run; tests leave it as it is."""
+    from runs import SMOKE, copied, snakemake
+
+    folder = copied(tmp_path_factory.mktemp("finished"))
+    run = snakemake(folder, *SMOKE)
+    assert run.returncode == 0, run.stderr
+    (folder / "said.txt").write_text(run.stdout + run.stderr)
+    return folder
+
+
 @pytest.fixture
 def settings() -> Callable[..., Settings]:
     """Return a function that makes settings of one small experiment; keywords such as `network__depth` change it."""

@@ -17,40 +17,22 @@ from lowrank_dynamics.claims.table import COLUMNS
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
 from lowrank_dynamics.provenance_files import read_provenance
-
-
-def snakemake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+from runs import SMOKE, planned, snakemake
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the files git knows, in which the smoke scale has run."""
-    folder = tmp_path_factory.mktemp("clone")
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in files.stdout.splitlines():
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    run = snakemake(folder, "--config", "scale=smoke")
-    assert run.returncode == 0, run.stderr
-    assert "workflow specific profile" in run.stdout + run.stderr
-    assert "The figures at smoke scale are in figures/smoke/" in run.stdout
+def edited(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the finished run, for tests that go on from it."""
+    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("edited") / "project", symlinks=True))
+
+
+def test_the_run_ends_by_saying_where_its_results_are(finished: Path) -> None:
+    said = (finished / "said.txt").read_text()
+    assert "workflow specific profile" in said
+    assert "The figures at smoke scale are in figures/smoke/" in said
     count = len(load_claims(ROOT / "configs" / "claims.yaml").claims)
     counts = f"{count} claims: 0 reproduced, 0 partly, {count} not testable, 0 not reproduced"
-    assert f"results/smoke/claims.md: {counts}" in run.stdout
-    return folder
-
-
-def planned(folder: Path, *arguments: str) -> str:
-    run = snakemake(folder, "-n", *arguments, "--config", "scale=smoke")
-    assert run.returncode == 0, run.stderr
-    return run.stdout + run.stderr
+    assert f"results/smoke/claims.md: {counts}" in said
 
 
 def test_every_figure_exists_in_every_format(finished: Path) -> None:
@@ -94,7 +76,7 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
 
 
 def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> None:
-    run = snakemake(finished, "--config", "scale=smoke", "--report", "report.html")
+    run = snakemake(finished, *SMOKE, "--report", "report.html")
     assert run.returncode == 0, run.stderr
     assert "Every singular value of the first layer" in (finished / "report.html").read_text()
 
@@ -110,69 +92,24 @@ def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     assert all(f"## {name}\n" in page for name in claims)
 
 
-def test_a_strict_run_that_refutes_nothing_succeeds(finished: Path) -> None:
-    run = snakemake(finished, "--config", "scale=smoke", "strict_claims=true")
+def test_a_strict_run_that_refutes_nothing_succeeds(edited: Path) -> None:
+    run = snakemake(edited, *SMOKE, "strict_claims=true")
     assert run.returncode == 0, run.stderr
-    assert (finished / "results" / "smoke" / "claims.hold").exists()
+    assert (edited / "results" / "smoke" / "claims.hold").exists()
 
 
-def test_an_alternative_runs_like_a_scale(finished: Path) -> None:
+def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     """And the whole study is planned, each alternative with just its own experiments."""
     alternative = "results/smoke/sensitivity/scale_theory_0.1"
-    run = snakemake(finished, "--config", "scale=smoke", "--", f"{alternative}/claims.parquet")
+    run = snakemake(edited, *SMOKE, "--", f"{alternative}/claims.parquet")
     assert run.returncode == 0, run.stderr
-    found = metrics.read(finished / alternative / "metrics" / "theory_setting.parquet")
+    found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
     assert found.settings["network"]["scale"] == 0.1
-    assert set(read(finished / alternative / "claims.parquet", COLUMNS)["experiment"]) == {"theory_setting"}
-    plan = planned(finished, "sensitivity")
+    assert set(read(edited / alternative / "claims.parquet", COLUMNS)["experiment"]) == {"theory_setting"}
+    plan = planned(edited, "sensitivity")
     left = len(load_study(ROOT / "configs").alternatives)  # one is done, and the declared values are to be judged too
     assert re.search(rf"claims\s+{left}\b", plan)
     assert re.search(r"draw_sensitivity\s+1\b", plan)
-
-
-def test_nothing_is_left_to_do(finished: Path) -> None:
-    assert "Nothing to be done" in planned(finished)
-
-
-def test_an_edit_reruns_what_depends_on_it(finished: Path) -> None:
-    settings = finished / "configs" / "smoke.yaml"
-    before = settings.read_text()
-    settings.write_text(before.replace("steps: 20\n", "steps: 10\n"))
-    plan = planned(finished)
-    assert "Train fashion_mnist" in plan
-    assert "Draw figure_6" in plan
-    assert "Train case_study" not in plan
-    settings.write_text(before)
-    module = finished / "workflow" / "lowrank_dynamics" / "figures" / "block_shares.py"
-    module.write_text(module.read_text() + "# edited\n")
-    plan = planned(finished)
-    assert "Draw figure_3" in plan
-    assert "Draw figure_4" in plan
-    assert "verdict" not in plan
-    assert "Draw figure_6" not in plan
-    assert "Train" not in plan
-
-
-def test_another_threshold_gives_the_verdicts_anew_and_trains_nothing(finished: Path) -> None:
-    claims = finished / "configs" / "claims.yaml"
-    before = claims.read_text()
-    claims.write_text(before.replace("at_least: 0.9\n", "at_least: 0.95\n"))
-    plan = planned(finished)
-    claims.write_text(before)
-    assert "Give a verdict" in plan
-    assert "Train" not in plan
-
-
-def test_the_same_run_gives_the_same_bytes(finished: Path) -> None:
-    """A cell trained anew has the same rows, and its figure drawn anew the same bytes."""
-    figures = [finished / "figures" / "smoke" / f"figure_3.{extension}" for extension in FORMATS]
-    table = finished / "results" / "smoke" / "metrics" / "theory_setting.parquet"
-    before = [path.read_bytes() for path in figures], metrics.read(table).table
-    forced = ("--config", "scale=smoke", "--forcerun", "train", "--", "figures/smoke/figure_3.png")
-    run = snakemake(finished, *forced)
-    assert run.returncode == 0, run.stderr
-    assert [path.read_bytes() for path in figures] == before[0]
-    assert metrics.read(table).table.equals(before[1])
 
 
 def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: Path) -> None:
@@ -185,7 +122,7 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     offline = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     offline |= {"LOWRANK_DATA": str(tmp_path / "nothing"), "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     shutil.rmtree(folder / "figures")
-    run = snakemake(folder, "--config", "scale=smoke", **offline)
+    run = snakemake(folder, *SMOKE, **offline)
     assert run.returncode == 0, run.stderr
     drawn = {path.stem for path in (folder / "figures" / "smoke").iterdir()}
     assert drawn == set(FIGURES) - {"figure_7", "figure_15"}
@@ -196,7 +133,7 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     assert "experiment vgg_heads was not run" in (folder / "results" / "smoke" / "claims.md").read_text()
     assert "Fetch vgg16" in planned(folder)
     alternative = "results/smoke/sensitivity/head_epochs_200/claims.parquet"
-    asked = snakemake(folder, "--config", "scale=smoke", "--", "figures/smoke/figure_15.png", alternative, **offline)
+    asked = snakemake(folder, *SMOKE, "--", "figures/smoke/figure_15.png", alternative, **offline)
     assert asked.returncode != 0
     assert re.search(reason, asked.stdout + asked.stderr)
     assert read(folder / alternative, COLUMNS).empty

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
+from lowrank_dynamics import metrics
 from lowrank_dynamics.checkpoints import Checkpoint, training_key
 from lowrank_dynamics.config import Cell, ClusterData, ConvolvedData, Experiment, FashionMnistData, Settings
 from lowrank_dynamics.data import Dataset, Split, fashion_mnist
 from lowrank_dynamics.data.clusters import clusters_dataset
-from lowrank_dynamics.devices import chosen_device
+from lowrank_dynamics.devices import CPU, description
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.initialization import (
     big_factors,
@@ -47,7 +49,8 @@ class CellRun:
 
     `trials` says which of the experiment's trials are in the stack; a trial gives the same numbers whichever others
     are. `stored_data` is the file that the stages before wrote, for experiments whose data are not synthetic, `weights`
-    the one with those of pretrained convolutions, for experiments that train them further.
+    the one with those of pretrained convolutions, for experiments that train them further. On another `device` than the
+    processor everything is drawn as there, so that only rounding makes a difference.
     """
 
     settings: Settings
@@ -56,6 +59,7 @@ class CellRun:
     trials: range
     stored_data: Path | None = None
     weights: Path | None = None
+    device: torch.device = CPU
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -89,11 +93,6 @@ class CellRun:
         """The floating-point type of weights and data."""
         return getattr(torch, self.experiment.dtype)
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the trials are trained. Raises UserError if that is a device which is not there."""
-        return chosen_device(self.settings.device)
-
     def measurements(self, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
         """Train the cell and yield what is measured on the way, the outcome being the same every time.
 
@@ -112,10 +111,24 @@ class CellRun:
             checkpoint=checkpoint,
         )
 
+    def table(self, checkpoint: Checkpoint | None = None) -> pa.Table:
+        """Train the cell and return what is measured on the way as the tidy table of the cell.
+
+        Raises UserError, which says what to lower, if the device has too little memory.
+        """
+        try:
+            return metrics.table(self.name, self.cell, self.measurements(checkpoint))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise UserError(
+                f"{self.name} {self.cell.name} does not fit into the memory of the device "
+                f"{description(self.device)}; lower trials, training.batch_size, data.size or the number of images, "
+                "or run fewer jobs at once"
+            ) from error
+
     def checkpoint(self, path: Path, every: float) -> Checkpoint:
         """Return a checkpoint for this cell at `path`, written at most every so many seconds."""
         digest = self.settings.digest(self.name, self.cell.variant)
-        parts = (self.name, self.cell.name, str(self.trials), digest, str(self.data.origin), str(self.device))
+        parts = (self.name, self.cell.name, str(self.trials), digest, str(self.data.origin), description(self.device))
         return Checkpoint(path, training_key(*parts), every)
 
     def mlp(self) -> MLP:

@@ -52,15 +52,20 @@ class Checkpoint:
         self.path = path
         self.key = key
         self.every = every
+        self.interrupted = False
         self._written = time.monotonic()
         self._took = 0.0
+
+    def interrupt(self) -> None:
+        """Ask the training to write its state after the step it is at, and to end there."""
+        self.interrupted = True
 
     def load(self) -> State | None:
         """Return the state that was written last, if there is one of the same training."""
         if not self.path.exists():
             return None
         try:
-            stored = torch.load(self.path, weights_only=True)
+            stored = torch.load(self.path, weights_only=True, map_location="cpu")
             key, state = stored["key"], State(**stored["state"])
         except Exception as error:  # a broken file makes the reader raise anything
             log.warning("%s cannot be read and is not used (%s)", self.path, type(error).__name__)
@@ -75,6 +80,8 @@ class Checkpoint:
 
     def is_due(self) -> bool:
         """Return whether it is time to write a state."""
+        if self.interrupted:
+            return True
         rarely = self._took / LARGEST_SHARE if self.every > 0 else 0.0
         return time.monotonic() - self._written >= max(self.every, rarely)
 

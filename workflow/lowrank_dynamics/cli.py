@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from lowrank_dynamics.config import ClusterData, ConvolvedData, load_settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.fetching import content
+from lowrank_dynamics.interruption import deferred, end_when_asked
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -80,7 +82,7 @@ def features(  # noqa: PLR0917 (a command's options)
     """Compute what the frozen convolutions of an experiment make of its images."""
     import torch
 
-    from lowrank_dynamics.devices import chosen_device
+    from lowrank_dynamics.devices import claimed_device
     from lowrank_dynamics.vgg import features
 
     settings = load_settings(scale, configs)
@@ -89,7 +91,8 @@ def features(  # noqa: PLR0917 (a command's options)
         raise UserError(f"experiment {experiment} has no frozen convolutions, and so no features")
     torch.set_num_threads(threads)
     stored = weights and content(weights)
-    features.prepare(images, data, stored, output, device=chosen_device(settings.device))
+    with claimed_device(settings.device) as device:
+        features.prepare(images, data, stored, output, device=device)
 
 
 @app.command()
@@ -114,6 +117,7 @@ def train(  # noqa: PLR0917 (a command's options)
 
     from lowrank_dynamics import metrics
     from lowrank_dynamics.cells import CellRun
+    from lowrank_dynamics.devices import claimed_device, description
     from lowrank_dynamics.provenance import provenance
 
     started = datetime.now(UTC)
@@ -121,25 +125,22 @@ def train(  # noqa: PLR0917 (a command's options)
     chosen = settings.cell(experiment, cell)
     torch.set_num_threads(threads)
     trials = range(settings.experiment(experiment).trials)
-    run = CellRun(settings, experiment, chosen, trials, data, weights and content(weights))
-    kept = run.checkpoint(checkpoint, every) if checkpoint else None
-    try:
-        table = metrics.table(experiment, chosen, run.measurements(kept))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"{experiment} {cell} does not fit into the memory of the device {run.device}; lower trials, "
-            f"training.batch_size, data.size or the number of images, or run fewer jobs at once"
-        ) from error
-    origin = provenance(
-        settings,
-        scale,
-        experiment,
-        chosen.variant,
-        data_origin=run.data.origin,
-        device=str(run.device),
-        threads=threads,
-        started=started,
-    )
+    stored = weights and content(weights)
+    with claimed_device(settings.device) as device:
+        run = CellRun(settings, experiment, chosen, trials, data, stored, device)
+        kept = run.checkpoint(checkpoint, every) if checkpoint else None
+        with deferred(kept.interrupt) if kept else nullcontext():
+            table = run.table(kept)
+        origin = provenance(
+            settings,
+            scale,
+            experiment,
+            chosen.variant,
+            data_origin=run.data.origin,
+            device=description(device),
+            threads=threads,
+            started=started,
+        )
     metrics.write(metrics.Metrics(table, origin), output)
     if kept:
         kept.remove()
@@ -249,14 +250,19 @@ def main() -> None:
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
     try:
+        end_when_asked()
         app(prog_name="lowrank-dynamics")
     except UserError as error:
-        _end(str(error))
+        _end(str(error), error.status)
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error
         _end(f"{where} cannot be read or written ({why}); mend that and run again, nothing is lost")
 
 
-def _end(sentence: str) -> None:
-    typer.secho(f"error: {sentence}", fg="red", err=True)
-    sys.exit(1)
+def _end(sentence: str, status: int = 1) -> None:
+    """Say why the command ends; on the standard output if the log, which lies on the same disk, is full too."""
+    try:
+        typer.secho(f"error: {sentence}", fg="red", err=True)
+    except OSError:
+        typer.secho(f"error: {sentence}", fg="red")
+    sys.exit(status)

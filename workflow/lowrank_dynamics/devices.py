@@ -1,19 +1,52 @@
-"""Where networks are trained."""
+"""Where networks are trained: the processor, or a GPU that one job has to itself."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from lowrank_dynamics import gpus
 from lowrank_dynamics.errors import UserError
 
+log = logging.getLogger(__name__)
 
-def chosen_device(name: str) -> torch.device:
-    """Return the device that the setting `device` stands for: `auto` is cuda if there is one, else the processor.
+CPU = torch.device("cpu")
+
+
+@contextmanager
+def claimed_device(name: str) -> Iterator[torch.device]:
+    """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the processor.
+
+    Of several GPUs it is one that no other job of this project and user has, and where all are taken it is waited for:
+    jobs that run side by side use different ones and do not pile up on any. Raises UserError if `cuda` is asked for and
+    there is none.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
-    wanted, the setting `mixed_precision` says so. Raises UserError if it is a device which is not there.
+    wanted, the setting `mixed_precision` says so.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device is cuda, but torch finds no such device; set it to auto or cpu")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if name == "cpu" or not available:
+        _warn_of_idle_gpu(name)
+        yield CPU
+        return
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    with gpus.claimed(names) as index:
+        torch.cuda.set_device(index)
+        yield torch.device("cuda", index)
+
+
+def description(device: torch.device) -> str:
+    """Return how a device is called in the provenance: `cpu`, or the model of the GPU."""
+    return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def _warn_of_idle_gpu(name: str) -> None:
+    """Say so if the scheduler gave a GPU that is not going to be used."""
+    if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
+        log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the processor", torch.__version__)

@@ -1,5 +1,15 @@
-"""The one exception that ends a command with a sentence instead of a traceback."""
+"""The exceptions that end a command with a sentence instead of a traceback."""
 
 
 class UserError(Exception):
     """Something a user can mend: the message says what is wrong, where, and what to do."""
+
+    status = 1
+    """The exit status of a command that ends with it."""
+
+
+class Interrupted(UserError):  # noqa: N818 (nothing went wrong)
+    """A command was asked to stop, by Ctrl-C or by a scheduler, and did."""
+
+    status = 130
+    """As shells have it for Ctrl-C."""

@@ -12,7 +12,8 @@ from typing import Any
 from lowrank_dynamics import __version__
 from lowrank_dynamics.config import Settings
 
-LIBRARIES = ("torch", "numpy", "pyarrow")
+COMPUTING = ("torch", "numpy", "pyarrow")
+DRAWING = ("matplotlib", "seaborn", "pandas")
 PACKAGE = Path(__file__).parent
 
 
@@ -35,7 +36,7 @@ def provenance(
         "settings_sha256": settings.digest(experiment, variant),
         "data": data_origin,
         "code": code_version(),
-        "libraries": {library: version(library) for library in LIBRARIES},
+        "libraries": _versions(COMPUTING),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
         "started": started.isoformat(timespec="seconds"),
@@ -61,7 +62,8 @@ def of_figure(name: str, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]
 
     `metrics` holds the provenance of each file it is drawn from.
     """
-    return {"figure": name, "drawn_from": [_untimed(origin) for origin in metrics]}
+    drawing = {"code": code_version(), "libraries": _versions(DRAWING)}
+    return {"figure": name, "drawn_by": drawing, "drawn_from": [_untimed(origin) for origin in metrics]}
 
 
 def concise(origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +75,10 @@ def concise(origin: Mapping[str, Any]) -> dict[str, Any]:
     common = {key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)}
     own = {name: {key: cell[key] for key in cell if key not in common} for name, cell in cells.items()}
     return {**common, "cells": own}
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    return {library: version(library) for library in libraries}
 
 
 def _untimed(origin: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lowrank_dynamics.checkpoints import Checkpoint, State, packed, unpacked
 from lowrank_dynamics.config import Training
 from lowrank_dynamics.data import Split
 from lowrank_dynamics.data.batches import batches
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.errors import Interrupted, UserError
 from lowrank_dynamics.metrics import Measurement
 from lowrank_dynamics.networks import StackedNetwork
 from lowrank_dynamics.objectives import OBJECTIVES, linear_fit_loss
@@ -43,7 +43,7 @@ def train(
     """Train all trials and yield what the observers measure; `generators`, one a trial, order the minibatches.
 
     With a `checkpoint`, a training that was cut off goes on where it was, with the same numbers, and what was measured
-    before is yielded first.
+    before is yielded first; Interrupted is raised where the checkpoint is asked to end the training.
 
     Every `check_every` steps, and at the last, a trial whose loss is within `stop_near_linear_fit` of the best linear
     fit's is stopped: it is measured a last time and its weights stay as they are. The run ends when all have stopped,
@@ -61,6 +61,8 @@ def train(
         for step, batch in zip(steps, batches(data, settings.batch_size, generators, first=first), strict=False):
             if checkpoint is not None and step > first and checkpoint.is_due():
                 checkpoint.save(run.state(step, recorded))
+                if checkpoint.interrupted:
+                    raise Interrupted(f"{name}: stopped at step {step}; run the same again to go on from there")
             rows = run.step(step, batch, progress)
             yield from rows
             recorded += rows if checkpoint is not None else []

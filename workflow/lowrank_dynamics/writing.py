@@ -1,8 +1,11 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and knowing beforehand where nothing can be written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from lowrank_dynamics.errors import UserError
 
 
 @contextmanager
@@ -22,3 +25,16 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and see that files can be written there. Raises UserError, which says why not, if they cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"nothing can be written to {folder} ({reason}); let this user write there, or move the project"
+        ) from error

@@ -93,6 +93,10 @@ rule features:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
+    resources:
+        gpu=asks_for_gpu,
+        mem_mb=lambda wildcards, attempt: attempt * features_demand(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt * features_demand(wildcards).minutes,
     params:
         choice=lambda wildcards: data_of(wildcards).choice("features"),
         weights=lambda wildcards, input: (

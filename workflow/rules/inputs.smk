@@ -1,4 +1,4 @@
-# Where the data of an experiment or a figure are; no rule is here.
+# What rules ask for by the settings: where data are, what a job takes of a cluster; no rule is here.
 
 
 def data_of(wildcards):
@@ -32,6 +32,25 @@ def at_hand(folders):
     for folder in folders:
         checkpoints.fetch.get(name=folder.name)
     return not any(map(fetching.missing, folders))
+
+
+def asks_for_gpu(wildcards):
+    """The GPUs that a job asks for: one, unless the settings forbid it."""
+    return 0 if settings[wildcards.scale].device == "cpu" else 1
+
+
+def training_demand(wildcards):
+    """The time and memory that a cell asks for."""
+    return demand.of_training(
+        settings[wildcards.scale],
+        wildcards.experiment,
+        settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell),
+    )
+
+
+def features_demand(wildcards):
+    """The time and memory that the features of an experiment ask for."""
+    return demand.of_features(settings[wildcards.scale], wildcards.experiment)
 
 
 def drawings(*, fetched):

@@ -1,4 +1,5 @@
 # Training: one job a cell, with all its trials and everything measured on the way.
+# On a cluster, cells that take a few minutes share a job (profiles/slurm says how many).
 
 
 rule train:
@@ -51,9 +52,15 @@ rule train:
         "results/{scale}/logs/train/{experiment}/{cell}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
+    group:
+        lambda wildcards: "brief_cells" if training_demand(wildcards).is_brief else None
     conda:
         "../../environment.yml"
     threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
+    resources:
+        gpu=asks_for_gpu,
+        mem_mb=lambda wildcards, attempt: attempt * training_demand(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt * training_demand(wildcards).minutes,
     params:
         settings=lambda wildcards: settings[wildcards.scale].digest(
             wildcards.experiment,

@@ -1,0 +1,58 @@
+"""Whole runs of the workflow, as a user starts them, in a copy of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from conftest import ROOT
+from lowrank_dynamics.figures import FIGURES, FORMATS
+
+SMOKE = ("--config", "scale=smoke")
+
+
+def copied(folder: Path) -> Path:
+    """Copy the files that git knows, or would, into a folder."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in filter(lambda name: (ROOT / name).exists(), files):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a terminal in which the project's own one is activated."""
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
+
+
+def snakemake(folder: Path, *arguments: str, cores: int = 2, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake and return how it ended and what it said."""
+    command = ["snakemake", "--cores", str(cores), *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False
+    )
+
+
+def planned(folder: Path, *arguments: str) -> str:
+    """Return what a dry run says."""
+    run = snakemake(folder, "-n", *arguments, *SMOKE)
+    assert run.returncode == 0, run.stderr
+    return run.stdout + run.stderr
+
+
+def assert_same_results(folder: Path, other: Path) -> None:
+    """Check that two runs of the smoke scale have the same rows in each Parquet file, the same bytes in each figure."""
+    tables, others = (
+        {path.relative_to(root): pq.read_table(path) for path in (root / "results" / "smoke").rglob("*.parquet")}
+        for root in (folder, other)
+    )
+    assert tables.keys() == others.keys()
+    assert len(tables) > 40
+    assert [str(path) for path, table in tables.items() if not table.equals(others[path])] == []
+    for name in (f"figures/smoke/{figure}.{extension}" for figure in FIGURES for extension in FORMATS):
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name

@@ -1,0 +1,128 @@
+"""Jobs side by side take different GPUs, none piles up on one, and numbers do not depend on where they are computed."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import NAME, ROOT, measured
+from lowrank_dynamics import devices, gpus
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.errors import UserError
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+def test_jobs_side_by_side_take_different_gpus(tmp_path: Path) -> None:
+    with gpus.claimed(["a", "b"], tmp_path) as one, gpus.claimed(["a", "b"], tmp_path) as other:
+        assert (one, other) == (0, 1)
+    with gpus.claimed(["a", "b"], tmp_path) as again:
+        assert again == 0
+
+
+def test_where_all_are_taken_the_next_job_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "LOOK_AGAIN", 0.01)
+    order = []
+
+    def another() -> None:
+        with gpus.claimed(["a"], tmp_path):
+            order.append("second")
+
+    with gpus.claimed(["a"], tmp_path):
+        waiting = threading.Thread(target=another)
+        waiting.start()
+        waiting.join(timeout=0.2)
+        assert waiting.is_alive()
+        order.append("first")
+    waiting.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+def test_a_job_that_is_killed_leaves_its_gpu(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from lowrank_dynamics import gpus\n"
+        "with gpus.claimed(['a', 'b'], Path(sys.argv[2])) as index: print(index, flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(ROOT / "workflow"), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "0\n"
+        with gpus.claimed(["a", "b"], tmp_path) as beside:
+            assert beside == 1
+        job.kill()
+    with gpus.claimed(["a", "b"], tmp_path) as after:
+        assert after == 0
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("2", 1), ("0,3", 2), ("GPU-1f,GPU-2e,", 2)])
+def test_the_gpus_that_may_be_used_are_counted(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus.count() == count
+
+
+def test_the_driver_is_asked_where_nothing_else_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus.count() == 0
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: one (UUID: GPU-1)'\necho 'GPU 1: two (UUID: GPU-2)'\n")
+    program.chmod(0o755)
+    assert gpus.count() == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_auto_is_the_processor_and_cuda_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with devices.claimed_device("auto") as device:
+        assert device == devices.CPU
+    assert caplog.text == ""
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "1")
+    with devices.claimed_device("auto"):
+        assert "Slurm gave this job a GPU" in caplog.text
+    with (
+        pytest.raises(UserError, match="device is cuda, but torch finds no such device"),
+        devices.claimed_device("cuda"),
+    ):
+        pass
+
+
+@needs_gpu
+@pytest.mark.parametrize(
+    ("cell", "changes"),
+    [
+        (Cell("elu", "full"), {}),
+        (Cell("rrelu", "full"), {"training__optimizer": "adam", "training__batch_size": 7}),
+        (Cell("gelu", "s_big"), {"parameterizations": ["full", "s_big"]}),
+    ],
+    ids=str,
+)
+def test_a_gpu_gives_the_numbers_of_the_processor(
+    settings: Callable[..., Settings], cell: Cell, changes: dict[str, Any]
+) -> None:
+    """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which computes in bfloat16."""
+    small = settings(activations=[cell.activation], **changes)
+    expected = measured(CellRun(small, NAME, cell, range(3)))
+    with devices.claimed_device("cuda") as device:
+        found = measured(CellRun(small, NAME, cell, range(3), device=device))
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        tolerance = 1e-4 if key[1].startswith(("sine", "angle")) else 1e-6
+        np.testing.assert_allclose(found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key))
+
+
+@needs_gpu
+def test_a_gpu_gives_the_same_bytes_twice(settings: Callable[..., Settings]) -> None:
+    runs = [
+        measured(CellRun(settings(), NAME, Cell("elu", "full"), range(3), device=torch.device("cuda")))
+        for _ in range(2)
+    ]
+    assert all(np.array_equal(runs[0][key], runs[1][key], equal_nan=True) for key in runs[0])

@@ -1,0 +1,124 @@
+"""The same bytes twice, whatever happens on the way; and an edit reruns exactly what depends on it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.figures import FIGURES
+from runs import SMOKE, assert_same_results, copied, environment, planned, snakemake
+
+SETTINGS = load_settings("smoke", ROOT / "configs")
+PACKAGE = "workflow/lowrank_dynamics"
+JUDGED = "Give a verdict on the claims at smoke scale"
+
+
+def trained(*experiments: str) -> set[str]:
+    """Return what a dry run calls the training and the aggregation of some experiments, the figures, the verdicts."""
+    cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
+    figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
+    return cells | {f"Aggregate the metrics of {name}" for name in experiments} | drawn(*figures) | {JUDGED}
+
+
+def drawn(*figures: str) -> set[str]:
+    return {f"Draw {name}" for name in figures}
+
+
+def with_module(module: str) -> set[str]:
+    """Return the figures that are drawn by a module."""
+    return drawn(*(name for name, figure in FIGURES.items() if module in figure.modules))
+
+
+EDITS: dict[str, tuple[str, str, str, set[str]]] = {
+    "a setting": (
+        "configs/smoke.yaml",
+        "fashion_mnist:\n    trials: 2",
+        "fashion_mnist:\n    trials: 1",
+        trained("fashion_mnist"),
+    ),
+    "a module of training": (f"{PACKAGE}/training.py", "", "# edited\n", trained(*SETTINGS.experiments)),
+    "a module of figures": (
+        f"{PACKAGE}/figures/block_shares.py",
+        "",
+        "# edited\n",
+        with_module("figures/block_shares"),
+    ),
+    "a threshold": ("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.95\n", {JUDGED}),
+    "the caption of a figure": ("workflow/report/figure_6.rst", "", "Edited.\n", drawn("figure_6")),
+}
+
+
+def test_nothing_is_left_to_do(finished: Path) -> None:
+    assert "Nothing to be done" in planned(finished)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_reruns_exactly_what_depends_on_it(finished: Path, edit: str) -> None:
+    name, old, new, expected = EDITS[edit]
+    file = finished / name
+    before, times = file.read_text(), file.stat()
+    assert old in before
+    file.write_text(before.replace(old, new) if old else before + new)
+    try:
+        plan = planned(finished)
+    finally:
+        file.write_text(before)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert set(re.findall(r"^ *Job \d+: (.*)$", plan, re.MULTILINE)) == expected
+
+
+def wait_for(condition: Callable[[], bool], job: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert job.poll() is None
+        time.sleep(0.05)
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    """With one core instead of two, killed halfway with all its jobs; and a second run beside it is refused."""
+    folder = copied(tmp_path / "project")
+    command = ["snakemake", "--cores", "1", *SMOKE]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True, **quiet) as killed:
+        cells = folder / "results" / "smoke" / "cells"
+        wait_for(lambda: len(list(cells.glob("*/*.parquet"))) >= 12, killed)
+        refused = snakemake(folder, *SMOKE)
+        os.killpg(killed.pid, signal.SIGKILL)
+    assert refused.returncode != 0
+    assert "Directory cannot be locked" in refused.stdout + refused.stderr
+    assert "--unlock" in refused.stdout + refused.stderr
+    assert snakemake(folder, *SMOKE, "--unlock").returncode == 0
+    run = snakemake(folder, *SMOKE, cores=1)
+    assert run.returncode == 0, run.stderr
+    assert_same_results(folder, finished)
+
+
+def test_a_run_that_is_interrupted_says_so_and_goes_on(finished: Path, tmp_path: Path) -> None:
+    """Ctrl-C: each job ends with one sentence, and what was trained before is kept."""
+    folder = Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+    results = folder / "results" / "smoke"
+    target = (*SMOKE, "--", "results/smoke/metrics/case_study.parquet")
+    for made in ("cells", "logs/train"):
+        shutil.rmtree(results / made / "case_study")
+    (results / "metrics" / "case_study.parquet").unlink()
+    command = ["snakemake", "--cores", "1", *target]
+    logs = results / "logs" / "train" / "case_study"
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as run:
+        wait_for(lambda: any("step" in file.read_text() for file in logs.glob("*.log")), run)
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate()[0].decode()
+    assert run.returncode != 0
+    assert re.search(r"error: (case_study [\w-]+: stopped at step \d+|stopped by SIGINT); run the same", said)
+    assert "Traceback" not in said
+    again = snakemake(folder, *target)
+    assert again.returncode == 0, again.stderr
+    assert_same_results(folder, finished)

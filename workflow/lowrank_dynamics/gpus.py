@@ -1,0 +1,61 @@
+"""The GPUs of this machine: how many there are, and one for each job.
+
+This module imports no torch, because Snakemake loads it to build the graph of jobs.
+"""
+
+import fcntl
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import gettempdir
+from typing import IO
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks for a GPU while all are taken."""
+
+
+def count() -> int:
+    """Return how many GPUs this process may use, by `CUDA_VISIBLE_DEVICES` or else by what the driver lists."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return sum(bool(name.strip()) for name in chosen.split(","))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
+@contextmanager
+def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
+    """Give the position of the first of `names` that no other process has claimed, waiting until there is one.
+
+    A claim is a lock on a file in `folder`, by default one of the user's own on this machine. It ends with the process,
+    however that does.
+    """
+    places = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
+    places.mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as stack:
+        files = [stack.enter_context((places / f"{name}.lock").open("w")) for name in names]
+        index = _locked(files)
+        if index is None:
+            log.info("other jobs have all of the %d GPUs; waiting for one", len(names))
+        while index is None:
+            time.sleep(LOOK_AGAIN)
+            index = _locked(files)
+        yield index
+
+
+def _locked(files: Sequence[IO[str]]) -> int | None:
+    """Lock the first of the files that nobody has locked, and return its position; None if there is none."""
+    for index, file in enumerate(files):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return index
+    return None
