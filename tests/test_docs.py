@@ -80,10 +80,10 @@ def test_the_architecture_lists_every_module() -> None:
 
 def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
     """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
-    known = {"make", "make test", "snakemake --cores 2"}
+    known = {"make", "make test", "snakemake --cores 2", "snakemake --profile profiles/slurm --config scale=paper"}
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    for line in (line for document in DOCUMENTS for line in commands(document)):
-        if line in known:
+    for line in (line.strip() for document in DOCUMENTS for line in commands(document)):
+        if not line or line in known:
             continue
         program, *arguments = shlex.split(line)
         assert program == "python", line

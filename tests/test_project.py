@@ -55,6 +55,7 @@ def listed(rule_file: str, rule: str = "") -> set[str]:
 def test_the_training_rule_lists_all_the_code_it_runs() -> None:
     needed = imports("cells") | imports("provenance")
     unused = {"config/files", "config/study", "data/sources"}  # training gets prepared data and settings with a digest
+    unused.add("gpus")  # which decides when and where, not what
     assert needed - ENTRANCES - unused == listed("train.smk")
 
 

@@ -33,6 +33,19 @@ def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
         typer.echo(f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most; {cells}")
 
 
+@app.command("demand")
+def show_demand(scale: Scale = "paper", configs: Configs = Path("configs")) -> None:
+    """Print what the first attempt of each job of training asks of a cluster."""
+    from lowrank_dynamics.demand import of_training
+
+    settings = load_settings(scale, configs)
+    for name in settings.experiments:
+        for cell in settings.cells(name):
+            asked = of_training(settings, name, cell)
+            brief = ", with others" if asked.is_brief else ""
+            typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB{brief}")
+
+
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="vgg16 or cifar10")],
