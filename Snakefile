@@ -15,14 +15,16 @@ os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 from lowrank_dynamics import demand, fetching, gpus
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.config import (
+    load_settings,
     load_study,
     load_with_study,
     measured_scale,
+    reductions,
     requested,
     stored_at,
 )
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FIGURES, FORMATS
+from lowrank_dynamics.figures import FIGURES, FORMATS, title
 from lowrank_dynamics.pages import headline
 from lowrank_dynamics.writing import require_writable
 
@@ -31,6 +33,7 @@ try:
     request = requested(config)
     scale = request.scale
     settings = load_with_study(scale, configs)
+    paper = load_settings("paper", configs)
     study = load_study(configs)
     claims = load_claims(configs / "claims.yaml")
     claims.check(settings[scale])
@@ -53,6 +56,9 @@ localrules:
     figure,
     claims,
     claims_hold,
+    card,
+    claims_page,
+    report,
     compare_verdicts,
     draw_sensitivity,
 
@@ -71,14 +77,19 @@ include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
 
 
 rule all:
     default_target: True
     input:
-        drawings(fetched=False),
-        lambda wildcards: drawings(fetched=True),
+        of_figures("figures/{scale}/{figure}.{format}", fetched=False),
+        lambda wildcards: of_figures("figures/{scale}/{figure}.{format}", fetched=True),
         f"results/{scale}/claims.parquet",
+        f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
 
 
@@ -94,6 +105,8 @@ onstart:
 
 onsuccess:
     print(f"The figures at {scale} scale are in figures/{scale}/")
+    if Path(f"results/{scale}/report.html").exists():
+        print(f"results/{scale}/report.html shows them with verdicts and settings")
     for page in ("claims.md", "sensitivity.md"):
         if Path("results", scale, page).exists():
             page_text = Path("results", scale, page).read_text()

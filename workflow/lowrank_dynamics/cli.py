@@ -130,7 +130,7 @@ def train(  # noqa: PLR0917 (a command's options)
 
     from lowrank_dynamics import metrics
     from lowrank_dynamics.cells import CellRun
-    from lowrank_dynamics.devices import claimed_device, description
+    from lowrank_dynamics.devices import claimed_device, description, peak_megabytes
     from lowrank_dynamics.provenance import provenance
 
     started = datetime.now(UTC)
@@ -151,6 +151,7 @@ def train(  # noqa: PLR0917 (a command's options)
             chosen.variant,
             data_origin=run.data.origin,
             device=description(device),
+            megabytes=peak_megabytes(device),
             threads=threads,
             started=started,
         )
@@ -241,6 +242,50 @@ def sensitivity(
     unverified = sorted({name for path in (declared, *alternatives) for name in files.read_unverified(path)})
     origin = {"scale": scale, "code": code_version(), "unverified": unverified}
     files.write(compared, sensitivity.as_page(compared, study, scale, unverified), origin, output)
+
+
+@app.command()
+def card(  # noqa: PLR0917 (a command's options)
+    name: str,
+    metrics: Annotated[list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")],
+    picture: Annotated[Path, typer.Option(help="the figure as PNG")],
+    claims: Annotated[Path, typer.Option(help="the file that `claims` wrote")],
+    caption: Annotated[Path, typer.Option(help="the file that says what to look for")],
+    output: Output,
+    scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
+) -> None:
+    """Write the page of one figure: what to look for, verdicts, what the scale reduced, what produced it."""
+    from lowrank_dynamics.claims.files import read
+    from lowrank_dynamics.claims.table import COLUMNS
+    from lowrank_dynamics.provenance_files import read_provenance
+    from lowrank_dynamics.report.cards import write_card
+
+    write_card(
+        name,
+        scale,
+        picture=picture,
+        caption=caption.read_text(),
+        verdicts=read(claims, COLUMNS),
+        origins=[read_provenance(path) for path in metrics],
+        settings=load_settings(scale, configs),
+        paper=load_settings("paper", configs),
+        path=output,
+    )
+
+
+@app.command()
+def claims_page(
+    claims: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
+    output: Output,
+    scale: Scale = "laptop",
+) -> None:
+    """Write the verdicts as a page with a field to search them."""
+    from lowrank_dynamics.claims.files import read, read_unverified
+    from lowrank_dynamics.claims.table import COLUMNS
+    from lowrank_dynamics.report.claims_page import write_claims_page
+
+    write_claims_page(read(claims, COLUMNS), scale, read_unverified(claims), output)
 
 
 @app.command("provenance")

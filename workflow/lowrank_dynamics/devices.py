@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,12 @@ def claimed_device(name: str) -> Iterator[torch.device]:
 def description(device: torch.device) -> str:
     """Return how a device is called in the provenance: `cpu`, or the model of the GPU."""
     return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def peak_megabytes(device: torch.device) -> dict[str, int]:
+    """Return the most memory that this process has had until now, on the host and, if it trains there, on the GPU."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"host": host} | ({} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20})
 
 
 def _warn_of_idle_gpu(name: str) -> None:

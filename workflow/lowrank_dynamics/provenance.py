@@ -25,10 +25,11 @@ def provenance(
     *,
     data_origin: dict[str, str],
     device: str,
+    megabytes: Mapping[str, int],
     threads: int,
     started: datetime,
 ) -> dict[str, Any]:
-    """Return, ready for JSON, what the numbers of an experiment's cell depend on, and how long it took to now."""
+    """Return, ready for JSON, what the numbers of an experiment's cell depend on, and the time and memory it took."""
     return {
         "scale": scale,
         "variant": variant,
@@ -41,6 +42,7 @@ def provenance(
         "machine": f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "megabytes": dict(megabytes),
     }
 
 
@@ -58,7 +60,7 @@ def of_verdicts(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Any
 
 
 def of_figure(name: str, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return, ready for JSON, what a figure depends on, but for times, so that equal figures stay equal bytes.
+    """Return, ready for JSON, what a figure depends on; no time and memory, so that equal figures stay equal bytes.
 
     `metrics` holds the provenance of each file it is drawn from.
     """
@@ -82,9 +84,9 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def _untimed(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the concise provenance without start and duration."""
-    times = {"started", "seconds"}
-    kept = {name: {key: value for key, value in cell.items() if key not in times} for name, cell in _cells(origin)}
+    """Return the concise provenance without what differs from run to run: start, duration, memory."""
+    taken = {"started", "seconds", "megabytes"}
+    kept = {name: {key: value for key, value in cell.items() if key not in taken} for name, cell in _cells(origin)}
     return concise({"cells": kept}) if "cells" in origin else kept[""]
 
 

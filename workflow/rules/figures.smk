@@ -3,11 +3,7 @@
 
 rule figure:
     input:
-        metrics=lambda wildcards: expand(
-            "results/{scale}/metrics/{experiment}.parquet",
-            scale=wildcards.scale,
-            experiment=FIGURES[wildcards.figure].experiments,
-        ),
+        metrics=lambda wildcards: metrics_of(wildcards),
         code=lambda wildcards: expand(
             "workflow/lowrank_dynamics/{module}.py",
             module=[
@@ -19,13 +15,7 @@ rule figure:
             ],
         ),
     output:
-        multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
-        report(
-            "figures/{scale}/{figure}.png",
-            caption="../report/figure.rst",
-            category="Figures of the paper",
-            labels={"figure": "{figure}", "scale": "{scale}"},
-        ),
+        multiext("figures/{scale}/{figure}", ".pdf", ".svg", ".png"),
     log:
         "results/{scale}/logs/figure/{figure}.log",
     benchmark:
@@ -33,9 +23,6 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        caption=lambda wildcards: Path(
-            f"workflow/report/{wildcards.figure}.rst"
-        ).read_text(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
         metrics=lambda wildcards, input: " ".join(
             f"--metrics {path}" for path in input.metrics

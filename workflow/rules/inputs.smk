@@ -53,8 +53,8 @@ def features_demand(wildcards):
     return demand.of_features(settings[wildcards.scale], wildcards.experiment)
 
 
-def drawings(*, fetched):
-    """The files of the figures that need something from outside, as far as that is at hand, or of those that do not.
+def of_figures(path, *, fetched, scale=scale):
+    """The files at `path` of the figures that need something from outside, as far as it is at hand, or of the others.
 
     Apart, so that the latter do not wait until the former are known.
     """
@@ -66,8 +66,15 @@ def drawings(*, fetched):
         for name in FIGURES
         if bool(folders[name]) == fetched and at_hand(folders[name])
     ]
+    return expand(path, scale=scale, figure=wanted, format=FORMATS)
+
+
+def metrics_of(wildcards):
+    """The metrics that a figure is drawn from."""
     return expand(
-        "figures/{scale}/{figure}.{format}", scale=scale, figure=wanted, format=FORMATS
+        "results/{scale}/metrics/{experiment}.parquet",
+        scale=wildcards.scale,
+        experiment=FIGURES[wildcards.figure].experiments,
     )
 
 

@@ -77,7 +77,7 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
     for name, cells in table.groupby("claim", sort=False):
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
-        lines += [f"Measured: {first['quantity']}. Threshold: {_threshold(first)}, because {first['because']}.", ""]
+        lines += [f"Measured: {first['quantity']}. Threshold: {threshold(first)}, because {first['because']}.", ""]
         lines += markdown(
             ("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows())
         )
@@ -87,7 +87,7 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], _weakest(cells)
     verdict = f"**{first['claim_verdict']}**"
-    numbers = weakest["cell"], measured(weakest), _threshold(first)
+    numbers = weakest["cell"], measured(weakest), threshold(first)
     return first["figures"], first["statement"], first["budget"], *numbers, verdict
 
 
@@ -119,7 +119,8 @@ def measured(cell: pd.Series) -> str:
     return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}{trial}"
 
 
-def _threshold(claim: pd.Series) -> str:
+def threshold(claim: pd.Series) -> str:
+    """Return what a claim is taken to mean as words, such as `≥ 0.9 (partly: ≥ 0.5)`."""
     weaker = claim["weaker_threshold"]
     partly = f" (partly: {THRESHOLD_SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
     return f"{THRESHOLD_SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")

@@ -23,6 +23,7 @@ from lowrank_dynamics.config.models import (
     Settings,
     Training,
 )
+from lowrank_dynamics.config.reductions import Reduction, reductions
 from lowrank_dynamics.config.study import Study
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "FashionMnistData",
     "Network",
     "Observe",
+    "Reduction",
     "Settings",
     "Study",
     "Training",
@@ -42,6 +44,7 @@ __all__ = [
     "load_study",
     "load_with_study",
     "measured_scale",
+    "reductions",
     "requested",
     "split_scale",
     "stored_at",

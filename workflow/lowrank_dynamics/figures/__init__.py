@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FigureSource:
-    """Where a figure comes from.
+    """Where a figure comes from, and the part of the report that it belongs to.
 
     The first of `modules`, files of the package, draws it from the metrics of `experiments`, in their order; the others
     are what that one imports. `options` are passed to its `draw`.
     """
 
+    part: str
     experiments: tuple[str, ...]
     modules: tuple[str, ...]
     options: Mapping[str, int] = field(default_factory=dict)
@@ -27,22 +28,34 @@ _LAYER_MOVEMENT = ("figures/layer_movement", "figures/movement", "figures/singul
 _HEADS = ("figures/heads",)
 _SMOOTHNESS = ("figures/smooth_against_nonsmooth", "figures/movement", "figures/singular_values")
 
+CASE_STUDY = "1. Case study: six activations"
+THEORY = "2. The setting of the theory"
+BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
+LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
+HEADS = "5. Heads of VGG-16"
+"""The parts of the report, in the order of the paper; reports sort them by name."""
+
 FIGURES = {
-    "figure_1": FigureSource(("case_study",), ("figures/singular_values",)),
-    "figure_2": FigureSource(("case_study",), _SMOOTHNESS),
-    "figure_3": FigureSource(("theory_setting",), _BLOCK_SHARES),
-    "figure_4": FigureSource(("deep_whitened",), _BLOCK_SHARES),
-    "figure_5": FigureSource(("deep_unwhitened",), _BLOCK_SHARES),
-    "figure_6": FigureSource(("fashion_mnist",), ("figures/test_curves",)),
-    "figure_7": FigureSource(("vgg_full_model", "vgg_heads"), _HEADS),
-    "figure_8": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 1}),
-    "figure_9": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 2}),
-    "figure_10": FigureSource(("case_study",), _LAYER_MOVEMENT, {"layer": 3}),
-    "figure_11": FigureSource(("first_gradient",), ("figures/first_gradient", "derived")),
-    "figure_12": FigureSource(("theory_setting",), ("figures/gradient_decay", "derived")),
-    "figure_13": FigureSource(("theory_setting",), ("figures/gradient_tail", "derived")),
-    "figure_14": FigureSource(("rotated_factors",), ("figures/rotated_factors", "figures/test_curves")),
-    "figure_15": FigureSource(("vgg_heads",), ("figures/head_ranks", *_HEADS)),
-    "bound": FigureSource(("theory_over_eps",), ("figures/bound", "derived")),
+    "figure_1": FigureSource(CASE_STUDY, ("case_study",), ("figures/singular_values",)),
+    "figure_2": FigureSource(CASE_STUDY, ("case_study",), _SMOOTHNESS),
+    "figure_3": FigureSource(THEORY, ("theory_setting",), _BLOCK_SHARES),
+    "figure_4": FigureSource(BEYOND, ("deep_whitened",), _BLOCK_SHARES),
+    "figure_5": FigureSource(BEYOND, ("deep_unwhitened",), _BLOCK_SHARES),
+    "figure_6": FigureSource(LOW_RANK, ("fashion_mnist",), ("figures/test_curves",)),
+    "figure_7": FigureSource(HEADS, ("vgg_full_model", "vgg_heads"), _HEADS),
+    "figure_8": FigureSource(CASE_STUDY, ("case_study",), _LAYER_MOVEMENT, {"layer": 1}),
+    "figure_9": FigureSource(CASE_STUDY, ("case_study",), _LAYER_MOVEMENT, {"layer": 2}),
+    "figure_10": FigureSource(CASE_STUDY, ("case_study",), _LAYER_MOVEMENT, {"layer": 3}),
+    "figure_11": FigureSource(THEORY, ("first_gradient",), ("figures/first_gradient", "derived")),
+    "figure_12": FigureSource(THEORY, ("theory_setting",), ("figures/gradient_decay", "derived")),
+    "figure_13": FigureSource(THEORY, ("theory_setting",), ("figures/gradient_tail", "derived")),
+    "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), ("figures/rotated_factors", "figures/test_curves")),
+    "figure_15": FigureSource(HEADS, ("vgg_heads",), ("figures/head_ranks", *_HEADS)),
+    "bound": FigureSource(THEORY, ("theory_over_eps",), ("figures/bound", "derived")),
 }
 FORMATS = ("pdf", "svg", "png")
+
+
+def title(name: str) -> str:
+    """Return what a figure is called in a heading."""
+    return name.replace("_", " ").capitalize() if name.startswith("figure_") else "Bound of theorem 3.5"
