@@ -19,12 +19,12 @@ from lowrank_dynamics.config import (
     load_study,
     load_with_study,
     measured_scale,
-    reductions,
     requested,
     stored_at,
 )
+from lowrank_dynamics.config.reductions import reductions
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FIGURES, FORMATS, title
+from lowrank_dynamics.figures import FIGURES, FORMATS, sortable, title
 from lowrank_dynamics.pages import headline
 from lowrank_dynamics.writing import require_writable
 

@@ -173,11 +173,3 @@ def test_mixed_precision_is_close(settings: Callable[..., Settings], images: Pat
         if key[1] == "test_loss":
             assert losses[1][key] == pytest.approx(value, rel=1e-2)
     assert losses[0] != losses[1]
-
-
-def test_a_device_that_is_not_there_is_named(settings: Callable[..., Settings], stored_features: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("needs a machine without cuda")
-    wanted = heads(settings).model_copy(update={"device": "cuda"})
-    with pytest.raises(UserError, match="device is cuda, but torch finds no such device; set it to auto or cpu"):
-        measured(CellRun(wanted, NAME, Cell("gelu", "full"), range(1), stored_features))

@@ -49,7 +49,7 @@ def listed(rule_file: str, rule: str = "") -> set[str]:
     text = re.split(rf"^(?:rule|checkpoint) {rule}", text, flags=re.MULTILINE)[1]
     modules = re.search(r"module=(\[.*?\]|\"[a-z_/]+\")", text, re.DOTALL)
     assert modules
-    return set(re.findall(r'"([a-z0-9_/]+)"', modules[1]))
+    return {name.removesuffix(".py") for name in re.findall(r'"([a-z0-9_/.]+)"', modules[1])}
 
 
 def test_the_training_rule_lists_all_the_code_it_runs() -> None:
@@ -79,6 +79,16 @@ def test_the_rules_of_verdicts_list_all_the_code_they_run() -> None:
     claims = (imports("claims/table") | imports("claims/files")) - ENTRANCES - LOADING - registries
     assert claims == listed("claims.smk")
     assert imports("sensitivity") - ENTRANCES - LOADING - registries - claims == listed("sensitivity.smk") - claims
+
+
+@pytest.mark.parametrize(("rule", "module"), [("card:", "report/cards"), ("claims_page:", "report/claims_page")])
+def test_the_rules_of_pages_list_all_the_code_they_run(rule: str, module: str) -> None:
+    """And their templates; the code of the verdicts themselves is behind the table that they read."""
+    verdicts = imports("claims/table") | imports("claims/files") | {"figures/__init__", *LOADING}
+    templates = {f"report/{name}.html.j2" for name in ("page", "macros")} | {f"{module}.html.j2"}
+    assert (imports(module) | imports("provenance_files")) - ENTRANCES - verdicts | templates == (
+        listed("report.smk", rule) - verdicts | {"provenance_files"}
+    )
 
 
 @pytest.mark.parametrize("name", FIGURES)

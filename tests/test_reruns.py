@@ -18,22 +18,31 @@ from runs import SMOKE, assert_same_results, copied, environment, planned, snake
 
 SETTINGS = load_settings("smoke", ROOT / "configs")
 PACKAGE = "workflow/lowrank_dynamics"
-JUDGED = "Give a verdict on the claims at smoke scale"
+REPORT = "Put the report together"
 
 
-def trained(*experiments: str) -> set[str]:
-    """Return what a dry run calls the training and the aggregation of some experiments, the figures, the verdicts."""
-    cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
-    figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
-    return cells | {f"Aggregate the metrics of {name}" for name in experiments} | drawn(*figures) | {JUDGED}
+def judged() -> set[str]:
+    """Return what a dry run calls the verdicts, and the pages, all of which show some."""
+    return {"Give a verdict on the claims at smoke scale", "Write the page of the claims"} | described(*FIGURES)
+
+
+def described(*figures: str) -> set[str]:
+    return {f"Write the page of {name}" for name in figures} | {REPORT}
 
 
 def drawn(*figures: str) -> set[str]:
-    return {f"Draw {name}" for name in figures}
+    return {f"Draw {name}" for name in figures} | described(*figures)
+
+
+def trained(*experiments: str) -> set[str]:
+    """Return what a dry run calls the training of some experiments and all that follows."""
+    cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
+    figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
+    return cells | {f"Aggregate the metrics of {name}" for name in experiments} | drawn(*figures) | judged()
 
 
 def with_module(module: str) -> set[str]:
-    """Return the figures that are drawn by a module."""
+    """Return the figures that are drawn by a module, and what follows."""
     return drawn(*(name for name, figure in FIGURES.items() if module in figure.modules))
 
 
@@ -51,8 +60,8 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "# edited\n",
         with_module("figures/block_shares"),
     ),
-    "a threshold": ("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.95\n", {JUDGED}),
-    "the caption of a figure": ("workflow/report/figure_6.rst", "", "Edited.\n", drawn("figure_6")),
+    "a threshold": ("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.95\n", judged()),
+    "the caption of a figure": ("workflow/report/figure_6.rst", "", "Edited.\n", described("figure_6")),
 }
 
 

@@ -75,12 +75,6 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
         assert origin["machine"].endswith("cpu, 1 thread(s)")
 
 
-def test_the_report_holds_the_figures_with_their_captions(finished: Path) -> None:
-    run = snakemake(finished, *SMOKE, "--report", "report.html")
-    assert run.returncode == 0, run.stderr
-    assert "Every singular value of the first layer" in (finished / "report.html").read_text()
-
-
 def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims
     found = read(finished / "results" / "smoke" / "claims.parquet", COLUMNS)

@@ -15,7 +15,7 @@ rule card:
                 "config/reductions.py",
                 "provenance.py",
                 "provenance_files.py",
-                "report/card.html.j2",
+                "report/cards.html.j2",
                 "report/cards.py",
                 "report/macros.html.j2",
                 "report/page.html.j2",
@@ -27,7 +27,7 @@ rule card:
             "results/{scale}/pages/{figure}.html",
             caption="../report/figure.rst",
             category=lambda wildcards: FIGURES[wildcards.figure].part,
-            labels=lambda wildcards: {"figure": title(wildcards.figure)},
+            labels=lambda wildcards: {"figure": sortable(title(wildcards.figure))},
         ),
     log:
         "results/{scale}/logs/card/{figure}.log",
@@ -57,7 +57,7 @@ rule claims_page:
             module=[
                 "claims/files.py",
                 "claims/table.py",
-                "report/claims.html.j2",
+                "report/claims_page.html.j2",
                 "report/claims_page.py",
                 "report/macros.html.j2",
                 "report/page.html.j2",

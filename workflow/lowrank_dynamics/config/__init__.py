@@ -23,7 +23,6 @@ from lowrank_dynamics.config.models import (
     Settings,
     Training,
 )
-from lowrank_dynamics.config.reductions import Reduction, reductions
 from lowrank_dynamics.config.study import Study
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "FashionMnistData",
     "Network",
     "Observe",
-    "Reduction",
     "Settings",
     "Study",
     "Training",
@@ -44,7 +42,6 @@ __all__ = [
     "load_study",
     "load_with_study",
     "measured_scale",
-    "reductions",
     "requested",
     "split_scale",
     "stored_at",

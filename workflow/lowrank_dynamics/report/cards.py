@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 
 from lowrank_dynamics.claims.table import measured, threshold, weakest_cells
-from lowrank_dynamics.config import Settings, reductions
+from lowrank_dynamics.config import Settings
+from lowrank_dynamics.config.reductions import reductions
 from lowrank_dynamics.figures import FIGURES, title
 from lowrank_dynamics.provenance import concise
 from lowrank_dynamics.report.rendering import render
@@ -37,7 +38,7 @@ def write_card(
     """
     experiments = FIGURES[name].experiments
     render(
-        "card.html.j2",
+        "cards.html.j2",
         path,
         title=title(name),
         scale=scale,

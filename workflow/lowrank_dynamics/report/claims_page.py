@@ -14,7 +14,7 @@ def write_claims_page(verdicts: pd.DataFrame, scale: str, unverified: Iterable[s
     """Write the page of the claims in `verdicts` to `path`; `unverified` names the data that are not verified."""
     weakest = weakest_cells(verdicts).to_dict("records") if len(verdicts) else []
     render(
-        "claims.html.j2",
+        "claims_page.html.j2",
         path,
         title=f"Claims at {scale} scale",
         summary=summary(verdicts),

@@ -1,0 +1,115 @@
+"""The report in a browser: every figure shows, no script fails, the claims can be searched."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
+
+from conftest import ROOT
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.config.reductions import Reduction, reductions
+from lowrank_dynamics.figures import FIGURES, sortable, title
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+in_a_browser = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="there is no chromium with its driver: apt install chromium chromium-driver"
+)
+CLAIMS = load_claims(ROOT / "configs" / "claims.yaml").claims
+
+
+@contextmanager
+def opened(page: Path) -> Iterator[WebDriver]:
+    """Open a page in a browser that shows it to nobody, and see at the end that no script failed."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,1000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    try:
+        driver.get(page.as_uri())
+        yield driver
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+    finally:
+        driver.quit()
+
+
+def click(driver: WebDriver, path: str) -> None:
+    WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.XPATH, path))[0].click()
+
+
+@in_a_browser
+def test_the_report_shows_every_figure_with_its_page(finished: Path) -> None:
+    with opened(finished / "results" / "smoke" / "report.html") as driver:
+        for part in dict.fromkeys(figure.part for figure in FIGURES.values()):
+            click(driver, f"//*[text()='{part}']")
+            names = [name for name, figure in FIGURES.items() if figure.part == part]
+            for name in names:
+                click(driver, f"//tr[normalize-space(td)='{title(name)}']//a[@iconname='eye']")
+                WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.TAG_NAME, "iframe"))
+                driver.switch_to.frame(driver.find_element(By.TAG_NAME, "iframe"))
+                heading = WebDriverWait(driver, 20).until(lambda _: driver.find_element(By.TAG_NAME, "h1"))
+                assert heading.text == title(name)
+                picture = driver.find_element(By.TAG_NAME, "img")
+                assert int(picture.get_property("naturalWidth")) > 1000
+                text = driver.find_element(By.TAG_NAME, "body").text
+                assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in text
+                assert "What this scale reduced" in text
+                assert all(claim.statement in text for claim in CLAIMS.values() if name in claim.figures)
+                driver.switch_to.default_content()
+            click(driver, "//*[text()='Results']")
+
+
+@in_a_browser
+def test_the_claims_can_be_searched(finished: Path) -> None:
+    with opened(finished / "results" / "smoke" / "pages" / "claims.html") as driver:
+        rows = driver.find_elements(By.CSS_SELECTOR, "tr.claim")
+        assert len(rows) == len(CLAIMS)
+        search = driver.find_element(By.ID, "search")
+        for wanted, found in (
+            ("figure 1", sum("figure_1" in claim.figures for claim in CLAIMS.values())),
+            ("figure 14, orthogonal", 1),
+            ("never to be found", 0),
+            ("", len(CLAIMS)),
+        ):
+            search.clear()
+            search.send_keys(wanted or " ")
+            assert sum(row.is_displayed() for row in rows) == found, wanted
+            assert f"{found} of {len(CLAIMS)} shown" in driver.find_element(By.ID, "shown").text
+        driver.find_element(By.CSS_SELECTOR, "input[value='not testable']").click()
+        assert not any(row.is_displayed() for row in rows)
+
+
+def test_the_report_has_the_code_of_the_rules(finished: Path) -> None:
+    report = re.sub(r"<[^>]+>", "", (finished / "results" / "smoke" / "report.html").read_text())
+    assert "python -m lowrank_dynamics train" in report
+    assert "Start with the claims" in report
+
+
+def test_a_page_says_what_produced_its_figure(finished: Path) -> None:
+    page = (finished / "results" / "smoke" / "pages" / "figure_6.html").read_text()
+    for said in ("embedded sample, sha256", "torch 2.", "cpu, 1 thread(s)", "seed: 2026", "host "):
+        assert said in page, said
+
+
+def test_what_a_scale_reduces_is_what_its_settings_change() -> None:
+    smoke, paper = (load_settings(scale, ROOT / "configs") for scale in ("smoke", "paper"))
+    assert reductions(paper, paper, "case_study") == []
+    assert reductions(smoke, paper, "case_study") == [
+        Reduction("trials", 2, 10),
+        Reduction("data.samples", 64, 1000),
+        Reduction("training.steps", 60, 2500),
+        Reduction("observe.singular_structure", 20, 25),
+    ]
+
+
+def test_figures_are_sorted_by_their_numbers() -> None:
+    assert sorted(map(sortable, ("Figure 14", "Figure 6", "Figure 2"))) == ["Figure  2", "Figure  6", "Figure 14"]
