@@ -1,7 +1,8 @@
 """What the machine refuses ends a command with one sentence, a nonzero exit and nothing half-written."""
 
-import os
+import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from conftest import ROOT
 from lowrank_dynamics import cli
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.errors import UserError
+from runs import SMOKE, copied, environment
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
 PREPARE = ["prepare", "--scale", "smoke", "--experiment", "fashion_mnist"]
@@ -21,11 +23,10 @@ PREPARE = ["prepare", "--scale", "smoke", "--experiment", "fashion_mnist"]
 
 def command(*arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     """Run one of the project's commands, after `limit` in its process."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     return subprocess.run(
         [sys.executable, "-m", "lowrank_dynamics", *arguments],
         cwd=ROOT,
-        env=environment,
+        env=environment(PYTHONPATH="workflow"),
         capture_output=True,
         text=True,
         check=False,
@@ -53,6 +54,64 @@ def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
     assert list(output.parent.iterdir()) == []
     assert command(*arguments, "--output", str(output)).returncode == 0
     assert output.exists()
+
+
+def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
+    """Where the standard error cannot be written either, the sentence is on the standard output."""
+    wanted = [sys.executable, "-m", "lowrank_dynamics", *TRAIN, "--output", str(tmp_path / "output")]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            wanted,
+            cwd=ROOT,
+            env=environment(PYTHONPATH="workflow"),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=False,
+            preexec_fn=small_files,
+        )
+    assert run.returncode == 1
+    assert run.stdout.decode().startswith(f"error: {tmp_path / 'output'} cannot be read or written (")
+
+
+def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "project")
+    (folder / "results").mkdir()
+    command = f"mount -t tmpfs -o ro none {folder}/results && exec snakemake --cores 1 {' '.join(SMOKE)}"
+    run = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.stderr.startswith(("mount:", "unshare:")):
+        pytest.skip(f"nothing can be mounted here: {run.stderr.strip()}")
+    assert run.returncode == 1
+    assert "nothing can be written to results (Read-only file system); let this user write there" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """It ends with one sentence and leaves nothing; a training writes its state at once and goes on from there."""
+    output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
+    wanted = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "paper", "--experiment", "case_study"]
+    wanted += ["--cell", "elu-full", "--output", str(output), "--checkpoint", str(state)]
+    with subprocess.Popen(
+        wanted, cwd=ROOT, env=environment(PYTHONPATH="workflow"), stderr=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stderr is not None
+        first = job.stderr.readline()
+        job.send_signal(number)
+        said = job.stderr.read()
+    assert "case_study elu-full: step 0 of 2500" in first
+    assert re.search(
+        r"error: case_study elu-full: stopped at step \d+; run the same again to go on from there\n$", said
+    )
+    assert "Traceback" not in said
+    assert job.returncode == 130
+    assert list(tmp_path.iterdir()) == [state]
 
 
 def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> None:
