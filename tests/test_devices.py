@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,20 @@ def test_a_gpu_gives_the_same_bytes_twice(settings: Callable[..., Settings]) -> 
         for _ in range(2)
     ]
     assert all(np.array_equal(runs[0][key], runs[1][key], equal_nan=True) for key in runs[0])
+
+
+@needs_gpu
+def test_a_training_that_was_cut_off_goes_on_on_a_gpu(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    small = settings(training__optimizer="adam", training__batch_size=7)
+
+    def run() -> CellRun:
+        return CellRun(small, NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))
+
+    whole = list(run().measurements())
+    cut_off = run().measurements(run().checkpoint(tmp_path / "state.pt", every=0))
+    list(islice(cut_off, len(whole) // 2))
+    cut_off.close()  # type: ignore[attr-defined]
+    again = list(run().measurements(run().checkpoint(tmp_path / "state.pt", every=0)))
+    assert [row[:3] for row in again] == [row[:3] for row in whole]
+    for one, other in zip(again, whole, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)

@@ -36,14 +36,18 @@ def provenance(
         "settings": settings.of_variant(experiment, variant),
         "settings_sha256": settings.digest(experiment, variant),
         "data": data_origin,
-        "code": code_version(),
-        "libraries": _versions(COMPUTING),
-        "python": platform.python_version(),
+        **_program(),
         "machine": f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         "megabytes": dict(megabytes),
     }
+
+
+def of_watch(experiment: str, variant: str, started: datetime) -> dict[str, Any]:
+    """Return, ready for JSON, what is known of measurements of a model of one's own: code, libraries, when."""
+    when = {"started": started.isoformat(timespec="seconds")}
+    return {"watched": experiment, "variant": variant, "settings": {}, "settings_sha256": "", **_program(), **when}
 
 
 def of_verdicts(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -77,6 +81,11 @@ def concise(origin: Mapping[str, Any]) -> dict[str, Any]:
     common = {key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)}
     own = {name: {key: cell[key] for key in cell if key not in common} for name, cell in cells.items()}
     return {**common, "cells": own}
+
+
+def _program() -> dict[str, Any]:
+    """Return the code and the libraries that compute."""
+    return {"code": code_version(), "libraries": _versions(COMPUTING), "python": platform.python_version()}
 
 
 def _versions(libraries: Iterable[str]) -> dict[str, str]:

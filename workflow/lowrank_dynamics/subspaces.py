@@ -57,6 +57,18 @@ def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, sca
     return basis
 
 
+def polar_factor(matrix: Tensor) -> Tensor:
+    """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`, of the same span.
+
+    It is `matrix` / eps if the columns are orthogonal and of length eps. Raises UserError if the span has fewer than k
+    dimensions.
+    """
+    left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
+    if matrix.shape[-2] < matrix.shape[-1] or bool((values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()):
+        raise UserError(f"a layer maps a subspace of {matrix.shape[-1]} dimensions to one of fewer")
+    return left @ right_t
+
+
 def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, scale: float) -> list[LayerBases]:
     """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
 

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,11 +144,18 @@ class _Run:
         self._running = state.running.to(self._running.device)
         for observer, remembered in zip(self.observers, state.observers, strict=True):
             if remembered:
-                observer.state = remembered  # type: ignore[attr-defined]
+                observer.state = _moved(remembered, self._running.device)  # type: ignore[attr-defined]
 
     def _generators(self) -> list[torch.Generator]:
         """Return those that random activations draw from in every step."""
         return [generator for module in self.network.modules() for generator in getattr(module, "generators", [])]
+
+
+def _moved(state: Any, device: torch.device) -> Any:
+    """Return tensors, in dictionaries of any depth, on a device; a state is read to the host."""
+    if isinstance(state, dict):
+        return {key: _moved(value, device) for key, value in state.items()}
+    return state.to(device)
 
 
 def learning_rate(settings: Training, step: int) -> float:

@@ -1,6 +1,6 @@
 """How the change of each hidden layer is shared among its four blocks (figures 3 to 5)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -25,6 +25,10 @@ class BlockShares:
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield the `block_share` of blocks 1 to 4 of each hidden layer, from the first step on."""
         assert isinstance(iterate.network, MLP)
-        layers = zip(iterate.network.hidden_weights, self.initial, self.bases, strict=True)
+        yield from self.of(iterate.network.hidden_weights)
+
+    def of(self, weights: Sequence[Tensor]) -> Iterator[Observation]:
+        """Yield the same of hidden weights, each (trials, m, n)."""
+        layers = zip(weights, self.initial, self.bases, strict=True)
         for layer, (weight, initial, bases) in enumerate(layers, start=1):
             yield Observation("block_share", layer, block_shares(weight - initial, bases))

@@ -1,6 +1,6 @@
 """Singular values of the hidden weights, and how far their singular subspaces have moved (figures 1, 2, 8-10)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -45,7 +45,11 @@ class SingularStructure:
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield the `singular_value` of each hidden layer, descending, and the movement of its subspaces."""
         assert isinstance(iterate.network, MLP)
-        for layer, weight in enumerate(iterate.network.hidden_weights, start=1):
+        yield from self.of(iterate.network.hidden_weights)
+
+    def of(self, weights: Sequence[Tensor]) -> Iterator[Observation]:
+        """Yield the same of hidden weights, each (trials, m, n)."""
+        for layer, weight in enumerate(weights, start=1):
             left, values, right_t = torch.linalg.svd(weight, full_matrices=False)
             yield Observation("singular_value", layer, values)
             subspaces = {

@@ -1,0 +1,141 @@
+"""What the figures show, measured while a model of one's own trains: block shares, spectra, movement of subspaces.
+
+The measurements go to the same Parquet schema as those of the workflow, so that its readers take them.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from lowrank_dynamics import metrics
+from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.compression import Loss, Stack, big_basis, parts
+from lowrank_dynamics.config import BASE, Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.metrics import Measurement, Metrics
+from lowrank_dynamics.observables import BlockShares, Observation, SingularStructure
+from lowrank_dynamics.provenance import of_watch
+from lowrank_dynamics.subspaces import LayerBases, orthogonal_complement, polar_factor
+
+Quantity = Literal["block_shares", "singular_structure"]
+
+
+class Watch:
+    """Records how the hidden weights of an MLP change while it trains.
+
+    `mlp` is a stack as `compression.low_rank` takes it. `block_shares` are those of figures 3 to 5, in bases that the
+    weights at this moment and one gradient define, so make it before training; `loss` returns the loss of one batch.
+    `singular_structure` are singular values and the movement of singular subspaces (figures 1, 2, 8-10). `layers` are
+    counted from 1; None for all hidden ones. Raises UserError for a layer that there is not, and where block shares are
+    not defined: K >= d/2, a layer narrower than d - 2K, a gradient of rank below K.
+    """
+
+    def __init__(
+        self,
+        mlp: nn.Sequential,
+        loss: Loss | None = None,
+        *,
+        quantities: Collection[Quantity] = ("block_shares", "singular_structure"),
+        layers: Collection[int] | None = None,
+    ) -> None:
+        self._stack = parts(mlp)
+        self._layers = sorted(layers or range(1, len(self._stack.layers)))
+        unknown = set(self._layers) - set(range(1, len(self._stack.layers)))
+        if unknown:
+            raise UserError(f"there is no hidden layer {unknown.pop()}; there are 1 to {len(self._stack.hidden)}")
+        self._started = datetime.now(UTC)
+        self._recorded: list[Measurement] = []
+        self._shares = self._block_shares(loss) if "block_shares" in quantities else None
+        self._structure = SingularStructure(1, self._stack.classes) if "singular_structure" in quantities else None
+        if self._structure is not None:
+            self._require_three_groups()
+
+    @torch.no_grad()
+    def record(self, step: int, **values: float) -> None:
+        """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss."""
+        weights = self._weights()
+        observations: list[Observation] = [
+            Observation(name, 0, torch.tensor([value])) for name, value in values.items()
+        ]
+        if self._structure is not None:
+            observations += self._named(self._structure.of(weights))
+        if self._shares is not None:
+            observations += self._named(self._shares.of(weights))
+        present = np.ones(1, dtype=bool)
+        self._recorded += [
+            Measurement(step, layer, quantity, measured.double().cpu().numpy(), present)
+            for quantity, layer, measured in observations
+        ]
+
+    def metrics(self, experiment: str = "watched", *, variant: str = BASE, trial: int = 0) -> Metrics:
+        """Return what was recorded as a tidy table of the workflow's schema; arguments are values of its columns."""
+        if not self._recorded:
+            raise UserError("nothing was recorded; call record(step) while the model trains")
+        table = metrics.table(experiment, Cell(self._activation(), "full", variant), self._recorded)
+        position = table.schema.get_field_index("trial")
+        numbered = table.set_column(position, table.schema.field(position), pa.array([trial] * len(table), pa.int32()))
+        return Metrics(numbered, of_watch(experiment, variant, self._started))
+
+    def write(self, path: Path | str, experiment: str = "watched", *, variant: str = BASE, trial: int = 0) -> None:
+        """Write what was recorded to a Parquet file; a write that breaks off leaves no file."""
+        metrics.write(self.metrics(experiment, variant=variant, trial=trial), Path(path))
+
+    def _activation(self) -> str:
+        """Return the name of what follows the first layer: that of `ACTIVATIONS`, or else that of its class."""
+        used = next(iter(self._stack.after[0]), nn.Identity())
+        named = {activation.target.rpartition(":")[2]: name for name, activation in ACTIVATIONS.items()}
+        return named.get(type(used).__name__, type(used).__name__)
+
+    def _weights(self) -> list[Tensor]:
+        """Return the watched weights, float64, each (1, m, n) like a stack of one trial."""
+        hidden = self._stack.hidden
+        return [hidden[layer - 1].weight.detach().double().unsqueeze(0) for layer in self._layers]
+
+    def _named(self, observations: Iterator[Observation]) -> Iterator[Observation]:
+        """Yield observations with the number of their layer in place of their place among the watched ones."""
+        for quantity, place, values in observations:
+            yield Observation(quantity, self._layers[place - 1], values)
+
+    def _block_shares(self, loss: Loss | None) -> BlockShares:
+        if loss is None:
+            raise UserError("block shares need the loss of one batch, whose gradient defines the blocks")
+        bases = block_bases(self._stack, big_basis(self._stack, loss), last=self._layers[-1])
+        chosen = [LayerBases(*(basis.unsqueeze(0) for basis in bases[layer - 1])) for layer in self._layers]
+        return BlockShares(1, [weight.clone() for weight in self._weights()], chosen)
+
+    def _require_three_groups(self) -> None:
+        for layer in self._layers:
+            rows, columns = self._stack.hidden[layer - 1].weight.shape
+            if min(rows, columns) <= 2 * self._stack.classes:
+                raise UserError(
+                    f"layer {layer} has {min(rows, columns)} singular values, which leaves no middle group "
+                    f"between the top and the bottom K = {self._stack.classes}"
+                )
+
+
+@torch.no_grad()
+def block_bases(stack: Stack, big: Tensor, last: int) -> list[LayerBases]:
+    """Return the bases of the blocks (section 2) in the hidden layers 1 to `last`, from S_big with the basis `big`.
+
+    U_{l,2} spans W_l V_{l,2}, and is W_l V_{l,2} / eps if W_l is eps times orthonormal columns; V_{l,2} = U_{l-1,2}.
+    Raises UserError, which names the layer, if it is narrower than these p = d - 2K columns.
+    """
+    bases = []
+    v1, v2 = big, orthogonal_complement(big)
+    for number, layer in enumerate(stack.hidden[:last], start=1):
+        if layer.out_features < v2.shape[-1]:
+            raise UserError(
+                f"block shares are not defined in layer {number}: it has {layer.out_features} units, "
+                f"fewer than d - 2K = {v2.shape[-1]}; watch singular_structure there"
+            )
+        u2 = polar_factor(layer.weight.double() @ v2)
+        u1 = orthogonal_complement(u2)
+        bases.append(LayerBases(u1, u2, v1, v2))
+        v1, v2 = u1, u2
+    return bases
