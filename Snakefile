@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
 
 from lowrank_dynamics import demand, fetching, gpus
+from lowrank_dynamics.activations import ACTIVATIONS
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.config import (
     load_settings,
@@ -22,9 +23,11 @@ from lowrank_dynamics.config import (
     requested,
     stored_at,
 )
+from lowrank_dynamics.config.data.kinds import module_of
 from lowrank_dynamics.config.reductions import reductions
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FIGURES, FORMATS, sortable, title
+from lowrank_dynamics.figures import FIGURES, FORMATS, IN_SHORT, sortable, title
+from lowrank_dynamics.optimizers import OPTIMIZERS
 from lowrank_dynamics.pages import headline
 from lowrank_dynamics.writing import require_writable
 

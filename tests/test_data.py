@@ -10,9 +10,10 @@ from threading import Thread
 import pytest
 import torch
 
-from lowrank_dynamics.data import fashion_mnist
-from lowrank_dynamics.data.clusters import clusters_dataset, gaussian_clusters, whiten
+from lowrank_dynamics.config.data.clusters import ClusterData
+from lowrank_dynamics.data import clusters, fashion_mnist
 from lowrank_dynamics.data.dataset import first_of_each_class
+from lowrank_dynamics.data.drawn import drawn_dataset, whiten
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, PythonPackage, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 
@@ -24,15 +25,19 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def of_clusters(samples: int, separation: float) -> ClusterData:
+    return ClusterData(source="clusters", dimension=8, classes=3, samples=samples, separation=separation, whitened=True)
+
+
 def test_centres_are_as_far_apart_as_stated() -> None:
-    inputs, labels = gaussian_clusters(8, 3, 300_000, 5.0, generator())
+    inputs, labels = clusters.draw(of_clusters(300_000, 5.0), generator())
     centres = torch.stack([inputs[:, labels == label].mean(dim=1) for label in range(3)])
     distances = torch.pdist(centres)
     torch.testing.assert_close(distances, torch.full((3,), 5.0, dtype=torch.float64), atol=0.02, rtol=0)
 
 
 def test_whitened_inputs_have_identity_second_moment() -> None:
-    data = clusters_dataset(8, 3, 50, 4.0, whitened=True, generators=[generator(1), generator(2)]).train
+    data = drawn_dataset(of_clusters(50, 4.0), [generator(1), generator(2)]).train
     torch.testing.assert_close(data.inputs @ data.inputs.mT, torch.eye(8, dtype=torch.float64).expand(2, 8, 8))
     torch.testing.assert_close(whiten(data.inputs), data.inputs)
     assert data.targets.sum(dim=-2).eq(1).all()

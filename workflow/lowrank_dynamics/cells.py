@@ -1,5 +1,6 @@
 """One cell from settings to measurements: its data, its network, its observers, its training."""
 
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from lowrank_dynamics import metrics
 from lowrank_dynamics.checkpoints import Checkpoint, training_key
-from lowrank_dynamics.config import Cell, ClusterData, ConvolvedData, Experiment, FashionMnistData, Settings
-from lowrank_dynamics.data import Dataset, Split, fashion_mnist
-from lowrank_dynamics.data.clusters import clusters_dataset
+from lowrank_dynamics.config import Cell, ConvolvedData, DrawnData, Experiment, Settings
+from lowrank_dynamics.data import Dataset, Split
+from lowrank_dynamics.data.drawn import drawn_dataset
 from lowrank_dynamics.devices import CPU, description
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.initialization import (
@@ -38,7 +39,7 @@ from lowrank_dynamics.observables import (
 from lowrank_dynamics.randomness import Purpose, trial_generators
 from lowrank_dynamics.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training import learning_rate, train
-from lowrank_dynamics.vgg import features, fine_tuning
+from lowrank_dynamics.vgg import fine_tuning
 from lowrank_dynamics.vgg.convolutions import make_convolutions
 from lowrank_dynamics.vgg.fine_tuning import FineTuned
 
@@ -70,23 +71,13 @@ class CellRun:
     def data(self) -> Dataset:
         """The data, the trials' own or common to all. Raises UserError if a stored file is needed and not given."""
         data = self.experiment.data
-        if isinstance(data, ClusterData):
-            generators = self._generators("data")
-            return clusters_dataset(
-                data.dimension,
-                data.classes,
-                data.samples,
-                data.separation,
-                whitened=data.whitened,
-                generators=generators,
-            ).to(self.device)
+        if isinstance(data, DrawnData):
+            return drawn_dataset(data, self._generators("data")).to(self.device)
         if self.stored_data is None:
             raise UserError(f"experiment {self.name} needs the file of its {data.stored}; name it with --data")
-        if isinstance(data, FashionMnistData):
-            return fashion_mnist.load(self.stored_data, self.dtype).to(self.device)
-        if data.fine_tuned:
+        if self._trains_convolutions:
             return fine_tuning.load(self.stored_data, self.weights, self.dtype).to(self.device)
-        return features.load(self.stored_data, self.dtype).to(self.device)
+        return pkgutil.resolve_name(data.loaded_by)(self.stored_data, self.dtype).to(self.device)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,6 +1,7 @@
 """The stages as commands; each rule of the workflow is one of these lines, which a terminal runs just as well."""
 
 import logging
+import pkgutil
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.config import ClusterData, ConvolvedData, load_settings
+from lowrank_dynamics.config import ConvolvedData, DrawnData, load_settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.fetching import content
 from lowrank_dynamics.interruption import deferred, end_when_asked
@@ -66,20 +67,20 @@ def prepare(
     experiment: Experiment,
     scale: Scale = "laptop",
     configs: Configs = Path("configs"),
-    source: Annotated[Path | None, typer.Option(help="the folder with CIFAR-10 that `fetch` wrote")] = None,
+    source: Annotated[Path | None, typer.Option(help="the folder with the images that `fetch` wrote")] = None,
 ) -> None:
     """Choose and verify the images of an experiment and write them to one file."""
-    from lowrank_dynamics.data import cifar10, fashion_mnist
-
     data = load_settings(scale, configs).experiment(experiment).data
-    if isinstance(data, ClusterData):
+    if isinstance(data, DrawnData):
         raise UserError(f"experiment {experiment} draws its data while it trains; there is nothing to prepare")
-    if data.images == "fashion_mnist":
-        fashion_mnist.prepare(data.training_images, data.test_images, output)
+    write = pkgutil.resolve_name(data.prepared_by)
+    if data.fetched_images is None:
+        write(data.training_images, data.test_images, output)
     elif source is None:
-        raise UserError(f"experiment {experiment} needs CIFAR-10; name the folder that `fetch` wrote with --source")
+        fetched = data.fetched_images
+        raise UserError(f"experiment {experiment} needs {fetched}; name the folder that `fetch` wrote with --source")
     else:
-        cifar10.prepare(content(source), data.training_images, data.test_images, output)
+        write(content(source), data.training_images, data.test_images, output)
 
 
 @app.command()
@@ -286,6 +287,32 @@ def claims_page(
     from lowrank_dynamics.report.claims_page import write_claims_page
 
     write_claims_page(read(claims, COLUMNS), scale, read_unverified(claims), output)
+
+
+@app.command("archive")
+def make_archive(
+    scale: Scale = "laptop", output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive")
+) -> None:
+    """Put sources, settings and results into one file to publish; run it in the project's root.
+
+    It warns of results that were not made by the code of the commit, and of figures that the run does not have.
+    """
+    from textwrap import shorten
+
+    from lowrank_dynamics.archive import GUIDE, write_archive
+
+    written = write_archive(Path(), scale, output)
+    for remark in written.remarks:
+        typer.secho(f"warning: {shorten(remark, 200, placeholder=f' ... ({GUIDE} has all)')}", fg="yellow", err=True)
+    typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("check-archive")
+def check_archive(folder: Annotated[Path, typer.Argument(help="the folder that an archive was unpacked to")]) -> None:
+    """Check that an archive is as it was made, says what produced it, and gives the same verdicts again."""
+    from lowrank_dynamics.archive_check import check
+
+    typer.echo(check(folder))
 
 
 @app.command("provenance")

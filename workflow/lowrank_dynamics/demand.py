@@ -7,7 +7,7 @@ module imports no torch, because Snakemake loads it to build the graph of jobs.
 import math
 from typing import NamedTuple
 
-from lowrank_dynamics.config import Cell, ClusterData, ConvolvedData, Experiment, Settings
+from lowrank_dynamics.config import Cell, ConvolvedData, DrawnData, Experiment, Settings
 from lowrank_dynamics.vgg.stacks import POOL, STACKS
 
 OPERATIONS_A_SECOND = {"cpu": {"float32": 2e10, "float64": 1e10}, "gpu": {"float32": 4e12, "float64": 2e11}}
@@ -141,7 +141,7 @@ def _of_convolutions(data: ConvolvedData) -> Work:
 
 
 def _test_samples(experiment: Experiment) -> int:
-    return 0 if isinstance(experiment.data, ClusterData) else experiment.data.test_images
+    return 0 if isinstance(experiment.data, DrawnData) else experiment.data.test_images
 
 
 def _samples(experiment: Experiment) -> int:
@@ -151,5 +151,5 @@ def _samples(experiment: Experiment) -> int:
 def _stored(experiment: Experiment) -> int:
     """Return how many numbers the inputs are, in the file and as they are used."""
     data = experiment.data
-    trials = experiment.trials if isinstance(data, ClusterData) else 1
+    trials = experiment.trials if isinstance(data, DrawnData) else 1
     return 2 * trials * data.dimension * _samples(experiment)

@@ -36,18 +36,17 @@ checkpoint fetch:
 
 rule prepare:
     input:
-        code=expand(
+        code=lambda wildcards: expand(
             "workflow/lowrank_dynamics/{module}.py",
             module=[
-                "data/cifar10",
                 "data/dataset",
-                "data/fashion_mnist",
                 "data/sources",
                 "data/tensors",
+                module_of(data_of(wildcards).prepared_by),
             ],
         ),
-        source=lambda wildcards: (
-            "results/fetched/cifar10" if data_of(wildcards).images == "cifar10" else []
+        source=lambda wildcards: expand(
+            "results/fetched/{name}", name=data_of(wildcards).fetched_images or []
         ),
     output:
         "results/{scale}/images/{experiment}.safetensors",

@@ -34,6 +34,14 @@ def at_hand(folders):
     return not any(map(fetching.missing, folders))
 
 
+def registered(wildcards):
+    """What the registries say of a cell's activation and optimizer, so that a further entry trains nothing again."""
+    cell = settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell)
+    experiment = settings[wildcards.scale].experiment(wildcards.experiment)
+    optimizer = experiment.of_variant(cell.variant).training.optimizer
+    return [str(ACTIVATIONS[cell.activation]), str(OPTIMIZERS[optimizer])]
+
+
 def asks_for_gpu(wildcards):
     """The GPUs that a job asks for: one, unless the settings forbid it."""
     return 0 if settings[wildcards.scale].device == "cpu" else 1

@@ -4,19 +4,17 @@
 
 rule train:
     input:
-        code=expand(
+        code=lambda wildcards: expand(
             "workflow/lowrank_dynamics/{module}.py",
             module=[
-                "activations",
                 "cells",
                 "checkpoints",
-                "config/data",
+                "config/data/kinds",
                 "config/frozen",
                 "config/models",
                 "data/batches",
-                "data/clusters",
                 "data/dataset",
-                "data/fashion_mnist",
+                "data/drawn",
                 "data/tensors",
                 "devices",
                 "initialization",
@@ -29,7 +27,6 @@ rule train:
                 "observables/gradient_spectrum",
                 "observables/observer",
                 "observables/singular_structure",
-                "optimizers",
                 "progress",
                 "provenance",
                 "randomness",
@@ -37,9 +34,9 @@ rule train:
                 "subspaces",
                 "training",
                 "vgg/convolutions",
-                "vgg/features",
                 "vgg/fine_tuning",
                 "vgg/stacks",
+                *data_of(wildcards).code,
             ],
         ),
         data=lambda wildcards: stored(wildcards, data_of(wildcards).stored),
@@ -62,6 +59,7 @@ rule train:
         mem_mb=lambda wildcards, attempt: attempt * training_demand(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * training_demand(wildcards).minutes,
     params:
+        registered=lambda wildcards: registered(wildcards),
         settings=lambda wildcards: settings[wildcards.scale].digest(
             wildcards.experiment,
             settings[wildcards.scale]

@@ -3,7 +3,8 @@
 Nothing here imports torch, because Snakemake loads the settings to build the graph of jobs.
 """
 
-from lowrank_dynamics.config.data import ClusterData, ConvolvedData, FashionMnistData
+from lowrank_dynamics.config.data.convolved import ConvolvedData
+from lowrank_dynamics.config.data.kinds import DrawnData
 from lowrank_dynamics.config.files import (
     SCALES,
     load_settings,
@@ -29,10 +30,9 @@ __all__ = [
     "BASE",
     "SCALES",
     "Cell",
-    "ClusterData",
     "ConvolvedData",
+    "DrawnData",
     "Experiment",
-    "FashionMnistData",
     "Network",
     "Observe",
     "Settings",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from lowrank_dynamics.config.data import Stage
+from lowrank_dynamics.config.data.kinds import Stage
 from lowrank_dynamics.config.models import Settings
 from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError

@@ -16,7 +16,9 @@ from pydantic import (
 )
 
 from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.config.data import ClusterData, ConvolvedData, FashionMnistData
+from lowrank_dynamics.config.data import Data
+from lowrank_dynamics.config.data.convolved import ConvolvedData
+from lowrank_dynamics.config.data.kinds import DrawnData
 from lowrank_dynamics.config.frozen import Frozen, changed, one_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.optimizers import OPTIMIZERS
@@ -106,7 +108,7 @@ class Experiment(Frozen):
     trials: PositiveInt
     dtype: Literal["float32", "float64"]
     threads: PositiveInt = Field(description="threads of one job; the cores left over run other jobs")
-    data: Annotated[ClusterData | FashionMnistData | ConvolvedData, Field(discriminator="source")]
+    data: Data
     network: Network
     training: Training
     observe: Observe
@@ -161,8 +163,9 @@ class Experiment(Frozen):
             raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= d = {dimension} <= m")
         if low_rank and not network.train_last_layer:
             raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
-        if self.dtype == "float32" and isinstance(self.data, ClusterData):
-            raise ValueError("dtype must be float64 for clusters: what is measured there is lost in float32's rounding")
+        if self.dtype == "float32" and isinstance(self.data, DrawnData):
+            where = f"dtype must be float64 for {self.data.source}"
+            raise ValueError(f"{where}: what is measured there is lost in float32's rounding")
         return self
 
     @model_validator(mode="after")

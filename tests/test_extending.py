@@ -1,0 +1,133 @@
+"""The examples of docs/extending.md do what it says when they are carried out to the letter."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from conftest import ROOT
+from lowrank_dynamics import metrics
+from lowrank_dynamics.claims.files import read
+from lowrank_dynamics.claims.table import COLUMNS
+from runs import SMOKE, snakemake
+
+PLACE = re.compile(
+    r"(?:In `(?P<edited>[^`]+)`(?:, below `(?P<below>[^`]+)`)?, "
+    r"(?:after `(?P<after>[^`]+)`|in place of `(?P<old>[^`]+)`)"
+    r"|At the end of `(?P<ended>[^`]+)`|A new file `(?P<new>[^`]+)`):\n\n$"
+)
+BLOCK = re.compile(r"```(\w+)\n(.*?)```\n", re.DOTALL)
+
+
+class Edit(NamedTuple):
+    """What is to be written where, as the sentence before a block says."""
+
+    where: dict[str, str]
+    text: str
+
+    def apply(self, folder: Path) -> None:
+        file = folder / (self.where.get("edited") or self.where.get("ended") or self.where["new"])
+        if "new" in self.where:
+            assert not file.exists()
+            file.write_text(self.text)
+            return
+        before = file.read_text()
+        file.write_text(before + self.text if "ended" in self.where else self._edited(before))
+
+    def _edited(self, before: str) -> str:
+        start = before.index(self.where.get("below", ""))
+        if "after" in self.where:
+            assert before.count(self.where["after"], start) == 1
+            end = before.index("\n", before.index(self.where["after"], start)) + 1
+            return before[:end] + self.text + before[end:]
+        at = before.index(self.where["old"], start)
+        return before[:at] + self.text.strip() + before[at + len(self.where["old"]) :]
+
+
+def example(heading: str) -> tuple[list[Edit], list[list[str]]]:
+    """Return the edits of a section of the document, and its commands."""
+    section = (ROOT / "docs" / "extending.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    edits, commands = [], []
+    for language, text, place in blocks(section):
+        if language == "sh":
+            commands += [shlex.split(line) for line in text.splitlines()]
+        else:
+            assert place, f"nothing says where this goes:\n{text}"
+            edits.append(Edit({name: value for name, value in place.groupdict().items() if value}, text))
+    return edits, commands
+
+
+def blocks(section: str) -> Iterator[tuple[str, str, re.Match[str] | None]]:
+    for block in BLOCK.finditer(section):
+        yield block[1], block[2], PLACE.search(section[: block.start()])
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+def carry_out(heading: str, project: Path) -> set[str]:
+    """Do what a section says, and return what its commands trained."""
+    edits, commands = example(heading)
+    for edit in edits:
+        edit.apply(project)
+    trained: set[str] = set()
+    for program, *arguments in commands:
+        assert (program, *arguments[:4]) == ("snakemake", "--cores", "2", *SMOKE)
+        plan = snakemake(project, "-n", *arguments[2:])
+        assert plan.returncode == 0, plan.stderr
+        trained |= set(re.findall(r"^ *Job \d+: Train (.*)$", plan.stdout + plan.stderr, re.MULTILINE))
+        run = snakemake(project, *arguments[2:])
+        assert run.returncode == 0, run.stderr
+    return trained
+
+
+def found(project: Path, experiment: str) -> metrics.Metrics:
+    return metrics.read(project / "results" / "smoke" / "metrics" / f"{experiment}.parquet")
+
+
+def test_an_activation(project: Path) -> None:
+    assert carry_out("An activation", project) == {"theory_setting mish-full"}
+    assert found(project, "theory_setting").values("activation") == {"elu", "tanh", "mish"}
+    assert "Mish" in (project / "figures" / "smoke" / "figure_3.svg").read_text()
+
+
+def test_an_optimizer(project: Path) -> None:
+    assert carry_out("An optimizer", project) == {"deep_unwhitened elu-full-nadam"}
+    assert "nadam" in found(project, "deep_unwhitened").values("variant")
+    assert "NAdam" in (project / "figures" / "smoke" / "figure_5.svg").read_text()
+
+
+def test_a_data_set(project: Path) -> None:
+    before = found(project, "deep_whitened").frame("train_loss")
+    assert carry_out("A data set", project) == {"deep_whitened elu-full", "deep_whitened gelu-full"}
+    after = found(project, "deep_whitened")
+    assert after.settings["data"]["source"] == "cubes"
+    assert not after.frame("train_loss")["value"].equals(before["value"])
+
+
+def test_an_experiment_with_its_figure_and_its_claim(project: Path) -> None:
+    assert carry_out("An experiment with its figure and its claim", project) == {"many_classes elu-full"}
+    assert (project / "figures" / "smoke" / "many_classes.pdf").exists()
+    name = "change_is_in_block_1_of_many_classes"
+    judged = read(project / "results" / "smoke" / "claims.parquet", COLUMNS).set_index("claim").loc[name]
+    assert judged["trials"] == 2
+    page = (project / "results" / "smoke" / "pages" / "many_classes.html").read_text()
+    assert judged["statement"] in page
+    assert "Many classes" in page
+
+
+def test_the_document_has_no_other_examples() -> None:
+    text = (ROOT / "docs" / "extending.md").read_text()
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "An activation",
+        "An optimizer",
+        "A data set",
+        "An experiment with its figure and its claim",
+    ]
