@@ -6,7 +6,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: figures sensitivity test check format lock clean
+.PHONY: figures sensitivity archive test check format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
@@ -14,6 +14,10 @@ figures: $(ENVIRONMENT)
 # The claims again, with one declared choice after another changed.
 sensitivity: $(ENVIRONMENT)
 	@snakemake sensitivity --cores $(CORES) --config scale=$(SCALE)
+
+# One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
+archive: $(ENVIRONMENT)
+	@PYTHONPATH=workflow python -m lowrank_dynamics archive --scale $(SCALE)
 
 test: $(ENVIRONMENT)
 	pytest
