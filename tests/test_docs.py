@@ -1,7 +1,6 @@
 """The documents say what is: their links, paths, commands and the list of modules are those of the project."""
 
 import math
-import os
 import re
 import shlex
 import subprocess
@@ -17,6 +16,7 @@ from lowrank_dynamics.claims.table import figure_labels
 from lowrank_dynamics.claims.verdicts import Verdict
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES
+from runs import SMOKE, environment, snakemake
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
@@ -39,6 +39,37 @@ def test_the_readme_names_every_figure() -> None:
     assert named
     names = re.split(r", | and ", named[1])
     assert {f"figure_{name}" if name.isdigit() else name for name in names} == set(FIGURES)
+
+
+EVALUATION = ROOT / "docs" / "artifact-evaluation.md"
+
+
+def test_evaluators_are_told_of_every_claim_and_its_verdict() -> None:
+    """The same verdicts as in the README, with the thresholds of the claims."""
+    claims = load_claims(ROOT / "configs" / "claims.yaml").claims
+    told = dict(re.findall(r"^\| `(\w+)` \|.*\| ([a-z ]+) \|$", EVALUATION.read_text(), re.MULTILINE))
+    assert told == {name: verdict for name, (*_, verdict) in zip(claims, verdicts_of_the_readme(), strict=True)}
+    for name, claim in claims.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", EVALUATION.read_text(), re.MULTILINE)
+        assert f" {claim.threshold:g}".replace(" ", "") in row.replace(" ", "")
+
+
+def test_the_commands_for_evaluators_work(finished: Path) -> None:
+    """Those of one experiment each, at smoke scale, where nothing is left to be trained."""
+    wanted = [line.replace("laptop", "smoke") for line in commands(EVALUATION) if "results/laptop/" in line]
+    experiments = load_settings("laptop", ROOT / "configs").experiments
+    assert len(wanted) == 2 * len(experiments)
+    for line in wanted:
+        program, *arguments = shlex.split(line)
+        if program == "snakemake":
+            run = snakemake(finished, "-n", *SMOKE, *arguments[2:])
+            assert "Nothing to be done" in run.stdout + run.stderr, line
+            continue
+        *arguments, output = arguments
+        judged = finished.parent / "evaluation" / Path(output).name
+        command = ["python", *arguments, str(judged), "--scale", "smoke"]
+        subprocess.run(command, cwd=finished, env=environment(PYTHONPATH="workflow"), check=True, capture_output=True)
+        assert judged.with_suffix(".md").exists()
 
 
 def verdicts_of_the_readme() -> list[tuple[str, str, str]]:
@@ -81,13 +112,19 @@ def test_the_architecture_lists_every_module() -> None:
 def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
     """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
     known = {"make", "make test", "snakemake --cores 2", "snakemake --profile profiles/slurm --config scale=paper"}
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
-    for line in (line.strip() for document in DOCUMENTS for line in commands(document)):
-        if not line or line in known:
+    others = [document for document in DOCUMENTS if document.name != "extending.md"]  # of which test_extending.py is
+    for line in (line.strip() for document in others for line in commands(document)):
+        if not line or line in known or "results/laptop/" in line:  # the latter are run by the test above
             continue
         program, *arguments = shlex.split(line)
         assert program == "python", line
-        subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment(PYTHONPATH="workflow"),
+            check=True,
+            capture_output=True,
+        )
 
 
 def test_the_declared_values_are_those_of_the_settings() -> None:

@@ -68,7 +68,7 @@ rule claims_page:
         report(
             "results/{scale}/pages/claims.html",
             caption="../report/claims.rst",
-            category="0. Claims",
+            category=IN_SHORT,
             labels={"figure": "All claims"},
         ),
     log:

@@ -29,6 +29,7 @@ _LAYER_MOVEMENT = ("figures/layer_movement", "figures/movement", "figures/singul
 _HEADS = ("figures/heads",)
 _SMOOTHNESS = ("figures/smooth_against_nonsmooth", "figures/movement", "figures/singular_values")
 
+IN_SHORT = "0. In short"
 CASE_STUDY = "1. Case study: six activations"
 THEORY = "2. The setting of the theory"
 BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
@@ -36,7 +37,10 @@ LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
 HEADS = "5. Heads of VGG-16"
 """The parts of the report, in the order of the paper; reports sort them by name."""
 
+_OVERVIEW = ("figures/overview", "figures/singular_values", "figures/test_curves")
+
 FIGURES = {
+    "overview": FigureSource(IN_SHORT, ("case_study", "deep_whitened", "fashion_mnist"), _OVERVIEW),
     "figure_1": FigureSource(CASE_STUDY, ("case_study",), ("figures/singular_values",)),
     "figure_2": FigureSource(CASE_STUDY, ("case_study",), _SMOOTHNESS),
     "figure_3": FigureSource(THEORY, ("theory_setting",), _BLOCK_SHARES),
@@ -59,7 +63,7 @@ FORMATS = ("pdf", "svg", "png")
 
 def title(name: str) -> str:
     """Return what a figure is called in a heading."""
-    return name.replace("_", " ").capitalize() if name.startswith("figure_") else "Bound of theorem 3.5"
+    return "Bound of theorem 3.5" if name == "bound" else name.replace("_", " ").capitalize()
 
 
 def sortable(words: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
@@ -28,25 +29,30 @@ def draw(metrics: Metrics) -> Figure:
     for (quantity, label), row in zip(PANELS.items(), panels, strict=True):
         for activation, axes in zip(activations, row, strict=True):
             curves = per_image(metrics, quantity, activation=activation)
-            curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-            sns.lineplot(
-                curves,
-                x="step",
-                y="value",
-                hue="network",
-                hue_order=style.PARAMETERIZATIONS.values(),
-                palette=style.COLORS[:3],
-                style="network",
-                style_order=style.PARAMETERIZATIONS.values(),
-                dashes=[style.SOLID, style.DASHED, style.DOTTED],
-                **style.BAND,
-                ax=axes,
-            )
+            draw_networks(curves, axes)
             axes.set(xlabel="epoch", ylabel=label)
     for axes, title in zip(panels[0], style.activation_labels(activations), strict=True):
         axes.set_title(title)
     style.legend_below(figure, panels[0, 0])
     return figure
+
+
+def draw_networks(curves: pd.DataFrame, axes: Axes) -> None:
+    """Draw a curve of `per_image` for each network: mean over trials, band of one standard deviation."""
+    curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
+    sns.lineplot(
+        curves,
+        x="step",
+        y="value",
+        hue="network",
+        hue_order=style.PARAMETERIZATIONS.values(),
+        palette=style.COLORS[:3],
+        style="network",
+        style_order=style.PARAMETERIZATIONS.values(),
+        dashes=[style.SOLID, style.DASHED, style.DOTTED],
+        **style.BAND,
+        ax=axes,
+    )
 
 
 def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
