@@ -6,7 +6,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: figures sensitivity archive test check format lock clean
+.PHONY: figures sensitivity archive bench test check format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
@@ -18,6 +18,11 @@ sensitivity: $(ENVIRONMENT)
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)
 	@PYTHONPATH=workflow python -m lowrank_dynamics archive --scale $(SCALE)
+
+# Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; JAX is for this alone.
+bench: $(ENVIRONMENT)
+	pip install --quiet jax==0.10.2
+	@PYTHONPATH=workflow OMP_NUM_THREADS=1 python -m benchmarks
 
 test: $(ENVIRONMENT)
 	pytest

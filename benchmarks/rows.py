@@ -1,0 +1,148 @@
+"""The rows of the table: what is compared, the ratio, and the goal for it."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from benchmarks.cells import UNOBSERVED, cell_of, training
+from benchmarks.loops import bare_products, jax_loop, plain_loop
+from benchmarks.timing import Ratio, paired
+from lowrank_dynamics.config import Cell
+
+CASE = ("case_study", Cell("elu", "full"))
+FASHION = "fashion_mnist"
+FULL, LOW_RANK = Cell("gelu", "full"), Cell("gelu", "s_big")
+
+
+class Row(NamedTuple):
+    """One comparison; `goal` is what the ratio was to be, empty where nothing was asked for."""
+
+    what: str
+    ratio: str
+    goal: str
+    met: bool | None
+
+
+def steps(count: int) -> dict[str, Any]:
+    """Return the change that trains for so many steps."""
+    return {"training": {"steps": count}}
+
+
+def rows() -> Iterator[Row]:
+    """Yield every row, each measured when it is asked for."""
+    yield from against_others()
+    yield from fashion_mnist_steps()
+    yield from observables()
+    yield from outside_training()
+    yield from growth()
+
+
+def judged(what: str, ratio: Ratio, goal: str, holds: Callable[[float], bool], times: str = "") -> Row:
+    """Return a row whose goal is for the median."""
+    return Row(what, f"{ratio}{times}", goal, holds(ratio.middle))
+
+
+def against_others() -> Iterator[Row]:
+    """Compare stacked training with loops that others would write."""
+    name, cell = CASE
+    run = cell_of(name, cell, steps(100))
+    ours = training(name, cell, steps(100))
+    yield judged(
+        "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell with its observables",
+        paired(plain_loop(run), ours),
+        "at least 5",
+        lambda ratio: ratio >= 5,
+    )
+    bare = training(name, cell, steps(400), UNOBSERVED)
+    yield judged(
+        "stacked cell without observables / JAX, vmap of a jitted loop, without observables",
+        paired(bare, jax_loop(cell_of(name, cell, steps(400)))),
+        "at most 1",
+        lambda ratio: ratio <= 1,
+    )
+
+
+def fashion_mnist_steps() -> Iterator[Row]:
+    """Compare steps on Fashion-MNIST: 784 wide, 1,000 images, three trials."""
+    few = steps(10)
+    full = training(FASHION, FULL, few, UNOBSERVED)
+    yield judged(
+        "full step on Fashion-MNIST / its matrix products alone",
+        paired(full, bare_products(cell_of(FASHION, FULL, few))),
+        "at most 1.2",
+        lambda ratio: ratio <= 1.2,
+    )
+    low_rank = training(FASHION, LOW_RANK, steps(100), UNOBSERVED)
+    yield judged(
+        "full step / low-rank step at r = 20",
+        paired(full, low_rank).scaled(10),
+        "at least 15",
+        lambda ratio: ratio >= 15,
+    )
+    full_memory, low_memory = (_peak_megabytes(cell) for cell in (FULL, LOW_RANK))
+    yield Row(
+        "peak memory beyond that of the program, full / low-rank",
+        f"{full_memory:.0f} MB / {low_memory:.0f} MB",
+        "",
+        None,
+    )
+
+
+def _peak_megabytes(cell: Cell) -> float:
+    """Return the peak memory of training a cell in a process of its own, beyond what that has before."""
+    command = [sys.executable, "-m", "benchmarks.rows", *cell]
+    return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def observables() -> Iterator[Row]:
+    """Compare cells with and without what they observe at their configured cadence."""
+    for name, cell, count in (
+        (*CASE, 300),
+        ("deep_whitened", Cell("elu", "full"), 300),
+        (FASHION, FULL, 20),
+        ("theory_setting", Cell("elu", "full"), 300),
+    ):
+        endless = {"training": {"steps": count, "stop_near_linear_fit": None}}
+        ratio = paired(training(name, cell, endless), training(name, cell, endless, UNOBSERVED))
+        cost = Ratio(*(100 * (value - 1) for value in ratio))
+        yield judged(f"cost of the observables of {name}", cost, "at most 10 %", lambda value: value <= 10, " %")
+
+
+def outside_training() -> Iterator[Row]:
+    """Tell how much of the time of a laptop run's jobs is not training, if there is one."""
+    benchmarks = list(Path("results/laptop/benchmarks").rglob("*.tsv"))
+    cells = list(Path("results/laptop/cells").rglob("*.parquet"))
+    if not benchmarks or not cells:
+        return
+    jobs = sum(float(path.read_text().splitlines()[1].split("\t")[0]) for path in benchmarks)
+    trained = sum(json.loads(pq.read_schema(path).metadata[b"provenance"])["seconds"] for path in cells)
+    share = 100 * (1 - trained / jobs)
+    yield Row("share of a laptop run's job seconds outside training", f"{share:.1f} %", "at most 15 %", share <= 15)
+
+
+def growth() -> Iterator[Row]:
+    """Tell how the cost of a step grows."""
+    name, cell = CASE
+    for what, changes in (
+        ("10 trials / 1 trial", ({"trials": 10}, {"trials": 1})),
+        ("width 256 / width 64", ({"network": {"width": 256}}, {"network": {"width": 64}})),
+        ("N = 4,000 / N = 1,000", ({"data": {"samples": 4000}}, {})),
+    ):
+        more, less = (training(name, cell, steps(60), UNOBSERVED, change) for change in changes)
+        yield Row(f"case study, {what}", str(paired(more, less)), "", None)
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    train = training(FASHION, Cell(*sys.argv[1:]), steps(5), UNOBSERVED)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    train()()
+    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
