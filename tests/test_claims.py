@@ -175,7 +175,7 @@ def test_a_claim_about_what_is_not_run_is_refused(changes: dict[str, Any], messa
         ({"at_most": 1.0}, "there must be one of at_least, at_most, within"),
         ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
-        ({"figures": ["figure_99"]}, "'figure_99' is not one of figure_1"),
+        ({"figures": ["figure_99"]}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
         ({"cells": {"layr": [1]}}, "cells.layr.[key]: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),

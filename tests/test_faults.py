@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from conftest import ROOT
-from lowrank_dynamics import cli
 from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.cli import stages
 from lowrank_dynamics.errors import UserError
 from runs import SMOKE, copied, environment
 
@@ -145,4 +145,4 @@ def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(
         UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"
     ):
-        cli.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")
+        stages.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")

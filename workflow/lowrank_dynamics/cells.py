@@ -3,8 +3,10 @@
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -15,7 +17,7 @@ from lowrank_dynamics.checkpoints import Checkpoint, training_key
 from lowrank_dynamics.config import Cell, ConvolvedData, DrawnData, Experiment, Settings
 from lowrank_dynamics.data import Dataset, Split
 from lowrank_dynamics.data.drawn import drawn_dataset
-from lowrank_dynamics.devices import CPU, description
+from lowrank_dynamics.devices import CPU, description, peak_megabytes
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.initialization import (
     big_factors,
@@ -36,6 +38,7 @@ from lowrank_dynamics.observables import (
     Observer,
     SingularStructure,
 )
+from lowrank_dynamics.provenance import provenance
 from lowrank_dynamics.randomness import Purpose, trial_generators
 from lowrank_dynamics.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training import learning_rate, train
@@ -115,6 +118,20 @@ class CellRun:
                 f"{description(self.device)}; lower trials, training.batch_size, data.size or the number of images, "
                 "or run fewer jobs at once"
             ) from error
+
+    def provenance(self, scale: str, *, threads: int, started: datetime) -> dict[str, Any]:
+        """Return, ready for JSON, what the numbers of the cell depend on, and the time and memory until now."""
+        return provenance(
+            self.settings,
+            scale,
+            self.name,
+            self.cell.variant,
+            data_origin=self.data.origin,
+            device=description(self.device),
+            megabytes=peak_megabytes(self.device),
+            threads=threads,
+            started=started,
+        )
 
     def checkpoint(self, path: Path, every: float) -> Checkpoint:
         """Return a checkpoint for this cell at `path`, written at most every so many seconds."""

@@ -1,0 +1,49 @@
+"""The program: how it ends, and the options that its commands share."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.interruption import end_when_asked
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The stages as commands; each rule of the workflow is one of these lines, which a terminal runs just as well.",
+)
+
+Scale = Annotated[str, typer.Option(help="smoke, laptop or paper, or such as laptop/sensitivity/width_64")]
+Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
+Output = Annotated[Path, typer.Option(help="the file to write")]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends it with one sentence and exit status 1.
+
+    So does what the machine refuses: a full disk, a folder that may not be written.
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
+    try:
+        end_when_asked()
+        app(prog_name="lowrank-dynamics")
+    except UserError as error:
+        _end(str(error), error.status)
+    except OSError as error:
+        where, why = error.filename or "a file", error.strerror or error
+        _end(f"{where} cannot be read or written ({why}); mend that and run again, nothing is lost")
+
+
+def _end(sentence: str, status: int = 1) -> None:
+    """Say why the command ends; on the standard output if the log, which lies on the same disk, is full too."""
+    try:
+        typer.secho(f"error: {sentence}", fg="red", err=True)
+    except OSError:
+        typer.secho(f"error: {sentence}", fg="red")
+    sys.exit(status)

@@ -1,0 +1,86 @@
+"""The commands that look into settings and results, and the one that puts a run into one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowrank_dynamics.cli.app import Configs, Scale, app
+from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.errors import UserError
+
+
+@app.command()
+def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
+    """Check the settings of a scale and list the cells they ask for."""
+    settings = load_settings(scale, configs)
+    for name, experiment in settings.experiments.items():
+        cells = ", ".join(cell.name for cell in settings.cells(name))
+        typer.echo(f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most; {cells}")
+
+
+@app.command("demand")
+def show_demand(scale: Scale = "paper", configs: Configs = Path("configs")) -> None:
+    """Print what the first attempt of each job of training asks of a cluster."""
+    from lowrank_dynamics.demand import of_training
+
+    settings = load_settings(scale, configs)
+    for name in settings.experiments:
+        for cell in settings.cells(name):
+            asked = of_training(settings, name, cell)
+            brief = ", with others" if asked.is_brief else ""
+            typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB{brief}")
+
+
+@app.command()
+def verdicts(
+    table: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
+    strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
+) -> None:
+    """Print how many claims have which verdict."""
+    from lowrank_dynamics.claims.files import read
+    from lowrank_dynamics.claims.table import COLUMNS, summary
+    from lowrank_dynamics.claims.verdicts import Verdict
+
+    found = read(table, COLUMNS)
+    typer.echo(summary(found))
+    failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
+    if strict and len(failed):
+        raise UserError(f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers")
+
+
+@app.command("provenance")
+def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")]) -> None:
+    """Print what produced a file: settings, data and their sources, code, libraries, machine."""
+    import yaml
+
+    from lowrank_dynamics.provenance import concise
+    from lowrank_dynamics.provenance_files import read_provenance
+
+    typer.echo(yaml.safe_dump(concise(read_provenance(file)), sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+@app.command("archive")
+def make_archive(
+    scale: Scale = "laptop", output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive")
+) -> None:
+    """Put sources, settings and results into one file to publish; run it in the project's root.
+
+    It warns of results that were not made by the code of the commit, and of figures that the run does not have.
+    """
+    from textwrap import shorten
+
+    from lowrank_dynamics.archive import GUIDE, write_archive
+
+    written = write_archive(Path(), scale, output)
+    for remark in written.remarks:
+        typer.secho(f"warning: {shorten(remark, 200, placeholder=f' ... ({GUIDE} has all)')}", fg="yellow", err=True)
+    typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("check-archive")
+def check_archive(folder: Annotated[Path, typer.Argument(help="the folder that an archive was unpacked to")]) -> None:
+    """Check that an archive is as it was made, says what produced it, and gives the same verdicts again."""
+    from lowrank_dynamics.archive_check import check
+
+    typer.echo(check(folder))
