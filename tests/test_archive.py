@@ -17,7 +17,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import SMALL, planted, row
+from conftest import ROOT, SMALL, planted, row
 from lowrank_dynamics import __version__, metrics, provenance
 from lowrank_dynamics.archive import write_archive
 from lowrank_dynamics.archive_check import check
@@ -137,6 +137,11 @@ def unpacked(made: Path, tmp_path: Path) -> Path:
     return unpack(write_archive(made, "paper", tmp_path / "archive").path, tmp_path / "elsewhere")
 
 
+def guide_of(folder: Path) -> str:
+    """Return the text that says what is in an unpacked archive, as one line."""
+    return " ".join((folder / "ARCHIVE.txt").read_text().split())
+
+
 def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
 
@@ -161,7 +166,7 @@ def test_the_tables_of_the_sensitivity_study_are_in_it_where_there_are_some(proj
         shutil.copy(tmp_path / written, project / "results" / "paper" / f"sensitivity{ending}")
     inside = unpack(write_archive(project, "paper", tmp_path / "archive").path, tmp_path / "elsewhere")
     assert {"results/paper/sensitivity.parquet", "results/paper/sensitivity.md"} < names(inside)
-    assert "but by x:" in " ".join((inside / "ARCHIVE.txt").read_text().split())
+    assert "but by x:" in guide_of(inside)
 
 
 def test_the_environment_is_in_it(unpacked: Path) -> None:
@@ -169,6 +174,11 @@ def test_the_environment_is_in_it(unpacked: Path) -> None:
     assert head.startswith(f"# Python {sys.version.split()[0]}, Linux" if sys.platform == "linux" else "# Python ")
     assert f"numpy=={np.__version__}" in installed
     assert installed == sorted(set(installed), key=str.lower)
+
+
+def test_the_version_in_its_name_is_the_one_that_is_cited() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    assert f"\n## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_the_same_run_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
@@ -378,23 +388,37 @@ def test_outside_a_repository_there_are_no_sources(project: Path) -> None:
 
 
 def test_results_of_other_code_are_told(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the terminal and in the archive; so is a figure that the run does not have."""
+    """On the terminal and in the archive; so are figures that the run does not have."""
     before = git(project, "rev-parse", "HEAD")
     (project / "README.md").write_text("Another.\n")
     now = commit(project)
     monkeypatch.chdir(project)
     run = CliRunner().invoke(app, ["archive", "--scale", "paper"])
     assert run.exit_code == 0
-    assert f"warning: Not made by the code of this commit, but by {__version__} at {before}: figures/paper/fig" in (
-        run.output
-    )
+    told = f"Not made by the code of this commit, but by {__version__} at {before}: every file of metrics, every figure"
+    assert f"warning: {told}, the verdicts.\n" in run.output
     assert "warning: Not in this run: overview, figure_1, figure_2, figure_4, " in run.output
     assert f"archive/lowrank-dynamics-{__version__}-paper-{now[:8]}.tar.gz: 16 files, 0.0 MB\n" in run.output
-    guide = " ".join((unpack(next(Path("archive").iterdir()), tmp_path / "e") / "ARCHIVE.txt").read_text().split())
+    guide = guide_of(unpack(next(Path("archive").iterdir()), tmp_path / "elsewhere"))
     assert f"with the sources at commit {now} " in guide
-    assert f"by {__version__} at {before}: figures/paper/figure_3.pdf, figures/paper/figure_3.png, figures" in guide
-    assert "results/paper/claims.parquet, results/paper/metrics/small.parquet." in guide
+    assert told in guide
     assert "All of them were made by the code of this commit" not in guide
+
+
+def test_some_results_of_other_code_are_named(project: Path, tmp_path: Path) -> None:
+    measured = small_metrics(project, "0.1.0 at 1234-dirty")
+    metrics.write(measured, project / "results" / "paper" / "metrics" / "small.parquet")
+    written = write_archive(project, "paper", tmp_path / "archive")
+    told = "Not made by the code of this commit, but by 0.1.0 at 1234-dirty: results/paper/metrics/small.parquet."
+    assert written.remarks[1:] == [told]
+    assert told in guide_of(unpack(written.path, tmp_path / "elsewhere"))
+
+
+def test_results_of_this_commit_need_no_remark(unpacked: Path) -> None:
+    guide = guide_of(unpacked)
+    assert "Not made by" not in guide
+    assert "All of them were made by the code of this commit." in guide
+    assert "Not in this run: overview, figure_1, figure_2, figure_4, " in guide
 
 
 def test_a_whole_run_passes_the_check_of_the_code_in_its_archive(finished: Path, tmp_path: Path) -> None:

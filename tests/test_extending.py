@@ -13,7 +13,7 @@ from conftest import ROOT
 from lowrank_dynamics import metrics
 from lowrank_dynamics.claims.files import read
 from lowrank_dynamics.claims.table import COLUMNS
-from runs import SMOKE, snakemake
+from runs import SMOKE, planned, snakemake
 
 PLACE = re.compile(
     r"(?:In `(?P<edited>[^`]+)`(?:, below `(?P<below>[^`]+)`)?, "
@@ -73,19 +73,16 @@ def project(finished: Path, tmp_path: Path) -> Path:
 
 
 def carry_out(heading: str, project: Path) -> set[str]:
-    """Do what a section says, and return what its commands trained."""
+    """Do what a section says, and return what a run of everything would have trained after its edits."""
     edits, commands = example(heading)
     for edit in edits:
         edit.apply(project)
-    trained: set[str] = set()
+    plan = planned(project)
     for program, *arguments in commands:
         assert (program, *arguments[:4]) == ("snakemake", "--cores", "2", *SMOKE)
-        plan = snakemake(project, "-n", *arguments[2:])
-        assert plan.returncode == 0, plan.stderr
-        trained |= set(re.findall(r"^ *Job \d+: Train (.*)$", plan.stdout + plan.stderr, re.MULTILINE))
         run = snakemake(project, *arguments[2:])
         assert run.returncode == 0, run.stderr
-    return trained
+    return set(re.findall(r"^ *Job \d+: Train (.*)$", plan, re.MULTILINE))
 
 
 def found(project: Path, experiment: str) -> metrics.Metrics:

@@ -26,6 +26,7 @@ NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html", "pa
 IF_THERE = ("sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
 GUIDE, ENVIRONMENT = "ARCHIVE.txt", "ENVIRONMENT.txt"
+OF_THIS_COMMIT = "All of them were made by the code of this commit."
 TEXT = """\
 lowrank-dynamics {version}, a run at {scale} scale, with the sources at commit {commit}
 
@@ -80,17 +81,17 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
         raise UserError(
             "\n".join(f"{each}; delete it, run `make SCALE={scale}`, and then this again" for each in found)
         )
-    remarks = list(_remarks(root, scale, traced, commit))
+    absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
     entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
     entries[ENVIRONMENT] = Entry(_environment().encode())
-    entries[GUIDE] = Entry(_guide(scale, commit, remarks).encode())
+    entries[GUIDE] = Entry(_guide(scale, commit, [*absent, *(others or [OF_THIS_COMMIT])]).encode())
     contents = {name: entry.content for name, entry in entries.items() if not entry.leads_to}
     entries[CHECKSUMS] = Entry(checksums(contents).encode())
     name = f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}"
     time = int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD"))
     path = folder / f"{name}.tar.gz"
     _pack({f"{name}/{place}": entry for place, entry in entries.items()}, time, path)
-    return Archived(path, len(contents), remarks)
+    return Archived(path, len(contents), absent + others)
 
 
 def _clean_commit(root: Path) -> str:
@@ -137,17 +138,22 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(content.read() if content else b"", bool(member.mode & 0o100), member.linkname)
 
 
-def _remarks(root: Path, scale: str, traced: Sequence[str], commit: str) -> Iterator[str]:
-    """Yield what of a run is not there, and which results are not of this commit."""
+def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence on the figures that a run does not have, if there are any."""
     if absent := [name for name in FIGURES if f"figures/{scale}/{name}.pdf" not in traced]:
         yield f"Not in this run: {', '.join(absent)}."
+
+
+def _of_other_code(root: Path, traced: Sequence[str], commit: str) -> Iterator[str]:
+    """Yield a sentence for each other code than that of the commit that results were made by."""
     by_code: dict[str, list[str]] = {}
     for name in traced:
         for code in sorted(set(_codes(read_provenance(root / name)))):
             by_code.setdefault(code, []).append(name)
     for code, names in sorted(by_code.items()):
         if code != f"{__version__} at {commit}":
-            yield f"Not made by the code of this commit, but by {code}: {', '.join(names)}."
+            which = "every file of metrics, every figure, the verdicts" if names == list(traced) else ", ".join(names)
+            yield f"Not made by the code of this commit, but by {code}: {which}."
 
 
 def _codes(origin: Any) -> Iterator[str]:
@@ -169,8 +175,7 @@ def _environment() -> str:
 
 def _guide(scale: str, commit: str, remarks: Sequence[str]) -> str:
     """Return the text that says what is in an archive and how to check it."""
-    said = remarks or ["All of them were made by the code of this commit."]
-    filled = "".join(f"\n{textwrap.fill(line, 110, break_long_words=False)}\n" for line in said)
+    filled = "".join(f"\n{textwrap.fill(line, 110, break_long_words=False)}\n" for line in remarks)
     names = {"environment": ENVIRONMENT, "checksums": CHECKSUMS}
     return TEXT.format(version=__version__, scale=scale, commit=commit, remarks=filled, **names)
 

@@ -1,7 +1,6 @@
 """The data sets that `source` may name.
 
-To add one, write a module here with its settings, a module in `data/` with the function that they name, and add it to
-`Data`.
+To add one, write a module here with its settings, which name the function that draws or loads it, and add it to `Data`.
 """
 
 from typing import Annotated
