@@ -31,6 +31,8 @@ rule card:
         ),
     log:
         "results/{scale}/logs/card/{figure}.log",
+    benchmark:
+        "results/{scale}/benchmarks/card/{figure}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -73,6 +75,8 @@ rule claims_page:
         ),
     log:
         "results/{scale}/logs/claims_page.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims_page.tsv"
     conda:
         "../../environment.yml"
     message:
@@ -95,6 +99,8 @@ rule report:
         "results/{scale}/report.html",
     log:
         "results/{scale}/logs/report.log",
+    benchmark:
+        "results/{scale}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
     params:
