@@ -86,7 +86,7 @@ def fashion_mnist_steps() -> Iterator[Row]:
     )
     full_memory, low_memory = (_peak_megabytes(cell) for cell in (FULL, LOW_RANK))
     yield Row(
-        "peak memory beyond that of the program, full / low-rank",
+        "peak memory of a job beyond that of the program, full / low-rank, which finds S_big with the full network",
         f"{full_memory:.0f} MB / {low_memory:.0f} MB",
         "",
         None,
@@ -138,11 +138,10 @@ def growth() -> Iterator[Row]:
 
 
 def _print_peak(cell: Cell) -> None:
-    """Print by how many megabytes this process grows at most while it trains a cell."""
-    train = training(FASHION, cell, steps(5), UNOBSERVED)()
+    """Print by how many megabytes this process grows at most while it makes the networks of a cell and trains them."""
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
     before = _status("VmRSS")
-    train()
+    training(FASHION, cell, steps(5), UNOBSERVED)()()
     print((_status("VmHWM") - before) / 1024)
 
 
