@@ -59,13 +59,11 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
     wanted = [line.replace("laptop", "smoke") for line in commands(EVALUATION) if "results/laptop/" in line]
     experiments = load_settings("laptop", ROOT / "configs").experiments
     assert len(wanted) == 2 * len(experiments)
-    for line in wanted:
-        program, *arguments = shlex.split(line)
-        if program == "snakemake":
-            run = snakemake(finished, "-n", *SMOKE, *arguments[2:])
-            assert "Nothing to be done" in run.stdout + run.stderr, line
-            continue
-        *arguments, output = arguments
+    made = [shlex.split(line) for line in wanted if line.startswith("snakemake")]
+    assert {tuple(arguments[:4]) for arguments in made} == {("snakemake", "--cores", "2", "--")}
+    run = snakemake(finished, "-n", *SMOKE, "--", *(arguments[4] for arguments in made))
+    assert "Nothing to be done" in run.stdout + run.stderr
+    for _, *arguments, output in (shlex.split(line) for line in wanted if line.startswith("python")):
         judged = finished.parent / "evaluation" / Path(output).name
         command = ["python", *arguments, str(judged), "--scale", "smoke"]
         subprocess.run(command, cwd=finished, env=environment(PYTHONPATH="workflow"), check=True, capture_output=True)

@@ -91,7 +91,7 @@ def wait_for(condition: Callable[[], bool], job: subprocess.Popen[bytes]) -> Non
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    """With one core instead of two, killed halfway with all its jobs; and a second run beside it is refused."""
+    """On one core until it is killed halfway with all its jobs, then on two; a second run beside it is refused."""
     folder = copied(tmp_path / "project")
     command = ["snakemake", "--cores", "1", *SMOKE]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -104,7 +104,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
     assert "--unlock" in refused.stdout + refused.stderr
     assert snakemake(folder, *SMOKE, "--unlock").returncode == 0
-    run = snakemake(folder, *SMOKE, cores=1)
+    run = snakemake(folder, *SMOKE)
     assert run.returncode == 0, run.stderr
     assert_same_results(folder, finished)
 

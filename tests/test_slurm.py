@@ -28,7 +28,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.
 def test_a_run_on_slurm_gives_the_same_bytes(cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path) -> None:
     folder = copied(tmp_path / "project")
     run = cluster.start(*RUN, *SMOKE, cwd=folder, log=tmp_path / "said.txt")
-    assert run.wait() == 0, (tmp_path / "said.txt").read_text()
+    assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     assert_same_results(folder, finished)
     said = (tmp_path / "said.txt").read_text()
     submitted = len(re.findall("has been submitted with SLURM jobid", said))
@@ -58,7 +58,7 @@ def test_a_job_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     assert "gpu:1" in cluster.ask("squeue", "--noheader", "--format=%b")
     cluster.ask("scancel", "--user=root")
     slurm_cluster.wait_for(lambda: "stopped at step" in log.read_text())
-    assert run.wait() == 0, (tmp_path / "said.txt").read_text()
+    assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     assert "goes on at step" in log.read_text()
     shutil.copy(folder / cell, tmp_path / "interrupted.parquet")
     shutil.rmtree(folder / "results")
