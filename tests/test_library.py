@@ -22,6 +22,7 @@ from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.compression import Loss, big_basis, low_rank, parts
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.networks import MLP
 from lowrank_dynamics.subspaces import principal_angles
 from lowrank_dynamics.watching import Watch
 from runs import environment
@@ -42,6 +43,16 @@ def mlp(
         for parameter in layer.parameters():
             nn.init.uniform_(parameter, -(columns**-0.5), columns**-0.5, generator=generator)
         modules += [layer, activation()]
+    return nn.Sequential(*modules[:-1])
+
+
+def of_weights(network: MLP) -> nn.Sequential:
+    """Return the first trial of one of the workflow's networks as an ordinary module with ELU."""
+    modules: list[nn.Module] = []
+    for weight in network.weights:
+        layer = nn.Linear(weight.shape[2], weight.shape[1], bias=False, dtype=torch.float64)
+        layer.weight.data.copy_(weight[0])
+        modules += [layer, nn.ELU()]
     return nn.Sequential(*modules[:-1])
 
 
@@ -113,12 +124,7 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
     run = CellRun(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
     full = run.mlp()
     reference = run.low_rank_mlp(full)
-    modules: list[nn.Module] = []
-    for weight in full.weights:
-        layer = nn.Linear(weight.shape[2], weight.shape[1], bias=False, dtype=torch.float64)
-        layer.weight.data.copy_(weight[0])
-        modules += [layer, nn.ELU()]
-    model, data = nn.Sequential(*modules[:-1]), run.data.train
+    model, data = of_weights(full), run.data.train
     small = low_rank(model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2)
     for own, factor in (
         (small.input_factor.weight.mT, reference.input_factor[0]),
@@ -259,12 +265,7 @@ def test_watching_agrees_with_the_workflow(settings: Any) -> None:
         (row.step, row.layer): row.values[0] for row in run.measurements() if row.quantity == "block_share" and row.step
     }
     full, data = run.mlp(), run.data.train
-    modules: list[nn.Module] = []
-    for weight in full.weights:
-        layer = nn.Linear(weight.shape[2], weight.shape[1], bias=False, dtype=torch.float64)
-        layer.weight.data.copy_(weight[0])
-        modules += [layer, nn.ELU()]
-    model = nn.Sequential(*modules[:-1])
+    model = of_weights(full)
 
     def loss() -> Tensor:
         return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2

@@ -104,7 +104,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        config=" ".join(f"{key}={value}" for key, value in config.items()),
+        config=f"scale={scale} allow_unverified_data={request.allow_unverified_data}",
     message:
         "Put the report together"
     shell:
