@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.rows import rows
+from lowrank_dynamics.devices import use_processor
 from lowrank_dynamics.pages import markdown
 from lowrank_dynamics.provenance import code_version
 
@@ -19,7 +20,7 @@ START, END = "<!-- the last run of `make bench` -->", "<!-- end -->"
 def main() -> None:
     """Measure on one core and put the table into the page."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    torch.set_num_threads(1)
+    use_processor(1)
     lines = []
     for row in rows():
         met = {True: "yes", False: "**no**", None: ""}[row.met]

@@ -36,7 +36,7 @@ class RReLU(nn.Module):
 
 
 class TrialByTrial(nn.Module):
-    """An elementwise activation of which no rounding depends on where in the stack a trial lies.
+    """An elementwise activation of which no rounding depends on where in the stack a trial lies; it may be in place.
 
     On a processor, entries that fill a vector are computed by other code than the few left over at the end, with other
     rounding of, say, an exponential. So the stack is taken as a whole only if each trial fills its vectors.
@@ -53,14 +53,14 @@ class TrialByTrial(nn.Module):
         """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
         if z[0].numel() % self.vector == 0:
             return self.activation(z)
-        return torch.stack([self.activation(trial) for trial in z])
+        return torch.stack([self.activation(trial.clone()) for trial in z])
 
 
 def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
     """Return the module of the activation called `name`; `generators`, one a trial, serve the random ones."""
     activation = ACTIVATIONS[name]
     module_class = pkgutil.resolve_name(activation.target)
-    return module_class(generators) if activation.random else TrialByTrial(module_class())
+    return module_class(generators) if activation.random else TrialByTrial(module_class(**activation.options))
 
 
 class StackedNetwork(nn.Module):

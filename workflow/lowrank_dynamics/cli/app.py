@@ -1,5 +1,7 @@
 """The program: how it ends, and the options that its commands share."""
 
+import atexit
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -30,6 +32,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
+    _spare_collections()
     try:
         end_when_asked()
         app(prog_name="lowrank-dynamics")
@@ -38,6 +41,12 @@ def main() -> None:
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error
         _end(f"{where} cannot be read or written ({why}); mend that and run again, nothing is lost")
+
+
+def _spare_collections() -> None:
+    """Look for unreachable cycles rarely while modules are loaded, and not at all at the end: half a second a job."""
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 def _end(sentence: str, status: int = 1) -> None:

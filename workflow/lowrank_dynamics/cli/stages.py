@@ -66,16 +66,14 @@ def features(  # noqa: PLR0917 (a command's options)
     threads: Threads = 1,
 ) -> None:
     """Compute what the frozen convolutions of an experiment make of its images."""
-    import torch
-
-    from lowrank_dynamics.devices import claimed_device
+    from lowrank_dynamics.devices import claimed_device, use_processor
     from lowrank_dynamics.vgg import features
 
     settings = load_settings(scale, configs)
     data = settings.experiment(experiment).data
     if not isinstance(data, ConvolvedData) or data.fine_tuned:
         raise UserError(f"experiment {experiment} has no frozen convolutions, and so no features")
-    torch.set_num_threads(threads)
+    use_processor(threads)
     stored = weights and content(weights)
     with claimed_device(settings.device) as device:
         features.prepare(images, data, stored, output, device=device)
@@ -99,16 +97,14 @@ def train(  # noqa: PLR0917 (a command's options)
     every: Annotated[float, typer.Option(help="seconds between two writings of the state", min=0)] = 60,
 ) -> None:
     """Train all trials of one cell and write what is measured on the way."""
-    import torch
-
     from lowrank_dynamics import metrics
     from lowrank_dynamics.cells import CellRun
-    from lowrank_dynamics.devices import claimed_device
+    from lowrank_dynamics.devices import claimed_device, use_processor
 
     started = datetime.now(UTC)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
-    torch.set_num_threads(threads)
+    use_processor(threads)
     trials = range(settings.experiment(experiment).trials)
     stored = weights and content(weights)
     with claimed_device(settings.device) as device:

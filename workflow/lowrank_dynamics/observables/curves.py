@@ -17,7 +17,8 @@ AT_ONCE = 1000
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
     """Return the fraction (trials,) of samples whose largest output (trials, K, N) is that of their label."""
-    return (outputs.argmax(dim=-2) == labels).double().mean(dim=-1)
+    _, largest = outputs.max(dim=-2)  # argmax takes 25 times as long, because classes do not lie side by side in memory
+    return (largest == labels).double().mean(dim=-1)
 
 
 @dataclass(frozen=True)

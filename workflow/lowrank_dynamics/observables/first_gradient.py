@@ -59,4 +59,4 @@ class FirstGradient:
 def _derivative(activation: nn.Module, z: Tensor) -> Tensor:
     """Return phi'(z) entry by entry."""
     z.requires_grad_()
-    return torch.autograd.grad(activation(z).sum(), z)[0]
+    return torch.autograd.grad(activation(z.clone()).sum(), z)[0]
