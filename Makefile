@@ -53,4 +53,4 @@ $(ENVIRONMENT): requirements.txt
 	touch $@
 
 clean:
-	rm -rf results figures
+	find results figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -r {} +

@@ -64,6 +64,8 @@ localrules:
     report,
     compare_verdicts,
     draw_sensitivity,
+    compare,
+    beside_reference,
 
 
 wildcard_constraints:
@@ -80,6 +82,7 @@ include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -92,6 +95,7 @@ rule all:
         of_figures("figures/{scale}/{figure}.{format}", fetched=False),
         lambda wildcards: of_figures("figures/{scale}/{figure}.{format}", fetched=True),
         f"results/{scale}/claims.parquet",
+        f"results/{scale}/comparison.parquet",
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
 
@@ -99,6 +103,11 @@ rule all:
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
+
+
+rule compare:
+    input:
+        f"results/{scale}/comparison.parquet",
 
 
 onstart:
@@ -110,7 +119,7 @@ onsuccess:
     print(f"The figures at {scale} scale are in figures/{scale}/")
     if Path(f"results/{scale}/report.html").exists():
         print(f"results/{scale}/report.html shows them with verdicts and settings")
-    for page in ("claims.md", "sensitivity.md"):
+    for page in ("claims.md", "comparison.md", "sensitivity.md"):
         if Path("results", scale, page).exists():
             page_text = Path("results", scale, page).read_text()
             print(f"results/{scale}/{page}: {headline(page_text)}")

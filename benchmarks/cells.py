@@ -10,10 +10,18 @@ from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Experiment, Settings, load_settings
 from lowrank_dynamics.config.frozen import changed
 from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.observables import Observer
 
-UNOBSERVED = {"observe": {"loss": 1_000_000, "singular_structure": None, "block_shares": None, "gradient": None}}
-"""What leaves nothing to be measured but the first and the last step."""
 IMAGES = Path("results/benchmarks/images.safetensors")
+
+
+class Unobserved(CellRun):
+    """A cell that takes its steps and measures nothing."""
+
+    def observers(self, mlp: MLP) -> list[Observer]:  # noqa: ARG002 (nothing is measured on it)
+        """Return none."""
+        return []
 
 
 def settings_of(name: str, changes: dict[str, Any]) -> Settings:
@@ -24,7 +32,7 @@ def settings_of(name: str, changes: dict[str, Any]) -> Settings:
     return settings.model_copy(update={"device": "cpu", "experiments": experiments})
 
 
-def cell_of(name: str, cell: Cell, changes: dict[str, Any]) -> CellRun:
+def cell_of(name: str, cell: Cell, changes: dict[str, Any], *, observed: bool = True) -> CellRun:
     """Return a cell with all its trials; images are prepared if it needs them."""
     settings = settings_of(name, changes)
     experiment = settings.experiment(name)
@@ -33,15 +41,16 @@ def cell_of(name: str, cell: Cell, changes: dict[str, Any]) -> CellRun:
         stored = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}")
         if not stored.exists():
             fashion_mnist.prepare(experiment.data.training_samples, 1000, stored)
-    return CellRun(settings, name, cell, range(experiment.trials), stored)
+    kind = CellRun if observed else Unobserved
+    return kind(settings, name, cell, range(experiment.trials), stored)
 
 
-def training(name: str, cell: Cell, *changes: dict[str, Any]) -> Prepared:
+def training(name: str, cell: Cell, *changes: dict[str, Any], observed: bool = True) -> Prepared:
     """Return the training of a cell; its data and its networks are there before the time begins."""
     merged: dict[str, Any] = {}
     for change in changes:
         merged = changed(merged, change)
-    run = cell_of(name, cell, merged)
+    run = cell_of(name, cell, merged, observed=observed)
 
     def prepared() -> Callable[[], object]:
         measurements = run.measurements()

@@ -70,7 +70,10 @@ def jax_loop(run: CellRun) -> Prepared:
 
 
 def bare_products(run: CellRun) -> Prepared:
-    """Return the matrix products of as many full steps, forward and backward, and nothing else."""
+    """Return the matrix products of a training, forward and backward, and nothing else.
+
+    There is one gradient more than steps: that at the last iterate, which may be observed.
+    """
     training, data = run.experiment.training, run.data.train
     weights = [weight.detach() for weight in run.mlp().weights]
     inputs = data.inputs.expand(len(weights[0]), *data.inputs.shape[-2:])
@@ -81,7 +84,7 @@ def bare_products(run: CellRun) -> Prepared:
 
     @torch.no_grad()
     def products() -> None:
-        for _ in range(training.steps):
+        for _ in range(training.steps + 1):
             for layer, weight in enumerate(weights):
                 weight @ features[layer]  # forward
                 features[layer + 1] @ features[layer].mT  # the gradient of the weight

@@ -74,7 +74,8 @@ Planted = dict[Cell, list[Measurement]]
 def planted(cells: Planted, settings: dict[str, Any] | None = None) -> Metrics:
     """Return the metrics of an experiment whose cells have just these measurements, with changes of SMALL."""
     own = {key: SMALL[key] for key in ("data", "training")} | (settings or {})
-    origins = {cell.name: {"variant": cell.variant, "settings": own, "settings_sha256": cell.variant} for cell in cells}
+    common = {"scale": "laptop", "settings": own}
+    origins = {cell.name: {**common, "variant": cell.variant, "settings_sha256": cell.variant} for cell in cells}
     tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
     joined = stored.pa.concat_tables(tables).unify_dictionaries()
     return Metrics(joined, {"cells": origins})

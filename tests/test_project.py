@@ -96,6 +96,8 @@ def test_the_rules_of_verdicts_list_all_the_code_they_run() -> None:
     claims = (imports("claims/table") | imports("claims/files")) - ENTRANCES - LOADING - registries
     assert claims == listed("claims.smk")
     assert imports("sensitivity") - ENTRANCES - LOADING - registries - claims == listed("sensitivity.smk") - claims
+    compared = imports("comparison") | imports("claims/files")
+    assert compared - ENTRANCES - LOADING - registries == listed("compare.smk")
 
 
 @pytest.mark.parametrize(("rule", "module"), [("card:", "report/cards"), ("claims_page:", "report/claims_page")])

@@ -51,6 +51,11 @@ class Metrics(NamedTuple):
         return next(iter(self._cells.values()))["settings"]
 
     @property
+    def scale(self) -> str:
+        """The scale that the cells are of."""
+        return next(iter(self._cells.values()))["scale"]
+
+    @property
     def unverified(self) -> set[str]:
         """Which of the data are not verified."""
         origins = (cell.get("data", {}) for cell in self._cells.values())

@@ -78,6 +78,15 @@ def make_archive(
     typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
 
 
+@app.command("keep-reference")
+def keep_reference(scale: Scale = "laptop") -> None:
+    """Keep a run as the reference of its scale, which others are compared with; run it in the project's root."""
+    from lowrank_dynamics.reference import keep
+
+    for path in keep(Path(), scale):
+        typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
 @app.command("check-archive")
 def check_archive(folder: Annotated[Path, typer.Argument(help="the folder that an archive was unpacked to")]) -> None:
     """Check that an archive is as it was made, says what produced it, and gives the same verdicts again."""

@@ -69,6 +69,26 @@ def sensitivity(
 
 
 @app.command()
+def compare(
+    metrics: Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")],
+    output: Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")],
+    scale: Scale = "laptop",
+    reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path("results/reference"),
+) -> None:
+    """Set a run beside the reference, quantity by quantity."""
+    from lowrank_dynamics import comparison
+    from lowrank_dynamics import metrics as stored
+    from lowrank_dynamics.claims import files
+    from lowrank_dynamics.provenance import code_version
+
+    runs = {path.stem: stored.read(path) for path in metrics}
+    compared, uncompared = comparison.compare_all(runs, reference)
+    unverified = sorted({name for run in runs.values() for name in run.unverified})
+    page = comparison.as_page(compared, uncompared, scale, unverified)
+    files.write(compared, page, {"scale": scale, "code": code_version(), "unverified": unverified}, output)
+
+
+@app.command()
 def card(  # noqa: PLR0917 (a command's options)
     name: str,
     metrics: Annotated[list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")],
