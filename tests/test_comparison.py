@@ -1,5 +1,6 @@
 """A run beside the reference: what counts as the same, as within the spread, as other, and as not comparable."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import NAME, planted, row
+from conftest import NAME, ROOT, planted, row
 from lowrank_dynamics import metrics, reference
 from lowrank_dynamics.cli import main
-from lowrank_dynamics.comparison import Outcome, compare, compare_all, differing_settings
+from lowrank_dynamics.comparison import Outcome, compare, compare_all
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.reference import differing_settings
 
 STEPS, TRIALS = 61, 8
 SETTINGS = {"dtype": "float64", "trials": TRIALS, "network": {"width": 32}}
@@ -79,13 +81,19 @@ def test_only_settings_that_numbers_depend_on_count() -> None:
     assert differing_settings({**SETTINGS, "network": {"width": 64}, "seed": 1}, SETTINGS) == ["network.width", "seed"]
 
 
+KEPT, LEFT_OUT = "fashion_mnist", "theory_setting"
+"""Experiments whose settings at laptop scale are other ones than at paper scale, and the same."""
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the metrics of a run at laptop scale, whose working directory it is."""
-    metrics.write(run_of(values()), tmp_path / "results" / "laptop" / "metrics" / f"{NAME}.parquet")
+    """Return a folder with settings and the metrics of a run at laptop scale, whose working directory it is."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    for name in (KEPT, LEFT_OUT):
+        metrics.write(run_of(values()), tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet")
     (tmp_path / "figures" / "laptop").mkdir(parents=True)
-    for ending in ("png", "pdf"):
-        (tmp_path / "figures" / "laptop" / f"figure_1.{ending}").touch()
+    for picture in ("figure_3.png", "figure_6.png", "figure_6.pdf"):
+        (tmp_path / "figures" / "laptop" / picture).touch()
     (tmp_path / "results" / "laptop" / "claims.md").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -98,32 +106,42 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     assert ended.value.code == 0
 
 
-def test_keep_and_compare(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called(monkeypatch, "keep-reference", "--scale", "laptop")
     kept = {str(path.relative_to(project)) for path in project.rglob("reference/**/*.*")}
     assert kept == {
-        f"results/reference/laptop/{NAME}.parquet",
+        f"results/reference/laptop/{KEPT}.parquet",
         "results/reference/laptop/claims.md",
-        "figures/reference/laptop/figure_1.png",
+        "figures/reference/laptop/figure_6.png",
     }
-    called(monkeypatch, "compare", f"results/laptop/metrics/{NAME}.parquet", "--output", "results/comparison.parquet")
+
+
+def test_at_paper_scale_all_is_kept(project: Path) -> None:
+    (project / "results" / "laptop").rename(project / "results" / "paper")
+    kept = {path.stem for path in reference.keep(project, "paper")}
+    assert kept == {KEPT, LEFT_OUT, "claims"}
+
+
+def test_a_run_beside_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference.keep(project, "laptop")
+    called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Quantities beside the reference: 1 same numbers." in page
-    assert f"| {NAME} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 |" in page
+    assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 |" in page
     assert "What differs" not in page
 
 
 def test_other_settings_are_named_and_not_compared(project: Path) -> None:
     reference.keep(project, "laptop")
-    wider = {NAME: run_of(values(), network={"width": 64}), "unknown": run_of(values())}
+    wider = {KEPT: run_of(values(), network={"width": 64}), "unknown": run_of(values())}
     compared, uncompared = compare_all(wider, project / reference.FOLDER)
     assert compared.empty
     assert [tuple(each) for each in uncompared] == [
-        (NAME, "base", "laptop", ["network.width"]),
+        (KEPT, "base", "laptop", ["network.width"]),
         ("unknown", "base", "", []),
     ]
 
 
-def test_without_metrics_there_is_nothing_to_keep(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has no metrics to keep; run `snakemake --config scale=laptop` first"):
-        reference.keep(tmp_path, "laptop")
+def test_without_metrics_there_is_nothing_to_keep(project: Path) -> None:
+    with pytest.raises(UserError, match="has no metrics to keep; run `snakemake --config scale=smoke` first"):
+        reference.keep(project, "smoke")

@@ -17,7 +17,7 @@ from lowrank_dynamics.claims.table import COLUMNS
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES, FORMATS
 from lowrank_dynamics.provenance_files import read_provenance
-from runs import SMOKE, planned, snakemake
+from runs import SMOKE, copied, environment, planned, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
         "results/smoke/claims.parquet",
     ):
         command = [sys.executable, "-m", "lowrank_dynamics", "provenance", file]
-        environment = os.environ | {"PYTHONPATH": str(finished / "workflow")}
-        said = subprocess.run(command, cwd=finished, env=environment, capture_output=True, text=True, check=True).stdout
+        variables = environment(PYTHONPATH="workflow")
+        said = subprocess.run(command, cwd=finished, env=variables, capture_output=True, text=True, check=True).stdout
         assert "code: 0.1.0" in said
         assert "scale: smoke" in said
     figure = read_provenance(finished / "figures" / "smoke" / "figure_7.svg")
@@ -131,6 +131,27 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     assert asked.returncode != 0
     assert re.search(reason, asked.stdout + asked.stderr)
     assert read(folder / alternative, COLUMNS).empty
+
+
+def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> None:
+    """As docs/cluster.md has it: written down where Snakemake is, run where it need not be, taken for its own."""
+    (recipe,) = re.findall(r"^snakemake .*> jobs\.sh$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE)
+    folder = copied(tmp_path)
+    recipe = recipe.replace("paper", "smoke").replace("fashion_mnist", "theory_setting")
+    subprocess.run(recipe, shell=True, cwd=folder, env=environment(), capture_output=True, check=True)
+    cells = load_settings("smoke", ROOT / "configs").cells("theory_setting")
+    assert len((folder / "jobs.sh").read_text().splitlines()) == len(cells) + 1
+    said = [
+        subprocess.run(
+            ["sh", "jobs.sh"], cwd=folder, env=environment(PYTHONPATH="workflow"), capture_output=True, check=True
+        ).stderr
+        for _ in range(2)
+    ]
+    assert b"theory_setting elu-full: step" in said[0]
+    assert said[1] == b""  # nothing is left to do
+    made = Path("results", "smoke", "metrics", "theory_setting.parquet")
+    assert metrics.read(folder / made).table.equals(metrics.read(finished / made).table)
+    assert "Nothing to be done" in planned(folder, str(made))
 
 
 def test_images_and_features_are_made_once_a_choice(finished: Path) -> None:

@@ -11,15 +11,13 @@ import pandas as pd
 from lowrank_dynamics.config import BASE, Cell
 from lowrank_dynamics.metrics import Metrics
 from lowrank_dynamics.pages import markdown, stamp
-from lowrank_dynamics.reference import SERIES, frame, references
+from lowrank_dynamics.reference import SERIES, differing_settings, frame, references
 
 POINT = [*SERIES, "step", "index"]
 STANDARD_ERRORS = 3.0
 """How many standard errors two means over trials may lie apart: two runs with other draws rarely differ by more."""
 ENOUGH = 0.95
 """The part of its points at which a quantity must be within the tolerance, because rarely is not never."""
-NOT_COMPARED = {"trials", "threads"}
-"""Settings on which no number of a trial depends."""
 COLUMNS = ["experiment", *SERIES, "trials", "points", "within", "difference", "outcome"]
 
 
@@ -96,18 +94,6 @@ def _outcome(pairs: pd.DataFrame, within: float, rounding: float) -> Outcome:
     if pairs["trial"].nunique() == 1:
         return Outcome.ONE_TRIAL
     return Outcome.WITHIN if within >= ENOUGH else Outcome.DIFFERS
-
-
-def differing_settings(run: Mapping[str, Any], reference: Mapping[str, Any], inside: str = "") -> list[str]:
-    """Return the keys, such as `training.steps`, at which two settings differ, but for those no number depends on."""
-    keys = []
-    for key in dict.fromkeys([*run, *reference]):
-        mine, other = run.get(key), reference.get(key)
-        if isinstance(mine, Mapping) and isinstance(other, Mapping):
-            keys += differing_settings(mine, other, f"{inside}{key}.")
-        elif mine != other and key not in NOT_COMPARED:
-            keys.append(f"{inside}{key}")
-    return keys
 
 
 def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:

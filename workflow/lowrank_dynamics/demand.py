@@ -32,11 +32,13 @@ BRIEF_MINUTES = 15
 class Demand(NamedTuple):
     """What one attempt asks for: `minutes` of time, and `megabytes` of the host's memory.
 
-    Beside a GPU the host holds data and weights; without one, as where `device` is cpu, all else too.
+    They follow from the `operations` of the whole job, which the rate of a device that is known better divides. Beside
+    a GPU the host holds data and weights; without one, as where `device` is cpu, all else too.
     """
 
     minutes: int
     megabytes: int
+    operations: float
 
     @property
     def is_brief(self) -> bool:
@@ -109,6 +111,7 @@ def _demand(
     return Demand(
         minutes=math.ceil((START_SECONDS + CAUTION * expected) / 60),
         megabytes=math.ceil(PROGRAM_MEGABYTES[kind] + CAUTION * size / 1e6),
+        operations=operations,
     )
 
 

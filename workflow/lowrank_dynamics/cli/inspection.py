@@ -21,7 +21,7 @@ def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
 
 @app.command("demand")
 def show_demand(scale: Scale = "paper", configs: Configs = Path("configs")) -> None:
-    """Print what the first attempt of each job of training asks of a cluster."""
+    """Print what the first attempt of each job of training asks of a cluster, and how many operations it has."""
     from lowrank_dynamics.demand import of_training
 
     settings = load_settings(scale, configs)
@@ -29,7 +29,8 @@ def show_demand(scale: Scale = "paper", configs: Configs = Path("configs")) -> N
         for cell in settings.cells(name):
             asked = of_training(settings, name, cell)
             brief = ", with others" if asked.is_brief else ""
-            typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB{brief}")
+            work = f"{asked.operations / 1e12:,.3g} trillion operations"
+            typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB, {work}{brief}")
 
 
 @app.command()
