@@ -11,8 +11,9 @@ from statistics import NormalDist
 import pytest
 
 from conftest import ROOT
+from lowrank_dynamics.claims.files import read
 from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import figure_labels
+from lowrank_dynamics.claims.table import COLUMNS, figure_labels
 from lowrank_dynamics.claims.verdicts import Verdict
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES
@@ -45,10 +46,10 @@ EVALUATION = ROOT / "docs" / "artifact-evaluation.md"
 
 
 def test_evaluators_are_told_of_every_claim_and_its_verdict() -> None:
-    """The same verdicts as in the README, with the thresholds of the claims."""
+    """The verdicts of the reference, with the thresholds of the claims."""
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims
     told = dict(re.findall(r"^\| `(\w+)` \|.*\| ([a-z ]+) \|$", EVALUATION.read_text(), re.MULTILINE))
-    assert told == {name: verdict for name, (*_, verdict) in zip(claims, verdicts_of_the_readme(), strict=True)}
+    assert told == verdicts_of_the_reference("laptop")
     for name, claim in claims.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", EVALUATION.read_text(), re.MULTILINE)
         assert f" {claim.threshold:g}".replace(" ", "") in row.replace(" ", "")
@@ -70,23 +71,33 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
         assert judged.with_suffix(".md").exists()
 
 
-def verdicts_of_the_readme() -> list[tuple[str, str, str]]:
-    """Return figures, statement and verdict of each row of the README's table of claims."""
-    text = (ROOT / "README.md").read_text().split("| verdict |\n|---|---|---|\n")[1]
-    return re.findall(r"^\| ([\w, ]+) \| (.+) \| ([a-z ]+) \|$", text.split("\n\n")[0], re.MULTILINE)
+def verdicts_of_the_readme() -> list[tuple[str, str, str, str]]:
+    """Return figures, statement and verdicts at laptop and paper scale of each row of the README's table of claims."""
+    text = (ROOT / "README.md").read_text().split("| laptop scale | paper scale |\n|---|---|---|---|\n")[1]
+    return re.findall(r"^\| ([\w, ]+) \| (.+) \| ([a-z ]+) \| ([a-z ]+) \|$", text.split("\n\n")[0], re.MULTILINE)
 
 
-def test_the_readme_has_every_claim_with_a_verdict() -> None:
-    claims = load_claims(ROOT / "configs" / "claims.yaml").claims.values()
-    expected = [(figure_labels(claim), claim.statement) for claim in claims]
-    assert [(figures, statement) for figures, statement, _ in verdicts_of_the_readme()] == expected
-    assert {verdict for *_, verdict in verdicts_of_the_readme()} <= set(Verdict)
+def verdicts_of_the_reference(scale: str) -> dict[str, str]:
+    """Return the verdict on each claim, by name, that the reference of a scale has."""
+    table = read(ROOT / "results" / "reference" / scale / "claims.parquet", [*COLUMNS, "reason"])
+    return {
+        str(name): "not run" if cells["reason"].str.endswith("was not run").all() else cells["claim_verdict"].iloc[0]
+        for name, cells in table.groupby("claim", sort=False)
+    }
+
+
+def test_the_readme_has_every_claim_with_the_verdicts_of_the_reference() -> None:
+    laptop, paper = (verdicts_of_the_reference(scale) for scale in ("laptop", "paper"))
+    claims = load_claims(ROOT / "configs" / "claims.yaml").claims
+    assert verdicts_of_the_readme() == [
+        (figure_labels(claim), claim.statement, laptop[name], paper[name]) for name, claim in claims.items()
+    ]
 
 
 def test_every_verdict_short_of_reproduced_is_explained() -> None:
     names = {claim.statement: name for name, claim in load_claims(ROOT / "configs" / "claims.yaml").claims.items()}
     explained = (ROOT / "docs" / "claims.md").read_text()
-    for _, statement, verdict in verdicts_of_the_readme():
+    for _, statement, verdict, _ in verdicts_of_the_readme():
         assert verdict == Verdict.REPRODUCED or f"`{names[statement]}`" in explained, statement
 
 

@@ -106,8 +106,10 @@ def principal_angles(first: Tensor, second: Tensor) -> Tensor:
     of the digits (Knyazev and Argentati, 2002).
     """
     overlap = first.mT @ second
-    cosines = torch.linalg.svdvals(overlap).clamp(max=1.0)
     sines = torch.linalg.svdvals(second - first @ overlap).flip(-1).clamp(max=1.0)
+    if bool((sines < 0.5**0.5).all()):
+        return sines.asin()
+    cosines = torch.linalg.svdvals(overlap).clamp(max=1.0)
     return torch.where(cosines > sines, sines.asin(), cosines.acos())
 
 
