@@ -1,37 +1,48 @@
-"""Measure every row and write the page: `make bench`."""
+"""Measure every row and write the page: `make bench`; with `gpu` as argument the rows about a GPU."""
 
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from benchmarks.rows import rows
-from lowrank_dynamics.devices import use_processor
+from benchmarks.gpu import gpu_rows
+from benchmarks.rows import Row, rows
+from lowrank_dynamics.devices import description, use_processor
 from lowrank_dynamics.pages import markdown
 from lowrank_dynamics.provenance import code_version
 
 PAGE = Path("docs/performance.md")
-START, END = "<!-- the last run of `make bench` -->", "<!-- end -->"
+START, START_GPU, END = "<!-- the last run of `make bench` -->", "<!-- the last run on a GPU -->", "<!-- end -->"
+MET = {True: "yes", False: "**no**", None: ""}
 
 
 def main() -> None:
-    """Measure on one core and put the table into the page."""
+    """Measure on one core, and on the first GPU if asked, and put the table into the page."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     use_processor(1)
+    if sys.argv[1:] == ["gpu"]:
+        device = torch.device("cuda", 0)
+        write(START_GPU, description(device), gpu_rows(device))
+    else:
+        write(START, f"{_processor()}, one core", rows())
+
+
+def write(start: str, machine: str, measured: Iterable[Row]) -> None:
+    """Put the rows, once measured, with what they were measured on between `start` and the next end."""
     lines = []
-    for row in rows():
-        met = {True: "yes", False: "**no**", None: ""}[row.met]
-        lines.append((row.what, row.ratio, row.goal, met))
+    for row in measured:
+        lines.append((row.what, row.ratio, row.goal, MET[row.met]))
         print(" | ".join(lines[-1]), file=sys.stderr)
-    machine = f"{_processor()}, one core, torch {torch.__version__}, {platform.system()}"
     when = datetime.now(UTC).strftime("%Y-%m-%d")
-    said = f"{when}, version {code_version()}, on {machine}:"
+    said = f"{when}, version {code_version()}, on {machine}, torch {torch.__version__}, {platform.system()}:"
     table = [said, "", *markdown(("what", "median (range)", "goal", "met"), lines)]
-    before, rest = PAGE.read_text().split(START)
-    PAGE.write_text("\n".join([f"{before}{START}", "", *table, "", f"{END}{rest.split(END)[1]}"]))
+    before, rest = PAGE.read_text().split(start)
+    _, after = rest.split(END, maxsplit=1)
+    PAGE.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]))
 
 
 def _processor() -> str:

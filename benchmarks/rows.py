@@ -9,14 +9,18 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from benchmarks.cells import cell_of, training
+from benchmarks.cells import cell_of, training, unobserved
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.timing import Ratio, paired
 from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.frozen import changed
 
 CASE = ("case_study", Cell("elu", "full"))
 FASHION = "fashion_mnist"
 FULL, LOW_RANK = Cell("gelu", "full"), Cell("gelu", "s_big")
+FEW, MANY = 10, 100
+"""Steps of a full and of a low-rank network, of which a gradient more is taken."""
+A_STEP_EACH = (MANY + 1) / (FEW + 1)
 
 
 class Row(NamedTuple):
@@ -34,9 +38,11 @@ def steps(count: int) -> dict[str, Any]:
 
 
 def rows() -> Iterator[Row]:
-    """Yield every row, each measured when it is asked for."""
+    """Yield every row about the processor, each measured when it is asked for."""
     yield from against_others()
-    yield from fashion_mnist_steps()
+    yield from full_step()
+    yield from low_rank_step()
+    yield from memory()
     yield from observables()
     yield from outside_training()
     yield from growth()
@@ -49,47 +55,52 @@ def judged(what: str, ratio: Ratio, goal: str, holds: Callable[[float], bool], t
 
 def against_others() -> Iterator[Row]:
     """Compare stacked training with loops that others would write."""
-    name, cell = CASE
-    run = cell_of(name, cell, steps(100))
-    ours = training(name, cell, steps(100))
+    run = cell_of(*CASE, steps(100))
     yield judged(
         "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell with its observables",
-        paired(plain_loop(run), ours),
+        paired(plain_loop(run), training(run)),
         "at least 5",
         lambda ratio: ratio >= 5,
     )
     limit = paired(plain_loop(run), bare_products(run))
     yield Row("the same plain loop / the matrix products of the stacked cell alone", str(limit), "", None)
-    bare = training(name, cell, steps(400), observed=False)
+    bare = unobserved(*CASE, steps(400))
     yield judged(
         "stacked cell without observables / JAX, vmap of a jitted loop, without observables",
-        paired(bare, jax_loop(cell_of(name, cell, steps(400)))),
+        paired(training(bare), jax_loop(bare)),
         "at most 1",
         lambda ratio: ratio <= 1,
     )
 
 
-def fashion_mnist_steps() -> Iterator[Row]:
-    """Compare steps on Fashion-MNIST: 784 wide, 1,000 images, three trials."""
-    few, many = 10, 100
-    full = training(FASHION, FULL, steps(few), observed=False)
+def full_step() -> Iterator[Row]:
+    """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they cannot do without."""
+    full = unobserved(FASHION, FULL, steps(FEW))
     yield judged(
         "full step on Fashion-MNIST / its matrix products alone",
-        paired(full, bare_products(cell_of(FASHION, FULL, steps(few)))),
+        paired(training(full), bare_products(full)),
         "at most 1.2",
         lambda ratio: ratio <= 1.2,
     )
-    low_rank = training(FASHION, LOW_RANK, steps(many), observed=False)
+
+
+def low_rank_step() -> Iterator[Row]:
+    """Compare full and low-rank steps on Fashion-MNIST."""
+    full, low_rank = unobserved(FASHION, FULL, steps(FEW)), unobserved(FASHION, LOW_RANK, steps(MANY))
     yield judged(
         "full step / low-rank step at r = 20",
-        paired(full, low_rank).scaled((many + 1) / (few + 1)),  # gradients, of which there is one more than steps
+        paired(training(full), training(low_rank)).scaled(A_STEP_EACH),
         "at least 15",
         lambda ratio: ratio >= 15,
     )
-    full_memory, low_memory = (_peak_megabytes(cell) for cell in (FULL, LOW_RANK))
+
+
+def memory() -> Iterator[Row]:
+    """Tell the peak memory of a full and of a low-rank job."""
+    full, low_rank = (_peak_megabytes(cell) for cell in (FULL, LOW_RANK))
     yield Row(
         "peak memory of a job beyond that of the program, full / low-rank, which finds S_big with the full network",
-        f"{full_memory:.0f} MB / {low_memory:.0f} MB",
+        f"{full:.0f} MB / {low_rank:.0f} MB",
         "",
         None,
     )
@@ -110,7 +121,7 @@ def observables() -> Iterator[Row]:
         ("theory_setting", Cell("elu", "full"), 300),
     ):
         endless = {"training": {"steps": count, "stop_near_linear_fit": None}}
-        ratio = paired(training(name, cell, endless), training(name, cell, endless, observed=False))
+        ratio = paired(training(cell_of(name, cell, endless)), training(unobserved(name, cell, endless)))
         cost = Ratio(*(100 * (value - 1) for value in ratio))
         yield judged(f"cost of the observables of {name}", cost, "at most 10 %", lambda value: value <= 10, " %")
 
@@ -129,13 +140,12 @@ def outside_training() -> Iterator[Row]:
 
 def growth() -> Iterator[Row]:
     """Tell how the cost of a step grows."""
-    name, cell = CASE
-    for what, changes in (
-        ("10 trials / 1 trial", ({"trials": 10}, {"trials": 1})),
-        ("width 256 / width 64", ({"network": {"width": 256}}, {"network": {"width": 64}})),
-        ("N = 4,000 / N = 1,000", ({"data": {"samples": 4000}}, {})),
+    for what, *changes in (
+        ("10 trials / 1 trial", {"trials": 10}, {"trials": 1}),
+        ("width 256 / width 64", {"network": {"width": 256}}, {"network": {"width": 64}}),
+        ("N = 4,000 / N = 1,000", {"data": {"samples": 4000}}, {}),
     ):
-        more, less = (training(name, cell, steps(60), change, observed=False) for change in changes)
+        more, less = (training(unobserved(*CASE, changed(steps(60), change))) for change in changes)
         yield Row(f"case study, {what}", str(paired(more, less)), "", None)
 
 
@@ -143,7 +153,7 @@ def _print_peak(cell: Cell) -> None:
     """Print by how many megabytes this process grows at most while it makes the networks of a cell and trains them."""
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
     before = _status("VmRSS")
-    training(FASHION, cell, steps(5), observed=False)()()
+    training(unobserved(FASHION, cell, steps(5)))()()
     print((_status("VmHWM") - before) / 1024)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
+import torch
+
 Prepared = Callable[[], Callable[[], object]]
 """Makes everything anew that a computation needs, and returns the computation, which alone is timed."""
 
@@ -36,8 +38,15 @@ def paired(first: Prepared, second: Prepared, repeats: int = 5) -> Ratio:
 
 
 def seconds(prepared: Prepared) -> float:
-    """Return how long a computation takes."""
+    """Return how long a computation takes, on a GPU until that is done."""
     computation = prepared()
+    _wait_for_gpu()
     began = time.perf_counter()
     computation()
+    _wait_for_gpu()
     return time.perf_counter() - began
+
+
+def _wait_for_gpu() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

@@ -1,17 +1,22 @@
 """What is timed side by side does the same work, and ratios are what they say."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import timing
+from benchmarks import cells, gpu, timing
+from benchmarks.__main__ import END, START, START_GPU, write
 from benchmarks.loops import bare_products, jax_loop, plain_loop
+from benchmarks.rows import Row
 from conftest import NAME, measured
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.devices import CPU
 
 
 @pytest.fixture
@@ -43,6 +48,38 @@ def test_jax_trains_the_same(run: CellRun) -> None:
 
 def test_the_bare_products_are_computed(run: CellRun) -> None:
     bare_products(run)()()
+
+
+def test_the_rows_about_a_gpu_can_be_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Here on the processor, with fewer images and steps: what they compare, not what comes out."""
+    monkeypatch.setattr(cells, "IMAGES", tmp_path / "images.safetensors")
+    monkeypatch.setattr(gpu, "PAPER", {"trials": 2, "data": {"training_images": 50}})
+    monkeypatch.setattr(gpu, "FEW", 1)
+    monkeypatch.setattr(gpu, "MANY", 2)
+    monkeypatch.setattr(gpu, "paired", partial(timing.paired, repeats=1))
+    found = list(gpu.gpu_rows(CPU, times=2))
+    assert len(found) == 4
+    assert found[0].met in {True, False}
+
+
+def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cells, "IMAGES", tmp_path / "images.safetensors")
+    few = {"data": {"training_images": 100}}
+    once, thrice = (cells.unobserved("fashion_mnist", Cell("gelu", "full"), few, times=times) for times in (1, 3))
+    assert torch.equal(thrice.data.train.inputs, torch.cat([once.data.train.inputs] * 3, dim=1))
+    assert torch.equal(thrice.data.train.labels, once.data.train.labels.repeat(3))
+
+
+def test_the_page_keeps_what_is_around_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"a\n{START}\nold\n{END}\nb\n{START_GPU}\nother\n{END}\nc\n")
+    monkeypatch.setattr("benchmarks.__main__.PAGE", page)
+    write(START, "a machine", [Row("this / that", "2 (1 to 3)", "at least 1", met=True)])
+    found = page.read_text()
+    assert "| this / that | 2 (1 to 3) | at least 1 | yes |" in found
+    assert "old" not in found
+    assert [line for line in found.splitlines() if len(line) == 1] == ["a", "b", "c"]
+    assert f"{START_GPU}\nother\n{END}" in found
 
 
 def test_a_ratio_is_the_median_of_pairs_and_leaves_out_what_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:

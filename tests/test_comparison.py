@@ -67,6 +67,17 @@ def test_where_all_trials_agree_only_rounding_may_differ() -> None:
     assert outcome(0 * flat, 0 * flat) == Outcome.SAME
 
 
+def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
+    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, SETTINGS)
+    found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, SETTINGS), both, NAME)
+    assert found.set_index("quantity")["outcome"].to_dict() == {
+        "train_accuracy": Outcome.MISSING,
+        "train_loss": Outcome.SAME,
+    }
+    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, SETTINGS)
+    assert compare(elsewhere, both, NAME).empty  # a cell that the run has not is not compared
+
+
 def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None:
     kept = reference.thinned(run_of(values())).frame("train_loss", trial=0)["step"]
     assert len(kept) == reference.STEPS
@@ -127,7 +138,7 @@ def test_a_run_beside_its_own_reference(project: Path, monkeypatch: pytest.Monke
     called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Quantities beside the reference: 1 same numbers." in page
-    assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 |" in page
+    assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
     assert "What differs" not in page
 
 

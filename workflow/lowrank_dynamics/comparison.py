@@ -1,5 +1,6 @@
 """A run beside the reference, quantity by quantity, with tolerances that follow from the spread over trials."""
 
+import math
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from lowrank_dynamics.config import BASE, Cell
 from lowrank_dynamics.metrics import Metrics
@@ -28,6 +30,7 @@ class Outcome(StrEnum):
     WITHIN = "within the spread"
     ONE_TRIAL = "one trial, no spread"
     DIFFERS = "differs"
+    MISSING = "not in the run"
 
 
 class Uncompared(NamedTuple):
@@ -61,19 +64,24 @@ def compare_all(runs: Mapping[str, Metrics], folder: Path) -> tuple[pd.DataFrame
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
-    """Return one row for each quantity of each layer and cell that run and reference have, with `COLUMNS`.
+    """Return one row for each quantity that the reference has of each layer of the run's cells, with `COLUMNS`.
 
     Compared are the steps and trials that both have: `points` steps and indices, each a mean over `trials`. `within` is
     the part of them at which the means differ by at most the tolerance, `difference` the largest one between two
     trials, relative to the quantity's largest value. A tolerance is 3 standard errors over the trials of the reference,
     and at least the square root of the precision of the computation, which separates rounding from all else.
     """
-    expected = frame(reference)
+    at = pc.unique(reference.table["step"])
+    own = frame(Metrics(run.table.filter(pc.field("step").isin(at)), run.provenance))
+    expected = frame(reference).merge(own[list(Cell._fields)].drop_duplicates())
     spread = expected.groupby(POINT)["value"].std()
-    pairs = frame(run).merge(expected, on=[*POINT, "trial"], suffixes=("", "_expected"))
+    pairs = own.merge(expected, on=[*POINT, "trial"], suffixes=("", "_expected"))
     pairs["difference"] = pairs["value"] - pairs["value_expected"]
     precision = float(np.finfo(reference.settings["dtype"]).eps) ** 0.5
-    rows = [(experiment, *key, *_row(series, spread, precision)) for key, series in pairs.groupby(SERIES)]
+    found = {key: _row(series, spread, precision) for key, series in pairs.groupby(SERIES)}
+    absent = (0, 0, 0.0, math.nan, Outcome.MISSING)
+    wanted = expected[SERIES].drop_duplicates().itertuples(index=False, name=None)
+    rows = [(experiment, *key, *found.get(key, absent)) for key in wanted]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
