@@ -75,7 +75,6 @@ def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
 
 def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
     folder = copied(tmp_path / "project")
-    (folder / "results").mkdir()
     command = f"mount -t tmpfs -o ro none {folder}/results && exec snakemake --cores 1 {' '.join(SMOKE)}"
     run = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command],

@@ -38,7 +38,8 @@ def trained(*experiments: str) -> set[str]:
     """Return what a dry run calls the training of some experiments and all that follows."""
     cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
     figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
-    return cells | {f"Aggregate the metrics of {name}" for name in experiments} | drawn(*figures) | judged()
+    joined = {f"Aggregate the metrics of {name}" for name in experiments}
+    return cells | joined | drawn(*figures) | judged() | {"Set the run at smoke scale beside the reference"}
 
 
 def with_module(module: str) -> set[str]:
