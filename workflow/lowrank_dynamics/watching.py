@@ -6,7 +6,7 @@ The measurements go to the same Parquet schema as those of the workflow, so that
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,9 @@ class Watch:
     `mlp` is a stack as `compression.low_rank` takes it. `block_shares` are those of figures 3 to 5, in bases that the
     weights at this moment and one gradient define, so make it before training; `loss` returns the loss of one batch.
     `singular_structure` are singular values and the movement of singular subspaces (figures 1, 2, 8-10). `layers` are
-    counted from 1; None for all hidden ones. Raises UserError for a layer that there is not, and where block shares are
-    not defined: K >= d/2, a layer narrower than d - 2K, a gradient of rank below K.
+    counted from 1; None for all hidden ones. Raises UserError for a layer or a quantity that there is not; where block
+    shares are not defined: K >= d/2, a first layer narrower than d - K or another narrower than d - 2K, a gradient of
+    rank below K; and where a layer has no more than 2K singular values, for then there is no middle group.
     """
 
     def __init__(
@@ -45,10 +46,14 @@ class Watch:
         layers: Collection[int] | None = None,
     ) -> None:
         self._stack = parts(mlp)
-        self._layers = sorted(layers or range(1, len(self._stack.layers)))
-        unknown = set(self._layers) - set(range(1, len(self._stack.layers)))
-        if unknown:
-            raise UserError(f"there is no hidden layer {unknown.pop()}; there are 1 to {len(self._stack.hidden)}")
+        hidden = range(1, len(self._stack.layers))
+        self._layers = sorted(set(hidden if layers is None else layers))
+        if unknown := [layer for layer in self._layers if layer not in hidden]:
+            raise UserError(f"there is no hidden layer {unknown[0]}; there are 1 to {len(hidden)}")
+        if not self._layers:
+            raise UserError("layers is empty; leave it out to watch all hidden ones")
+        if others := [name for name in quantities if name not in get_args(Quantity)]:
+            raise UserError(f"there is no quantity {others[0]!r} to watch; choose of {', '.join(get_args(Quantity))}")
         self._started = datetime.now(UTC)
         self._recorded: list[Measurement] = []
         self._shares = self._block_shares(loss) if "block_shares" in quantities else None
@@ -105,6 +110,7 @@ class Watch:
     def _block_shares(self, loss: Loss | None) -> BlockShares:
         if loss is None:
             raise UserError("block shares need the loss of one batch, whose gradient defines the blocks")
+        _require_width(self._stack, last=self._layers[-1])
         bases = block_bases(self._stack, big_basis(self._stack, loss), last=self._layers[-1])
         chosen = [LayerBases(*(basis.unsqueeze(0) for basis in bases[layer - 1])) for layer in self._layers]
         return BlockShares(1, [weight.clone() for weight in self._weights()], chosen)
@@ -119,21 +125,30 @@ class Watch:
                 )
 
 
+def _require_width(stack: Stack, last: int) -> None:
+    """Require that the layers 1 to `last` can map p = d - 2K dimensions to as many outside block 1.
+
+    W_1 V_{1,2} is orthogonal to the K directions L_{1,1}, so the first layer needs K units more.
+    """
+    d, k = stack.dimension, stack.classes
+    for number, layer in enumerate(stack.hidden[:last], start=1):
+        needed, name = (d - k, "d - K") if number == 1 else (d - 2 * k, "d - 2K")
+        if layer.out_features < needed:
+            raise UserError(
+                f"block shares are not defined in layer {number}: it has {layer.out_features} units, "
+                f"fewer than {name} = {needed}; watch singular_structure there"
+            )
+
+
 @torch.no_grad()
 def block_bases(stack: Stack, big: Tensor, last: int) -> list[LayerBases]:
     """Return the bases of the blocks (section 2) in the hidden layers 1 to `last`, from S_big with the basis `big`.
 
     U_{l,2} spans W_l V_{l,2}, and is W_l V_{l,2} / eps if W_l is eps times orthonormal columns; V_{l,2} = U_{l-1,2}.
-    Raises UserError, which names the layer, if it is narrower than these p = d - 2K columns.
     """
     bases = []
     v1, v2 = big, orthogonal_complement(big)
-    for number, layer in enumerate(stack.hidden[:last], start=1):
-        if layer.out_features < v2.shape[-1]:
-            raise UserError(
-                f"block shares are not defined in layer {number}: it has {layer.out_features} units, "
-                f"fewer than d - 2K = {v2.shape[-1]}; watch singular_structure there"
-            )
+    for layer in stack.hidden[:last]:
         u2 = polar_factor(layer.weight.double() @ v2)
         u1 = orthogonal_complement(u2)
         bases.append(LayerBases(u1, u2, v1, v2))

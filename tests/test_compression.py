@@ -1,11 +1,8 @@
-"""The method for models of one's own: laws of the low-rank MLP and of what is watched, over shapes, dtypes, ranks."""
+"""An MLP of one's own made low-rank: laws over shapes, dtypes and ranks, and what is refused."""
 
 import copy
 import io
-import re
-import subprocess
-import sys
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conftest import NAME, ROOT
-from lowrank_dynamics import metrics
+from conftest import NAME
 from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.compression import Loss, big_basis, low_rank, parts
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.networks import MLP
 from lowrank_dynamics.subspaces import principal_angles
-from lowrank_dynamics.watching import Watch
-from runs import environment
-
-
-def mlp(
-    *widths: int,
-    bias: bool = True,
-    activation: type[nn.Module] = nn.GELU,
-    dtype: torch.dtype = torch.float64,
-    seed: int = 0,
-) -> nn.Sequential:
-    """Return an MLP with PyTorch's own kind of initialization, drawn from a generator."""
-    generator = torch.Generator().manual_seed(seed)
-    modules: list[nn.Module] = []
-    for columns, rows in pairwise(widths):
-        layer = nn.Linear(columns, rows, bias=bias, dtype=dtype)
-        for parameter in layer.parameters():
-            nn.init.uniform_(parameter, -(columns**-0.5), columns**-0.5, generator=generator)
-        modules += [layer, activation()]
-    return nn.Sequential(*modules[:-1])
-
-
-def of_weights(network: MLP) -> nn.Sequential:
-    """Return the first trial of one of the workflow's networks as an ordinary module with ELU."""
-    modules: list[nn.Module] = []
-    for weight in network.weights:
-        layer = nn.Linear(weight.shape[2], weight.shape[1], bias=False, dtype=torch.float64)
-        layer.weight.data.copy_(weight[0])
-        modules += [layer, nn.ELU()]
-    return nn.Sequential(*modules[:-1])
-
-
-def batch(model: nn.Sequential, samples: int = 40) -> tuple[Tensor, Tensor]:
-    stack, generator = parts(model), torch.Generator().manual_seed(1)
-    inputs = torch.randn(samples, stack.dimension, generator=generator, dtype=torch.float64)
-    labels = torch.randint(stack.classes, (samples,), generator=generator)
-    return inputs.to(stack.layers[0].weight.dtype), labels
-
-
-def loss_of(model: nn.Sequential) -> Loss:
-    inputs, labels = batch(model)
-    targets = functional.one_hot(labels, parts(model).classes).to(inputs.dtype)
-    return lambda: (model(inputs) - targets).square().sum() / 2
+from stacks import batch, loss_of, mlp, of_weights
 
 
 def compressed(model: nn.Sequential, rank: int | None = None) -> nn.Sequential:
@@ -179,6 +132,40 @@ def test_the_head_of_a_larger_model_is_replaced_in_place() -> None:
     assert sum(isinstance(module, nn.Dropout) for module in model.head) == 1
 
 
+def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
+    first, again, last, activation = nn.Linear(14, 14), nn.Linear(14, 14), nn.Linear(14, 3), nn.GELU()
+    model = nn.Sequential(first, activation, again, activation, last).double()
+    small = compressed(model)
+    assert sum(isinstance(module, nn.GELU) for module in small.children()) == 2
+    with pytest.raises(UserError, match="module 2 is a Linear layer that comes before too"):
+        parts(nn.Sequential(first, activation, first, activation, last))
+
+
+def test_the_mode_is_kept_and_everything_is_trained() -> None:
+    model = mlp(14, 12, 3).eval()
+    model[2].requires_grad_(False)
+    small = compressed(model)
+    assert not any(module.training for module in small.modules())
+    assert all(parameter.requires_grad for parameter in small.parameters())
+    assert compressed(model.train()).training
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda value: value.square(), r"the loss must be a tensor with one value, and it is of shape \(40, 3\)"),
+        (lambda value: value.sum().item(), "the loss must be a tensor with one value, and it is a float"),
+        (lambda value: value.sum().detach(), "the loss has no gradient: compute it anew of the model"),
+    ],
+    ids=["not reduced", "a number", "detached"],
+)
+def test_what_is_no_loss_is_refused(loss: Callable[[Tensor], Any], message: str) -> None:
+    model = mlp(14, 12, 3)
+    inputs, _ = batch(model)
+    with pytest.raises(UserError, match=message):
+        low_rank(model, lambda: loss(model(inputs)))
+
+
 def test_the_same_rank_gives_the_same_network() -> None:
     model = mlp(14, 12, 12, 3)
     one, other, drawn = (
@@ -189,6 +176,10 @@ def test_the_same_rank_gives_the_same_network() -> None:
     assert torch.equal(one.input_factor.weight, other.input_factor.weight)
     assert torch.equal(one.input_factor.weight[:6], drawn.input_factor.weight[:6])
     assert not torch.equal(one.input_factor.weight[6:], drawn.input_factor.weight[6:])
+
+
+def _zero(layer: nn.Module) -> None:
+    nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
 
 def no_loss(model: nn.Sequential) -> Loss:
@@ -209,6 +200,12 @@ def no_loss(model: nn.Sequential) -> Loss:
             r"module 1 \(BatchNorm1d\) has weights",
         ),
         (mlp(14, 12, 3, activation=nn.Identity).requires_grad_(False), 6, "the first layer is frozen"),
+        (
+            nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(14, 12)), nn.Linear(12, 3)),
+            6,
+            r"the weight of module 0 \(ParametrizedLinear\) is computed from other parameters",
+        ),
+        (nn.Sequential(nn.Linear(14, 12).apply(_zero), nn.Linear(12, 3)), 6, "the first layer's weight is zero"),
     ],
 )
 def test_where_the_theory_does_not_apply_it_says_so(model: nn.Sequential, rank: int, message: str) -> None:
@@ -223,106 +220,3 @@ def test_a_gradient_of_zero_is_refused() -> None:
     inputs, _ = batch(model)
     with pytest.raises(UserError, match="the gradient has rank below K = 3"):
         low_rank(model, lambda: model(inputs[:1]).square().sum())
-
-
-def trained(model: nn.Sequential, watch: Watch, steps: int = 20) -> Watch:
-    loss = loss_of(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    for step in range(steps):
-        optimizer.zero_grad()
-        value = loss()
-        watch.record(step, train_loss=float(value.detach()))
-        value.backward()
-        optimizer.step()
-    watch.record(steps, train_loss=float(loss().detach()))
-    return watch
-
-
-def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None:
-    model = mlp(10, 12, 14, 2)
-    watch = trained(model, Watch(model, loss_of(model)))
-    watch.write(tmp_path / "watched.parquet", "mine", variant="first", trial=3)
-    found = metrics.read(tmp_path / "watched.parquet")
-    assert found.table.schema.names == metrics.SCHEMA.names
-    assert (found.values("activation"), found.values("trial"), found.values("variant")) == ({"gelu"}, {3}, {"first"})
-    assert found.provenance["libraries"].keys() == {"torch", "numpy", "pyarrow"}
-    shares = found.frame("block_share")
-    torch.testing.assert_close(
-        torch.tensor(shares.groupby(["layer", "step"])["value"].sum().to_numpy()), torch.ones(40, dtype=torch.float64)
-    )
-    assert set(shares["layer"]) == {1, 2}
-    last = found.frame("singular_value", layer=2, step=20).sort_values("index")["value"].to_numpy()
-    expected = torch.linalg.svdvals(model[2].weight.detach())
-    torch.testing.assert_close(torch.tensor(last), expected)
-    assert len(found.frame("train_loss")) == 21
-    assert found.frame("angle_left_top")["value"].max() <= torch.pi / 2
-
-
-def test_watching_agrees_with_the_workflow(settings: Any) -> None:
-    """The same network trained in a plain loop has the block shares that the workflow measures."""
-    run = CellRun(settings(), NAME, Cell("elu", "full"), range(1))
-    expected = {
-        (row.step, row.layer): row.values[0] for row in run.measurements() if row.quantity == "block_share" and row.step
-    }
-    full, data = run.mlp(), run.data.train
-    model = of_weights(full)
-
-    def loss() -> Tensor:
-        return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
-
-    watch = Watch(model, loss, quantities=["block_shares"])
-    optimizer = torch.optim.SGD(model.parameters(), lr=run.experiment.training.learning_rate)
-    for step in range(21):
-        watch.record(step)
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-    shares = watch.metrics().frame("block_share").set_index(["step", "layer", "index"])["value"].sort_index()
-    for (step, layer), values in expected.items():
-        assert shares.loc[(step, layer)].to_numpy() == pytest.approx(values, rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("widths", "options", "message"),
-    [
-        ((14, 12, 3), {"layers": [2]}, "there is no hidden layer 2; there are 1 to 1"),
-        ((20, 9, 3), {}, "block shares are not defined in layer 1: it has 9 units, fewer than d - 2K = 14"),
-        (
-            (20, 6, 3),
-            {"quantities": ["singular_structure"]},
-            "layer 1 has 6 singular values, which leaves no middle group",
-        ),
-    ],
-)
-def test_what_cannot_be_watched_is_refused(widths: tuple[int, ...], options: dict[str, Any], message: str) -> None:
-    model = mlp(*widths)
-    with pytest.raises(UserError, match=message):
-        Watch(model, loss_of(model), **options)
-
-
-def test_watching_needs_a_loss_and_a_record() -> None:
-    model = mlp(10, 12, 2)
-    with pytest.raises(UserError, match="block shares need the loss of one batch"):
-        Watch(model)
-    with pytest.raises(UserError, match="nothing was recorded"):
-        Watch(model, quantities=["singular_structure"]).metrics()
-
-
-def test_the_example_of_the_documents_runs(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "library.md").read_text()
-    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert example
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example[1]],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(ROOT / "workflow"), OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
-    assert "both reach 80 % of the test images" in " ".join(text.split())
-    assert full == pytest.approx(0.8, abs=0.02)
-    assert small == pytest.approx(0.8, abs=0.02)
-    assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}

@@ -1,0 +1,135 @@
+"""What is watched while an MLP of one's own trains: its schema and laws, agreement with the workflow, what is refused."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conftest import NAME, ROOT
+from lowrank_dynamics import metrics
+from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.config import Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.watching import Watch
+from runs import environment
+from stacks import loss_of, mlp, of_weights
+
+
+def trained(model: nn.Sequential, watch: Watch, steps: int = 20) -> Watch:
+    loss = loss_of(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for step in range(steps):
+        optimizer.zero_grad()
+        value = loss()
+        watch.record(step, train_loss=float(value.detach()))
+        value.backward()
+        optimizer.step()
+    watch.record(steps, train_loss=float(loss().detach()))
+    return watch
+
+
+def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None:
+    model = mlp(10, 12, 14, 2)
+    watch = trained(model, Watch(model, loss_of(model)))
+    watch.write(tmp_path / "watched.parquet", "mine", variant="first", trial=3)
+    found = metrics.read(tmp_path / "watched.parquet")
+    assert found.table.schema.names == metrics.SCHEMA.names
+    assert (found.values("activation"), found.values("trial"), found.values("variant")) == ({"gelu"}, {3}, {"first"})
+    assert found.provenance["libraries"].keys() == {"torch", "numpy", "pyarrow"}
+    shares = found.frame("block_share")
+    torch.testing.assert_close(
+        torch.tensor(shares.groupby(["layer", "step"])["value"].sum().to_numpy()), torch.ones(40, dtype=torch.float64)
+    )
+    assert set(shares["layer"]) == {1, 2}
+    last = found.frame("singular_value", layer=2, step=20).sort_values("index")["value"].to_numpy()
+    expected = torch.linalg.svdvals(model[2].weight.detach())
+    torch.testing.assert_close(torch.tensor(last), expected)
+    assert len(found.frame("train_loss")) == 21
+    assert found.frame("angle_left_top")["value"].max() <= torch.pi / 2
+
+
+def test_watching_agrees_with_the_workflow(settings: Any) -> None:
+    """The same network trained in a plain loop has the block shares that the workflow measures."""
+    run = CellRun(settings(), NAME, Cell("elu", "full"), range(1))
+    expected = {
+        (row.step, row.layer): row.values[0] for row in run.measurements() if row.quantity == "block_share" and row.step
+    }
+    full, data = run.mlp(), run.data.train
+    model = of_weights(full)
+
+    def loss() -> Tensor:
+        return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
+
+    watch = Watch(model, loss, quantities=["block_shares"])
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.experiment.training.learning_rate)
+    for step in range(21):
+        watch.record(step)
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    shares = watch.metrics().frame("block_share").set_index(["step", "layer", "index"])["value"].sort_index()
+    for (step, layer), values in expected.items():
+        assert shares.loc[(step, layer)].to_numpy() == pytest.approx(values, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("widths", "options", "message"),
+    [
+        ((14, 12, 3), {"layers": [2]}, "there is no hidden layer 2; there are 1 to 1"),
+        ((20, 9, 3), {}, "block shares are not defined in layer 1: it has 9 units, fewer than d - K = 17"),
+        ((20, 17, 13, 3), {}, "block shares are not defined in layer 2: it has 13 units, fewer than d - 2K = 14"),
+        ((6, 12, 3), {}, "the theory needs K < d/2"),
+        ((14, 12, 3), {"layers": []}, "layers is empty"),
+        ((14, 12, 3), {"quantities": ["block_share"]}, "there is no quantity 'block_share' to watch"),
+        (
+            (20, 6, 3),
+            {"quantities": ["singular_structure"]},
+            "layer 1 has 6 singular values, which leaves no middle group",
+        ),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(widths: tuple[int, ...], options: dict[str, Any], message: str) -> None:
+    model = mlp(*widths)
+    with pytest.raises(UserError, match=message):
+        Watch(model, loss_of(model), **options)
+
+
+def test_the_narrowest_layers_that_have_block_shares() -> None:
+    model = mlp(20, 17, 14, 3)
+    found = trained(model, Watch(model, loss_of(model), quantities=["block_shares"], layers=[1, 2, 2])).metrics()
+    shares = found.frame("block_share", step=20)
+    assert shares.groupby("layer")["value"].sum().tolist() == pytest.approx([1, 1])
+    assert len(shares) == 8  # a layer that is named twice is watched once
+
+
+def test_watching_needs_a_loss_and_a_record() -> None:
+    model = mlp(10, 12, 2)
+    with pytest.raises(UserError, match="block shares need the loss of one batch"):
+        Watch(model)
+    with pytest.raises(UserError, match="nothing was recorded"):
+        Watch(model, quantities=["singular_structure"]).metrics()
+
+
+def test_the_example_of_the_documents_runs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "library.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example[1]],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT / "workflow"), OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
+    assert "both reach 80 % of the test images" in " ".join(text.split())
+    assert full == pytest.approx(0.8, abs=0.02)
+    assert small == pytest.approx(0.8, abs=0.02)
+    assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}
