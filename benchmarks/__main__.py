@@ -24,7 +24,9 @@ def main() -> None:
     """Measure on one core, and on the first GPU if asked, and put the table into the page."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     use_processor(1)
-    if sys.argv[1:] == ["gpu"]:
+    if sys.argv[1:] not in ([], ["gpu"]):
+        sys.exit("usage: python -m benchmarks [gpu]")
+    if sys.argv[1:]:
         device = torch.device("cuda", 0)
         write(START_GPU, description(device), gpu_rows(device))
     else:

@@ -9,29 +9,35 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import NAME, ROOT, planted, row
-from lowrank_dynamics import metrics, reference
+from lowrank_dynamics import keeping, metrics, reference
+from lowrank_dynamics.claims import files
+from lowrank_dynamics.claims.statements import load_claims
+from lowrank_dynamics.claims.table import claims_table
+from lowrank_dynamics.claims.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.cli import main
 from lowrank_dynamics.comparison import Outcome, compare, compare_all
 from lowrank_dynamics.config import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.provenance_files import read_provenance
 from lowrank_dynamics.reference import differing_settings
 
 STEPS, TRIALS = 61, 8
-SETTINGS = {"dtype": "float64", "trials": TRIALS, "network": {"width": 32}}
+SETTINGS = {"dtype": "float64", "network": {"width": 32}}
 CELL = Cell("elu", "full")
 Values = NDArray[np.float64]
 
 
-def values(seed: int = 0) -> Values:
-    """Return a loss of each step and trial that falls from 1 with a spread of a tenth."""
+def values(seed: int = 0, trials: int = TRIALS, *, each_its_own: bool = False) -> Values:
+    """Return a loss of each step and trial that falls from 1 with a spread of a tenth, anew at every step or not."""
     falling = np.exp(-np.arange(STEPS) / 20)[:, None]
-    return falling * (1 + 0.1 * np.random.default_rng(seed).standard_normal((STEPS, TRIALS)))
+    drawn = np.random.default_rng(seed).standard_normal((1 if each_its_own else STEPS, trials))
+    return falling * (1 + 0.1 * drawn)
 
 
 def run_of(losses: Values, **settings: Any) -> Metrics:
     rows = [row(step, "train_loss", each, layer=0) for step, each in enumerate(losses)]
-    return planted({CELL: rows}, {**SETTINGS, **settings})
+    return planted({CELL: rows}, {**SETTINGS, "trials": losses.shape[1], **settings})
 
 
 def outcome(losses: Values, expected: Values | None = None) -> Outcome:
@@ -43,21 +49,33 @@ def outcome(losses: Values, expected: Values | None = None) -> Outcome:
 def test_the_same_run_has_the_same_numbers_however_many_of_its_trials() -> None:
     for trials in (TRIALS, 3, 1):
         assert outcome(values()[:, :trials]) == Outcome.SAME
+        assert outcome(values(), values()[:, :trials]) == Outcome.SAME
 
 
 def test_rounding_makes_no_difference() -> None:
     assert outcome(values() * (1 + 1e-12)) == Outcome.SAME
 
 
-def test_other_draws_are_within_the_spread_and_other_means_are_not() -> None:
-    assert outcome(values(seed=1)) == Outcome.WITHIN
-    assert outcome(values() + 0.5 * 0.1 * np.exp(-np.arange(STEPS) / 20)[:, None]) == Outcome.WITHIN  # half a deviation
+@pytest.mark.parametrize("trials", [3, 5, 10])
+@pytest.mark.parametrize("each_its_own", [True, False], ids=["an offset a trial", "noise at every step"])
+def test_other_draws_rarely_differ(trials: int, each_its_own: bool) -> None:
+    outcomes = [
+        outcome(*(values(seed, trials, each_its_own=each_its_own) for seed in (2 * pair, 2 * pair + 1)))
+        for pair in range(40)
+    ]
+    assert set(outcomes) <= {Outcome.WITHIN, Outcome.DIFFERS}
+    assert outcomes.count(Outcome.DIFFERS) <= 4
+
+
+def test_other_means_differ() -> None:
     assert outcome(values() * 1.5) == Outcome.DIFFERS
     assert outcome(values() + np.linspace(0, 0.5, STEPS)[:, None]) == Outcome.DIFFERS
 
 
-def test_one_trial_has_no_spread_to_tell_by() -> None:
-    assert outcome(values()[:, :1] * 1.5) == Outcome.ONE_TRIAL
+def test_one_trial_has_a_spread_only_beside_others() -> None:
+    assert outcome(values()[:, :1] * 1.05) == Outcome.WITHIN
+    assert outcome(values()[:, :1] * 3) == Outcome.DIFFERS
+    assert outcome(values()[:, :1] * 1.05, values()[:, :1]) == Outcome.ONE_TRIAL
 
 
 def test_where_all_trials_agree_only_rounding_may_differ() -> None:
@@ -67,14 +85,38 @@ def test_where_all_trials_agree_only_rounding_may_differ() -> None:
     assert outcome(0 * flat, 0 * flat) == Outcome.SAME
 
 
+def test_what_is_not_there_is_not_the_same() -> None:
+    some, one_trial, infinite = values(), values(), values()
+    some[10:-1], one_trial[:, 3:], infinite[-1] = np.nan, np.nan, np.inf
+    assert outcome(some) == Outcome.DIFFERS
+    assert outcome(one_trial) == Outcome.DIFFERS
+    assert outcome(infinite, infinite) == Outcome.SAME
+    assert outcome(3 * infinite, infinite) == Outcome.DIFFERS
+
+
+def test_a_run_that_ended_before_the_slowest_trial_of_the_reference_is_compared_until_then() -> None:
+    assert outcome(values()[:40, :3]) == Outcome.SAME
+
+
+def test_a_trial_that_ends_a_little_later_is_compared() -> None:
+    def ended(at: int) -> Metrics:
+        rows = [row(at, "last_step", [at] * 3, layer=0)]
+        return planted({CELL: rows}, {**SETTINGS, "trials": 3})
+
+    (found,) = compare(ended(101), ended(100), NAME).itertuples()
+    assert (found.points, found.outcome) == (1, Outcome.DIFFERS)
+    assert found.difference == pytest.approx(0.01)
+
+
 def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
-    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, SETTINGS)
-    found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, SETTINGS), both, NAME)
+    two = {**SETTINGS, "trials": 2}
+    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, two)
+    found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, two), both, NAME)
     assert found.set_index("quantity")["outcome"].to_dict() == {
         "train_accuracy": Outcome.MISSING,
         "train_loss": Outcome.SAME,
     }
-    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, SETTINGS)
+    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, two)
     assert compare(elsewhere, both, NAME).empty  # a cell that the run has not is not compared
 
 
@@ -105,9 +147,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "figures" / "laptop").mkdir(parents=True)
     for picture in ("figure_3.png", "figure_6.png", "figure_6.pdf"):
         (tmp_path / "figures" / "laptop" / picture).touch()
-    (tmp_path / "results" / "laptop" / "claims.md").touch()
+    judge(tmp_path, KEPT, LEFT_OUT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def judge(project: Path, *run: str) -> None:
+    """Write the verdicts on the claims about all experiments, of which some were run."""
+    claims, path = load_claims(project / "configs" / "claims.yaml"), project / "results" / "laptop" / "claims.parquet"
+    found = {name: run_of(values()) if name in run else None for name in (KEPT, LEFT_OUT, "vgg_heads")}
+    table = claims_table(claims, found, "laptop")
+    files.write(table, "", {"settings_sha256": {name: {} for name in run}}, path)
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -123,36 +173,57 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatc
     assert kept == {
         f"results/reference/laptop/{KEPT}.parquet",
         "results/reference/laptop/claims.md",
+        "results/reference/laptop/claims.parquet",
         "figures/reference/laptop/figure_6.png",
     }
 
 
+def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
+    keeping.keep(project, "laptop")
+    before = (project / "results" / "reference" / "laptop" / "claims.md").read_text()
+    judge(project, LEFT_OUT)
+    keeping.keep(project, "laptop")
+    kept = project / "results" / "reference" / "laptop"
+    assert (kept / "claims.md").read_text() == before
+    assert before.count(f"experiment vgg_heads {WAS_NOT_RUN}") > 0
+    assert f"experiment {KEPT} {WAS_NOT_RUN}" not in before
+    assert read_provenance(kept / "claims.parquet")["settings_sha256"].keys() == {KEPT, LEFT_OUT}
+
+
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
     (project / "results" / "laptop").rename(project / "results" / "paper")
-    kept = {path.stem for path in reference.keep(project, "paper")}
+    kept = {path.stem for path in keeping.keep(project, "paper")}
     assert kept == {KEPT, LEFT_OUT, "claims"}
 
 
 def test_a_run_beside_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference.keep(project, "laptop")
+    keeping.keep(project, "laptop")
     called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
-    assert "Quantities beside the reference: 1 same numbers." in page
+    assert "Of 1 quantities of the reference 1 have the same numbers." in page
     assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
     assert "What differs" not in page
 
 
 def test_other_settings_are_named_and_not_compared(project: Path) -> None:
-    reference.keep(project, "laptop")
+    keeping.keep(project, "laptop")
     wider = {KEPT: run_of(values(), network={"width": 64}), "unknown": run_of(values())}
-    compared, uncompared = compare_all(wider, project / reference.FOLDER)
+    compared, uncompared = compare_all(wider, project / reference.FOLDER, [KEPT, "vgg_heads"])
     assert compared.empty
-    assert [tuple(each) for each in uncompared] == [
-        (KEPT, "base", "laptop", ["network.width"]),
-        ("unknown", "base", "", []),
-    ]
+    assert dict(uncompared) == {
+        "vgg_heads": "was not run",
+        KEPT: "laptop has another network.width",
+        "unknown": "there is no reference of it",
+    }
+
+
+def test_cells_that_were_not_run_are_named(project: Path) -> None:
+    keeping.keep(project, "laptop")
+    other = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0])]}, {**SETTINGS, "trials": TRIALS})
+    _, uncompared = compare_all({KEPT: other}, project / reference.FOLDER)
+    assert [tuple(each) for each in uncompared] == [(f"{KEPT} elu-full", "was not run")]
 
 
 def test_without_metrics_there_is_nothing_to_keep(project: Path) -> None:
     with pytest.raises(UserError, match="has no metrics to keep; run `snakemake --config scale=smoke` first"):
-        reference.keep(project, "smoke")
+        keeping.keep(project, "smoke")

@@ -14,7 +14,7 @@ from conftest import ROOT
 from lowrank_dynamics.claims.files import read
 from lowrank_dynamics.claims.statements import load_claims
 from lowrank_dynamics.claims.table import COLUMNS, figure_labels
-from lowrank_dynamics.claims.verdicts import Verdict
+from lowrank_dynamics.claims.verdicts import WAS_NOT_RUN, Verdict
 from lowrank_dynamics.config import load_settings, load_study
 from lowrank_dynamics.figures import FIGURES
 from runs import SMOKE, environment, snakemake
@@ -81,7 +81,7 @@ def verdicts_of_the_reference(scale: str) -> dict[str, str]:
     """Return the verdict on each claim, by name, that the reference of a scale has."""
     table = read(ROOT / "results" / "reference" / scale / "claims.parquet", [*COLUMNS, "reason"])
     return {
-        str(name): "not run" if cells["reason"].str.endswith("was not run").all() else cells["claim_verdict"].iloc[0]
+        str(name): "not run" if cells["reason"].str.endswith(WAS_NOT_RUN).all() else cells["claim_verdict"].iloc[0]
         for name, cells in table.groupby("claim", sort=False)
     }
 

@@ -55,12 +55,29 @@ def of_verdicts(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Any
 
     `metrics` holds the provenance of each experiment's.
     """
+    return {"scale": scale, "claims_sha256": _sha256(claims), **_of_metrics(metrics), "code": code_version()}
+
+
+def of_comparison(scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a comparison depends on: the settings of the metrics, the files of the reference.
+
+    `metrics` holds the provenance of each experiment's.
+    """
+    files = {str(path.relative_to(reference)): _sha256(path) for path in sorted(reference.glob("*/*.parquet"))}
+    return {"scale": scale, "reference_sha256": files, **_of_metrics(metrics), "code": code_version()}
+
+
+def _of_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the digest of the settings of each cell of experiments, by name."""
     digests = {
         experiment: {name: cell["settings_sha256"] for name, cell in provenance["cells"].items()}
         for experiment, provenance in metrics.items()
     }
-    claims_sha256 = hashlib.sha256(claims.read_bytes()).hexdigest()
-    return {"scale": scale, "claims_sha256": claims_sha256, "settings_sha256": digests, "code": code_version()}
+    return {"settings_sha256": digests}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def of_figure(name: str, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

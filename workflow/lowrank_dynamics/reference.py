@@ -1,10 +1,9 @@
 """The reference: runs that the repository keeps, few enough of their steps to be small, for others to compare with.
 
-`results/reference/<scale>/` has the metrics of each experiment and the verdicts, `figures/reference/<scale>/` the
-figures.
+`results/reference/<scale>/` has the metrics of experiments and the verdicts, `figures/reference/<scale>/` the figures.
+`keeping` makes them.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,57 +13,16 @@ import pandas as pd
 import pyarrow as pa
 
 from lowrank_dynamics import metrics
-from lowrank_dynamics.config import Cell, load_settings
-from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FIGURES
+from lowrank_dynamics.config import Cell
 from lowrank_dynamics.metrics import Metrics
 
 FOLDER = Path("results/reference")
-PICTURES = Path("figures/reference")
 STEPS = 25
 """At how many steps a reference keeps a quantity, where it was measured at more."""
 INDIFFERENT = {"trials", "threads"}
-"""Settings on which no number of a trial depends."""
+"""Settings on which no number of a trial depends, but for rounding."""
 SERIES = [*Cell._fields, "quantity", "layer"]
 """The columns that tell one quantity of one layer of one cell from another."""
-
-
-def keep(root: Path, scale: str) -> list[Path]:
-    """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
-
-    Left out are experiments that have the same settings at paper scale, where there are more trials, and figures of
-    nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
-    if there are no metrics.
-    """
-    results, folder, pictures = root / "results" / scale, root / FOLDER / scale, root / PICTURES / scale
-    own = _own_experiments(root / "configs", scale)
-    sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
-    if not sources:
-        raise UserError(f"{results}/metrics has no metrics to keep; run `snakemake --config scale={scale}` first")
-    for source in sources:
-        metrics.write(thinned(metrics.read(source)), folder / source.name)
-    copied = {source: folder / source.name for source in sorted(results.glob("claims.[mp]*"))}
-    for name in (name for name, figure in FIGURES.items() if own & set(figure.experiments)):
-        if (picture := root / "figures" / scale / f"{name}.png").exists():
-            copied[picture] = pictures / picture.name
-    for source, target in copied.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
-    return [*(folder / source.name for source in sources), *copied.values()]
-
-
-def _own_experiments(configs: Path, scale: str) -> set[str]:
-    """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
-    own, paper = load_settings(scale, configs), load_settings("paper", configs)
-    if scale == "paper":
-        return set(own.experiments)
-    return {
-        name
-        for name, experiment in own.experiments.items()
-        for variant in experiment.variants
-        if variant not in paper.experiment(name).variants
-        or differing_settings(own.of_variant(name, variant), paper.of_variant(name, variant))
-    }
 
 
 def thinned(whole: Metrics, most: int = STEPS) -> Metrics:
@@ -75,11 +33,12 @@ def thinned(whole: Metrics, most: int = STEPS) -> Metrics:
         steps = np.unique(rows["step"])
         chosen = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
         kept[rows.index[rows["step"].isin(steps[chosen])]] = True
-    return Metrics(whole.table.filter(pa.array(kept)), whole.provenance)
+    cells = {name: {**cell, "thinned_to": most} for name, cell in whole.provenance["cells"].items()}
+    return Metrics(whole.table.filter(pa.array(kept)), {"cells": cells})
 
 
 def differing_settings(run: Mapping[str, Any], reference: Mapping[str, Any], inside: str = "") -> list[str]:
-    """Return the keys, such as `training.steps`, at which two settings differ, but for those no number depends on."""
+    """Return the keys, such as `training.steps`, at which two settings differ, but for `INDIFFERENT` ones."""
     keys = []
     for key in dict.fromkeys([*run, *reference]):
         mine, other = run.get(key), reference.get(key)
@@ -97,6 +56,10 @@ def references(folder: Path, experiment: str) -> Iterator[Metrics]:
 
 
 def frame(found: Metrics) -> pd.DataFrame:
-    """Return the rows of metrics with text for names, so that those of two files can be joined."""
+    """Return the rows of metrics as those of another run can be joined to them.
+
+    Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ.
+    """
     rows = found.table.to_pandas()
+    rows.loc[rows["quantity"] == "last_step", "step"] = 0
     return rows.astype(dict.fromkeys((*Cell._fields, "quantity"), str))

@@ -87,7 +87,7 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], _weakest(cells)
     verdict = f"**{first['claim_verdict']}**"
-    numbers = weakest["cell"], measured(weakest), threshold(first)
+    numbers = weakest["cell"], measured_or_why(weakest), threshold(first)
     return first["figures"], first["statement"], first["budget"], *numbers, verdict
 
 
@@ -117,6 +117,11 @@ def measured(cell: pd.Series) -> str:
         return ""
     trial = f", worst {cell['worst']:.3g}" if cell["over_trials"] == "worst" else ""
     return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}{trial}"
+
+
+def measured_or_why(cell: pd.Series) -> str:
+    """Return what was measured as words, or why nothing was."""
+    return measured(cell) or cell["reason"]
 
 
 def threshold(claim: pd.Series) -> str:

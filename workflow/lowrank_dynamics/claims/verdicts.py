@@ -17,6 +17,8 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
 FEWEST_TRIALS = 3
+WAS_NOT_RUN = "was not run"
+"""How the reason ends where there are no metrics of an experiment."""
 STANDARD_ERRORS = 2.0
 """How many standard errors of the mean must lie on the right side of the threshold."""
 
@@ -59,7 +61,7 @@ def judge(
     cells = claim.expected_cells()
     found = metrics.get(claim.experiment)
     if found is None:
-        return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} was not run")
+        return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
     if alternative:
         cells = [cell for cell in cells if _was_run(cell, found)]
     try:

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _spare_collections() -> None:
-    """Look for unreachable cycles rarely while modules are loaded, and not at all at the end: half a second a job."""
+    """Look for cycles of garbage rarely, as what modules make stays, and not at all at the end: half a second a job."""
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
 

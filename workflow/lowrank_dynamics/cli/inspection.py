@@ -82,7 +82,7 @@ def make_archive(
 @app.command("keep-reference")
 def keep_reference(scale: Scale = "laptop") -> None:
     """Keep a run as the reference of its scale, which others are compared with; run it in the project's root."""
-    from lowrank_dynamics.reference import keep
+    from lowrank_dynamics.keeping import keep
 
     for path in keep(Path(), scale):
         typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")

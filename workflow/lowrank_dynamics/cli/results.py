@@ -73,19 +73,21 @@ def compare(
     metrics: Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")],
     output: Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")],
     scale: Scale = "laptop",
+    configs: Configs = Path("configs"),
     reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path("results/reference"),
 ) -> None:
     """Set a run beside the reference, quantity by quantity."""
     from lowrank_dynamics import comparison
     from lowrank_dynamics import metrics as stored
     from lowrank_dynamics.claims import files
-    from lowrank_dynamics.provenance import code_version
+    from lowrank_dynamics.provenance import of_comparison
 
     runs = {path.stem: stored.read(path) for path in metrics}
-    compared, uncompared = comparison.compare_all(runs, reference)
+    compared, uncompared = comparison.compare_all(runs, reference, load_settings(scale, configs).experiments)
     unverified = sorted({name for run in runs.values() for name in run.unverified})
     page = comparison.as_page(compared, uncompared, scale, unverified)
-    files.write(compared, page, {"scale": scale, "code": code_version(), "unverified": unverified}, output)
+    origin = of_comparison(scale, reference, {name: run.provenance for name, run in runs.items()})
+    files.write(compared, page, {**origin, "unverified": unverified}, output)
 
 
 @app.command()

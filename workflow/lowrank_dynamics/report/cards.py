@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from lowrank_dynamics.claims.table import measured, threshold, weakest_cells
+from lowrank_dynamics.claims.table import measured_or_why, threshold, weakest_cells
 from lowrank_dynamics.config import Settings
 from lowrank_dynamics.config.reductions import reductions
 from lowrank_dynamics.figures import FIGURES, title
@@ -59,7 +59,7 @@ def _claim(cell: pd.Series) -> dict[str, str]:
     return {
         "statement": cell["statement"],
         "cell": cell["cell"],
-        "measured": measured(cell) or cell["reason"],
+        "measured": measured_or_why(cell),
         "threshold": threshold(cell),
         "verdict": cell["claim_verdict"],
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowrank_dynamics.claims.table import measured, summary, threshold, weakest_cells
+from lowrank_dynamics.claims.table import measured, measured_or_why, summary, threshold, weakest_cells
 from lowrank_dynamics.claims.verdicts import ORDER
 from lowrank_dynamics.report.rendering import render
 
@@ -29,7 +29,7 @@ def _claim(claim: pd.Series, cells: pd.DataFrame) -> dict[str, object]:
         **claim,
         "verdict": claim["claim_verdict"],
         "threshold": threshold(claim),
-        "measured": measured(claim) or claim["reason"],
+        "measured": measured_or_why(claim),
         "cells": [
             {"cell": cell["cell"], "measured": measured(cell), "verdict": cell["verdict"], "reason": cell["reason"]}
             for _, cell in cells.iterrows()

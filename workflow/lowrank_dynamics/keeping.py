@@ -1,0 +1,74 @@
+"""Makes a run the reference of its scale, which later runs are compared with."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from lowrank_dynamics import metrics
+from lowrank_dynamics.claims import files
+from lowrank_dynamics.claims.table import COLUMNS, as_page
+from lowrank_dynamics.claims.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures import FIGURES
+from lowrank_dynamics.provenance_files import read_provenance
+from lowrank_dynamics.reference import FOLDER, differing_settings, thinned
+
+PICTURES = Path("figures/reference")
+
+
+def keep(root: Path, scale: str) -> list[Path]:
+    """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
+
+    Left out are experiments that have the same settings at paper scale, where there are more trials, and figures of
+    nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
+    if there are no metrics.
+    """
+    results, folder, pictures = root / "results" / scale, root / FOLDER / scale, root / PICTURES / scale
+    own = _own_experiments(root / "configs", scale)
+    sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
+    if not sources:
+        raise UserError(f"{results}/metrics has no metrics to keep; run `snakemake --config scale={scale}` first")
+    for source in sources:
+        metrics.write(thinned(metrics.read(source)), folder / source.name)
+    verdicts = folder / "claims.parquet"
+    _keep_verdicts(results / "claims.parquet", scale, verdicts)
+    copied = {}
+    for name in (name for name, figure in FIGURES.items() if own & set(figure.experiments)):
+        if (picture := root / "figures" / scale / f"{name}.png").exists():
+            copied[picture] = pictures / picture.name
+    pictures.mkdir(parents=True, exist_ok=True)
+    for source, target in copied.items():
+        shutil.copy(source, target)
+    return [*(folder / source.name for source in sources), verdicts, *copied.values()]
+
+
+def _keep_verdicts(source: Path, scale: str, target: Path) -> None:
+    """Write the verdicts of a run to `target`, with those that are there on experiments that were not run this time."""
+    found, origin = files.read(source, COLUMNS), read_provenance(source)
+    unverified = set(files.read_unverified(source))
+    if target.exists():
+        kept, older = files.read(target, COLUMNS), read_provenance(target)
+        absent = found["reason"].str.endswith(WAS_NOT_RUN)
+        rows = pd.concat([found[~absent], kept[kept["claim"].isin(found.loc[absent, "claim"])]])
+        order = {name: place for place, name in enumerate(found["claim"].unique())}
+        found = rows.sort_values("claim", key=lambda claims: claims.map(order), kind="stable", ignore_index=True)
+        origin["settings_sha256"] = older["settings_sha256"] | origin["settings_sha256"]
+        unverified |= set(files.read_unverified(target))
+    page = as_page(found, scale, sorted(unverified))
+    files.write(found, page, {**origin, "unverified": sorted(unverified)}, target)
+
+
+def _own_experiments(configs: Path, scale: str) -> set[str]:
+    """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
+    own, paper = load_settings(scale, configs), load_settings("paper", configs)
+    if scale == "paper":
+        return set(own.experiments)
+    return {
+        name
+        for name, experiment in own.experiments.items()
+        for variant in experiment.variants
+        if variant not in paper.experiment(name).variants
+        or differing_settings(own.of_variant(name, variant), paper.of_variant(name, variant))
+    }
