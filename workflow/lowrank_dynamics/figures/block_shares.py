@@ -1,5 +1,7 @@
 """Figures 3 to 5: how the change of each hidden layer is shared among the four blocks."""
 
+from typing import Literal
+
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
@@ -28,13 +30,15 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def draw_block_shares(metrics: Metrics, figure: Figure | SubFigure) -> None:
-    """Draw the panels of one variant."""
+    """Draw the panels of one variant; activations that took different numbers of steps have axes of their own."""
     shares = metrics.frame("block_share")
     shares["block"] = "block " + shares["index"].astype(str)
     activations, layers = metrics.activations, _layers(metrics)
     cells = [(activation, layer) for activation in activations for layer in layers]
     rows, columns = (1, len(cells)) if len(layers) == 1 else (len(activations), len(layers))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    as_long = shares.groupby("activation", observed=True)["step"].max().nunique() == 1
+    sharing: Literal["all", "row", "none"] = "all" if as_long else "row" if rows > 1 else "none"
+    panels = figure.subplots(rows, columns, sharex=sharing, sharey=True, squeeze=False)
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         sns.lineplot(
             shares[(shares["activation"] == activation) & (shares["layer"] == layer)],
