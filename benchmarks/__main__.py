@@ -26,6 +26,8 @@ def main() -> None:
     use_processor(1)
     if sys.argv[1:] not in ([], ["gpu"]):
         sys.exit("usage: python -m benchmarks [gpu]")
+    if sys.argv[1:] and not torch.cuda.is_available():
+        sys.exit("torch finds no GPU here")
     if sys.argv[1:]:
         device = torch.device("cuda", 0)
         write(START_GPU, description(device), gpu_rows(device))

@@ -15,6 +15,7 @@ from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.config import Cell, Settings
 from lowrank_dynamics.metrics import Measurement, Metrics
 
+pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
 NAME = "small"
 SMALL: dict[str, Any] = {

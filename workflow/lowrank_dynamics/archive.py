@@ -23,7 +23,7 @@ from lowrank_dynamics.provenance_files import read_provenance
 from lowrank_dynamics.writing import replacing
 
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html", "pages/*.html")
-IF_THERE = ("sensitivity.parquet", "sensitivity.md")
+IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
 GUIDE, ENVIRONMENT = "ARCHIVE.txt", "ENVIRONMENT.txt"
 OF_THIS_COMMIT = "All of them were made by the code of this commit."
@@ -33,6 +33,7 @@ lowrank-dynamics {version}, a run at {scale} scale, with the sources at commit {
 configs/, workflow/, docs/, README.md and the rest   the sources; configs/ has the settings
 results/{scale}/metrics/     every measurement, a file for each experiment
 results/{scale}/claims.*     the verdict on every claim, as a table and as a page
+results/{scale}/comparison.* the run beside the reference
 results/{scale}/report.html  all of it on one page; results/{scale}/pages/ has its parts
 figures/{scale}/             the figures
 requirements.txt, {environment}   what to install, and what was installed where this archive was made
