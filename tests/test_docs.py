@@ -71,6 +71,18 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
         assert judged.with_suffix(".md").exists()
 
 
+def test_the_commands_at_paper_scale_work(finished: Path, tmp_path: Path) -> None:
+    """At smoke scale, where nothing is left to be trained, and the comparison elsewhere."""
+    lines = [line.replace("paper", "smoke") for line in commands(EVALUATION) if "results/paper/" in line]
+    train, compare = lines[0].replace("--cores", "--dry-run --cores"), lines[1].split(" --output")[0]
+    for line in (train, f"{compare} --output {tmp_path}/comparison.parquet"):
+        own = environment(PYTHONPATH="workflow")
+        run = subprocess.run(["bash", "-c", line], cwd=finished, env=own, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert "Nothing to be done" in run.stdout + run.stderr or not line.startswith("snakemake")
+    assert "Nothing was compared" in (tmp_path / "comparison.md").read_text()
+
+
 def verdicts_of_the_readme() -> list[tuple[str, str, str, str]]:
     """Return figures, statement and verdicts at laptop and paper scale of each row of the README's table of claims."""
     text = (ROOT / "README.md").read_text().split("| laptop scale | paper scale |\n|---|---|---|---|\n")[1]
