@@ -104,15 +104,10 @@ class _Run:
         gradients = torch.autograd.grad(losses.sum(), self._trained)
         iterate = Iterate(step, self.network, batch, outputs.detach(), losses.detach(), gradients)
         last = step == self.settings.steps
-        stopping = torch.zeros_like(self._running)
-        if last or step % self.check_every == 0:
-            stopping = self._running & (iterate.losses <= self._threshold)
-            progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
         rows = _measure(iterate, self.observers, self._running, everything=last)
-        if last or stopping.any():
-            rows.append(_last_step(step, self._running if last else stopping))
-        self._running = self._running & ~stopping
-        self.is_over = last or not bool(self._running.any())
+        if last or step % self.check_every == 0:
+            progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
+            rows += self._stop(iterate, last=last)
         if self.is_over:
             _warn_of_unfinished(self._running, self.settings, self.name)
             return rows
@@ -120,6 +115,18 @@ class _Run:
             moving = self._running.to(gradients[0].dtype)[:, None, None]
             gradients = tuple(gradient * moving for gradient in gradients)
         self._optimizer.step(gradients, learning_rate(self.settings, step))
+        return rows
+
+    def _stop(self, iterate: Iterate, *, last: bool) -> list[Measurement]:
+        """Stop the trials that have come near the linear fit, or all if it is the last step; return whose step it was.
+
+        Those that have not come near it by then count as running.
+        """
+        stopping = self._running & (iterate.losses <= self._threshold)
+        ended = self._running if last else stopping
+        rows = [_last_step(iterate.step, ended)] if last or bool(stopping.any()) else []
+        self._running = self._running & ~stopping
+        self.is_over = last or not bool(self._running.any())
         return rows
 
     def state(self, step: int, recorded: Sequence[Measurement]) -> State:
@@ -171,8 +178,8 @@ def _stopping_loss(settings: Training, data: Split) -> Tensor:
 
 
 def _require_finite(losses: Tensor, step: int, settings: Training, name: str) -> None:
-    diverged = torch.nonzero(~losses.isfinite()).flatten().tolist()
-    if diverged:
+    if not bool(losses.isfinite().all()):
+        diverged = torch.nonzero(~losses.isfinite()).flatten().tolist()
         raise UserError(
             f"{name}: the training loss is not finite at step {step} in trial {diverged[0]}; "
             f"lower training.learning_rate, which is {settings.learning_rate:g}"

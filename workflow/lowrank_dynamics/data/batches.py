@@ -18,10 +18,10 @@ def batches(data: Split, size: int | None, generators: Sequence[torch.Generator]
     if size is None:
         yield from repeat(data)
     else:
-        orders = (_order(data.inputs.shape[-1], generators) for _ in repeat(None))
+        orders = (_order(data.inputs.shape[-1], generators).to(data.inputs.device) for _ in repeat(None))
         choices = chain.from_iterable(order.split(size, dim=-1) for order in orders)
         for chosen in islice(choices, first, None):
-            yield data.at(chosen.to(data.inputs.device))
+            yield data.at(chosen)
 
 
 def _order(count: int, generators: Sequence[torch.Generator]) -> Tensor:
