@@ -224,6 +224,19 @@ def test_cells_that_were_not_run_are_named(project: Path) -> None:
     assert [tuple(each) for each in uncompared] == [(f"{KEPT} elu-full", "was not run")]
 
 
-def test_without_metrics_there_is_nothing_to_keep(project: Path) -> None:
-    with pytest.raises(UserError, match="has no metrics to keep; run `snakemake --config scale=smoke` first"):
+def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
+    with pytest.raises(
+        UserError, match="has no metrics and verdicts to keep; run `snakemake --config scale=smoke` first"
+    ):
         keeping.keep(project, "smoke")
+    (project / "results" / "laptop" / "claims.parquet").unlink()
+    with pytest.raises(UserError, match="has no metrics and verdicts to keep"):
+        keeping.keep(project, "laptop")
+    assert not (project / "results" / "reference").exists()
+
+
+def test_a_broken_reference_is_named(project: Path) -> None:
+    keeping.keep(project, "laptop")
+    (project / "results" / "reference" / "laptop" / f"{KEPT}.parquet").write_text("broken")
+    with pytest.raises(UserError, match=rf"the reference .*/{KEPT}.parquet cannot be read; restore it"):
+        compare_all({KEPT: run_of(values())}, project / reference.FOLDER)

@@ -137,8 +137,9 @@ def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str
     `unverified` says what of the data is not verified.
     """
     lines = [f"# The run at {scale} scale beside the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
-    header = ("experiment", "reference", "trials", *Outcome, "furthest from the reference, relative to the largest")
-    lines += markdown(header, (_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)))
+    if not compared.empty:
+        header = ("experiment", "reference", "trials", *Outcome, "furthest from the reference, relative to the largest")
+        lines += markdown(header, (_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)))
     differing = compared[compared["outcome"].isin([Outcome.DIFFERS, Outcome.MISSING])]
     if not differing.empty:
         lines += ["", "## What differs", ""]

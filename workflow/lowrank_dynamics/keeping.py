@@ -23,17 +23,18 @@ def keep(root: Path, scale: str) -> list[Path]:
 
     Left out are experiments that have the same settings at paper scale, where there are more trials, and figures of
     nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
-    if there are no metrics.
+    if there are no metrics or no verdicts.
     """
     results, folder, pictures = root / "results" / scale, root / FOLDER / scale, root / PICTURES / scale
     own = _own_experiments(root / "configs", scale)
     sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
-    if not sources:
-        raise UserError(f"{results}/metrics has no metrics to keep; run `snakemake --config scale={scale}` first")
+    judged = results / "claims.parquet"
+    if not sources or not judged.exists():
+        raise UserError(f"{results} has no metrics and verdicts to keep; run `snakemake --config scale={scale}` first")
     for source in sources:
         metrics.write(thinned(metrics.read(source)), folder / source.name)
     verdicts = folder / "claims.parquet"
-    _keep_verdicts(results / "claims.parquet", scale, verdicts)
+    _keep_verdicts(judged, scale, verdicts)
     copied = {}
     for name in (name for name, figure in FIGURES.items() if own & set(figure.experiments)):
         if (picture := root / "figures" / scale / f"{name}.png").exists():

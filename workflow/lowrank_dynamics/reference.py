@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lowrank_dynamics import metrics
 from lowrank_dynamics.config import Cell
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.metrics import Metrics
 
 FOLDER = Path("results/reference")
@@ -50,9 +51,12 @@ def differing_settings(run: Mapping[str, Any], reference: Mapping[str, Any], ins
 
 
 def references(folder: Path, experiment: str) -> Iterator[Metrics]:
-    """Yield the references of an experiment, by name of scale."""
+    """Yield the references of an experiment, by name of scale. Raises UserError for a file that cannot be read."""
     for path in sorted(folder.glob(f"*/{experiment}.parquet")):
-        yield metrics.read(path)
+        try:
+            yield metrics.read(path)
+        except UserError as error:
+            raise UserError(f"the reference {path} cannot be read; restore it as the project has it") from error
 
 
 def frame(found: Metrics) -> pd.DataFrame:
