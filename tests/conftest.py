@@ -57,6 +57,20 @@ SMALL: dict[str, Any] = {
 }
 
 
+CLAIM: dict[str, Any] = {
+    "figures": ["figure_3"],
+    "place": "figure 3",
+    "statement": "Almost all of the change lies in block 1.",
+    "quantity": "share of block 1",
+    "experiment": "small",
+    "measure": "value_at_end",
+    "options": {"quantity": "block_share", "index": 1},
+    "cells": {"activation": ["elu"], "layer": [1]},
+    "at_least": 0.9,
+    "because": "of the words",
+}
+"""A claim about metrics that are `planted`."""
+
 Key = tuple[int, str, int, int]
 
 

@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import SMALL, planted, row
+from conftest import CLAIM, SMALL, planted, row
 from lowrank_dynamics import __version__, metrics, provenance
 from lowrank_dynamics.archive import write_archive
 from lowrank_dynamics.cli import app
@@ -19,18 +18,6 @@ from lowrank_dynamics.config import Cell, load_settings
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.metrics import Metrics
 
-CLAIM: dict[str, Any] = {
-    "figures": ["figure_3"],
-    "place": "figure 3",
-    "statement": "Almost all of the change lies in block 1.",
-    "quantity": "share of block 1",
-    "experiment": "small",
-    "measure": "value_at_end",
-    "options": {"quantity": "block_share", "index": 1},
-    "cells": {"activation": ["elu"], "layer": [1]},
-    "at_least": 0.9,
-    "because": "of the words",
-}
 CLAIMS = {"block_1": CLAIM, "all_of_it": {**CLAIM, "at_least": 1.0, "partly": 0.5}}
 
 

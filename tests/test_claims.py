@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import ROOT, planted, row
+from conftest import CLAIM, ROOT, planted, row
 from lowrank_dynamics.claims import files, table
 from lowrank_dynamics.claims.measures import MEASURES
 from lowrank_dynamics.claims.statements import Claim, Claims, load_claims
@@ -28,20 +28,7 @@ def shares(*values: float) -> Metrics:
 
 
 def claim(**changes: Any) -> Claim:
-    content = {
-        "figures": ["figure_3"],
-        "place": "figure 3",
-        "statement": "Almost all of the change lies in block 1.",
-        "quantity": "share of block 1",
-        "experiment": "small",
-        "measure": "value_at_end",
-        "options": {"quantity": "block_share", "index": 1},
-        "cells": {"activation": ["elu"], "layer": [1]},
-        "at_least": 0.9,
-        "partly": 0.5,
-        "because": "of the words",
-    }
-    return Claim.model_validate(content | changes)
+    return Claim.model_validate({**CLAIM, "partly": 0.5, **changes})
 
 
 @pytest.mark.parametrize(
