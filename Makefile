@@ -32,6 +32,7 @@ check: $(ENVIRONMENT)
 	ruff format --check .
 	ruff check .
 	mypy
+	PYTHONPATH=workflow lint-imports
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 

@@ -8,37 +8,47 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# The rules' commands import the package of this checkout, whether or not it is installed.
-sys.path.insert(0, f"{workflow.basedir}/workflow")
-os.environ.update(PYTHONPATH=f"{workflow.basedir}/workflow")
+# The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
+# written where the run is: here, or in the folder of `--directory`.
+project = Path(str(workflow.current_basedir))
+sys.path.insert(0, str(project / "workflow"))
+os.environ["PYTHONPATH"] = str(project / "workflow")
 
-from lowrank_dynamics import demand, fetching, gpus
-from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.config import (
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config.diff import differences
+from lowrank_dynamics.config.files import (
+    CLAIMS,
+    CONFIGS,
+    STUDY,
     load_settings,
     load_study,
     load_with_study,
     measured_scale,
     requested,
-    stored_at,
 )
-from lowrank_dynamics.config.data.kinds import module_of
-from lowrank_dynamics.config.reductions import reductions
+from lowrank_dynamics.config.registries import (
+    FIGURES,
+    FORMATS,
+    IMAGES,
+    SUMMARY,
+    sortable,
+    title,
+)
+from lowrank_dynamics.config.resources import features_demand, training_demand
+from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FIGURES, FORMATS, IN_SHORT, sortable, title
-from lowrank_dynamics.optimizers import OPTIMIZERS
-from lowrank_dynamics.pages import headline
-from lowrank_dynamics.writing import require_writable
+from lowrank_dynamics.report.markdown import headline
+from lowrank_dynamics.storage.atomic import require_writable
+from lowrank_dynamics.storage.code import sources
+from lowrank_dynamics.training import gpus
 
-configs = Path(workflow.basedir, "configs")
 try:
     request = requested(config)
     scale = request.scale
-    settings = load_with_study(scale, configs)
-    paper = load_settings("paper", configs)
-    study = load_study(configs)
-    claims = load_claims(configs / "claims.yaml")
+    settings = load_with_study(scale)
+    paper = load_settings("paper")
+    study = load_study()
+    claims = load_claims()
     claims.check(settings[scale])
 except UserError as error:
     raise WorkflowError(str(error))
@@ -49,27 +59,9 @@ if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count
     workflow.register_resource("gpu", gpus.count())
 
 
-# What takes seconds runs where Snakemake does, which has a network.
-localrules:
-    all,
-    sensitivity,
-    fetch,
-    prepare,
-    aggregate,
-    figure,
-    claims,
-    claims_hold,
-    card,
-    claims_page,
-    report,
-    compare_verdicts,
-    draw_sensitivity,
-    compare,
-    beside_reference,
-
-
 wildcard_constraints:
-    name="|".join(fetching.NAMES),
+    name="|".join(external.NAMES),
+    images="|".join(IMAGES),
     scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
     experiment="|".join(settings[scale].experiments),
     figure="|".join(FIGURES),
@@ -82,7 +74,7 @@ include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/sensitivity.smk"
-include: "workflow/rules/compare.smk"
+include: "workflow/rules/comparison.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -92,22 +84,27 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        of_figures("figures/{scale}/{figure}.{format}", fetched=False),
-        lambda wildcards: of_figures("figures/{scale}/{figure}.{format}", fetched=True),
+        figure_files("figures/{scale}/{figure}.{format}", fetched=False),
+        lambda wildcards: figure_files(
+            "figures/{scale}/{figure}.{format}", fetched=True
+        ),
         f"results/{scale}/claims.parquet",
         f"results/{scale}/comparison.parquet",
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
+    localrule: True
 
 
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
+    localrule: True
 
 
 rule compare:
     input:
         f"results/{scale}/comparison.parquet",
+    localrule: True
 
 
 onstart:

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.gpu import gpu_rows
 from benchmarks.rows import Row, rows
-from lowrank_dynamics.devices import description, use_processor
-from lowrank_dynamics.pages import markdown
-from lowrank_dynamics.provenance import code_version
+from lowrank_dynamics.report.markdown import markdown
+from lowrank_dynamics.storage.provenance import code_version
+from lowrank_dynamics.training.device import description, use_cpu
 
 PAGE = Path("docs/performance.md")
 START, START_GPU, END = "<!-- the last run of `make bench` -->", "<!-- the last run on a GPU -->", "<!-- end -->"
@@ -23,7 +23,7 @@ MET = {True: "yes", False: "**no**", None: ""}
 def main() -> None:
     """Measure on one core, and on the first GPU if asked, and put the table into the page."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    use_processor(1)
+    use_cpu(1)
     if sys.argv[1:] not in ([], ["gpu"]):
         sys.exit("usage: python -m benchmarks [gpu]")
     if sys.argv[1:] and not torch.cuda.is_available():

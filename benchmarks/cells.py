@@ -2,83 +2,65 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.timing import Prepared
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Experiment, Settings, load_settings
-from lowrank_dynamics.config.frozen import changed
-from lowrank_dynamics.data import Dataset, Split, fashion_mnist
-from lowrank_dynamics.devices import CPU
-from lowrank_dynamics.networks import MLP
-from lowrank_dynamics.observables import Observer
+from lowrank_dynamics.config.base import merged
+from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data.dataset import Dataset, Split
+from lowrank_dynamics.data.loading import prepare_images
+from lowrank_dynamics.training.build import Job, Start, observers, start_of
+from lowrank_dynamics.training.device import CPU
+from lowrank_dynamics.training.run import measurements
 
 IMAGES = Path("results/benchmarks/images.safetensors")
+Changes = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Unobserved(CellRun):
-    """A cell that takes its steps and measures nothing, with its images repeated so many `times`."""
-
-    times: int = 1
-
-    @cached_property
-    def data(self) -> Dataset:
-        """The data of the cell, its samples one after another as often as asked for."""
-        once = super().data
-        if self.times == 1:
-            return once
-        images, labels = once.train.inputs.repeat(1, self.times), once.train.labels.repeat(self.times)
-        return replace(once, train=Split(images, labels, once.train.classes))
-
-    def observers(self, mlp: MLP) -> list[Observer]:  # noqa: ARG002 (nothing is measured on it)
-        """Return none."""
-        return []
-
-
-def settings_of(name: str, changes: dict[str, Any]) -> Settings:
-    """Return the laptop settings, on the processor, with changes of one experiment, which is the only one."""
+def settings_of(name: str, *changes: Changes) -> Settings:
+    """Return the laptop settings, on the CPU, with changes of one experiment, which is the only one."""
     settings = load_settings("laptop")
-    experiment = changed(settings.experiment(name).model_dump(), changes)
+    experiment = reduce(merged, changes, settings.experiment(name).model_dump())
     experiments = {name: Experiment.model_validate(experiment)}
     return settings.model_copy(update={"device": "cpu", "experiments": experiments})
 
 
-def cell_of(name: str, cell: Cell, changes: dict[str, Any]) -> CellRun:
-    """Return a cell with all its trials; images are prepared if it needs them."""
-    settings = settings_of(name, changes)
-    trials = range(settings.experiment(name).trials)
-    return CellRun(settings, name, cell, trials, _images(settings.experiment(name)))
+def start(name: str, cell: Cell, *changes: Changes, device: torch.device = CPU, times: int = 1) -> Start:
+    """Return what the training of a cell starts from, with all trials and its samples repeated so many `times`.
 
-
-def unobserved(
-    name: str, cell: Cell, changes: dict[str, Any], device: torch.device = CPU, *, times: int = 1
-) -> Unobserved:
-    """Return the same of which nothing is measured, on any device."""
-    of = cell_of(name, cell, changes)
-    return Unobserved(of.settings, name, cell, of.trials, of.stored_data, device=device, times=times)
+    Images are prepared if it needs them.
+    """
+    settings = settings_of(name, *changes)
+    experiment = settings.experiment(name)
+    began = start_of(Job(settings, name, cell, range(experiment.trials), _images(experiment), device=device))
+    if times == 1:
+        return began
+    train = began.data.train
+    repeated = Split(train.inputs.repeat(1, times), train.labels.repeat(times), train.classes)
+    return Start(began.job, Dataset(repeated, began.data.test, began.data.origin), began.mlp)
 
 
 def _images(experiment: Experiment) -> Path | None:
     """Return the file of an experiment's images, prepared if need be; None if it has none."""
-    if experiment.data.stored != "images":
+    if experiment.data.stored is None:
         return None
     path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}")
     if not path.exists():
-        fashion_mnist.prepare(experiment.data.training_samples, 1000, path)
+        prepare_images("fashion_mnist", experiment.data.training_samples, 1000, path, None)
     return path
 
 
-def training(run: CellRun) -> Prepared:
-    """Return the training of a cell; its data and its networks are there before the time begins."""
+def training(began: Start, *, observed: bool = False) -> Prepared:
+    """Return a training, with or without what it observes; data and networks are there before the time begins."""
 
     def prepared() -> Callable[[], object]:
-        measurements = run.measurements()
-        return lambda: deque(measurements, maxlen=0)
+        found = measurements(began, observers(began) if observed else [])
+        return lambda: deque(found, maxlen=0)
 
     return prepared

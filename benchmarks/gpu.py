@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.cells import training, unobserved
+from benchmarks.cells import start, training
 from benchmarks.loops import bare_products
 from benchmarks.rows import A_STEP_EACH, FASHION, FEW, FULL, LOW_RANK, MANY, Row, judged, steps
 from benchmarks.timing import Ratio, paired
-from lowrank_dynamics.config.frozen import changed
 
 REPEATED = 50
 """How often the 1,000 images of the sample make the 50,000 of the paper."""
@@ -17,8 +16,8 @@ PAPER = {"training": {"learning_rate": 1e-5}, "trials": 5}
 
 def gpu_rows(device: torch.device, times: int = REPEATED) -> Iterator[Row]:
     """Yield every row, each measured when it is asked for."""
-    few, many = (changed(PAPER, steps(count)) for count in (FEW, MANY))
-    full = unobserved(FASHION, FULL, few, device, times=times)
+    few, many = (steps(count) for count in (FEW, MANY))
+    full = start(FASHION, FULL, PAPER, few, device=device, times=times)
     products = paired(bare_products(full), training(full))
     yield judged(
         "full step: the part that its matrix products alone would take",
@@ -27,11 +26,11 @@ def gpu_rows(device: torch.device, times: int = REPEATED) -> Iterator[Row]:
         lambda part: part >= 70,
         " %",
     )
-    low_rank = unobserved(FASHION, LOW_RANK, many, device, times=times)
+    low_rank = start(FASHION, LOW_RANK, PAPER, many, device=device, times=times)
     ratio = paired(training(full), training(low_rank)).scaled(A_STEP_EACH)
     yield Row("full step / low-rank step at r = 20", str(ratio), "", None)
     for what, cell, change in (("full", FULL, few), ("low-rank", LOW_RANK, many)):
         five, one = (
-            unobserved(FASHION, cell, changed(change, {"trials": trials}), device, times=times) for trials in (5, 1)
+            start(FASHION, cell, PAPER, change, {"trials": trials}, device=device, times=times) for trials in (5, 1)
         )
         yield Row(f"{what} step, 5 trials stacked / 1 trial", str(paired(training(five), training(one))), "", None)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Prepared
-from lowrank_dynamics.cells import CellRun
+from lowrank_dynamics.training.build import Start
 
 
-def plain_loop(run: CellRun) -> Prepared:
+def plain_loop(start: Start) -> Prepared:
     """Return the loop as one would write it: one trial after another, with an SVD of every layer at every step."""
-    training, data, full = run.experiment.training, run.data.train, run.mlp()
+    training, data, full = start.job.experiment.training, start.data.train, start.mlp
 
     def one(trial: int) -> list[float]:
         modules: list[nn.Module] = []
@@ -41,15 +41,15 @@ def plain_loop(run: CellRun) -> Prepared:
     return lambda: all_trials
 
 
-def jax_loop(run: CellRun) -> Prepared:
+def jax_loop(start: Start) -> Prepared:
     """Return the same training by JAX: trials by vmap, all steps in one compiled loop, nothing observed."""
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     import jax
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    training, data = run.experiment.training, run.data.train
-    weights = [jnp.asarray(weight.detach().numpy()) for weight in run.mlp().weights]
+    training, data = start.job.experiment.training, start.data.train
+    weights = [jnp.asarray(weight.detach().numpy()) for weight in start.mlp.weights]
     inputs, targets = (jnp.asarray(tensor.numpy()) for tensor in (data.inputs, data.targets))
 
     def loss(weights: list[Any], x: Any, y: Any) -> Any:
@@ -69,13 +69,13 @@ def jax_loop(run: CellRun) -> Prepared:
     return lambda: lambda: jax.block_until_ready(compiled(weights, inputs, targets))
 
 
-def bare_products(run: CellRun) -> Prepared:
+def bare_products(start: Start) -> Prepared:
     """Return the matrix products of a training, forward and backward, and nothing else.
 
     There is one gradient more than steps: that at the last iterate, which may be observed.
     """
-    training, data = run.experiment.training, run.data.train
-    weights = [weight.detach() for weight in run.mlp().weights]
+    training, data = start.job.experiment.training, start.data.train
+    weights = [weight.detach() for weight in start.mlp.weights]
     inputs = data.inputs.expand(len(weights[0]), *data.inputs.shape[-2:])
     features = [
         inputs,

@@ -1,19 +1,16 @@
 """The rows of the table: what is compared, the ratio, and the goal for it."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from benchmarks.cells import cell_of, training, unobserved
+from benchmarks.cells import start, training
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.timing import Ratio, paired
-from lowrank_dynamics.config import Cell
-from lowrank_dynamics.config.frozen import changed
+from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.storage import metrics
 
 CASE = ("case_study", Cell("elu", "full"))
 FASHION = "fashion_mnist"
@@ -38,7 +35,7 @@ def steps(count: int) -> dict[str, Any]:
 
 
 def rows() -> Iterator[Row]:
-    """Yield every row about the processor, each measured when it is asked for."""
+    """Yield every row about the CPU, each measured when it is asked for."""
     yield from against_others()
     yield from full_step()
     yield from low_rank_step()
@@ -55,16 +52,16 @@ def judged(what: str, ratio: Ratio, goal: str, holds: Callable[[float], bool], t
 
 def against_others() -> Iterator[Row]:
     """Compare stacked training with loops that others would write."""
-    run = cell_of(*CASE, steps(100))
+    case = start(*CASE, steps(100))
     yield judged(
         "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell with its observables",
-        paired(plain_loop(run), training(run)),
+        paired(plain_loop(case), training(case, observed=True)),
         "at least 5",
         lambda ratio: ratio >= 5,
     )
-    limit = paired(plain_loop(run), bare_products(run))
+    limit = paired(plain_loop(case), bare_products(case))
     yield Row("the same plain loop / the matrix products of the stacked cell alone", str(limit), "", None)
-    bare = unobserved(*CASE, steps(400))
+    bare = start(*CASE, steps(400))
     yield judged(
         "stacked cell without observables / JAX, vmap of a jitted loop, without observables",
         paired(training(bare), jax_loop(bare)),
@@ -75,7 +72,7 @@ def against_others() -> Iterator[Row]:
 
 def full_step() -> Iterator[Row]:
     """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they cannot do without."""
-    full = unobserved(FASHION, FULL, steps(FEW))
+    full = start(FASHION, FULL, steps(FEW))
     yield judged(
         "full step on Fashion-MNIST / its matrix products alone",
         paired(training(full), bare_products(full)),
@@ -86,7 +83,7 @@ def full_step() -> Iterator[Row]:
 
 def low_rank_step() -> Iterator[Row]:
     """Compare full and low-rank steps on Fashion-MNIST."""
-    full, low_rank = unobserved(FASHION, FULL, steps(FEW)), unobserved(FASHION, LOW_RANK, steps(MANY))
+    full, low_rank = start(FASHION, FULL, steps(FEW)), start(FASHION, LOW_RANK, steps(MANY))
     yield judged(
         "full step / low-rank step at r = 20",
         paired(training(full), training(low_rank)).scaled(A_STEP_EACH),
@@ -121,19 +118,20 @@ def observables() -> Iterator[Row]:
         ("theory_setting", Cell("elu", "full"), 300),
     ):
         endless = {"training": {"steps": count, "stop_near_linear_fit": None}}
-        ratio = paired(training(cell_of(name, cell, endless)), training(unobserved(name, cell, endless)))
+        began = start(name, cell, endless)
+        ratio = paired(training(began, observed=True), training(began))
         cost = Ratio(*(100 * (value - 1) for value in ratio))
         yield judged(f"cost of the observables of {name}", cost, "at most 10 %", lambda value: value <= 10, " %")
 
 
 def outside_training() -> Iterator[Row]:
     """Tell how much of the time of a laptop run's jobs is not training, if there is one."""
-    benchmarks = list(Path("results/laptop/benchmarks").rglob("*.tsv"))
+    benchmarks = [path for place in ("laptop", "data") for path in Path(f"results/{place}/benchmarks").rglob("*.tsv")]
     cells = list(Path("results/laptop/cells").rglob("*.parquet"))
     if not benchmarks or not cells:
         return
     jobs = sum(float(path.read_text().splitlines()[1].split("\t")[0]) for path in benchmarks)
-    trained = sum(json.loads(pq.read_schema(path).metadata[b"provenance"])["seconds"] for path in cells)
+    trained = sum(cell.seconds for path in cells for cell in metrics.read(path).cells.values())
     share = 100 * (1 - trained / jobs)
     yield Row("share of a laptop run's job seconds outside training", f"{share:.1f} %", "at most 15 %", share <= 15)
 
@@ -145,7 +143,7 @@ def growth() -> Iterator[Row]:
         ("width 256 / width 64", {"network": {"width": 256}}, {"network": {"width": 64}}),
         ("N = 4,000 / N = 1,000", {"data": {"samples": 4000}}, {}),
     ):
-        more, less = (training(unobserved(*CASE, changed(steps(60), change))) for change in changes)
+        more, less = (training(start(*CASE, steps(60), change)) for change in changes)
         yield Row(f"case study, {what}", str(paired(more, less)), "", None)
 
 
@@ -153,7 +151,7 @@ def _print_peak(cell: Cell) -> None:
     """Print by how many megabytes this process grows at most while it makes the networks of a cell and trains them."""
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
     before = _status("VmRSS")
-    training(unobserved(FASHION, cell, steps(5)))()()
+    training(start(FASHION, cell, steps(5)))()()
     print((_status("VmHWM") - before) / 1024)
 
 

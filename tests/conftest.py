@@ -10,10 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lowrank_dynamics import metrics as stored
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
-from lowrank_dynamics.metrics import Measurement, Metrics
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.storage import metrics as stored
+from lowrank_dynamics.storage.metrics import Measurement, Metrics
+from lowrank_dynamics.training.build import CellRun
 
 pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]

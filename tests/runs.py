@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from conftest import ROOT
-from lowrank_dynamics.figures import FIGURES, FORMATS
+from lowrank_dynamics.config.registries import FIGURES, FORMATS
 
 SMOKE = ("--config", "scale=smoke")
 

@@ -11,12 +11,14 @@ import yaml
 from typer.testing import CliRunner
 
 from conftest import CLAIM, SMALL, planted, row
-from lowrank_dynamics import __version__, metrics, provenance
-from lowrank_dynamics.archive import write_archive
+from lowrank_dynamics import __version__
 from lowrank_dynamics.cli import app
-from lowrank_dynamics.config import Cell, load_settings
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.report.archive import write_archive
+from lowrank_dynamics.storage import metrics, provenance
+from lowrank_dynamics.storage.metrics import Metrics
 
 CLAIMS = {"block_1": CLAIM, "all_of_it": {**CLAIM, "at_least": 1.0, "partly": 0.5}}
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowrank_dynamics.compression import Loss, parts
-from lowrank_dynamics.networks import MLP
+from lowrank_dynamics.models.low_rank import Loss, parts
+from lowrank_dynamics.models.networks import MLP
 
 
 def mlp(

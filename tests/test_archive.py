@@ -14,13 +14,14 @@ import yaml
 from typer.testing import CliRunner
 
 from conftest import ROOT
-from lowrank_dynamics import __version__, metrics
-from lowrank_dynamics.archive import write_archive
-from lowrank_dynamics.claims import files
-from lowrank_dynamics.claims.table import COLUMNS
+from lowrank_dynamics import __version__
+from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.cli import app
+from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FORMATS
+from lowrank_dynamics.report.archive import write_archive
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage import tables as files
 from runs import environment
 from small_archive import commit, git, guide_of, names, sha256sum, small_metrics, unpack
 

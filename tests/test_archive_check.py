@@ -8,13 +8,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
-from lowrank_dynamics import metrics
-from lowrank_dynamics.archive import write_archive
-from lowrank_dynamics.archive_check import check
-from lowrank_dynamics.claims import files
-from lowrank_dynamics.claims.table import COLUMNS
+from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.report.archive import write_archive
+from lowrank_dynamics.report.verify import check
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.storage.metrics import Metrics
 from small_archive import git, names, sha256sum
 
 

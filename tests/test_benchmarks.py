@@ -14,9 +14,9 @@ from benchmarks.__main__ import END, START, START_GPU, write
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.rows import Row
 from conftest import NAME, measured
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
-from lowrank_dynamics.devices import CPU
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.device import CPU
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lowrank_dynamics import fetching
 from lowrank_dynamics.data import cifar10
+from lowrank_dynamics.data import external as fetching
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
-from lowrank_dynamics.data.tensors import read_tensors
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.tensors import read_tensors
 
 RECORDS = 20
 

@@ -9,14 +9,16 @@ import yaml
 from typer.testing import CliRunner
 
 from conftest import CLAIM, ROOT, planted, row
-from lowrank_dynamics.claims import files, table
-from lowrank_dynamics.claims.measures import MEASURES
-from lowrank_dynamics.claims.statements import Claim, Claims, load_claims
-from lowrank_dynamics.claims.verdicts import Verdict, judge, worst
+from lowrank_dynamics.analysis import table
+from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli import app
-from lowrank_dynamics.config import SCALES, Cell, load_settings
+from lowrank_dynamics.config.files import SCALES, load_settings
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.storage.metrics import Metrics
 
 NOWHERE: dict[str, str] = {}
 

@@ -9,18 +9,20 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import NAME, ROOT, planted, row
-from lowrank_dynamics import keeping, metrics, reference
-from lowrank_dynamics.claims import files
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import claims_table
-from lowrank_dynamics.claims.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.analysis import reference
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.comparison import Outcome, compare, compare_all
+from lowrank_dynamics.analysis.reference import differing_settings
+from lowrank_dynamics.analysis.table import claims_table
+from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.cli import main
-from lowrank_dynamics.comparison import Outcome, compare, compare_all
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.metrics import Metrics
-from lowrank_dynamics.provenance_files import read_provenance
-from lowrank_dynamics.reference import differing_settings
+from lowrank_dynamics.report import keep_reference as keeping
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.metrics import Metrics
 
 STEPS, TRIALS = 61, 8
 SETTINGS = {"dtype": "float64", "network": {"width": 32}}

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import NAME
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.compression import Loss, big_basis, low_rank, parts
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.subspaces import principal_angles
+from lowrank_dynamics.models.low_rank import Loss, big_basis, low_rank, parts
+from lowrank_dynamics.models.subspaces import principal_angles
+from lowrank_dynamics.training.build import CellRun
 from stacks import batch, loss_of, mlp, of_weights
 
 

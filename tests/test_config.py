@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT
-from lowrank_dynamics.config import SCALES, load_settings, load_study, load_with_study, requested
+from lowrank_dynamics.config.files import SCALES, load_settings, load_study, load_with_study, requested
 from lowrank_dynamics.errors import UserError
 
 REFUSED = [

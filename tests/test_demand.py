@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from conftest import NAME, ROOT
-from lowrank_dynamics import demand
-from lowrank_dynamics.config import Cell, Settings, load_settings
+from lowrank_dynamics.config import resources as demand
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.settings import Cell, Settings
 
 FULL = Cell("elu", "full")
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from conftest import NAME, ROOT, measured
-from lowrank_dynamics import devices, gpus
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.training import device as devices
+from lowrank_dynamics.training import gpus
+from lowrank_dynamics.training.build import CellRun
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -11,12 +11,12 @@ from statistics import NormalDist
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics.claims.files import read
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import COLUMNS, figure_labels
-from lowrank_dynamics.claims.verdicts import WAS_NOT_RUN, Verdict
-from lowrank_dynamics.config import load_settings, load_study
-from lowrank_dynamics.figures import FIGURES
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.table import COLUMNS, figure_labels
+from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN, Verdict
+from lowrank_dynamics.config.files import load_settings, load_study
+from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.storage.tables import read
 from runs import SMOKE, environment, snakemake
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

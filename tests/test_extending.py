@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics import metrics
-from lowrank_dynamics.claims.files import read
-from lowrank_dynamics.claims.table import COLUMNS
+from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.tables import read
 from runs import SMOKE, planned, snakemake
 
 PLACE = re.compile(

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from conftest import ROOT
-from lowrank_dynamics.cells import CellRun
 from lowrank_dynamics.cli import stages
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.training.build import CellRun
 from runs import SMOKE, copied, environment
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]

@@ -7,12 +7,13 @@ import matplotlib.pyplot as plt
 import pytest
 
 from conftest import SMALL, row
-from lowrank_dynamics import metrics as stored
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.registries import FORMATS
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import FORMATS, draw, style
-from lowrank_dynamics.provenance import concise
-from lowrank_dynamics.provenance_files import read_provenance
+from lowrank_dynamics.figures import draw, style
+from lowrank_dynamics.storage import metrics as stored
+from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.provenance import concise
 
 
 def heads_file(path: Path, data_origin: dict[str, str]) -> Path:

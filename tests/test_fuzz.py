@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from lowrank_dynamics import metrics
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.config import Settings, load_settings
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.data import cifar10, fashion_mnist
+from lowrank_dynamics.data import vgg16 as weights
 from lowrank_dynamics.data.sources import RejectedError
-from lowrank_dynamics.data.tensors import read_tensors
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.provenance_files import read_provenance
-from lowrank_dynamics.vgg import weights
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.tensors import read_tensors
 
 SMOKE = {
     "seed": 1,

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from conftest import NAME, measured
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
-from lowrank_dynamics.initialization import rotated_factor, semi_orthogonal
-from lowrank_dynamics.subspaces import blocks, principal_angles
-from lowrank_dynamics.training import train
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
+from lowrank_dynamics.models.subspaces import blocks, principal_angles
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
     "network__depth": 2,

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from conftest import NAME, measured
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, ConvolvedData, Settings
+from lowrank_dynamics.config.data import ConvolvedData
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data import convolved as features
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.randomness import trial_generators
-from lowrank_dynamics.training import train
-from lowrank_dynamics.vgg import features
-from lowrank_dynamics.vgg.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
+from lowrank_dynamics.models.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.loop import train
+from lowrank_dynamics.training.randomness import trial_generators
 
 CONVOLVED = {
     "source": "convolved",

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from conftest import planted, row
-from lowrank_dynamics import metrics as stored
-from lowrank_dynamics.claims.measures import MEASURES
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.metrics import Measurement, Metrics
+from lowrank_dynamics.storage import metrics as stored
+from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
 
 def values(name: str, metrics: Metrics, **options: Any) -> pd.Series:

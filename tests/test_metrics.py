@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lowrank_dynamics import metrics
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.metrics import Measurement, Metrics
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
 CELL = Cell("elu", "full")
 ORIGIN = {"variant": "base", "settings_sha256": "a", "settings": {"trials": 2}}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.initialization import mlp_weights, random_factors, semi_orthogonal
-from lowrank_dynamics.networks import MLP, LowRankMLP, RReLU, make_activation
-from lowrank_dynamics.objectives import linear_fit_loss, squared_error
+from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.models.initialization import mlp_weights, random_factors, semi_orthogonal
+from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
+from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
 
 TRIALS, D, M, K, N = 2, 6, 6, 2, 9
 

@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from conftest import NAME, measured
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
-from lowrank_dynamics.data import Split
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.batches import batches
-from lowrank_dynamics.objectives import cross_entropy
-from lowrank_dynamics.randomness import trial_generator
-from lowrank_dynamics.training import train
+from lowrank_dynamics.data.dataset import Split
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.loop import train
+from lowrank_dynamics.training.losses import cross_entropy
+from lowrank_dynamics.training.randomness import trial_generator
 
 CELL = Cell("elu", "full")
 TORCH = {

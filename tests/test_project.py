@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from lowrank_dynamics.config import SCALES, load_settings
-from lowrank_dynamics.figures import FIGURES
+from lowrank_dynamics.config.files import SCALES, load_settings
+from lowrank_dynamics.config.registries import FIGURES
 
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
 ENTRANCES = {

@@ -13,10 +13,10 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
 from conftest import ROOT
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.config import load_settings
-from lowrank_dynamics.config.reductions import Reduction, reductions
-from lowrank_dynamics.figures import FIGURES, sortable, title
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config.diff import Reduction, reductions
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.registries import FIGURES, sortable, title
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics.config import load_settings
-from lowrank_dynamics.figures import FIGURES
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.registries import FIGURES
 from runs import SMOKE, assert_same_results, copied, environment, planned, snakemake
 
 SETTINGS = load_settings("smoke", ROOT / "configs")

@@ -17,10 +17,11 @@ import pytest
 import torch
 
 from conftest import NAME, ROOT
-from lowrank_dynamics import checkpoints, metrics
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
-from lowrank_dynamics.metrics import Measurement
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.metrics import Measurement
+from lowrank_dynamics.training import checkpoints
+from lowrank_dynamics.training.build import CellRun
 
 RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
     "observed": (Cell("elu", "full"), {}),

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics import sensitivity
-from lowrank_dynamics.claims import files
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import claims_table
-from lowrank_dynamics.config import load_study
+from lowrank_dynamics.analysis import sensitivity
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.table import claims_table
+from lowrank_dynamics.config.files import load_study
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures.draw import draw
+from lowrank_dynamics.storage import tables as files
 
 STUDY = load_study(ROOT / "configs")
 

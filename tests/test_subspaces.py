@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from conftest import NAME
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.initialization import big_factors, semi_orthogonal, widened_factor
-from lowrank_dynamics.subspaces import (
+from lowrank_dynamics.models.initialization import big_factors, semi_orthogonal, widened_factor
+from lowrank_dynamics.models.subspaces import (
     big_subspace,
     block_shares,
     blocks,
@@ -21,6 +20,7 @@ from lowrank_dynamics.subspaces import (
     sine_distance,
     top_singular_subspaces,
 )
+from lowrank_dynamics.training.build import CellRun
 
 
 def start(settings: Settings, activation: str = "elu") -> tuple[CellRun, list[Tensor], Tensor]:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from conftest import NAME, measured
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell, Settings
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.objectives import linear_fit_loss
-from lowrank_dynamics.subspaces import big_subspace, blocks, layer_bases
-from lowrank_dynamics.training import learning_rate, train
+from lowrank_dynamics.models.subspaces import big_subspace, blocks, layer_bases
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.loop import learning_rate, train
+from lowrank_dynamics.training.losses import linear_fit_loss
 
 
 def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings]) -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowrank_dynamics import fetching
+from lowrank_dynamics.config.registries import STACKS
+from lowrank_dynamics.data import external as fetching
+from lowrank_dynamics.data import vgg16 as weights
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
-from lowrank_dynamics.data.tensors import read_tensors, write_tensors
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.vgg import weights
-from lowrank_dynamics.vgg.convolutions import make_convolutions
-from lowrank_dynamics.vgg.stacks import STACKS
+from lowrank_dynamics.models.convolutions import make_convolutions
+from lowrank_dynamics.storage.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture

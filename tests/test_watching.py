@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from conftest import NAME, ROOT
-from lowrank_dynamics import metrics
-from lowrank_dynamics.cells import CellRun
-from lowrank_dynamics.config import Cell
+from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.watching import Watch
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.monitor import Watch
 from runs import environment
 from stacks import loss_of, mlp, of_weights
 

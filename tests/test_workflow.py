@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics import metrics
-from lowrank_dynamics.claims.files import read
-from lowrank_dynamics.claims.statements import load_claims
-from lowrank_dynamics.claims.table import COLUMNS
-from lowrank_dynamics.config import load_settings, load_study
-from lowrank_dynamics.figures import FIGURES, FORMATS
-from lowrank_dynamics.provenance_files import read_provenance
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.config.files import load_settings, load_study
+from lowrank_dynamics.config.registries import FIGURES, FORMATS
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.tables import read
 from runs import SMOKE, copied, environment, planned, snakemake
 
 

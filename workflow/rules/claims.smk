@@ -3,30 +3,9 @@
 
 rule claims:
     input:
-        metrics=lambda wildcards: expand(
-            "results/{scale}/metrics/{experiment}.parquet",
-            scale=measured_scale(wildcards.scale),
-            experiment=[
-                name
-                for name in settings[wildcards.scale].experiments
-                if claims.of({name})
-                and at_hand(fetched_by(name, scale=wildcards.scale))
-            ],
-        ),
-        statements="configs/claims.yaml",
-        code=expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "claims/files",
-                "claims/measures",
-                "claims/statements",
-                "claims/table",
-                "claims/verdicts",
-                "derived",
-                "metrics",
-                "pages",
-            ],
-        ),
+        metrics=measured_metrics,
+        statements=CONFIGS / CLAIMS,
+        code=sources("analysis.table", "report.claims_markdown"),
     output:
         table="results/{scale}/claims.parquet",
         page="results/{scale}/claims.md",
@@ -34,6 +13,7 @@ rule claims:
         "results/{scale}/logs/claims.log",
     benchmark:
         "results/{scale}/benchmarks/claims.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -54,6 +34,7 @@ rule claims_hold:
         touch("results/{scale}/claims.hold"),
     log:
         "results/{scale}/logs/claims_hold.log",
+    localrule: True
     conda:
         "../../environment.yml"
     message:

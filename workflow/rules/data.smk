@@ -1,25 +1,15 @@
-# Data preparation: what comes from outside, the images an experiment uses, and the features of them.
+# Data preparation: downloads, the images that an experiment uses, and their features. Files are named by their content.
 
 
-# A checkpoint, because a run goes on without what cannot be had.
+# A checkpoint, because a run continues without what is unavailable.
 checkpoint fetch:
     input:
-        code=expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "data/cifar10",
-                "data/dataset",
-                "data/sources",
-                "data/tensors",
-                "fetching",
-                "vgg/stacks",
-                "vgg/weights",
-            ],
-        ),
+        code=sources("data.external"),
     output:
-        directory("results/fetched/{name}"),
+        directory("results/data/fetched/{name}"),
     log:
-        "results/fetched/{name}.log",
+        "results/data/logs/fetch/{name}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -36,73 +26,64 @@ checkpoint fetch:
 
 rule prepare:
     input:
-        code=lambda wildcards: expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "data/dataset",
-                "data/sources",
-                "data/tensors",
-                module_of(data_of(wildcards).prepared_by),
-            ],
-        ),
-        source=lambda wildcards: expand(
-            "results/fetched/{name}", name=data_of(wildcards).fetched_images or []
+        code=lambda wildcards: sources(f"data.{wildcards.images}"),
+        source=lambda wildcards: (
+            f"results/data/fetched/{wildcards.images}"
+            if IMAGES[wildcards.images].fetched
+            else []
         ),
     output:
-        "results/{scale}/images/{experiment}.safetensors",
+        r"results/data/images/{images}-{training,\d+}-{test,\d+}.safetensors",
     log:
-        "results/{scale}/logs/prepare/{experiment}.log",
+        "results/data/logs/images/{images}-{training}-{test}.log",
     benchmark:
-        "results/{scale}/benchmarks/prepare/{experiment}.tsv"
+        "results/data/benchmarks/images/{images}-{training}-{test}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
-        choice=lambda wildcards: data_of(wildcards).choice("images"),
         source=lambda wildcards, input: (
             f"--source {input.source}" if input.source else ""
         ),
     message:
-        "Prepare the images of {wildcards.experiment}"
+        "Prepare {wildcards.training} and {wildcards.test} images of {wildcards.images}"
     shell:
-        "python -m lowrank_dynamics prepare --scale {wildcards.scale} --experiment {wildcards.experiment} "
-        "{params.source} --output {output} 2> {log}"
+        "python -m lowrank_dynamics prepare {wildcards.images} --training-images {wildcards.training} "
+        "--test-images {wildcards.test} {params.source} --output {output} 2> {log}"
 
 
 rule features:
     input:
-        images=lambda wildcards: stored(wildcards, "images"),
-        code=expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "data/dataset",
-                "data/tensors",
-                "progress",
-                "vgg/convolutions",
-                "vgg/features",
-                "vgg/stacks",
-            ],
+        images="results/data/images/{images}-{training}-{test}.safetensors",
+        code=sources("data.convolved"),
+        weights=lambda wildcards: (
+            f"results/data/fetched/{wildcards.convolutions}"
+            if wildcards.convolutions in external.NAMES
+            else []
         ),
-        weights=lambda wildcards: weights_of(wildcards),
     output:
-        "results/{scale}/features/{experiment}.safetensors",
+        r"results/data/features/{images}-{training,\d+}-{test,\d+}-{convolutions}-{size,\d+}-{pool,\d+}.safetensors",
     log:
-        "results/{scale}/logs/features/{experiment}.log",
+        "results/data/logs/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.log",
     benchmark:
-        "results/{scale}/benchmarks/features/{experiment}.tsv"
+        "results/data/benchmarks/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.tsv"
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
+    threads: 1
     resources:
-        gpu=asks_for_gpu,
-        mem_mb=lambda wildcards, attempt: attempt * features_demand(wildcards).megabytes,
-        runtime=lambda wildcards, attempt: attempt * features_demand(wildcards).minutes,
+        gpu=0 if settings[scale].device == "cpu" else 1,
+        mem_mb=lambda wildcards, attempt: attempt
+        * features_resources(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt
+        * features_resources(wildcards).minutes,
     params:
-        choice=lambda wildcards: data_of(wildcards).choice("features"),
+        device=settings[scale].device,
         weights=lambda wildcards, input: (
             f"--weights {input.weights}" if input.weights else ""
         ),
     message:
-        "Compute the features of the images of {wildcards.experiment}"
+        "Compute the features of {wildcards.images} by {wildcards.convolutions}"
     shell:
-        "python -m lowrank_dynamics features --scale {wildcards.scale} --experiment {wildcards.experiment} "
-        "--images {input.images} {params.weights} --threads {threads} --output {output} 2> {log}"
+        "python -m lowrank_dynamics features --images {input.images} --convolutions {wildcards.convolutions} "
+        "--size {wildcards.size} --pool {wildcards.pool} {params.weights} --device {params.device} "
+        "--threads {threads} --output {output} 2> {log}"

@@ -1,18 +1,11 @@
-# Figures: each drawn from the aggregated metrics of its experiment, and from nothing else.
+# Figures: each drawn from the aggregated metrics of its experiments, or from a table of the run, and nothing else.
 
 
 rule figure:
     input:
-        metrics=lambda wildcards: metrics_of(wildcards),
-        code=lambda wildcards: expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "figures/draw",
-                "figures/style",
-                "provenance",
-                "provenance_files",
-                *FIGURES[wildcards.figure].modules,
-            ],
+        metrics=figure_metrics,
+        code=lambda wildcards: sources(
+            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
         ),
     output:
         multiext("figures/{scale}/{figure}", ".pdf", ".svg", ".png"),
@@ -20,6 +13,7 @@ rule figure:
         "results/{scale}/logs/figure/{figure}.log",
     benchmark:
         "results/{scale}/benchmarks/figure/{figure}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:

@@ -1,97 +1,119 @@
-# What rules ask for by the settings: where data are, what a job takes of a cluster; no rule is here.
+# What rules ask for by the settings: files, the resources of a job on a cluster. No rule is here.
 
 
-def data_of(wildcards):
-    """The settings of an experiment's data."""
-    return settings[wildcards.scale].experiment(wildcards.experiment).data
+def experiment_of(wildcards):
+    """The settings of an experiment."""
+    return settings[wildcards.scale].experiment(wildcards.experiment)
 
 
-def stored(wildcards, stage):
-    """The file of an experiment's images or features; experiments with the same ones share it."""
-    if stage is None:
-        return []
-    place = stored_at(settings, wildcards.scale, wildcards.experiment, stage)
-    return f"results/{place}.safetensors"
+def cell_of(wildcards):
+    """The cell that a job trains."""
+    return settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell)
 
 
-def weights_of(wildcards):
-    """The folder with the weights of an experiment's convolutions, if they are fetched."""
-    return "results/fetched/vgg16" if "vgg16" in data_of(wildcards).fetched else []
+def stored_data(wildcards):
+    """The file of the images or features that an experiment reads."""
+    stored = experiment_of(wildcards).data.stored
+    return f"results/data/{stored}.safetensors" if stored else []
 
 
-def fetched_by(*experiments, scale=scale):
+def downloads(*experiments, scale=scale):
     """The folders of what some experiments need from outside."""
-    data = [settings[scale].experiment(experiment).data for experiment in experiments]
-    return sorted(
-        {Path("results/fetched", name) for each in data for name in each.fetched}
-    )
+    data = [settings[scale].experiment(name).data for name in experiments]
+    names = {name for each in data for name in each.fetched}
+    return [Path("results/data/fetched", name) for name in sorted(names)]
 
 
-def at_hand(folders):
-    """Whether what is fetched into the folders could be had, once that has been tried."""
+def available(folders):
+    """Whether the downloads in some folders were successful, once that has been tried."""
     for folder in folders:
         checkpoints.fetch.get(name=folder.name)
-    return not any(map(fetching.missing, folders))
+    return not any(map(external.missing, folders))
 
 
-def registered(wildcards):
-    """What the registries say of a cell's activation and optimizer, so that a further entry trains nothing again."""
-    cell = settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell)
-    experiment = settings[wildcards.scale].experiment(wildcards.experiment)
-    optimizer = experiment.of_variant(cell.variant).training.optimizer
-    return [str(ACTIVATIONS[cell.activation]), str(OPTIMIZERS[optimizer])]
+def trained_weights(wildcards):
+    """The folder with the weights of the convolutions that an experiment trains, if they are downloaded."""
+    data = experiment_of(wildcards).data
+    trained = getattr(data, "fine_tuned", False) and "vgg16" in data.fetched
+    return "results/data/fetched/vgg16" if trained else []
 
 
-def asks_for_gpu(wildcards):
-    """The GPUs that a job asks for: one, unless the settings forbid it."""
-    return 0 if settings[wildcards.scale].device == "cpu" else 1
-
-
-def training_demand(wildcards):
-    """The time and memory that a cell asks for."""
-    return demand.of_training(
-        settings[wildcards.scale],
-        wildcards.experiment,
-        settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell),
+def features_experiment(wildcards):
+    """The scale and the name of an experiment that reads some features."""
+    stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}"
+    return next(
+        (each, name)
+        for each, those in settings.items()
+        for name, experiment in those.experiments.items()
+        if experiment.data.stored == stored.format(**wildcards)
     )
 
 
-def features_demand(wildcards):
-    """The time and memory that the features of an experiment ask for."""
-    return demand.of_features(settings[wildcards.scale], wildcards.experiment)
+def features_resources(wildcards):
+    """The time and memory that computing some features requests."""
+    scale, name = features_experiment(wildcards)
+    return features_demand(settings[scale], name)
 
 
-def of_figures(path, *, fetched, scale=scale):
-    """The files at `path` of the figures that need something from outside, as far as it is at hand, or of the others.
-
-    Apart, so that the latter do not wait until the former are known.
-    """
-    folders = {
-        name: fetched_by(*figure.experiments) for name, figure in FIGURES.items()
-    }
-    wanted = [
-        name
-        for name in FIGURES
-        if bool(folders[name]) == fetched and at_hand(folders[name])
-    ]
-    return expand(path, scale=scale, figure=wanted, format=FORMATS)
+def training_resources(wildcards):
+    """The time and memory that training a cell requests."""
+    return training_demand(
+        settings[wildcards.scale], wildcards.experiment, cell_of(wildcards)
+    )
 
 
-def metrics_of(wildcards):
-    """The metrics that a figure is drawn from."""
+def training_code(wildcards):
+    """The modules that the numbers of a cell depend on."""
+    chosen = settings[wildcards.scale]
+    return sources(
+        "training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards))
+    )
+
+
+def figure_metrics(wildcards):
+    """The metrics that a figure is drawn from, or the table."""
+    figure = FIGURES[wildcards.figure]
+    if figure.table:
+        return f"results/{wildcards.scale}/{figure.table}"
     return expand(
         "results/{scale}/metrics/{experiment}.parquet",
         scale=wildcards.scale,
-        experiment=FIGURES[wildcards.figure].experiments,
+        experiment=figure.experiments,
     )
+
+
+def measured_metrics(wildcards):
+    """The metrics of every experiment of a scale whose data are available."""
+    return expand(
+        "results/{scale}/metrics/{experiment}.parquet",
+        scale=measured_scale(wildcards.scale),
+        experiment=[
+            name
+            for name in settings[wildcards.scale].experiments
+            if available(downloads(name, scale=wildcards.scale))
+        ],
+    )
+
+
+def figure_files(path, *, fetched, scale=scale):
+    """The files at `path` of the figures that need a download, as far as it is available, or of the others.
+
+    The two are separate, so that the latter do not wait until the former are known.
+    """
+    wanted = []
+    for name, figure in FIGURES.items():
+        folders = downloads(*figure.experiments)
+        if not figure.table and bool(folders) == fetched and available(folders):
+            wanted.append(name)
+    return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
 
 def tell_missing():
     """Print which figures could not be drawn and why, and let the next run try again."""
     figures = {}
     for name, figure in FIGURES.items():
-        for folder in fetched_by(*figure.experiments):
-            figures.setdefault(fetching.missing(folder), []).append(name)
+        for folder in downloads(*figure.experiments):
+            figures.setdefault(external.missing(folder), []).append(name)
     for reason in filter(None, figures):
         print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")
-    fetching.forget_missing(Path("results/fetched"))
+    external.forget_missing(Path("results/data/fetched"))

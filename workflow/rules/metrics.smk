@@ -1,24 +1,29 @@
 # Aggregation: the metrics of an experiment's cells as one tidy Parquet file.
 
 
+def cell_metrics(wildcards):
+    """The metrics of every cell of an experiment."""
+    return expand(
+        "results/{scale}/cells/{experiment}/{cell}.parquet",
+        scale=wildcards.scale,
+        experiment=wildcards.experiment,
+        cell=[
+            cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)
+        ],
+    )
+
+
 rule aggregate:
     input:
-        cells=lambda wildcards: expand(
-            "results/{scale}/cells/{experiment}/{cell}.parquet",
-            scale=wildcards.scale,
-            experiment=wildcards.experiment,
-            cell=[
-                cell.name
-                for cell in settings[wildcards.scale].cells(wildcards.experiment)
-            ],
-        ),
-        code="workflow/lowrank_dynamics/metrics.py",
+        cells=cell_metrics,
+        code=sources("storage.metrics"),
     output:
         "results/{scale}/metrics/{experiment}.parquet",
     log:
         "results/{scale}/logs/aggregate/{experiment}.log",
     benchmark:
         "results/{scale}/benchmarks/aggregate/{experiment}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     message:

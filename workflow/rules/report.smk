@@ -1,27 +1,17 @@
 # The report: a page for each figure, the claims as a page, and Snakemake's own report of them with the code of the rules.
 
+captions = Path(os.path.relpath(project / "workflow" / "report"))
+templates = sorted(Path(sources("report.rendering")[0]).parent.glob("*.j2"))
 
-rule card:
+
+rule figure_page:
     input:
         picture="figures/{scale}/{figure}.png",
-        metrics=lambda wildcards: metrics_of(wildcards),
+        metrics=figure_metrics,
         claims="results/{scale}/claims.parquet",
-        caption="workflow/report/{figure}.rst",
-        code=expand(
-            "workflow/lowrank_dynamics/{module}",
-            module=[
-                "claims/files.py",
-                "claims/table.py",
-                "config/reductions.py",
-                "provenance.py",
-                "provenance_files.py",
-                "report/cards.html.j2",
-                "report/cards.py",
-                "report/macros.html.j2",
-                "report/page.html.j2",
-                "report/rendering.py",
-            ],
-        ),
+        caption=lambda wildcards: captions / f"{wildcards.figure}.rst",
+        code=sources("report.figure_page"),
+        templates=templates,
     output:
         report(
             "results/{scale}/pages/{figure}.html",
@@ -30,16 +20,19 @@ rule card:
             labels=lambda wildcards: {"figure": sortable(title(wildcards.figure))},
         ),
     log:
-        "results/{scale}/logs/card/{figure}.log",
+        "results/{scale}/logs/figure_page/{figure}.log",
     benchmark:
-        "results/{scale}/benchmarks/card/{figure}.tsv"
+        "results/{scale}/benchmarks/figure_page/{figure}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         caption=lambda wildcards, input: Path(input.caption).read_text(),
         reductions=lambda wildcards: [
-            reductions(settings[wildcards.scale], paper, experiment)
-            for experiment in FIGURES[wildcards.figure].experiments
+            differences(
+                settings[wildcards.scale].experiment(name), paper.experiment(name)
+            )
+            for name in FIGURES[wildcards.figure].experiments
         ],
         metrics=lambda wildcards, input: " ".join(
             f"--metrics {path}" for path in input.metrics
@@ -47,65 +40,58 @@ rule card:
     message:
         "Write the page of {wildcards.figure}"
     shell:
-        "python -m lowrank_dynamics card {wildcards.figure} {params.metrics} --picture {input.picture} "
+        "python -m lowrank_dynamics figure-page {wildcards.figure} {params.metrics} --picture {input.picture} "
         "--claims {input.claims} --caption {input.caption} --scale {wildcards.scale} --output {output} 2> {log}"
 
 
 rule claims_page:
     input:
         claims="results/{scale}/claims.parquet",
-        code=expand(
-            "workflow/lowrank_dynamics/{module}",
-            module=[
-                "claims/files.py",
-                "claims/table.py",
-                "report/claims_page.html.j2",
-                "report/claims_page.py",
-                "report/macros.html.j2",
-                "report/page.html.j2",
-                "report/rendering.py",
-            ],
-        ),
+        code=sources("report.claims_page"),
+        templates=templates,
     output:
         report(
             "results/{scale}/pages/claims.html",
             caption="../report/claims.rst",
-            category=IN_SHORT,
+            category=SUMMARY,
             labels={"figure": "All claims"},
         ),
     log:
         "results/{scale}/logs/claims_page.log",
     benchmark:
         "results/{scale}/benchmarks/claims_page.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     message:
         "Write the page of the claims"
     shell:
-        "python -m lowrank_dynamics claims-page {input.claims} --scale {wildcards.scale} --output {output} 2> {log}"
+        "python -m lowrank_dynamics claims-page --claims {input.claims} --scale {wildcards.scale} "
+        "--output {output} 2> {log}"
 
 
 # Snakemake reports on files that are there, so this starts it again, for those alone.
 rule report:
     input:
-        lambda wildcards: of_figures(
-            "results/{scale}/pages/{figure}.html", fetched=False, scale=wildcards.scale
+        figure_files("results/{scale}/pages/{figure}.html", fetched=False),
+        lambda wildcards: figure_files(
+            "results/{scale}/pages/{figure}.html", fetched=True
         ),
-        lambda wildcards: of_figures(
-            "results/{scale}/pages/{figure}.html", fetched=True, scale=wildcards.scale
-        ),
-        "results/{scale}/pages/claims.html",
+        pages="results/{scale}/pages/claims.html",
     output:
         "results/{scale}/report.html",
     log:
         "results/{scale}/logs/report.log",
     benchmark:
         "results/{scale}/benchmarks/report.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
+        snakefile=os.path.relpath(project / "Snakefile"),
         config=f"scale={scale} allow_unverified_data={request.allow_unverified_data}",
     message:
         "Put the report together"
     shell:
-        "python -m snakemake --nolock --report {output} --config {params.config} -- {input} 2> {log}"
+        "python -m snakemake --snakefile {params.snakefile} --nolock --report {output} "
+        "--config {params.config} -- {input} 2> {log}"

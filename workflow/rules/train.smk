@@ -4,45 +4,9 @@
 
 rule train:
     input:
-        code=lambda wildcards: expand(
-            "workflow/lowrank_dynamics/{module}.py",
-            module=[
-                "cells",
-                "checkpoints",
-                "config/data/kinds",
-                "config/frozen",
-                "config/models",
-                "data/batches",
-                "data/dataset",
-                "data/drawn",
-                "data/tensors",
-                "devices",
-                "initialization",
-                "metrics",
-                "networks",
-                "objectives",
-                "observables/block_shares",
-                "observables/curves",
-                "observables/first_gradient",
-                "observables/gradient_spectrum",
-                "observables/observer",
-                "observables/singular_structure",
-                "progress",
-                "provenance",
-                "randomness",
-                "stacked_optimizer",
-                "subspaces",
-                "training",
-                "vgg/convolutions",
-                "vgg/fine_tuning",
-                "vgg/stacks",
-                *data_of(wildcards).code,
-            ],
-        ),
-        data=lambda wildcards: stored(wildcards, data_of(wildcards).stored),
-        weights=lambda wildcards: (
-            weights_of(wildcards) if data_of(wildcards).stored == "images" else []
-        ),
+        code=training_code,
+        data=stored_data,
+        weights=trained_weights,
     output:
         "results/{scale}/cells/{experiment}/{cell}.parquet",
     log:
@@ -50,22 +14,28 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
     group:
-        lambda wildcards: "brief_cells" if training_demand(wildcards).is_brief else None
+        lambda wildcards: (
+            "brief_cells" if training_resources(wildcards).is_brief else None
+        )
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: settings[wildcards.scale].experiment(wildcards.experiment).threads
+    threads: lambda wildcards: experiment_of(wildcards).threads
     resources:
-        gpu=asks_for_gpu,
-        mem_mb=lambda wildcards, attempt: attempt * training_demand(wildcards).megabytes,
-        runtime=lambda wildcards, attempt: attempt * training_demand(wildcards).minutes,
+        gpu=0 if settings[scale].device == "cpu" else 1,
+        mem_mb=lambda wildcards, attempt: attempt
+        * training_resources(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt
+        * training_resources(wildcards).minutes,
     params:
-        registered=lambda wildcards: registered(wildcards),
-        settings=lambda wildcards: settings[wildcards.scale].digest(
-            wildcards.experiment,
-            settings[wildcards.scale]
-            .cell(wildcards.experiment, wildcards.cell)
-            .variant,
-        ),
+        registered=lambda wildcards: [
+            str(entry)
+            for entry in settings[wildcards.scale].registered(
+                wildcards.experiment, cell_of(wildcards)
+            )
+        ],
+        settings=lambda wildcards: settings[wildcards.scale]
+        .of_variant(wildcards.experiment, cell_of(wildcards).variant)
+        .digest,
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
         weights=lambda wildcards, input: (
             f"--weights {input.weights}" if input.weights else ""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.interruption import end_when_asked
+from lowrank_dynamics.training.interruption import end_when_asked
 
 app = typer.Typer(
     add_completion=False,
@@ -25,9 +25,9 @@ Output = Annotated[Path, typer.Option(help="the file to write")]
 
 
 def main() -> None:
-    """Run the command line; what the user can mend ends it with one sentence and exit status 1.
+    """Run the command line; a problem that the user can fix ends it with one sentence and exit status 1.
 
-    So does what the machine refuses: a full disk, a folder that may not be written.
+    So does whatever the machine refuses: a full disk, a folder that may not be written.
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
@@ -40,7 +40,7 @@ def main() -> None:
         _end(str(error), error.status)
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error
-        _end(f"{where} cannot be read or written ({why}); mend that and run again, nothing is lost")
+        _end(f"{where} cannot be read or written ({why}); fix this and rerun; no progress is lost")
 
 
 def _spare_collections() -> None:

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.cli.app import Configs, Scale, app
-from lowrank_dynamics.config import load_settings
+from lowrank_dynamics.config.files import CONFIGS, load_settings
 from lowrank_dynamics.errors import UserError
 
 
 @app.command()
-def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
+def check(scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:
     """Check the settings of a scale and list the cells they ask for."""
     settings = load_settings(scale, configs)
     for name, experiment in settings.experiments.items():
@@ -19,15 +19,15 @@ def check(scale: Scale = "laptop", configs: Configs = Path("configs")) -> None:
         typer.echo(f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most; {cells}")
 
 
-@app.command("demand")
-def show_demand(scale: Scale = "paper", configs: Configs = Path("configs")) -> None:
-    """Print what the first attempt of each job of training asks of a cluster, and how many operations it has."""
-    from lowrank_dynamics.demand import of_training
+@app.command()
+def resources(scale: Scale = "paper", configs: Configs = CONFIGS) -> None:
+    """Print what the first attempt of each training job requests of a cluster, and how many operations it has."""
+    from lowrank_dynamics.config.resources import training_demand
 
     settings = load_settings(scale, configs)
     for name in settings.experiments:
         for cell in settings.cells(name):
-            asked = of_training(settings, name, cell)
+            asked = training_demand(settings, name, cell)
             brief = ", with others" if asked.is_brief else ""
             work = f"{asked.operations / 1e12:,.3g} trillion operations"
             typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB, {work}{brief}")
@@ -39,11 +39,11 @@ def verdicts(
     strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
 ) -> None:
     """Print how many claims have which verdict."""
-    from lowrank_dynamics.claims.files import read
-    from lowrank_dynamics.claims.table import COLUMNS, summary
-    from lowrank_dynamics.claims.verdicts import Verdict
+    from lowrank_dynamics.analysis.table import COLUMNS, summary
+    from lowrank_dynamics.analysis.verdicts import Verdict
+    from lowrank_dynamics.storage.tables import read
 
-    found = read(table, COLUMNS)
+    found = read(table, COLUMNS).rows
     typer.echo(summary(found))
     failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
     if strict and len(failed):
@@ -55,8 +55,8 @@ def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or
     """Print what produced a file: settings, data and their sources, code, libraries, machine."""
     import yaml
 
-    from lowrank_dynamics.provenance import concise
-    from lowrank_dynamics.provenance_files import read_provenance
+    from lowrank_dynamics.storage.embedded import read_provenance
+    from lowrank_dynamics.storage.provenance import concise
 
     typer.echo(yaml.safe_dump(concise(read_provenance(file)), sort_keys=False, allow_unicode=True, width=120), nl=False)
 
@@ -71,7 +71,7 @@ def make_archive(
     """
     from textwrap import shorten
 
-    from lowrank_dynamics.archive import GUIDE, write_archive
+    from lowrank_dynamics.report.archive import GUIDE, write_archive
 
     written = write_archive(Path(), scale, output)
     for remark in written.remarks:
@@ -82,7 +82,7 @@ def make_archive(
 @app.command("keep-reference")
 def keep_reference(scale: Scale = "laptop") -> None:
     """Keep a run as the reference of its scale, which others are compared with; run it in the project's root."""
-    from lowrank_dynamics.keeping import keep
+    from lowrank_dynamics.report.keep_reference import keep
 
     for path in keep(Path(), scale):
         typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
@@ -91,6 +91,6 @@ def keep_reference(scale: Scale = "laptop") -> None:
 @app.command("check-archive")
 def check_archive(folder: Annotated[Path, typer.Argument(help="the folder that an archive was unpacked to")]) -> None:
     """Check that an archive is as it was made, says what produced it, and gives the same verdicts again."""
-    from lowrank_dynamics.archive_check import check
+    from lowrank_dynamics.report.verify import check
 
     typer.echo(check(folder))

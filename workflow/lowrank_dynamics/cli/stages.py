@@ -1,6 +1,5 @@
-"""The commands of the stages from what comes from outside to the metrics of an experiment."""
+"""The commands of the stages from downloads to the metrics of an experiment."""
 
-import pkgutil
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config import ConvolvedData, DrawnData, load_settings
+from lowrank_dynamics.config.files import CONFIGS, load_settings
+from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
+from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.fetching import content
-from lowrank_dynamics.interruption import deferred
+from lowrank_dynamics.training.interruption import deferred
 
 Experiment = Annotated[str, typer.Option(help="an experiment of the settings")]
 Weights = Annotated[Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")]
@@ -25,58 +25,49 @@ def fetch(
     output: Annotated[Path, typer.Option(help="the folder to write")],
     allow_unverified: Annotated[bool, typer.Option(help="use data that cannot be checked")] = False,
 ) -> None:
-    """Fetch and check what comes from outside; if it cannot be had, write why."""
-    from lowrank_dynamics import fetching
-
-    fetching.fetch(name, output, allow_unverified=allow_unverified)
-    if reason := fetching.missing(output):
+    """Download and check weights or images; if they are unavailable, write why."""
+    external.fetch(name, output, allow_unverified=allow_unverified)
+    if reason := external.missing(output):
         typer.echo(reason, err=True)
 
 
 @app.command()
 def prepare(
     output: Output,
-    experiment: Experiment,
-    scale: Scale = "laptop",
-    configs: Configs = Path("configs"),
+    images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
+    training_images: Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)],
+    test_images: Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)],
     source: Annotated[Path | None, typer.Option(help="the folder with the images that `fetch` wrote")] = None,
 ) -> None:
-    """Choose and verify the images of an experiment and write them to one file."""
-    data = load_settings(scale, configs).experiment(experiment).data
-    if isinstance(data, DrawnData):
-        raise UserError(f"experiment {experiment} draws its data while it trains; there is nothing to prepare")
-    write = pkgutil.resolve_name(data.prepared_by)
-    if data.fetched_images is None:
-        write(data.training_images, data.test_images, output)
-    elif source is None:
-        fetched = data.fetched_images
-        raise UserError(f"experiment {experiment} needs {fetched}; name the folder that `fetch` wrote with --source")
-    else:
-        write(content(source), data.training_images, data.test_images, output)
+    """Choose and verify images and write them to one file."""
+    from lowrank_dynamics.data.loading import prepare_images
+
+    if images not in IMAGES:
+        raise UserError(f"there are no images {images!r}; choose one of {', '.join(IMAGES)}")
+    prepare_images(images, training_images, test_images, output, source and external.content(source))
 
 
 @app.command()
 def features(  # noqa: PLR0917 (a command's options)
     output: Output,
-    experiment: Experiment,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
-    scale: Scale = "laptop",
-    configs: Configs = Path("configs"),
+    convolutions: Annotated[str, typer.Option(help="vgg16 or tiny")],
+    size: Annotated[int, typer.Option(help="pixels a side, to which images are resized", min=1)],
+    pool: Annotated[int, typer.Option(help="cells a side of the average at the end", min=1)],
     weights: Weights = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     threads: Threads = 1,
 ) -> None:
-    """Compute what the frozen convolutions of an experiment make of its images."""
-    from lowrank_dynamics.devices import claimed_device, use_processor
-    from lowrank_dynamics.vgg import features
+    """Compute the features of images with frozen convolutions."""
+    from lowrank_dynamics.data.convolved import prepare_features
+    from lowrank_dynamics.training.device import claimed_device, use_cpu
 
-    settings = load_settings(scale, configs)
-    data = settings.experiment(experiment).data
-    if not isinstance(data, ConvolvedData) or data.fine_tuned:
-        raise UserError(f"experiment {experiment} has no frozen convolutions, and so no features")
-    use_processor(threads)
-    stored = weights and content(weights)
-    with claimed_device(settings.device) as device:
-        features.prepare(images, data, stored, output, device=device)
+    if convolutions not in CONVOLUTIONS:
+        raise UserError(f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}")
+    use_cpu(threads)
+    stored = weights and external.content(weights)
+    with claimed_device(device) as claimed:
+        prepare_features(images, convolutions, stored, output, size=size, pool=pool, device=claimed)
 
 
 @app.command()
@@ -85,35 +76,34 @@ def train(  # noqa: PLR0917 (a command's options)
     experiment: Experiment,
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     scale: Scale = "laptop",
-    configs: Configs = Path("configs"),
+    configs: Configs = CONFIGS,
     data: Annotated[
         Path | None, typer.Option(help="the file that `prepare` or `features` wrote, where the experiment needs one")
     ] = None,
     weights: Weights = None,
     threads: Threads = 1,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="a file to keep the state in; a training that was cut off goes on from it")
+        Path | None, typer.Option(help="a file for the state, from which an interrupted training resumes")
     ] = None,
-    every: Annotated[float, typer.Option(help="seconds between two writings of the state", min=0)] = 60,
+    every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
 ) -> None:
     """Train all trials of one cell and write what is measured on the way."""
-    from lowrank_dynamics import metrics
-    from lowrank_dynamics.cells import CellRun
-    from lowrank_dynamics.devices import claimed_device, use_processor
+    from lowrank_dynamics.storage import metrics
+    from lowrank_dynamics.training.build import Job
+    from lowrank_dynamics.training.device import claimed_device, use_cpu
+    from lowrank_dynamics.training.run import checkpoint_of, run
 
     started = datetime.now(UTC)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
-    use_processor(threads)
+    use_cpu(threads)
     trials = range(settings.experiment(experiment).trials)
-    stored = weights and content(weights)
     with claimed_device(settings.device) as device:
-        run = CellRun(settings, experiment, chosen, trials, data, stored, device)
-        kept = run.checkpoint(checkpoint, every) if checkpoint else None
+        job = Job(settings, experiment, chosen, trials, data, weights and external.content(weights), device)
+        kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
-            table = run.table(kept)
-        origin = run.provenance(scale, threads=threads, started=started)
-    metrics.write(metrics.Metrics(table, origin), output)
+            found = run(job, scale, kept, threads=threads, started=started)
+    metrics.write(found, output)
     if kept:
         kept.remove()
 
@@ -121,6 +111,6 @@ def train(  # noqa: PLR0917 (a command's options)
 @app.command()
 def aggregate(cells: list[Path], output: Output) -> None:
     """Join the metrics of an experiment's cells into one file."""
-    from lowrank_dynamics import metrics
+    from lowrank_dynamics.storage import metrics
 
     metrics.write(metrics.aggregate(cells), output)

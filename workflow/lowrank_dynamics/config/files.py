@@ -1,33 +1,36 @@
-"""The files in `configs/`: loading, putting a scale's values in place, errors that name file and key.
+"""The files in `configs/`: loading, applying what a scale changes, errors that name file and key.
 
-`paper.yaml` holds every value; the file of another scale, and each alternative in `sensitivity.yaml`, holds only what
-it changes.
+`paper.yaml` holds every value. Any other file there is a scale; it holds only what it changes, as each alternative in
+`sensitivity.yaml` does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
 
-from lowrank_dynamics.config.data.kinds import Stage
-from lowrank_dynamics.config.models import Settings
+from lowrank_dynamics.config.base import merged
+from lowrank_dynamics.config.messages import Overlay, as_user_error
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError
 
-SCALES = ("smoke", "laptop", "paper")
-Overlay = tuple[Path, dict[str, Any]]
-"""A file and what it puts in place of other values."""
-REQUESTS = {"scale": SCALES, "strict_claims": ("true", "false"), "allow_unverified_data": ("true", "false")}
-"""What `snakemake --config key=value` may ask for."""
+_CHECKOUT = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("configs")
+"""The folder of the settings: that of the project which this package is part of, or else that of the working folder."""
+PAPER, CLAIMS, STUDY = "paper.yaml", "claims.yaml", "sensitivity.yaml"
+RESERVED = ("data", "reference")
+"""Names of folders in `results` that no scale may have."""
 
 
 class Request(NamedTuple):
     """What a run is asked for.
 
-    `strict_claims` lets a claim that is not reproduced fail it; `allow_unverified_data` lets it use data that it cannot
-    check.
+    `strict_claims` makes the run fail if a claim is not reproduced; `allow_unverified_data` lets it use data that
+    cannot be checked.
     """
 
     scale: str
@@ -35,19 +38,26 @@ class Request(NamedTuple):
     allow_unverified_data: bool
 
 
-def requested(config: Mapping[str, Any]) -> Request:
-    """Return what is asked for with `snakemake --config`, laptop scale and no switch if nothing is.
+def scales(folder: Path = CONFIGS) -> list[str]:
+    """Return the names of all scales: that of the paper, and every other file of settings in the folder."""
+    others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY)}
+    return [*sorted(others), "paper"]
+
+
+def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
+    """Return what is asked for with `snakemake --config`: by default laptop scale and no switch.
 
     Raises UserError for any other key or value.
     """
-    for key, value in config.items():
-        if key not in REQUESTS:
-            raise UserError(f"--config {key}: unknown key; there may be {', '.join(REQUESTS)}")
-        if str(value).lower() not in REQUESTS[key]:
-            raise UserError(f"--config {key}={value}: choose one of {', '.join(REQUESTS[key])}")
-    asked = {key: str(value).lower() for key, value in config.items()}
-    switches = (asked.get(name) == "true" for name in ("strict_claims", "allow_unverified_data"))
-    return Request(asked.get("scale", "laptop"), *switches)
+    choices = {key: ["true", "false"] for key in ("strict_claims", "allow_unverified_data")}
+    choices = {"scale": scales(folder)} | choices
+    asked = {"scale": "laptop"} | {key: str(value).lower() for key, value in config.items()}
+    for key, value in asked.items():
+        if key not in choices:
+            raise UserError(f"--config {key}: unknown key; the keys are {', '.join(choices)}")
+        if value not in choices[key]:
+            raise UserError(f"--config {key}={value}: choose one of {', '.join(choices[key])}")
+    return Request(asked["scale"], asked.get("strict_claims") == "true", asked.get("allow_unverified_data") == "true")
 
 
 def split_scale(name: str) -> tuple[str, str]:
@@ -62,34 +72,38 @@ def measured_scale(name: str) -> str:
     return scale if alternative == DECLARED else name
 
 
-def load_settings(scale: str, folder: Path = Path("configs")) -> Settings:
-    """Load `paper.yaml` and put the values of the scale's own file in their places.
+def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
+    """Load `paper.yaml` and apply what the scale's own file changes.
 
-    A scale's name may go on with `/sensitivity/<alternative>`: then the values of that alternative of the sensitivity
-    study are put in their places too, and only the experiments that it changes are there.
+    A scale's name may go on with `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
+    applied too, and only the experiments that it changes are there.
     Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
     key, a value of the wrong type or an impossible one.
     """
     scale, alternative = split_scale(scale)
-    if scale not in SCALES:
-        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}")
-    base_file = folder / "paper.yaml"
-    merged = read_yaml(base_file)
-    overlays = [] if scale == "paper" else [(folder / f"{scale}.yaml", read_yaml(folder / f"{scale}.yaml"))]
+    if scale not in scales(folder) or scale in RESERVED:
+        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(scales(folder))}")
+    base_file = folder / PAPER
+    settings = _resolved(read_yaml(base_file), base_file)
+    own = folder / f"{scale}.yaml"
+    overlays = [] if scale == "paper" else [Overlay(own, read_yaml(own))]
     if alternative:
-        changes = load_study(folder).changes(alternative)
-        merged["experiments"] = {name: merged["experiments"][name] for name in changes if name in merged["experiments"]}
-        overlays = [(file, _within(overlay, set(changes))) for file, overlay in overlays]
-        overlays.append((folder / "sensitivity.yaml", {"experiments": changes}))
-    for file, overlay in overlays:
-        merged = _merged(merged, overlay, file, ())
+        common, changes = load_study(folder).changes(alternative)
+        settings["experiments"] = {name: own for name, own in settings["experiments"].items() if name in changes}
+        overlays = [Overlay(file, _within(content, changes)) for file, content in overlays]
+        overlays += [Overlay(folder / STUDY, {"experiments": each}) for each in (common, changes)]
+    for file, content in overlays:
+        try:
+            settings = merged(settings, content)
+        except ValueError as error:
+            raise UserError(f"{file}: {error}") from error
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(settings)
     except ValidationError as error:
-        raise as_user_error(error, merged, base_file, overlays) from error
+        raise as_user_error(error, settings, base_file, overlays) from error
 
 
-def load_with_study(scale: str, folder: Path = Path("configs")) -> dict[str, Settings]:
+def load_with_study(scale: str, folder: Path = CONFIGS) -> dict[str, Settings]:
     """Return the settings of a scale and of every alternative in its sensitivity study, by name.
 
     Raises UserError as `load_settings` does, so that a mistake in any of them is found before a job starts.
@@ -101,23 +115,9 @@ def load_with_study(scale: str, folder: Path = Path("configs")) -> dict[str, Set
     return {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
 
 
-def stored_at(settings: Mapping[str, Settings], scale: str, experiment: str, stage: Stage) -> str:
-    """Return where, below `results`, the images or the features that an experiment uses are stored, without the ending.
-
-    They are those of the first experiment with the same ones, at the scale itself where an alternative is asked for.
-    `settings` are those of `load_with_study`.
-    """
-    wanted = settings[scale].experiment(experiment).data.choice(stage)
-    for place in (split_scale(scale)[0], scale):
-        for name, other in settings[place].experiments.items():
-            if other.data.choice(stage) == wanted:
-                return f"{place}/{stage}/{name}"
-    raise AssertionError("an experiment has its own data")
-
-
-def load_study(folder: Path = Path("configs")) -> Study:
+def load_study(folder: Path = CONFIGS) -> Study:
     """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
-    file = folder / "sensitivity.yaml"
+    file = folder / STUDY
     content = read_yaml(file)
     try:
         return Study.model_validate(content)
@@ -130,7 +130,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; run from the project's root, or restore the file") from error
+        raise UserError(f"{path} is missing; restore it as the project has it") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -138,60 +138,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any], file: Path, path: tuple[str, ...]) -> dict[str, Any]:
-    """Return `base` with `changes` in their places; `changes` may have no key and no subtree that `base` lacks."""
-    merged = dict(base)
-    for key, value in changes.items():
-        where = ".".join((*path, str(key)))
-        if key not in base:
-            raise UserError(f"{file}: {where}: unknown key; there may be {', '.join(map(str, base))}")
-        if isinstance(base[key], dict) != isinstance(value, dict):
-            raise UserError(f"{file}: {where}: must {'hold keys' if isinstance(base[key], dict) else 'be one value'}")
-        merged[key] = _merged(base[key], value, file, (*path, str(key))) if isinstance(value, dict) else value
-    return merged
+def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return the settings in `paper.yaml` with every experiment complete.
 
-
-def _within(overlay: dict[str, Any], experiments: set[str]) -> dict[str, Any]:
-    """Return what a scale's file changes of the given experiments."""
-    changes = overlay.get("experiments", {})
-    return {**overlay, "experiments": {name: change for name, change in changes.items() if name in experiments}}
-
-
-def as_user_error(error: ValidationError, content: Any, file: Path, overlays: Sequence[Overlay] = ()) -> UserError:
-    """Return an error with a sentence for each problem: which file and key it is about, and what would be right.
-
-    `content` is what was validated: that of `file` with the values of the `overlays` in their places.
+    An experiment starts from the one that its key `like` names, without the variants of that one, or else from the
+    block `defaults`.
     """
-    return UserError("\n".join(_sentence(problem, content, file, overlays) for problem in error.errors()))
+    experiments, defaults = content.get("experiments"), content.get("defaults", {})
+    if not isinstance(experiments, dict) or not isinstance(defaults, dict):
+        raise UserError(f"{file}: experiments and defaults must hold keys")
+
+    def complete(name: str, above: tuple[str, ...] = ()) -> Any:
+        own = experiments[name]
+        where = f"{file}: experiments.{name}"
+        if not isinstance(own, dict):
+            raise UserError(f"{where}: must hold keys")
+        like = own.get("like")
+        if like in (*above, name) or (like is not None and like not in experiments):
+            others = [other for other in experiments if other not in (*above, name)]
+            raise UserError(f"{where}.like: {like!r} is not one of {', '.join(others)}")
+        base = complete(like, (*above, name)) if like else defaults
+        changes = {key: value for key, value in own.items() if key != "like"}
+        try:
+            return merged({key: base[key] for key in base if key != "variants"}, changes, known_only=False)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    others = {key: value for key, value in content.items() if key != "defaults"}
+    return {**others, "experiments": {name: complete(name) for name in experiments}}
 
 
-def _sentence(problem: Any, merged: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
-    """Say which file and which key a problem found by pydantic is about, and what would be right."""
-    keys = list(_key_path(problem["loc"], merged))
-    file = _file_at_fault(keys, base_file, overlays)
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
-    found = f", is {problem['input']!r}" if is_value else ""
-    message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(problem["type"], message)
-    return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
-
-
-def _file_at_fault(keys: list[int | str], base_file: Path, overlays: Sequence[Overlay]) -> str:
-    """Return the last file that sets the value at `keys`, or the base with the last that sets something below it."""
-    for file, overlay in reversed(overlays):
-        found: Any = overlay
-        for key in keys:
-            found = found.get(key, {}) if isinstance(found, dict) else found
-        if found != {}:
-            return f"{base_file} with {file}" if isinstance(found, dict) else str(file)
-    return str(base_file)
-
-
-def _key_path(location: tuple[int | str, ...], merged: Any) -> Iterator[int | str]:
-    """Yield the parts of a pydantic location that are keys of the file, without the tags of its unions."""
-    for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(merged, dict) and part not in merged and not last:
-            continue
-        yield part
-        merged = merged[part] if isinstance(merged, dict) and part in merged else None
+def _within(content: dict[str, Any], experiments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a scale's file changes of the given experiments."""
+    changes = content.get("experiments", {})
+    return {**content, "experiments": {name: change for name, change in changes.items() if name in experiments}}

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.frozen import Frozen, changed
+from lowrank_dynamics.config.base import Frozen
 from lowrank_dynamics.errors import UserError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
@@ -46,16 +46,16 @@ class Study(Frozen):
             for value, changes in choice.alternatives.items()
         }
 
-    def changes(self, name: str) -> Changes:
-        """Return what the alternative called `name`, or `declared`, changes of each of its experiments.
+    def changes(self, name: str) -> tuple[Changes, Changes]:
+        """Return, by experiment of `name`, what all alternatives change in it, and what that one changes.
 
-        Raises UserError, with the names there are, if there is none.
+        `name` is an alternative or `declared`. Raises UserError, with the names there are, if there is none.
         """
         if name != DECLARED and name not in self.alternatives:
             raise UserError(f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}")
         varied: Changes = {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
-        chosen = varied if name == DECLARED else self.alternatives[name].changes
-        return {experiment: changed(self.experiments.get(experiment, {}), own) for experiment, own in chosen.items()}
+        own = varied if name == DECLARED else self.alternatives[name].changes
+        return {experiment: self.experiments.get(experiment, {}) for experiment in own}, own
 
     def check(self, experiments: Iterable[str]) -> None:
         """Raise UserError, which names it, if something is to be changed of an experiment that there is not."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lowrank_dynamics.data.dataset import first_images
 from lowrank_dynamics.data.sources import RejectedError, Url, first_accepted, user_folder
-from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -42,8 +43,13 @@ def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
     return tensors, {"cifar-10": f"{source}, {unverified}, sha256 {found}", "unverified": "CIFAR-10"}
 
 
-def prepare(fetched: Path, training_images: int, test_images: int, path: Path) -> None:
-    """Write the first images of each class of what was fetched to one file: uint8, (N, 3, 32, 32), with the origin."""
+def prepare(training_images: int, test_images: int, path: Path, fetched: Path | None) -> None:
+    """Write the first images of each class of the file `fetched` to one file: uint8, (N, 3, 32, 32), with the origin.
+
+    Raises UserError if no such file is named.
+    """
+    if fetched is None:
+        raise UserError("the images of CIFAR-10 are downloaded first; name the folder that `fetch` wrote with --source")
     tensors, origin = read_tensors(fetched)
     write_tensors(first_images(tensors, training_images, test_images), origin, path)
 
@@ -52,7 +58,7 @@ def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
     """Return the images, uint8 (n, 3, 32, 32), and the labels (n,) in a binary batch.
 
     A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises RejectedError for a file that
-    does not end with a record, and for a label that is none.
+    does not end with a record, and for an invalid label.
     """
     if not content or len(content) % (PIXELS + 1):
         raise RejectedError(f"{file} is truncated: {len(content)} bytes are no multiple of {PIXELS + 1}")

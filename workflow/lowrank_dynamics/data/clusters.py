@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.data.clusters import ClusterData
+from lowrank_dynamics.config.data import ClusterData
 
 
 def draw(data: ClusterData, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw inputs (d, N), float64, and labels (N,) of K clusters of equal size, up to one sample.
 
-    Each cluster is Gaussian with identity covariance. The centres are orthogonal and `separation` apart from one
+    Each cluster is Gaussian with identity covariance. The centers are orthogonal and `separation` apart from one
     another, in units of a cluster's standard deviation in any direction.
     """
     labels = torch.arange(data.samples) % data.classes

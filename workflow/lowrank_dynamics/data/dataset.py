@@ -49,7 +49,7 @@ class Dataset:
         return Dataset(self.train.to(device), self.test.to(device) if self.test else None, self.origin)
 
 
-def stored_dataset(inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], origin: dict[str, str]) -> Dataset:
+def labeled_dataset(inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], origin: dict[str, str]) -> Dataset:
     """Return the data set of ten classes with these `inputs`, (d, N) by split, and the labels that were `stored`."""
     train, test = (Split(inputs[split], stored[f"{split}_labels"].long(), classes=10) for split in ("train", "test"))
     return Dataset(train, test, origin)

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.data.dataset import Dataset, first_images, stored_dataset
+from lowrank_dynamics.config.data import FashionMnistData
+from lowrank_dynamics.data.dataset import Dataset, first_images, labeled_dataset
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
-from lowrank_dynamics.data.tensors import Origin, read_tensors, write_tensors
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
 
 FILES = (
     "train-images-idx3-ubyte.gz",
@@ -92,7 +93,7 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
     return first_images(tensors, training_images, test_images), origin
 
 
-def prepare(training_images: int, test_images: int, path: Path) -> None:
+def prepare(training_images: int, test_images: int, path: Path, _: Path | None = None) -> None:
     """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
 
     The embedded sample serves if it holds enough images, else the full edition from the first source that has it.
@@ -101,7 +102,7 @@ def prepare(training_images: int, test_images: int, path: Path) -> None:
     write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
-def load(path: Path, dtype: torch.dtype) -> Dataset:
+def load(_: FashionMnistData, path: Path, dtype: torch.dtype) -> Dataset:
     """Read a prepared file: inputs (784, N) in [0, 1], then shifted and scaled to zero mean and unit variance.
 
     One mean and one variance for all pixels, taken from the training images and applied to the test images too.
@@ -110,4 +111,4 @@ def load(path: Path, dtype: torch.dtype) -> Dataset:
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
     inputs = {split: ((values - mean) / deviation).to(dtype).contiguous() for split, values in pixels.items()}
-    return stored_dataset(inputs, tensors, origin)
+    return labeled_dataset(inputs, tensors, origin)

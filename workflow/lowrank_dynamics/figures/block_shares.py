@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 
+from lowrank_dynamics.config.registries import OPTIMIZERS
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
-from lowrank_dynamics.optimizers import OPTIMIZERS
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -24,7 +24,7 @@ def draw(metrics: Metrics) -> Figure:
     for variant, group in zip(variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True):
         draw_block_shares(variant, group)
         if len(variants) > 1:
-            group.suptitle(OPTIMIZERS[variant.settings["training"]["optimizer"]].label, fontsize=8, weight="bold")
+            group.suptitle(OPTIMIZERS[variant.settings.training.optimizer].label, fontsize=8, weight="bold")
     style.legend_below(figure, figure.axes[0])
     return figure
 

@@ -6,9 +6,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import update_ratio, while_all_run
+from lowrank_dynamics.analysis.fits import update_ratio, while_all_run
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 BOUND = r"$\eta\,\rho(t)$"
 
@@ -31,7 +31,7 @@ def draw(metrics: Metrics) -> Figure:
     for variant, row in zip(variants, panels, strict=True):
         for activation, axes in zip(activations, row, strict=True):
             _draw_panel(variant, activation, axes)
-        row[0].set_ylabel(rf"$\epsilon = {variant.settings['network']['scale']:g}$")
+        row[0].set_ylabel(rf"$\epsilon = {variant.settings.network.eps:g}$")
     for axes in panels[-1]:
         axes.set_xlabel("step $t$")
     for axes, title in zip(panels[0], style.activation_labels(activations), strict=True):

@@ -5,10 +5,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.derived import log_log_slope
+from lowrank_dynamics.analysis.fits import log_log_slope
+from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 PANELS = {
     "gradient_tail": r"$\sigma_{K+1}/\sigma_K$ of $G_1(0)$",
@@ -24,14 +24,14 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure, panels = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9), layout="constrained")
     names = metrics.activations
-    scales = dict(enumerate(metrics.settings["observe"]["start_scales"], start=1))
+    eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
         measured = metrics.frame(quantity)
-        measured["scale"] = measured["index"].map(scales)
+        measured["eps"] = measured["index"].map(eps)
         axes.set(xscale="log", yscale="log")
         sns.lineplot(
             measured,
-            x="scale",
+            x="eps",
             y="value",
             hue="activation",
             hue_order=names,
@@ -52,5 +52,5 @@ def draw(metrics: Metrics) -> Figure:
 
 def _slope(measured: pd.DataFrame, activation: str) -> str:
     """Return the mean over trials of the fitted slopes, in words."""
-    slope = log_log_slope(measured[measured["activation"] == activation], "scale").mean()
+    slope = log_log_slope(measured[measured["activation"] == activation], "eps").mean()
     return f"{abs(slope) if abs(slope) < 0.005 else slope:.2f}"

@@ -6,9 +6,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import decay_rate, until_the_end, while_all_run
+from lowrank_dynamics.analysis.fits import decay_rate, until_the_end, while_all_run
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -17,7 +17,7 @@ def draw(metrics: Metrics) -> Figure:
     Geometric mean over trials until the first of them ends, band of one geometric standard deviation; the rates are
     fitted to each trial until its own end.
     """
-    activations, classes = metrics.activations, metrics.settings["data"]["classes"]
+    activations, classes = metrics.activations, metrics.settings.data.classes
     figure, panels = plt.subplots(
         1, len(activations), figsize=(style.TEXT_WIDTH, 2.4), layout="constrained", sharey=True, squeeze=False
     )

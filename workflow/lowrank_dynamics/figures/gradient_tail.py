@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.derived import gradient_gap, while_all_run
+from lowrank_dynamics.analysis.fits import gradient_gap, while_all_run
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -14,7 +14,7 @@ def draw(metrics: Metrics) -> Figure:
 
     Mean over trials until the first of them ends, band of one standard deviation.
     """
-    activations, classes = metrics.activations, metrics.settings["data"]["classes"]
+    activations, classes = metrics.activations, metrics.settings.data.classes
     figure, panels = plt.subplots(
         1, len(activations), figsize=(style.TEXT_WIDTH, 1.9), layout="constrained", sharey=True, squeeze=False
     )

@@ -1,4 +1,4 @@
-"""Figure 15: low-rank heads of several widths r that start in S_big, beside the full one."""
+"""Figure 15: low-rank heads of several widths r that start in S_big, against the full one."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.heads import CLASSES, draw_heads, head_curves
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
     """Draw accuracy and losses, a line for each width and one for the full head."""
     labels = {
-        name: f"$r = {variant.settings['network']['rank'] // CLASSES}K$" for name, variant in metrics.variants.items()
+        name: f"$r = {(variant.settings.network.rank or 0) // CLASSES}K$" for name, variant in metrics.variants.items()
     }
     low_rank = head_curves(metrics, parameterization="s_big")
     full = head_curves(metrics, parameterization="full")

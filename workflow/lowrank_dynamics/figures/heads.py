@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 CLASSES = 10
 PANELS = {"test_accuracy": "test accuracy (%)", "test_loss": "loss"}
@@ -87,5 +87,5 @@ def _finish(column: Sequence[Axes], metrics: Metrics) -> None:
 
 
 def _steps_per_epoch(metrics: Metrics) -> int:
-    settings = metrics.settings
-    return math.ceil(settings["data"]["training_images"] / settings["training"]["batch_size"])
+    data, training = metrics.settings.data, metrics.settings.training
+    return math.ceil(data.training_samples / (training.batch_size or data.training_samples))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.movement import MEASURES, draw_movement, movement
 from lowrank_dynamics.figures.singular_values import draw_singular_values, mean_singular_values
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics, layer: int) -> Figure:

@@ -5,9 +5,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from lowrank_dynamics.activations import ACTIVATIONS
+from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (°)"}
 

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
+from lowrank_dynamics.figures.learning_curves import draw_networks, per_image
 from lowrank_dynamics.figures.singular_values import draw_singular_values, mean_singular_values
-from lowrank_dynamics.figures.test_curves import draw_networks, per_image
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 WIDTH = 9.0  # inches; for a page that is read on a screen
 

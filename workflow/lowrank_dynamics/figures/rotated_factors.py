@@ -1,4 +1,4 @@
-"""Figure 14: test loss and accuracy of low-rank networks whose factors are turned out of S_big by psi degrees."""
+"""Figure 14: test loss and accuracy of low-rank networks whose factors are rotated away from S_big by psi degrees."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -6,14 +6,14 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.figures.test_curves import PANELS, per_image
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.figures.learning_curves import PANELS, per_image
+from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(style.TEXT_WIDTH, 2.3), layout="constrained")
-    angles = [f"{variant.settings['network']['rotation']:g}°" for variant in metrics.variants.values()]
+    angles = [f"{variant.settings.network.rotation:g}°" for variant in metrics.variants.values()]
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
         curves = [per_image(variant, quantity) for variant in metrics.variants.values()]
         sns.lineplot(

@@ -5,8 +5,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.claims.verdicts import Verdict
+from lowrank_dynamics.analysis.sensitivity import COLUMNS
+from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.figures import style
+from lowrank_dynamics.storage.tables import Table
+
+__all__ = ["COLUMNS", "draw"]
 
 MARKS = {
     Verdict.REPRODUCED: ("o", style.COLORS[0]),
@@ -16,8 +20,9 @@ MARKS = {
 }
 
 
-def draw(compared: pd.DataFrame) -> Figure:
-    """Draw a mark for each claim and alternative; `compared` is the table of `sensitivity.compare`."""
+def draw(table: Table) -> Figure:
+    """Draw a mark for each claim and alternative; `table` is that of `analysis.sensitivity.compare`."""
+    compared = table.rows
     claims = list(dict.fromkeys(compared["claim"]))
     columns = list(dict.fromkeys(zip(compared["choice"], compared["value"], strict=True)))
     figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6), layout="constrained")

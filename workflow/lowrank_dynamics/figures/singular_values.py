@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.metrics import Metrics
+from lowrank_dynamics.storage.metrics import Metrics
 
 SHOWN = ("elu", "gelu", "silu")
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw sigma_i(W_1(t)), i = 1 .. d, averaged over trials and coloured by group."""
+    """Draw sigma_i(W_1(t)), i = 1 .. d, averaged over trials and colored by group."""
     figure, panels = plt.subplots(1, len(SHOWN), figsize=(style.TEXT_WIDTH, 1.8), layout="constrained", sharey=True)
     values = mean_singular_values(metrics, layer=1)
     for name, axes in zip(SHOWN, panels, strict=True):
@@ -27,7 +27,7 @@ def mean_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the singular values of one layer averaged over trials: activation, step, index, value, group."""
     values = metrics.frame("singular_value", layer=layer)
     means = values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
-    classes, count = metrics.settings["data"]["classes"], means["index"].max()
+    classes, count = metrics.settings.data.classes, means["index"].max()
     means["group"] = pd.cut(means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values()))
     return means
 

@@ -1,4 +1,4 @@
-"""The one look of all figures: sizes, colours and line styles, and saving the same bytes every time."""
+"""The one look of all figures: sizes, colors and line styles, and saving the same bytes every time."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,10 +9,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from lowrank_dynamics.activations import ACTIVATIONS
-from lowrank_dynamics.figures import FORMATS
-from lowrank_dynamics.provenance_files import figure_metadata
-from lowrank_dynamics.writing import replacing
+from lowrank_dynamics.config.registries import ACTIVATIONS, FORMATS
+from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.embedded import figure_metadata
 
 mpl.use("Agg")
 

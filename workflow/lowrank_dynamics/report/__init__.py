@@ -1,1 +1,1 @@
-"""The pages of the report: one for each figure, and the table of claims. They are HTML files that need nothing else."""
+"""A run made for readers: pages, the archive, the reference that the repository keeps."""

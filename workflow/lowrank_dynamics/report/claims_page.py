@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowrank_dynamics.claims.table import measured, measured_or_why, summary, threshold, weakest_cells
-from lowrank_dynamics.claims.verdicts import ORDER
+from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.analysis.verdicts import ORDER
 from lowrank_dynamics.report.rendering import render
 
 

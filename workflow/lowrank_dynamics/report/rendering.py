@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lowrank_dynamics.writing import replacing
+from lowrank_dynamics.storage.atomic import replacing
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),

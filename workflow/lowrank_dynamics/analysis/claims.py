@@ -1,0 +1,172 @@
+"""The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
+
+from collections.abc import Iterable
+from inspect import Parameter, signature
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.config.base import Frozen, one_of
+from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
+from lowrank_dynamics.config.messages import as_user_error
+from lowrank_dynamics.config.registries import ACTIVATIONS, FIGURES
+from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.errors import UserError
+
+Comparison = Literal["at_least", "at_most", "within"]
+COMPARISONS: tuple[Comparison, ...] = ("at_least", "at_most", "within")
+Column = Literal["activation", "parameterization", "variant", "layer", "side", "index"]
+CellKey = dict[Column, str | int]
+"""Which cell of a claim: a value for each of the columns that tell its cells apart."""
+
+
+class Claim(Frozen):
+    """One statement with what it is taken to mean.
+
+    In each of the cells, the combinations of the values under `cells`, the measured value must be `at_least`, `at_most`
+    or, whatever its sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
+    `worst` trial. `partly` is the threshold of a weaker reading, where there is one.
+    """
+
+    figures: tuple[str, ...] = Field(min_length=1, strict=False, description="the figures that show it")
+    place: str = Field(description="where the paper says it")
+    statement: str = Field(description="what the paper says, in our words")
+    quantity: str = Field(description="what is measured, in words")
+    experiment: str
+    measure: str = Field(description="a name in MEASURES")
+    options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
+    cells: dict[Column, Annotated[list[str | int], Field(min_length=1)]] = Field(
+        min_length=1, description="values of the metrics' columns"
+    )
+    over_trials: Literal["mean", "worst"] = "mean"
+    at_least: float | None = None
+    at_most: float | None = None
+    within: float | None = None
+    partly: float | None = None
+    because: str = Field(description="why this threshold")
+
+    @field_validator("measure")
+    @classmethod
+    def _measured(cls, name: str) -> str:
+        return one_of(MEASURES, name)
+
+    @field_validator("figures")
+    @classmethod
+    def _drawn(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one_of(FIGURES, name) for name in names)
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        """Check the options against the parameters of the measure."""
+        hints = get_type_hints(MEASURES[self.measure])
+        _, *parameters = signature(MEASURES[self.measure]).parameters.values()
+        fields: dict[str, Any] = {
+            each.name: (hints[each.name], ... if each.default is Parameter.empty else each.default)
+            for each in parameters
+        }
+        try:
+            create_model("Options", __base__=Frozen, **fields).model_validate(self.options)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ValueError(f"options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Self:
+        if sum(getattr(self, name) is not None for name in COMPARISONS) != 1:
+            raise ValueError(f"there must be one of {', '.join(COMPARISONS)}")
+        if self.partly is not None and self.meets(self.partly):
+            raise ValueError(f"partly must be a weaker threshold, is {self.partly:g}")
+        return self
+
+    @property
+    def comparison(self) -> Comparison:
+        """The name of the threshold that is set."""
+        return next(name for name in COMPARISONS if getattr(self, name) is not None)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold that is set."""
+        return float(getattr(self, self.comparison))
+
+    def meets(self, value: float, error: float = 0.0, *, weaker: bool = False) -> bool:
+        """Return whether `value` meets the threshold, or the `weaker` one, wherever it lies within its `error`."""
+        threshold = self.partly if weaker else self.threshold
+        if threshold is None:
+            return False
+        if self.comparison == "at_least":
+            return value - error >= threshold
+        return (abs(value) if self.comparison == "within" else value) + error <= threshold
+
+    def worst(self, values: Iterable[float]) -> float:
+        """Return the value that is nearest to failing, or furthest beyond."""
+        if self.comparison == "at_least":
+            return min(values)
+        return max(values, key=abs if self.comparison == "within" else float)
+
+    def expected_cells(self) -> list[CellKey]:
+        """Return every combination of the values under `cells`."""
+        return [dict(zip(self.cells, values, strict=True)) for values in product(*self.cells.values())]
+
+
+class Claims(Frozen):
+    """All claims by name, and the scales at which none can be tested, each with the reason."""
+
+    scales_that_cannot_tell: dict[str, str]
+    claims: dict[str, Claim]
+
+    def of(self, experiments: Iterable[str]) -> dict[str, Claim]:
+        """Return the claims about the given experiments, by name."""
+        chosen = set(experiments)
+        return {name: claim for name, claim in self.claims.items() if claim.experiment in chosen}
+
+    def check(self, settings: Settings) -> None:
+        """Raise UserError, which names the claim, if one is about what the settings do not know."""
+        for name, claim in self.claims.items():
+            where = f"claims.yaml: claims.{name}"
+            if claim.experiment not in settings.experiments:
+                known = ", ".join(settings.experiments)
+                raise UserError(f"{where}.experiment: {claim.experiment!r} is not one of {known}")
+            for column, known_values in _known(settings.experiment(claim.experiment)).items():
+                for value in claim.cells.get(column, []):
+                    if value not in known_values:
+                        known = ", ".join(map(str, known_values))
+                        raise UserError(f"{where}.cells.{column}: {value!r} is not one of {known}")
+
+
+def _known(experiment: Experiment) -> dict[Column, Iterable[str | int]]:
+    """Return which values the columns of an experiment's metrics may have."""
+    return {
+        "activation": list(ACTIVATIONS),
+        "parameterization": experiment.parameterizations,
+        "variant": list(experiment.variants),
+        "layer": range(1, experiment.network.depth),
+        "side": ("left", "right"),
+    }
+
+
+def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
+    """Load the claims. Raises UserError, which names the file and the key, for anything that is not as it must be."""
+    content = read_yaml(path)
+    try:
+        claims = Claims.model_validate(content)
+    except ValidationError as error:
+        raise as_user_error(error, content, path) from error
+    if unknown := sorted(set(claims.scales_that_cannot_tell) - set(scales(path.parent))):
+        raise UserError(f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}")
+    return claims
+
+
+def cell_label(cell: CellKey) -> str:
+    """Return a cell's values as words, such as `GELU, layer 3`."""
+    return ", ".join(_label(column, value) for column, value in cell.items())
+
+
+def _label(column: Column, value: str | int) -> str:
+    if column == "activation":
+        return ACTIVATIONS[str(value)].label
+    return {"layer": f"layer {value}", "index": f"i = {value}"}.get(column, str(value))

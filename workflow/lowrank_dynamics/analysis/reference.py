@@ -1,0 +1,54 @@
+"""The reference: runs that the repository keeps, few enough of their steps to be small, for others to compare with.
+
+`results/reference/<scale>/` has the metrics of experiments and the verdicts, `figures/reference/<scale>/` the figures.
+`report.keep_reference` makes them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.metrics import Metrics
+
+FOLDER = Path("results/reference")
+STEPS = 25
+"""At how many steps a reference keeps a quantity, where it was measured at more."""
+SERIES = [*Cell._fields, "quantity", "layer"]
+"""The columns that tell one quantity of one layer of one cell from another."""
+
+
+def thinned(whole: Metrics, most: int = STEPS) -> Metrics:
+    """Return metrics with at most `most` steps of each quantity of each cell, evenly spread and with first and last."""
+    keys = whole.table.select([*SERIES, "step"]).to_pandas()
+    kept = np.zeros(len(keys), dtype=bool)
+    for _, rows in keys.groupby(SERIES, observed=True, sort=False):
+        steps = np.unique(rows["step"])
+        chosen = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
+        kept[rows.index[rows["step"].isin(steps[chosen])]] = True
+    cells = {name: cell.model_copy(update={"thinned_to": most}) for name, cell in whole.cells.items()}
+    return Metrics(whole.table.filter(pa.array(kept)), cells)
+
+
+def references(folder: Path, experiment: str) -> Iterator[Metrics]:
+    """Yield the references of an experiment, by name of scale. Raises UserError for a file that cannot be read."""
+    for path in sorted(folder.glob(f"*/{experiment}.parquet")):
+        try:
+            yield metrics.read(path)
+        except UserError as error:
+            raise UserError(f"the reference {path} cannot be read; restore it as the project has it") from error
+
+
+def frame(found: Metrics) -> pd.DataFrame:
+    """Return the rows of metrics as those of another run can be joined to them.
+
+    Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ.
+    """
+    rows = found.table.to_pandas()
+    rows.loc[rows["quantity"] == "last_step", "step"] = 0
+    return rows.astype(dict.fromkeys((*Cell._fields, "quantity"), str))

@@ -1,0 +1,33 @@
+"""Whether the verdicts stand when a declared choice is changed: the tables of all alternatives as one."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lowrank_dynamics.analysis.table import weakest_cells
+from lowrank_dynamics.config.study import DECLARED, Study
+
+COLUMNS = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
+COLUMNS += ["over_trials", "comparison", "threshold"]
+
+
+def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
+    """Return one row for each claim and alternative, with its weakest cell, those of the declared values first.
+
+    `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
+    The choice and the value of the first rows are `declared`.
+    """
+    rows = [weakest_cells(declared).assign(choice=DECLARED, value=DECLARED)]
+    for name, table in alternatives.items():
+        choice, value, _ = study.alternatives[name]
+        rows.append(weakest_cells(table).assign(choice=choice, value=value))
+    joined = pd.concat(rows, ignore_index=True)
+    varied = joined.loc[joined["choice"] != DECLARED, "claim"].unique()
+    return joined.loc[joined["claim"].isin(varied), COLUMNS].reset_index(drop=True)
+
+
+def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of alternatives, with the column `stands`: whether the verdict is that at the declared values."""
+    declared = compared[compared["choice"] == DECLARED].set_index("claim")["claim_verdict"]
+    varied = compared[compared["choice"] != DECLARED]
+    return varied.assign(stands=varied["claim_verdict"] == varied["claim"].map(declared))

@@ -1,0 +1,100 @@
+"""The table of verdicts, one row a cell, and what it says in words."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lowrank_dynamics.analysis.claims import Claim, Claims
+from lowrank_dynamics.analysis.verdicts import ORDER, CellVerdict, judge, worst
+from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.storage.metrics import Metrics
+
+COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
+"""The columns that readers of the table rely on."""
+THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
+
+
+def claims_table(claims: Claims, runs: Mapping[str, Metrics], settings: Settings, scale: str) -> pd.DataFrame:
+    """Return one row for each cell of each claim about the experiments of `settings`, judged by the `runs` by name.
+
+    Of a run count the trials and cells that the settings have. The columns are those of the claim and of `CellVerdict`;
+    `budget`, how long was trained; and `claim_verdict`, the worst of the claim's cells.
+    """
+    judged = {name: runs[name].within(**each.judged) for name, each in settings.experiments.items() if name in runs}
+    rows: list[dict[str, Any]] = []
+    for name, claim in claims.of(settings.experiments).items():
+        found = judged.get(claim.experiment)
+        cells = judge(claim, found, scale, claims.scales_that_cannot_tell)
+        budget = _budget(found.settings) if found else ""
+        rows += [{**_row(name, claim, cell), "budget": budget, "claim_verdict": worst(cells)} for cell in cells]
+    return pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
+
+
+def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
+    said = claim.model_dump(include={"place", "statement", "quantity", "experiment", "because"})
+    threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
+    judged = {"over_trials": claim.over_trials, **asdict(cell)}
+    return {"claim": name, "figures": figure_labels(claim), **said, **threshold, **judged}
+
+
+def _budget(settings: CellSettings) -> str:
+    """Return how long the cells of an experiment were trained, as words."""
+    training, samples = settings.training, settings.data.training_samples
+    most = "at most " if training.stop_near_linear_fit else ""
+    steps = f"{most}{training.steps:,} steps"
+    if training.batch_size is None:
+        return f"{steps} of all samples"
+    epochs = training.steps / math.ceil(samples / training.batch_size)
+    return f"{steps} of {training.batch_size} samples, {epochs:g} epochs"
+
+
+def figure_labels(claim: Claim) -> str:
+    """Return the figures that show a claim as words, such as `8, 9, 10`."""
+    return ", ".join(name.removeprefix("figure_") for name in claim.figures)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return how many claims have which verdict, the best first."""
+    verdicts = table.drop_duplicates("claim")["claim_verdict"]
+    counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
+    return f"{len(verdicts)} claims: {counts}"
+
+
+def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each claim: of the cells with its verdict, the one whose value is nearest to failing."""
+    return pd.DataFrame([_weakest(cells) for _, cells in table.groupby("claim", sort=False)])
+
+
+def _weakest(cells: pd.DataFrame) -> pd.Series:
+    decisive = cells[cells["verdict"] == cells["claim_verdict"]]
+    first = decisive.iloc[0]
+    value = decisive["worst" if first["over_trials"] == "worst" else "mean"]
+    if value.isna().all():
+        return first
+    value = value.abs() if first["comparison"] == "within" else value
+    return decisive.iloc[int(value.argmin() if first["comparison"] == "at_least" else value.argmax())]
+
+
+def measured(cell: pd.Series) -> str:
+    """Return mean and standard deviation over trials as words, and the worst trial where that one counts."""
+    if np.isnan(cell["mean"]):
+        return ""
+    trial = f", worst {cell['worst']:.3g}" if cell["over_trials"] == "worst" else ""
+    return f"{cell['mean']:.3g} ± {cell['deviation']:.2g}{trial}"
+
+
+def measured_or_why(cell: pd.Series) -> str:
+    """Return what was measured as words, or why nothing was."""
+    return measured(cell) or cell["reason"]
+
+
+def threshold(claim: pd.Series) -> str:
+    """Return what a claim is taken to mean as words, such as `≥ 0.9 (partly: ≥ 0.5)`."""
+    weaker = claim["weaker_threshold"]
+    partly = f" (partly: {THRESHOLD_SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
+    return f"{THRESHOLD_SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")

@@ -1,0 +1,123 @@
+"""From measured values to verdicts; docs/claims.md has the rules in words.
+
+A verdict is never better than that of its worst cell, and what was not measured is never reproduced.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.config.files import split_scale
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.metrics import Metrics
+
+FEWEST_TRIALS = 3
+WAS_NOT_RUN = "was not run"
+"""How the reason ends where there are no metrics of an experiment."""
+STANDARD_ERRORS = 2.0
+"""How many standard errors of the mean must lie on the right side of the threshold."""
+
+
+class Verdict(StrEnum):
+    """What a run says of a claim, from the worst to the best."""
+
+    NOT_REPRODUCED = "not reproduced"
+    NOT_TESTABLE = "not testable"
+    PARTLY = "partly"
+    REPRODUCED = "reproduced"
+
+
+ORDER = list(Verdict)
+
+
+@dataclass(frozen=True)
+class CellVerdict:
+    """One cell's measured value, as mean, standard deviation and worst of its trials, with the verdict and why."""
+
+    cell: str
+    verdict: Verdict
+    reason: str = ""
+    mean: float = np.nan
+    deviation: float = np.nan
+    worst: float = np.nan
+    trials: int = 0
+
+
+def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mapping[str, str]) -> list[CellVerdict]:
+    """Return the verdict on each cell of a claim, from the metrics of its experiment, None if that was not run.
+
+    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
+    study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs;
+    there may be none, and then no verdict.
+    """
+    scale, alternative = split_scale(scale)
+    cells = claim.expected_cells()
+    if metrics is None:
+        return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
+    if alternative:
+        cells = [cell for cell in cells if _was_run(cell, metrics)]
+    try:
+        measured = MEASURES[claim.measure](metrics, **claim.options)
+    except (UserError, np.linalg.LinAlgError) as error:
+        return _none_testable(cells, str(error))
+    if unknown := sorted(set(claim.cells) - set(measured.columns)):
+        return _none_testable(cells, f"{claim.measure} tells no cells apart by {unknown[0]}")
+    judged = [_judge_cell(claim, cell, measured, metrics.settings.trials) for cell in cells]
+    reason = cannot_tell.get(scale)
+    return [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged] if reason else judged
+
+
+def worst(cells: list[CellVerdict]) -> Verdict:
+    """Return the worst of the cells' verdicts."""
+    return min((cell.verdict for cell in cells), key=ORDER.index)
+
+
+def _was_run(cell: CellKey, metrics: Metrics) -> bool:
+    keys = ("activation", "parameterization", "variant")
+    return all(cell[key] in metrics.values(key) for key in keys if key in cell)
+
+
+def _none_testable(cells: list[CellKey], reason: str) -> list[CellVerdict]:
+    return [CellVerdict(cell_label(cell), Verdict.NOT_TESTABLE, reason) for cell in cells]
+
+
+def _judge_cell(claim: Claim, cell: CellKey, measured: pd.DataFrame, expected_trials: int) -> CellVerdict:
+    """Compare the values of one cell's trials with the threshold."""
+    rows = measured
+    for column, value in cell.items():
+        rows = rows[rows[column] == value]
+    values, label = rows["value"], cell_label(cell)
+    if problem := _problem(rows, expected_trials):
+        return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
+    mean, deviation = float(values.mean()), float(values.std())
+    verdict, reason = _verdict(claim, claim.worst(values), mean, deviation / len(values) ** 0.5)
+    return CellVerdict(label, verdict, reason, mean, deviation, claim.worst(values), len(values))
+
+
+def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
+    """Return why the values of a cell cannot be judged; nothing if they can."""
+    if rows.empty:
+        return "not measured"
+    if rows["trial"].duplicated().any():
+        return "several values a trial: the claim's cells must tell them apart"
+    if len(rows) < expected_trials:
+        return f"measured in {len(rows)} of {expected_trials} trials only"
+    if len(rows) < FEWEST_TRIALS:
+        return f"only {len(rows)} trial(s); {FEWEST_TRIALS} are needed to estimate the spread"
+    return "" if np.isfinite(rows["value"]).all() else "a value is not finite"
+
+
+def _verdict(claim: Claim, worst_trial: float, mean: float, standard_error: float) -> tuple[Verdict, str]:
+    """Return the verdict on a cell and, where it needs one, the reason."""
+    value, error = (worst_trial, 0.0) if claim.over_trials == "worst" else (mean, STANDARD_ERRORS * standard_error)
+    if not claim.meets(value):
+        weaker = claim.meets(value, weaker=True)
+        return (Verdict.PARTLY, "only in the weaker reading") if weaker else (Verdict.NOT_REPRODUCED, "")
+    if not claim.meets(value, error):
+        return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
+    return Verdict.REPRODUCED, ""

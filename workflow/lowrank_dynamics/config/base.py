@@ -1,0 +1,37 @@
+"""The basis of all settings: typed, frozen, complete; and how one block of settings changes another."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """Base of all settings: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def one_of(known: Iterable[str], name: str) -> str:
+    """Return `name` if it is known. Raises ValueError, with the names that are, if not."""
+    if name not in known:
+        raise ValueError(f"{name!r} is not one of {', '.join(known)}")
+    return name
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: bool = True, where: str = "") -> Any:
+    """Return `base` with the values of `changes` in place of its own, at any depth.
+
+    Raises ValueError, which says `where`, for a key that `base` lacks, if `known_only`, and for a block of keys in
+    place of one value, or the reverse.
+    """
+    result = dict(base)
+    for key, value in changes.items():
+        place = f"{where}{key}"
+        if key not in base and known_only:
+            raise ValueError(f"{place}: unknown key; the keys are {', '.join(map(str, base))}")
+        if key in base and isinstance(base[key], dict) != isinstance(value, dict):
+            raise ValueError(f"{place}: must {'hold keys' if isinstance(base[key], dict) else 'be one value'}")
+        is_block = isinstance(base.get(key), dict)
+        result[key] = merged(base[key], value, known_only=known_only, where=f"{place}.") if is_block else value
+    return result

@@ -1,0 +1,125 @@
+"""The data sets that `source` may name: drawn while a network trains, or stored by an earlier job.
+
+`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws anew, or `load`, for data
+that are stored; images are written by the function `prepare` of the module of their name. To add a data set, write that
+module, and its settings here.
+"""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from lowrank_dynamics.config.base import Frozen, one_of
+from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
+
+
+class DrawnData(Frozen):
+    """Synthetic data, drawn anew in each trial and whitened if asked for."""
+
+    source: str
+    dimension: PositiveInt = Field(description="d, the number of inputs")
+    classes: int = Field(ge=2, description="K, the number of classes and of outputs")
+    samples: PositiveInt = Field(description="N, the number of training samples")
+    whitened: bool = Field(description="whether X X' = I_d")
+
+    fetched: ClassVar[tuple[str, ...]] = ()
+    stored: ClassVar[str | None] = None
+
+    @property
+    def training_samples(self) -> int:
+        """N, by the name that all data sets share."""
+        return self.samples
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> Self:
+        if self.whitened and self.samples < self.dimension:
+            raise ValueError(f"samples must be at least dimension = {self.dimension} to whiten, is {self.samples}")
+        return self
+
+
+class ClusterData(DrawnData):
+    """Gaussian clusters, one a class."""
+
+    source: Literal["clusters"]
+    separation: PositiveFloat = Field(description="distance of two centers in standard deviations of a cluster")
+
+
+class StoredData(Frozen):
+    """The first images of each class, the same in each trial."""
+
+    source: str
+    training_images: int = Field(gt=0, le=60_000, multiple_of=10, description="N, a tenth of it from each class")
+    test_images: int = Field(gt=0, le=10_000, multiple_of=10, description="a tenth of it from each class")
+
+    classes: ClassVar[int] = 10
+
+    @property
+    def training_samples(self) -> int:
+        """N, by the name that all data sets share."""
+        return self.training_images
+
+
+class FashionMnistData(StoredData):
+    """The pixels of Fashion-MNIST's images."""
+
+    source: Literal["fashion_mnist"]
+
+    dimension: ClassVar[int] = 784
+    fetched: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def stored(self) -> str:
+        """The file that training reads, below `results/data` and without its suffix: named by its content."""
+        return f"images/fashion_mnist-{self.training_images}-{self.test_images}"
+
+
+class ConvolvedData(StoredData):
+    """The output of convolutions on images."""
+
+    source: Literal["convolved"]
+    images: str = Field(description="a name in IMAGES")
+    size: PositiveInt = Field(description="pixels a side, to which images are resized")
+    convolutions: str = Field(description="a name in CONVOLUTIONS")
+    pool: PositiveInt = Field(description="cells a side of the average at the end")
+    fine_tuned: bool = Field(description="whether the convolutions are trained too; if not, features are computed once")
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of features of an image."""
+        return CONVOLUTIONS[self.convolutions].channels * self.pool**2
+
+    @property
+    def stored(self) -> str:
+        """The file that training reads, below `results/data` and without its suffix: named by its content."""
+        images = f"{self.images}-{self.training_images}-{self.test_images}"
+        convolved = f"{self.convolutions}-{self.size}-{self.pool}"
+        return f"images/{images}" if self.fine_tuned else f"features/{images}-{convolved}"
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """What is downloaded, by the names that `data.external` has for it."""
+        weights = ("vgg16",) if CONVOLUTIONS[self.convolutions].pretrained else ()
+        return (*weights, self.images) if IMAGES[self.images].fetched else weights
+
+    @field_validator("images")
+    @classmethod
+    def _known_images(cls, name: str) -> str:
+        return one_of(IMAGES, name)
+
+    @field_validator("convolutions")
+    @classmethod
+    def _known_convolutions(cls, name: str) -> str:
+        return one_of(CONVOLUTIONS, name)
+
+    @model_validator(mode="after")
+    def _images_exist(self) -> Self:
+        most = IMAGES[self.images].training_images
+        if self.training_images > most:
+            raise ValueError(f"training_images must be at most {most} of {self.images}, is {self.training_images}")
+        smallest = 2 ** CONVOLUTIONS[self.convolutions].halvings
+        if self.size < smallest:
+            raise ValueError(f"size must be at least {smallest} for {self.convolutions}, is {self.size}")
+        return self
+
+
+Data = Annotated[ClusterData | ConvolvedData | FashionMnistData, Field(discriminator="source")]

@@ -1,0 +1,37 @@
+"""How two settings differ: what a scale reduces of the paper's, and whether a run has those of a reference."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+INDIFFERENT = {"trials", "threads"}
+"""Settings on which no number of a trial depends, except for rounding."""
+
+
+class Difference(NamedTuple):
+    """A key, such as `training.steps`, at which two settings differ, and both values; None for no such key."""
+
+    key: str
+    here: Any
+    there: Any
+
+
+def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
+    """Return every difference of two settings, in the order of the settings."""
+    own, other = (dict(_flat(each.model_dump(mode="json"))) for each in (here, there))
+    keys = dict.fromkeys([*other, *own])
+    return [Difference(key, own.get(key), other.get(key)) for key in keys if own.get(key) != other.get(key)]
+
+
+def differing_keys(here: BaseModel, there: BaseModel) -> list[str]:
+    """Return the keys at which two settings differ, except for `INDIFFERENT` ones."""
+    return [difference.key for difference in differences(here, there) if difference.key not in INDIFFERENT]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

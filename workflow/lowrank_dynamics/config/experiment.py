@@ -1,0 +1,241 @@
+"""What may be set of one experiment: data, network, training, what is observed, and its variants."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from lowrank_dynamics.config.base import Frozen, merged, one_of
+from lowrank_dynamics.config.data import ConvolvedData, Data, DrawnData
+from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS
+
+Parameterization = Literal["full", "s_big", "random"]
+BASE = "base"
+"""The name of the variant that changes nothing."""
+
+
+class Network(Frozen):
+    """The MLP, full or low-rank, and its initialization."""
+
+    depth: int = Field(ge=2, description="L, the number of weight matrices")
+    width: PositiveInt = Field(description="m, the hidden width")
+    rank: PositiveInt | None = Field(description="r of the low-rank networks; null where there are none")
+    first_batch: PositiveInt | None = Field(
+        description="random samples whose gradient at initialization defines S_big; null for all samples"
+    )
+    rotation: float = Field(
+        ge=0, le=90, description="psi, the degrees by which the s_big factors are rotated away from S_big"
+    )
+    eps: PositiveFloat = Field(description="eps, the size of the initial hidden weights")
+    last_eps: PositiveFloat = Field(description="the size of the initial last layer W_L")
+    train_last_layer: bool = Field(description="whether W_L is trained; the theory setting keeps it fixed")
+
+
+class Training(Frozen):
+    """How the networks are trained; the theory is about gradient descent on all samples at once."""
+
+    objective: Literal["squared_error", "cross_entropy"]
+    optimizer: str = Field(description="a name in OPTIMIZERS")
+    batch_size: PositiveInt | None = Field(description="samples in a step; null for all of them")
+    learning_rate: PositiveFloat = Field(description="eta")
+    weight_decay: NonNegativeFloat = Field(description="the decay of a weight in a step, relative to weight and eta")
+    mixed_precision: bool = Field(description="whether convolutions that are trained compute in bfloat16")
+    schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
+    steps: NonNegativeInt = Field(description="the number of steps, at most; 0 measures the start only")
+    stop_near_linear_fit: PositiveFloat | None = Field(
+        description="stop a trial once its loss exceeds that of the best linear fit by at most this fraction"
+    )
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return one_of(OPTIMIZERS, name)
+
+    @property
+    def is_gradient_descent(self) -> bool:
+        """Whether a step is Theta <- Theta - eta grad, with the gradient of all samples."""
+        return self.optimizer == "gradient_descent" and self.batch_size is None
+
+    @model_validator(mode="after")
+    def _steps_are_defined(self) -> Self:
+        if self.stop_near_linear_fit and not (self.is_gradient_descent and self.objective == "squared_error"):
+            raise ValueError("stop_near_linear_fit must be null except for squared_error and full-batch descent")
+        if self.weight_decay and self.optimizer == "gradient_descent":
+            raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
+        return self
+
+
+class Observe(Frozen):
+    """How often each observable is measured, in steps; null for never. The last step is always measured."""
+
+    loss: PositiveInt = Field(description="losses and accuracies; also when the stopping rule is checked")
+    singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
+    block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
+    gradient: PositiveInt | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
+    start_eps: tuple[PositiveFloat, ...] = Field(
+        strict=False, description="the eps at which the gradient at initialization is measured; none for not at all"
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The observables that are measured, by the names that they have in OBSERVABLES."""
+        return [name for name in OBSERVABLES if getattr(self, name)]
+
+
+class Variant(Frozen):
+    """What a variant of an experiment changes: values of data, network and training, and which networks it has."""
+
+    data: dict[str, Any] = Field(default={})
+    network: dict[str, Any] = Field(default={})
+    training: dict[str, Any] = Field(default={})
+    parameterizations: tuple[Parameterization, ...] | None = Field(
+        default=None, strict=False, description="null for those of the experiment"
+    )
+
+
+class Shared(Frozen):
+    """The settings that the cells of one variant share."""
+
+    trials: PositiveInt
+    dtype: Literal["float32", "float64"]
+    threads: PositiveInt = Field(description="threads of one job; the cores left over run other jobs")
+    data: Data
+    network: Network
+    training: Training
+    observe: Observe
+
+
+class CellSettings(Shared):
+    """Everything that the numbers of a cell depend on, except for its activation and parameterization."""
+
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the settings."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Experiment(Shared):
+    """One experiment: its cells are the combinations of activation, parameterization and variant, in several trials."""
+
+    activations: tuple[str, ...] = Field(min_length=1, strict=False)
+    parameterizations: tuple[Parameterization, ...] = Field(min_length=1, strict=False)
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], Variant] = Field(
+        default={BASE: Variant()}, min_length=1, description="by name, what each changes"
+    )
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """Which of the measured cells and trials the claims are judged by; the arguments of `Metrics.within`."""
+        return self.model_dump(include={"trials", "activations", "parameterizations"})
+
+    def of_variant(self, name: str) -> "Experiment":
+        """Return the experiment with the changes of one variant in their places, and no further variants."""
+        own = self.model_dump(exclude={"variants"})
+        own["parameterizations"] = self.parameterizations_of(name) or self.parameterizations
+        return Experiment.model_validate(merged(own, self.variants[name].model_dump(exclude={"parameterizations"})))
+
+    def parameterizations_of(self, variant: str) -> tuple[Parameterization, ...]:
+        """Return which networks a variant has."""
+        own = self.variants[variant].parameterizations
+        return self.parameterizations if own is None else own
+
+    @field_validator("activations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(one_of(ACTIVATIONS, name) for name in names)
+
+    @field_validator("activations", "parameterizations")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"each may be named once, is {list(names)}")
+        return names
+
+    @model_validator(mode="after")
+    def _within_the_theory(self) -> Self:
+        """Check what section 2 needs: K < d/2, m >= d except for heads, and r >= 2K for a low-rank network."""
+        dimension, classes, network = self.data.dimension, self.data.classes, self.network
+        if 2 * classes >= dimension:
+            raise ValueError(f"data.classes must be below dimension / 2 = {dimension / 2:g}, is {classes}")
+        blocks = self.observe.block_shares or self.observe.gradient
+        if network.width < dimension and (blocks or not isinstance(self.data, ConvolvedData)):
+            raise ValueError(f"network.width must be at least the input dimension {dimension}, is {network.width}")
+        low_rank = set(self.parameterizations) != {"full"}
+        rank = network.rank
+        smaller = min(dimension, network.width)
+        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= smaller):
+            which = "d" if smaller == dimension else "m"
+            raise ValueError(f"network.rank must be between 2K = {2 * classes} and {which} = {smaller}, is {rank}")
+        if network.rotation and not (rank == 2 * classes and 2 * rank <= dimension <= network.width):
+            raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= d = {dimension} <= m")
+        if low_rank and not network.train_last_layer:
+            raise ValueError("network.train_last_layer must be true: low-rank networks train all their weights")
+        if self.dtype == "float32" and isinstance(self.data, DrawnData):
+            where = f"dtype must be float64 for {self.data.source}"
+            raise ValueError(f"{where}: what is measured there is lost in float32's rounding")
+        return self
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        """Check that what is to be observed is defined, and that trials stop at steps where everything is measured."""
+        observe, training = self.observe, self.training
+        cadences = (observe.singular_structure, observe.block_shares, observe.gradient)
+        if training.stop_near_linear_fit and any(every and observe.loss % every for every in cadences):
+            raise ValueError(
+                "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
+            )
+        constant = training.is_gradient_descent and training.schedule == "constant" and training.steps > 0
+        if observe.gradient and not (self.network.depth == 2 and constant):
+            raise ValueError(
+                "observe.gradient must be null except for depth 2 and full-batch gradient_descent at a constant rate"
+            )
+        batches = {"training.batch_size": training.batch_size, "network.first_batch": self.network.first_batch}
+        for key, size in batches.items():
+            if size is not None and size > self.data.training_samples:
+                raise ValueError(f"{key} must be at most the {self.data.training_samples} samples, is {size}")
+        return self
+
+    @model_validator(mode="after")
+    def _convolutions_can_be_trained(self) -> Self:
+        """Check that an experiment that trains convolutions asks for nothing that is defined for matrices only."""
+        if not (isinstance(self.data, ConvolvedData) and self.data.fine_tuned):
+            return self
+        observe, training = self.observe, self.training
+        if any((observe.singular_structure, observe.block_shares, observe.gradient, observe.start_eps)):
+            raise ValueError("observe: only loss may be measured where convolutions are trained")
+        if training.optimizer == "muon" or training.stop_near_linear_fit:
+            raise ValueError(
+                "training: neither muon nor stop_near_linear_fit may be used where convolutions are trained"
+            )
+        if self.dtype != "float32":
+            raise ValueError(f"dtype must be float32 where convolutions are trained, is {self.dtype}")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_sound(self) -> Self:
+        """Check each variant as if its values were the experiment's own."""
+        if self.variants == {BASE: Variant()}:
+            return self
+        for name, variant in self.variants.items():
+            if further := set(variant.parameterizations or ()) - set(self.parameterizations):
+                raise ValueError(f"variants.{name}.parameterizations: the experiment has no {further.pop()!r}")
+            try:
+                self.of_variant(name)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                where = ".".join(("variants", name, *map(str, problem["loc"])))
+                raise ValueError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from error
+        return self

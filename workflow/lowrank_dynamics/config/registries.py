@@ -1,0 +1,195 @@
+"""The tables of names that settings may use: activations, optimizers, observables, images, convolutions, figures.
+
+A further activation or optimizer is a further line here; docs/extending.md shows each kind. Code is named as
+`package:attribute`, so that settings are checked and the graph of jobs is built without torch or a plotting library.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation phi with phi(0) = 0.
+
+    `target` names the module class; `smooth` says whether phi has bounded first and second derivatives (section 3); the
+    class of a `random` activation takes the generators of the stacked trials, the others take the `options`.
+    """
+
+    target: str
+    label: str
+    smooth: bool
+    random: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+IN_PLACE = {"inplace": True}
+"""For activations whose output determines their derivative: overwriting the input saves memory and time."""
+
+ACTIVATIONS = {
+    "elu": Activation("torch.nn:ELU", "ELU", smooth=True, options=IN_PLACE),
+    "gelu": Activation("torch.nn:GELU", "GELU", smooth=True),
+    "silu": Activation("torch.nn:SiLU", "SiLU", smooth=True),
+    "tanh": Activation("torch.nn:Tanh", "tanh", smooth=True),
+    "relu": Activation("torch.nn:ReLU", "ReLU", smooth=False, options=IN_PLACE),
+    "leaky_relu": Activation("torch.nn:LeakyReLU", "Leaky-ReLU", smooth=False, options=IN_PLACE),
+    "rrelu": Activation("lowrank_dynamics.models.networks:RReLU", "RReLU", smooth=False, random=True),
+    "identity": Activation("torch.nn:Identity", "identity", smooth=True),
+}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """One optimizer: its class, how a figure labels it, and its options besides learning rate and weight decay."""
+
+    target: str
+    label: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+OPTIMIZERS = {
+    "gradient_descent": Optimizer("lowrank_dynamics.training.optimizer:GradientDescent", "gradient descent"),
+    "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9}),
+    "adam": Optimizer("torch.optim:Adam", "Adam"),
+    "muon": Optimizer("torch.optim:Muon", "Muon"),
+}
+
+
+@dataclass(frozen=True)
+class Observable:
+    """What one setting of `observe` measures: its class, and whether it needs the hidden weights of the full network.
+
+    The class has the method `observing`, which makes the observer from the setting and the start of a training.
+    """
+
+    target: str
+    full_only: bool = True
+
+
+_OBSERVABLES = "lowrank_dynamics.training.observables"
+OBSERVABLES = {
+    "loss": Observable(f"{_OBSERVABLES}.curves:LossAndAccuracy", full_only=False),
+    "singular_structure": Observable(f"{_OBSERVABLES}.singular_structure:SingularStructure"),
+    "block_shares": Observable(f"{_OBSERVABLES}.block_shares:BlockShares"),
+    "gradient": Observable(f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum"),
+    "start_eps": Observable(f"{_OBSERVABLES}.first_gradient:FirstGradient"),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """One set of images, prepared by the module of its name in `data`: channels, rows and columns, training images.
+
+    If `fetched`, an earlier job downloads them; otherwise they come with the project or with the operating system.
+    """
+
+    shape: tuple[int, int, int]
+    training_images: int
+    fetched: bool
+
+
+IMAGES = {
+    "fashion_mnist": Images((1, 28, 28), 60_000, fetched=False),
+    "cifar10": Images((3, 32, 32), 50_000, fetched=True),
+}
+
+POOL = 0
+"""Stands for a 2 x 2 max-pooling among the numbers of channels."""
+
+
+@dataclass(frozen=True)
+class Convolutions:
+    """3 x 3 convolutions, each followed by ReLU: the output channels of each, and where pooling comes between them.
+
+    `pretrained` says whether the weights are downloaded; otherwise they are random, the same at every call.
+    """
+
+    layers: tuple[int, ...]
+    pretrained: bool
+
+    @property
+    def channels(self) -> int:
+        """The number of output channels."""
+        return next(layer for layer in reversed(self.layers) if layer != POOL)
+
+    @property
+    def names(self) -> list[str]:
+        """The convolutions in order, by torchvision's names such as `features.0`.
+
+        The number counts every convolution, every ReLU after one, and every pooling.
+        """
+        widths = [1 if layer == POOL else 2 for layer in self.layers]
+        places = accumulate(widths[:-1], initial=0)
+        return [f"features.{place}" for place, layer in zip(places, self.layers, strict=True) if layer != POOL]
+
+    @property
+    def halvings(self) -> int:
+        """How often the side of an image is halved."""
+        return self.layers.count(POOL)
+
+
+CONVOLUTIONS = {
+    "vgg16": Convolutions(
+        (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL), pretrained=True
+    ),
+    "tiny": Convolutions((8, POOL, 24, POOL), pretrained=False),
+}
+
+
+@dataclass(frozen=True)
+class FigureSource:
+    """A figure: its part of the report, the experiments it shows, and the module in `figures` that draws it.
+
+    The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A figure that shows a
+    `table` of the run gets that instead; its module has `COLUMNS`, and the target `all` leaves it out.
+    """
+
+    part: str
+    experiments: tuple[str, ...]
+    module: str
+    options: Mapping[str, int] = field(default_factory=dict)
+    table: str = ""
+
+
+SUMMARY = "0. Summary"
+CASE_STUDY = "1. Case study: six activations"
+THEORY = "2. The setting of the theory"
+BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
+LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
+HEADS = "5. Heads of VGG-16"
+"""The parts of the report, in the order of the paper; reports sort them by name."""
+
+FIGURES = {
+    "overview": FigureSource(SUMMARY, ("case_study", "deep_whitened", "fashion_mnist"), "overview"),
+    "figure_1": FigureSource(CASE_STUDY, ("case_study",), "singular_values"),
+    "figure_2": FigureSource(CASE_STUDY, ("case_study",), "smooth_against_nonsmooth"),
+    "figure_3": FigureSource(THEORY, ("theory_setting",), "block_shares"),
+    "figure_4": FigureSource(BEYOND, ("deep_whitened",), "block_shares"),
+    "figure_5": FigureSource(BEYOND, ("deep_unwhitened",), "block_shares"),
+    "figure_6": FigureSource(LOW_RANK, ("fashion_mnist",), "learning_curves"),
+    "figure_7": FigureSource(HEADS, ("vgg_full_model", "vgg_heads"), "heads"),
+    "figure_8": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 1}),
+    "figure_9": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 2}),
+    "figure_10": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 3}),
+    "figure_11": FigureSource(THEORY, ("first_gradient",), "first_gradient"),
+    "figure_12": FigureSource(THEORY, ("theory_setting",), "gradient_decay"),
+    "figure_13": FigureSource(THEORY, ("theory_setting",), "gradient_tail"),
+    "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), "rotated_factors"),
+    "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
+    "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
+    "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
+}
+FORMATS = ("pdf", "svg", "png")
+
+
+def title(name: str) -> str:
+    """Return the heading of the figure called `name`."""
+    return "Bound of theorem 3.5" if name == "bound" else name.replace("_", " ").capitalize()
+
+
+def sortable(words: str) -> str:
+    """Return words such as `Figure 6` so that, as text, they sort before `Figure 14`; a page shows no difference."""
+    return re.sub(r" (?=\d\b)", "  ", words)

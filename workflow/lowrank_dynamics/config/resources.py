@@ -1,0 +1,160 @@
+"""The time and memory that a job requests of a cluster, from its settings alone, with a margin so that few jobs retry.
+
+A job that runs out of time resumes in its next attempt, and one that runs out of memory gets more. This
+module imports no torch, because Snakemake loads it to build the graph of jobs.
+"""
+
+import math
+from typing import NamedTuple
+
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData
+from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
+from lowrank_dynamics.config.settings import Cell, Settings
+
+OPERATIONS_A_SECOND = {"cpu": {"float32": 2e10, "float64": 1e10}, "gpu": {"float32": 4e12, "float64": 2e11}}
+"""What one core of an old CPU, or an old GPU, does at least."""
+OPERATIONS_OF_AN_ACTIVATION = 100
+"""How many operations of a matrix product take as long as the activation of one number."""
+SECONDS_A_MATRIX = 5e-4
+"""What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
+COPIES = 6
+"""Of weights and activations at once: gradients, what an optimizer remembers, a state on its way to disk."""
+EVALUATED_AT_ONCE = 1_000
+CONVOLVED_AT_ONCE = 100
+START_SECONDS = 300
+"""Until training begins: a node that wakes up, libraries and data that are read."""
+PROGRAM_MEGABYTES = {"cpu": 1_200, "gpu": 4_000}
+"""Python, torch, and the driver of a GPU."""
+CAUTION = 2
+"""By how much more time and memory is requested than is expected."""
+BRIEF_MINUTES = 15
+
+
+class Demand(NamedTuple):
+    """What one attempt requests: `minutes` of time, and `megabytes` of the host's memory.
+
+    They follow from the `operations` of the whole job, which the rate of a device that is known better divides. Beside
+    a GPU the host holds data and weights; without one, as where `device` is cpu, everything else too.
+    """
+
+    minutes: int
+    megabytes: int
+    operations: float
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether the job is so short that several of them, one after another, still make a short one."""
+        return self.minutes <= BRIEF_MINUTES
+
+
+class Work(NamedTuple):
+    """What a network does with one sample: multiplications and activations of the forward pass; and its weights."""
+
+    multiplications: int
+    activations: int
+    weights: int
+
+    @property
+    def operations(self) -> int:
+        """The forward pass of one sample, in operations of a matrix product."""
+        return 2 * self.multiplications + OPERATIONS_OF_AN_ACTIVATION * self.activations
+
+
+NOTHING = Work(0, 0, 0)
+
+
+def training_demand(settings: Settings, name: str, cell: Cell) -> Demand:
+    """Return the demand of training all trials of a cell of the experiment called `name`."""
+    experiment = settings.experiment(name).of_variant(cell.variant)
+    data, training, trials = experiment.data, experiment.training, experiment.trials
+    head = _head(experiment, cell.parameterization)
+    convolutions = _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
+    batch = training.batch_size or data.training_samples
+    evaluated = _test_samples(experiment) + (data.training_samples if training.batch_size else 0)
+    passes = 3 * batch * training.steps + evaluated * (1 + training.steps // experiment.observe.loss)
+    small_steps = trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX
+    return _demand(
+        settings,
+        experiment,
+        operations=trials * passes * (head.operations + convolutions.operations),
+        seconds=small_steps,
+        kept=COPIES * trials * (head.weights + convolutions.weights) + _stored(experiment),
+        passing=trials
+        * (COPIES * max(batch, EVALUATED_AT_ONCE) * head.activations + 2 * batch * convolutions.activations),
+    )
+
+
+def features_demand(settings: Settings, name: str) -> Demand:
+    """Return the demand of computing the features of the experiment called `name`."""
+    experiment = settings.experiment(name)
+    assert isinstance(experiment.data, ConvolvedData)
+    convolutions = _convolutions(experiment.data)
+    return _demand(
+        settings,
+        experiment,
+        operations=_samples(experiment) * convolutions.operations,
+        kept=COPIES * convolutions.weights + _stored(experiment),
+        passing=2 * CONVOLVED_AT_ONCE * convolutions.activations,
+    )
+
+
+def _demand(
+    settings: Settings, experiment: Experiment, *, operations: float, kept: float, passing: float, seconds: float = 0.0
+) -> Demand:
+    """Return the demand of a job of these operations and further seconds.
+
+    It has `kept` numbers all the time, and `passing` ones on the device only.
+    """
+    kind = "cpu" if settings.device == "cpu" else "gpu"
+    expected = operations / OPERATIONS_A_SECOND[kind][experiment.dtype] + seconds
+    numbers = kept + (passing if kind == "cpu" else 0)
+    size = numbers * (4 if experiment.dtype == "float32" else 8)
+    return Demand(
+        minutes=math.ceil((START_SECONDS + CAUTION * expected) / 60),
+        megabytes=math.ceil(PROGRAM_MEGABYTES[kind] + CAUTION * size / 1e6),
+        operations=operations,
+    )
+
+
+def _head(experiment: Experiment, parameterization: str) -> Work:
+    """Return the work of an MLP, full or low-rank."""
+    network, d, classes = experiment.network, experiment.data.dimension, experiment.data.classes
+    m, layers = network.width, network.depth - 1
+    if parameterization == "full":
+        weights, activations = d * m + (layers - 1) * m**2 + classes * m, layers * m
+    else:
+        assert network.rank is not None
+        r = network.rank
+        weights, activations = d * r + layers * r**2 + r * m + classes * m, layers * r + m
+    return Work(weights, activations, weights)
+
+
+def _convolutions(data: ConvolvedData) -> Work:
+    """Return the work of the convolutions."""
+    side, channels = data.size, 3
+    multiplications = activations = weights = 0
+    for layer in CONVOLUTIONS[data.convolutions].layers:
+        if layer == POOL:
+            side //= 2
+            continue
+        weights += 9 * channels * layer
+        multiplications += 9 * channels * layer * side**2
+        activations += layer * side**2
+        channels = layer
+    return Work(multiplications, activations, weights)
+
+
+def _test_samples(experiment: Experiment) -> int:
+    return 0 if isinstance(experiment.data, DrawnData) else experiment.data.test_images
+
+
+def _samples(experiment: Experiment) -> int:
+    return experiment.data.training_samples + _test_samples(experiment)
+
+
+def _stored(experiment: Experiment) -> int:
+    """Return how many numbers the inputs are, in the file and as they are used."""
+    data = experiment.data
+    trials = experiment.trials if isinstance(data, DrawnData) else 1
+    return 2 * trials * data.dimension * _samples(experiment)

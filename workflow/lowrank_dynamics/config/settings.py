@@ -1,0 +1,73 @@
+"""All settings of one scale, and the cells that its experiments consist of."""
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from lowrank_dynamics.config.base import Frozen
+from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment
+from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
+from lowrank_dynamics.errors import UserError
+
+
+class Cell(NamedTuple):
+    """One job's combination of an experiment's values; its fields are columns of the metrics."""
+
+    activation: str
+    parameterization: str
+    variant: str = BASE
+
+    @property
+    def name(self) -> str:
+        """The cell's part of a path, for example `gelu-s_big` or, of a variant, `gelu-full-adam`."""
+        return "-".join(self if self.variant != BASE else self[:2])
+
+
+class Settings(Frozen):
+    """All settings of one scale."""
+
+    seed: int = Field(ge=0, description="the root of every random draw")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
+    experiments: dict[str, Experiment]
+
+    def experiment(self, name: str) -> Experiment:
+        """Return the experiment called `name`. Raises UserError, with the names there are, if there is none."""
+        if name not in self.experiments:
+            raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(self.experiments)}")
+        return self.experiments[name]
+
+    def cells(self, name: str) -> list[Cell]:
+        """Return the cells of the experiment called `name`."""
+        experiment = self.experiment(name)
+        return [
+            Cell(activation, parameterization, variant)
+            for variant in experiment.variants
+            for activation in experiment.activations
+            for parameterization in experiment.parameterizations_of(variant)
+        ]
+
+    def cell(self, name: str, cell: str) -> Cell:
+        """Return the cell called `cell` of the experiment called `name`. Raises UserError if there is none."""
+        by_name = {cell.name: cell for cell in self.cells(name)}
+        if cell not in by_name:
+            raise UserError(f"{name} has no cell {cell!r}; choose one of {', '.join(by_name)}")
+        return by_name[cell]
+
+    def of_variant(self, name: str, variant: str = BASE) -> CellSettings:
+        """Return the settings that the numbers of a variant's cells depend on."""
+        experiment = self.experiment(name).of_variant(variant)
+        shared = {field: getattr(experiment, field) for field in CellSettings.model_fields if field != "seed"}
+        return CellSettings(seed=self.seed, **shared)
+
+    def registered(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:
+        """Return the entries of the registries that a cell uses; no other entry has an effect on its numbers."""
+        experiment = self.experiment(name).of_variant(cell.variant)
+        observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
+        return [ACTIVATIONS[cell.activation], OPTIMIZERS[experiment.training.optimizer], *observed]
+
+    def modules(self, name: str, cell: Cell) -> list[str]:
+        """Return the modules of this package that a cell uses by name: that of its data, and those of `registered`."""
+        package, _, _ = __name__.partition(".")
+        targets = [entry.target.partition(":")[0] for entry in self.registered(name, cell)]
+        own = [target.removeprefix(f"{package}.") for target in targets if target.startswith(f"{package}.")]
+        return [f"data.{self.experiment(name).data.source}", *own]

@@ -1,0 +1,53 @@
+"""What a run needs from outside, by name: fetched once, checked, and kept in a folder with a note if it cannot be had.
+
+A run goes on without what is missing, so the folder is there either way. This module imports torch only to fetch.
+"""
+
+import shutil
+from pathlib import Path
+
+from lowrank_dynamics.errors import UserError
+
+NAMES = ("vgg16", "cifar10")
+CONTENT = "content.safetensors"
+MISSING = "missing.txt"
+
+
+def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
+    """Write what is called `name` to `folder`, or a note that says why it cannot be had.
+
+    `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name.
+    """
+    from lowrank_dynamics.data import cifar10
+    from lowrank_dynamics.data import vgg16 as weights
+    from lowrank_dynamics.storage.tensors import write_tensors
+
+    if name not in NAMES:
+        raise UserError(f"there is no {name!r} to fetch; choose one of {', '.join(NAMES)}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        found = weights.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
+    except UserError as error:
+        (folder / MISSING).write_text(f"{error}\n")
+        return
+    write_tensors(*found, folder / CONTENT)
+
+
+def missing(folder: Path) -> str:
+    """Return why what belongs into `folder` could not be had; nothing if it is there."""
+    note = folder / MISSING
+    return note.read_text().strip() if note.exists() else ""
+
+
+def content(folder: Path) -> Path:
+    """Return the file in `folder`. Raises UserError, with the reason, if it could not be had."""
+    if reason := missing(folder):
+        raise UserError(reason)
+    return folder / CONTENT
+
+
+def forget_missing(parent: Path) -> None:
+    """Remove the folders in `parent` whose content could not be had, so that it is tried again."""
+    for note in parent.glob(f"*/{MISSING}"):
+        shutil.rmtree(note.parent)

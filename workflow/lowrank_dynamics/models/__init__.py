@@ -1,0 +1,1 @@
+"""The mathematics of the paper on tensors; it knows no file and no setting."""

@@ -1,0 +1,64 @@
+"""Convolutions as a module, with the names that torchvision gives its weights, and the inputs that they expect."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
+from lowrank_dynamics.errors import UserError
+
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+"""Of the red, green and blue values, in [0, 1], of ImageNet: what the weights of VGG-16 expect."""
+
+
+def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> nn.Sequential:
+    """Return the convolutions called `name`, frozen, with weights and biases of these `values`, or random ones.
+
+    Their names are `features.0.weight`, `features.0.bias`, `features.2.weight` and so on, as in torchvision. Raises
+    UserError if the convolutions are pretrained and `values` are not theirs.
+    """
+    entry = CONVOLUTIONS[name]
+    modules: list[nn.Module] = []
+    channels = 3
+    for layer in entry.layers:
+        if layer == POOL:
+            modules.append(nn.MaxPool2d(2))
+        else:
+            modules += [nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1), nn.ReLU()]
+            channels = layer
+    convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(False)
+    if entry.pretrained and (values is None or set(values) != set(convolutions.state_dict())):
+        raise UserError(f"the convolutions {name} need their own weights; name the folder of `fetch` with --weights")
+    convolutions.load_state_dict(values if entry.pretrained and values else _random_values(convolutions))
+    return convolutions
+
+
+def as_input(images: Tensor, size: int) -> Tensor:
+    """Return images as convolutions take them: RGB, (n, 3, size, size), bilinearly resized, with the scale of ImageNet.
+
+    `images`: (n, 1, rows, columns), grey, or (n, 3, rows, columns), floating point in [0, 1].
+    """
+    resized = functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    return (resized - MEAN.to(images)) / DEVIATION.to(images)
+
+
+def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) -> Tensor:
+    """Return features (n, channels * pool^2) of inputs (n, 3, size, size): the maps, averaged in pool^2 cells.
+
+    A map that has fewer than `pool` places a side is repeated rather than averaged.
+    """
+    return functional.adaptive_avg_pool2d(convolutions(inputs), pool).flatten(1)
+
+
+def _random_values(convolutions: nn.Module) -> dict[str, Tensor]:
+    """Return random weights that keep the size of what passes through ReLU (He et al., 2015), and biases of zero."""
+    generator = torch.Generator().manual_seed(0)
+    values = {}
+    for name, value in convolutions.state_dict().items():
+        drawn = torch.zeros_like(value)
+        values[name] = drawn if value.ndim == 1 else nn.init.kaiming_normal_(drawn, generator=generator)
+    return values

@@ -1,0 +1,180 @@
+"""The method for a PyTorch model of one's own: an MLP becomes a low-rank one that starts in S_big, at any rank r >= 2K.
+
+This module needs no settings and no workflow. `watching` measures the training of such models.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.initialization import widened_factor
+from lowrank_dynamics.models.subspaces import big_subspace, polar_factor
+
+Loss = Callable[[], Tensor]
+"""Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
+
+
+class Stack(NamedTuple):
+    """The parts of an MLP: what comes before the first layer, the layers, what follows each of them."""
+
+    before: list[nn.Module]
+    layers: list[nn.Linear]
+    after: list[list[nn.Module]]
+
+    @property
+    def hidden(self) -> list[nn.Linear]:
+        """The layers 1 .. L-1."""
+        return self.layers[:-1]
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of inputs."""
+        return self.layers[0].in_features
+
+    @property
+    def classes(self) -> int:
+        """K, the number of outputs."""
+        return self.layers[-1].out_features
+
+
+def low_rank(
+    mlp: nn.Sequential, loss: Loss, rank: int | None = None, *, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Return the low-rank MLP (equation 10) of width `rank` r, 2K if it is None, that starts in S_big of `mlp`.
+
+    `mlp` is a stack of `nn.Linear`, with or without biases, of any widths and any initialization, with modules between
+    them that have no weights, such as activations and dropout. It may be the head of a larger model. `loss` returns the
+    loss of the model, a scalar, on one batch, `mlp` included; its gradient in the first layer defines S_big, section 3.
+
+    The layers of what is returned are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and W_L, all trained,
+    in an `nn.Sequential` of the dtype, on the device and in the mode of `mlp`, which stays as it is. If the weights are
+    eps times orthonormal columns, U and V are those of the paper, and the cores are eps times the identity.
+    In general a core is W_l seen in the bases that it maps to one another: U_l' W_l U_{l-1}, with U_l spanning
+    W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree on inputs in S_big, at r = d on all.
+    Biases of hidden layers are seen in the same bases, but for the last, which acts in m dimensions.
+
+    The columns beyond 2K are drawn from the complement of S_big by `generator`, one of the CPU, or else by one that is
+    the same at every call. Raises UserError where the theory does not apply: r < 2K, r above the smallest width,
+    K >= d/2, a gradient of rank below K; and for a stack of other modules, or a loss that is none.
+    """
+    stack = parts(mlp)
+    rank = 2 * stack.classes if rank is None else rank
+    _require_few_outputs(stack)
+    _require_rank(stack, rank)
+    big = big_basis(stack, loss)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    factor = big if rank == big.shape[-1] else widened_factor(big.cpu()[None], rank, [generator])[0].to(big.device)
+    return nn.Sequential(_modules(stack, factor)).requires_grad_(True).train(mlp.training)
+
+
+def parts(mlp: nn.Sequential) -> Stack:
+    """Return the parts of an MLP. Raises UserError, which names the module, if it is not one."""
+    before: list[nn.Module] = []
+    layers: list[nn.Linear] = []
+    after: list[list[nn.Module]] = []
+    for place, module in enumerate(mlp):
+        if isinstance(module, nn.Linear):
+            _require_own_weight(module, place, layers)
+            layers.append(module)
+            after.append([])
+        elif next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
+            raise UserError(f"module {place} ({type(module).__name__}) has weights of its own; only Linear layers may")
+        else:
+            (after[-1] if after else before).append(module)
+    if len(layers) < 2:
+        raise UserError(f"an MLP needs two Linear layers at least, and this Sequential has {len(layers)}")
+    return Stack(before, layers, after)
+
+
+def _require_own_weight(layer: nn.Linear, place: int, others: list[nn.Linear]) -> None:
+    if any(layer is other for other in others):
+        raise UserError(f"module {place} is a Linear layer that comes before too; each must have weights of its own")
+    if "weight" not in dict(layer.named_parameters(recurse=False)):
+        raise UserError(
+            f"the weight of module {place} ({type(layer).__name__}) is computed from other parameters; remove the "
+            "parametrization first"
+        )
+
+
+@torch.enable_grad()
+def first_gradient(stack: Stack, loss: Loss) -> Tensor:
+    """Return G_1: (m, d), the gradient of the loss in the first layer's weight, float64."""
+    weight = stack.layers[0].weight
+    if not weight.requires_grad:
+        raise UserError("the first layer is frozen: its weight must require a gradient, which defines S_big")
+    value = loss()
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise UserError(f"the loss must be a tensor with one value, and it is {found}")
+    if not value.requires_grad:
+        raise UserError("the loss has no gradient: compute it anew of the model, not under no_grad or inference_mode")
+    (gradient,) = torch.autograd.grad(value, weight, allow_unused=True)
+    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
+        raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
+    return gradient.double()
+
+
+def big_basis(stack: Stack, loss: Loss) -> Tensor:
+    """Return an orthonormal basis (d, 2K) of S_big, float64, from the weights as they are and one gradient.
+
+    Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a gradient of rank
+    below K.
+    """
+    _require_few_outputs(stack)
+    weight = stack.layers[0].weight.detach().double()
+    if not bool(weight.isfinite().all()) or not bool(weight.any()):
+        raise UserError("the first layer's weight is zero or not finite: S_big is not defined")
+    scale = float(torch.linalg.matrix_norm(weight, 2))
+    return big_subspace(weight, first_gradient(stack, loss), stack.classes, scale)
+
+
+def _require_few_outputs(stack: Stack) -> None:
+    d, classes = stack.dimension, stack.classes
+    if 2 * classes >= d:
+        raise UserError(f"the theory needs K < d/2, and this MLP has K = {classes} outputs and d = {d} inputs")
+
+
+def _require_rank(stack: Stack, rank: int) -> None:
+    d, classes, smallest = stack.dimension, stack.classes, min(layer.out_features for layer in stack.hidden)
+    if rank < 2 * classes:
+        raise UserError(f"the rank must be at least 2K = {2 * classes}, the dimension of S_big; it is {rank}")
+    if rank > min(d, smallest):
+        raise UserError(f"the rank must be at most {min(d, smallest)}, the smallest width; it is {rank}")
+
+
+@torch.no_grad()
+def _modules(stack: Stack, factor: Tensor) -> "OrderedDict[str, nn.Module]":
+    """Return the modules of the low-rank MLP by name; `factor` is V (d, r)."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    modules |= {f"before_{index}": copy.deepcopy(module) for index, module in enumerate(stack.before)}
+    like = stack.layers[0].weight
+    modules["input_factor"] = _linear(factor.mT, None, like)
+    basis = factor
+    for number, (layer, following) in enumerate(zip(stack.hidden, stack.after[:-1], strict=True), start=1):
+        image = layer.weight.double() @ basis
+        output = polar_factor(image)
+        last = number == len(stack.hidden)
+        bias = None if layer.bias is None or last else output.mT @ layer.bias.double()
+        modules[f"core_{number}"] = _linear(output.mT @ image, bias, like)
+        if last:
+            modules["output_factor"] = _linear(output, layer.bias, like)
+        modules |= {f"activation_{number}_{index}": copy.deepcopy(each) for index, each in enumerate(following)}
+        basis = output
+    modules["last"] = copy.deepcopy(stack.layers[-1])
+    modules |= {f"after_{index}": copy.deepcopy(module) for index, module in enumerate(stack.after[-1])}
+    return modules
+
+
+def _linear(weight: Tensor, bias: Tensor | None, like: Tensor) -> nn.Linear:
+    """Return a layer with these values, of the dtype and on the device of `like`."""
+    rows, columns = weight.shape
+    layer = nn.utils.skip_init(nn.Linear, columns, rows, bias=bias is not None, dtype=like.dtype, device=like.device)
+    layer.weight.copy_(weight)
+    if bias is not None:
+        layer.bias.copy_(bias)
+    return layer

@@ -1,0 +1,124 @@
+"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of each weight."""
+
+import pkgutil
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowrank_dynamics.config.registries import ACTIVATIONS
+
+
+class RReLU(nn.Module):
+    """Randomized leaky ReLU whose slopes come from each trial's own generator.
+
+    In training, every negative entry gets a slope drawn uniformly from [1/8, 1/3]; in evaluation all get the mean.
+    `torch.nn.RReLU` draws from the global generator, which would tie the trials together.
+    """
+
+    lower, upper = 1 / 8, 1 / 3
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.generators = generators
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
+        if not self.training:
+            return functional.leaky_relu(z, (self.lower + self.upper) / 2)
+        draws = [
+            torch.empty(z.shape[1:], dtype=z.dtype).uniform_(self.lower, self.upper, generator=generator)
+            for generator in self.generators
+        ]
+        return torch.where(z < 0, torch.stack(draws).to(z.device) * z, z)
+
+
+class TrialByTrial(nn.Module):
+    """An elementwise activation of which no rounding depends on where in the stack a trial lies; it may be in place.
+
+    On a CPU, entries that fill a vector are computed by other code than the few left over at the end, with other
+    rounding of, say, an exponential. So the stack is taken as a whole only if each trial fills its vectors.
+    """
+
+    vector = 32
+    """A multiple of how many entries any CPU takes at once."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
+        if z[0].numel() % self.vector == 0:
+            return self.activation(z)
+        return torch.stack([self.activation(trial.clone()) for trial in z])
+
+
+def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
+    """Return the module of the activation called `name`; `generators`, one a trial, serve the random ones."""
+    activation = ACTIVATIONS[name]
+    module_class = pkgutil.resolve_name(activation.target)
+    return module_class(generators) if activation.random else TrialByTrial(module_class(**activation.options))
+
+
+class StackedNetwork(nn.Module):
+    """A network whose trials are stacked on the leading axis of each parameter."""
+
+    @property
+    def trials(self) -> int:
+        """The number of stacked trials."""
+        return len(next(self.parameters()))
+
+
+class MLP(StackedNetwork):
+    """f(X) = W_L phi(W_{L-1} phi(... phi(W_1 X))), without biases (section 2).
+
+    `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of one dtype.
+    With `train_last_layer=False` W_L stays fixed, as the theory setting of section 3 has it.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(nn.Parameter(weight.clone()) for weight in weights)
+        self.weights[-1].requires_grad_(train_last_layer)
+        self.activation = activation
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""
+        *hidden, last = self.weights
+        features = inputs
+        for weight in hidden:
+            features = self.activation(weight @ features)
+        return last @ features
+
+    @property
+    def hidden_weights(self) -> list[Tensor]:
+        """W_1 .. W_{L-1}, detached: what spectra, subspace movement and block shares are measured on."""
+        return [weight.detach() for weight in self.weights[:-1]]
+
+
+class LowRankMLP(StackedNetwork):
+    """W_L phi(U W~_{L-1} phi(W~_{L-2} ... phi(W~_1 V' X))): the low-rank MLP of equation (10).
+
+    `output_factor` U: (trials, m, r), `input_factor` V: (trials, d, r), `cores` W~_1 .. W~_{L-1}: (trials, r, r) and
+    `last` W_L: (trials, K, m). The last hidden activation acts in m dimensions, the others in r.
+    """
+
+    def __init__(
+        self, input_factor: Tensor, cores: Sequence[Tensor], output_factor: Tensor, last: Tensor, activation: nn.Module
+    ) -> None:
+        super().__init__()
+        self.input_factor = nn.Parameter(input_factor.clone())
+        self.cores = nn.ParameterList(nn.Parameter(core.clone()) for core in cores)
+        self.output_factor = nn.Parameter(output_factor.clone())
+        self.last = nn.Parameter(last.clone())
+        self.activation = activation
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""
+        *inner, outermost = self.cores
+        features = self.input_factor.mT @ inputs
+        for core in inner:
+            features = self.activation(core @ features)
+        return self.last @ self.activation(self.output_factor @ (outermost @ features))

@@ -1,0 +1,121 @@
+"""The linear algebra of section 2 and theorem 3.5: S_big and S_small, block decomposition, principal angles.
+
+Every function takes matrices with any leading batch axes (the stacked trials) and keeps their dtype and device.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lowrank_dynamics.errors import UserError
+
+SMALLEST_SINE = 1e-10
+"""The sine of an angle below which two directions count as one."""
+
+
+class LayerBases(NamedTuple):
+    """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, a basis in the columns of each.
+
+    `u1`: (..., m, m-p), `u2`: (..., m, p), `v1`: (..., n, n-p), `v2`: (..., n, p), for a layer of shape m x n.
+    """
+
+    u1: Tensor
+    u2: Tensor
+    v1: Tensor
+    v2: Tensor
+
+
+def orthogonal_complement(basis: Tensor) -> Tensor:
+    """Return an orthonormal basis (..., n, n-k) of the complement of the span of `basis` (..., n, k)."""
+    complete, _ = torch.linalg.qr(basis, mode="complete")
+    return complete[..., basis.shape[-1] :]
+
+
+def top_singular_subspaces(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return orthonormal bases (..., m, k) and (..., n, k) of the top-k left and right singular subspaces.
+
+    Raises UserError if sigma_k is zero to rounding, for then the subspaces are not defined.
+    """
+    left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
+    if bool((values[..., k - 1] <= torch.finfo(values.dtype).eps * values[..., 0]).any()):
+        raise UserError(f"the gradient has rank below K = {k}, so its top-K singular subspaces are not defined")
+    return left[..., :k], right_t[..., :k, :].mT
+
+
+def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps: float) -> Tensor:
+    """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
+
+    `first_weight` is W_1(0) and `first_gradient` G_1(0), both (..., m, d); `classes` is K.
+    Raises UserError if the span has fewer than 2K dimensions.
+    """
+    left, right = top_singular_subspaces(first_gradient, classes)
+    basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
+    if bool((triangle.diagonal(dim1=-2, dim2=-1).abs() <= SMALLEST_SINE).any()):
+        raise UserError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")
+    return basis
+
+
+def polar_factor(matrix: Tensor) -> Tensor:
+    """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`, of the same span.
+
+    It is `matrix` / eps if the columns are orthogonal and of length eps. Raises UserError if the span has fewer than k
+    dimensions.
+    """
+    left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
+    if matrix.shape[-2] < matrix.shape[-1] or bool((values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()):
+        raise UserError(f"a layer maps a subspace of {matrix.shape[-1]} dimensions to one of fewer")
+    return left @ right_t
+
+
+def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, eps: float | None = None) -> list[LayerBases]:
+    """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
+
+    `hidden_weights` are W_1(0) .. W_{L-1}(0), each eps times a matrix with orthonormal columns; `big` spans S_big. If
+    `eps` is None they may be any, and U_{l,2} is an orthonormal basis of the span of W_l(0) V_{l,2}: then raises
+    UserError if a layer maps V_{l,2} to fewer dimensions.
+    """
+    bases = []
+    v1, v2 = big, orthogonal_complement(big)
+    for weight in hidden_weights:
+        image = weight @ v2
+        u2 = polar_factor(image) if eps is None else image / eps
+        u1 = orthogonal_complement(u2)
+        bases.append(LayerBases(u1, u2, v1, v2))
+        v1, v2 = u1, u2
+    return bases
+
+
+def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the blocks W~_{l,1} .. W~_{l,4} of U_l' W_l V_l, in the paper's order: 11, 12, 21, 22."""
+    upper, lower = bases.u1.mT @ weight, bases.u2.mT @ weight
+    return upper @ bases.v1, upper @ bases.v2, lower @ bases.v1, lower @ bases.v2
+
+
+def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
+    """Return each block's share (..., 4) of the squared Frobenius norm of `change` = W_l(t) - W_l(0).
+
+    The four sum to 1. A change of zero has no shares: they come out as NaN.
+    """
+    energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
+    return energies / energies.sum(dim=-1, keepdim=True)
+
+
+def principal_angles(first: Tensor, second: Tensor) -> Tensor:
+    """Return the principal angles (..., k) between the spans of orthonormal bases (..., n, k), ascending, in radians.
+
+    theta_i = arccos sigma_i(U1' U2), but taken from the sines where theta < 45 degrees: there arccos would lose half
+    of the digits (Knyazev and Argentati, 2002).
+    """
+    overlap = first.mT @ second
+    sines = torch.linalg.svdvals(second - first @ overlap).flip(-1).clamp(max=1.0)
+    if bool((sines < 0.5**0.5).all()):
+        return sines.asin()
+    cosines = torch.linalg.svdvals(overlap).clamp(max=1.0)
+    return torch.where(cosines > sines, sines.asin(), cosines.acos())
+
+
+def sine_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) between the spans of orthonormal bases (..., n, k)."""
+    return torch.linalg.matrix_norm(second - first @ (first.mT @ second))

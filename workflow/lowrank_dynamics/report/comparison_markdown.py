@@ -1,0 +1,57 @@
+"""The comparison of a run with the reference as a page in Markdown."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lowrank_dynamics.analysis.comparison import Outcome, Uncompared
+from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.report.markdown import markdown, stamp
+
+PHRASES = {
+    Outcome.SAME: "have the same numbers",
+    Outcome.WITHIN: "are within the spread of the trials",
+    Outcome.ONE_TRIAL: "differ and have one trial, so no spread",
+    Outcome.DIFFERS: "differ",
+    Outcome.MISSING: "are not in the run",
+}
+
+
+def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:
+    """Return the comparison in Markdown: the counts, then each experiment, what differs, what is not compared.
+
+    `unverified` says what of the data is not verified.
+    """
+    lines = [f"# The run at {scale} scale against the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
+    if not compared.empty:
+        header = ("experiment", "reference", "trials", *Outcome, "furthest from the reference, relative to the largest")
+        lines += markdown(header, (_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)))
+    differing = compared[compared["outcome"].isin([Outcome.DIFFERS, Outcome.MISSING])]
+    if not differing.empty:
+        lines += ["", "## What differs", ""]
+        header = ("experiment", "cell", "layer", "quantity", "points within the tolerance", "furthest")
+        lines += markdown(header, (_quantity_line(row) for _, row in differing.iterrows()))
+    if named := list(uncompared):
+        lines += ["", "## What is not compared", "", *markdown(("what", "why"), named)]
+    return "\n".join(lines) + "\n"
+
+
+def summary(compared: pd.DataFrame) -> str:
+    """Return how many quantities compare in which way."""
+    if compared.empty:
+        return "Nothing was compared: there is no reference with these settings"
+    counts = compared["outcome"].value_counts()
+    words = ", ".join(f"{counts[outcome]:,} {phrase}" for outcome, phrase in PHRASES.items() if outcome in counts)
+    return f"Of {len(compared):,} quantities of the reference {words}"
+
+
+def _experiment_line(rows: pd.DataFrame) -> tuple[str, ...]:
+    first = rows.iloc[0]
+    counts = (f"{int((rows['outcome'] == outcome).sum()):,}" for outcome in Outcome)
+    return first["experiment"], first["scale"], str(rows["trials"].max()), *counts, f"{rows['difference'].max():.1g}"
+
+
+def _quantity_line(row: pd.Series) -> tuple[str, ...]:
+    cell = Cell(*(row[name] for name in Cell._fields)).name
+    shares = f"{row['within']:.0%} of {row['points']}", f"{row['difference']:.1g}"
+    return row["experiment"], cell, str(row["layer"]), row["quantity"], *shares

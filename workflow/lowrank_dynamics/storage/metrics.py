@@ -1,0 +1,235 @@
+"""The one tidy Parquet schema of all measurements: record, write, read, aggregate.
+
+A row is one number: which experiment and cell, which trial and step, which layer, quantity and index, its value.
+Provenance lies in the file's metadata. This module imports no torch.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.provenance import Origin
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "3"
+NAME = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema(
+    [
+        pa.field("experiment", NAME),
+        *(pa.field(key, NAME) for key in Cell._fields),
+        pa.field("trial", pa.int32()),
+        pa.field("step", pa.int32()),
+        pa.field("layer", pa.int32()),  # 0: the whole network
+        pa.field("quantity", NAME),
+        pa.field("index", pa.int32()),  # which singular value, which block, from 1; 0: there is just one value
+        pa.field("value", pa.float64()),
+    ]
+)
+
+
+class Metrics(NamedTuple):
+    """A tidy table, and the origin of each of its cells by name."""
+
+    table: pa.Table
+    cells: Mapping[str, Origin]
+
+    @property
+    def settings(self) -> CellSettings:
+        """The settings that the cells have in common: those of the first variant.
+
+        Raises UserError for the metrics of a model of the user's own, which has none.
+        """
+        found = next(iter(self.cells.values())).settings
+        if found is None:
+            raise UserError("metrics that `Watch` recorded have no settings; this needs those of an experiment")
+        return found
+
+    @property
+    def scale(self) -> str:
+        """The scale that the cells are of."""
+        return next(iter(self.cells.values())).scale
+
+    @property
+    def unverified(self) -> set[str]:
+        """Which of the data are not verified."""
+        return {cell.data["unverified"] for cell in self.cells.values() if "unverified" in cell.data}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The origin of each cell, ready for JSON: what the file holds beside the table."""
+        return {"cells": {name: cell.as_json() for name, cell in self.cells.items()}}
+
+    @property
+    def variants(self) -> dict[str, "Metrics"]:
+        """The metrics of each variant by itself, in the order of the settings."""
+        by_variant: dict[str, dict[str, Origin]] = {}
+        for name, cell in self.cells.items():
+            by_variant.setdefault(cell.variant, {})[name] = cell
+        return {
+            variant: Metrics(self.table.filter(pc.field("variant") == variant), cells)
+            for variant, cells in by_variant.items()
+        }
+
+    @property
+    def activations(self) -> list[str]:
+        """The activations there are rows of, in the order of `ACTIVATIONS`."""
+        present = self.values("activation")
+        return [name for name in ACTIVATIONS if name in present]
+
+    def values(self, column: str) -> set[Any]:
+        """Return the values that a column has."""
+        return set(pc.unique(self.table[column]).to_pylist())
+
+    def within(self, trials: int, activations: Iterable[str], parameterizations: Iterable[str]) -> "Metrics":
+        """Return the metrics of the first `trials` trials of the cells with these values."""
+        condition = pc.field("trial") < trials
+        condition &= pc.field("activation").isin(list(activations))
+        condition &= pc.field("parameterization").isin(list(parameterizations))
+        cells = {}
+        for name, cell in self.cells.items():
+            settings = cell.settings and cell.settings.model_copy(update={"trials": trials})
+            cells[name] = cell.model_copy(update={"settings": settings})
+        return Metrics(self.table.filter(condition), cells)
+
+    def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
+        """Return the rows of one quantity, and with the values (or lists of values) given for other columns.
+
+        Raises UserError if there are none.
+        """
+        condition = pc.field("quantity") == quantity
+        for column, value in equal.items():
+            condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
+        found = self.table.filter(condition).to_pandas()
+        if found.empty:
+            raise UserError(
+                f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the settings"
+            )
+        return found
+
+
+class Measurement(NamedTuple):
+    """One quantity at one step: `values` (trials,) or (trials, n), of which `present` (trials,) tells whose count."""
+
+    step: int
+    layer: int
+    quantity: str
+    values: NDArray[np.float64]
+    present: NDArray[np.bool_]
+
+
+def table(experiment: str, cell: Cell, measurements: Iterable[Measurement]) -> pa.Table:
+    """Return the tidy table of one cell, sorted by quantity, layer, index, trial and step; NaN values have no row."""
+    found = list(measurements)
+    quantities = sorted({measurement.quantity for measurement in found})
+    parts = [_columns(measurement, quantities.index(measurement.quantity)) for measurement in found]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort([columns[name] for name in ("step", "trial", "index", "layer", "quantity")])
+    columns = {name: column[order] for name, column in columns.items()}
+    arrays = {"quantity": _names(columns.pop("quantity"), quantities)}
+    arrays |= {name: _numbers(column, SCHEMA.field(name).type) for name, column in columns.items()}
+    for name, value in {"experiment": experiment, **cell._asdict()}.items():
+        arrays[name] = _names(np.zeros(len(order)), [value])
+    return pa.Table.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _columns(measurement: Measurement, quantity: int) -> dict[str, NDArray[Any]]:
+    """Return the rows of one measurement by column, with a number for its quantity."""
+    by_index = measurement.values.reshape(len(measurement.values), -1)
+    trials, positions = np.nonzero(measurement.present[:, None] & ~np.isnan(by_index))
+    return {
+        "trial": trials,
+        "step": np.full(len(trials), measurement.step),
+        "layer": np.full(len(trials), measurement.layer),
+        "quantity": np.full(len(trials), quantity),
+        "index": positions + (measurement.values.ndim > 1),
+        "value": by_index[trials, positions],
+    }
+
+
+def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return an Arrow array of numbers; `pa.array` would import pandas, a third of a second in every job."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values.astype(kind.to_pandas_dtype()))])
+
+
+def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
+    """Return an Arrow array with the name at each of the `places`, made like `_numbers`."""
+    encoded = [name.encode() for name in names]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    choices = pa.StringArray.from_buffers(len(names), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+    return pa.DictionaryArray.from_arrays(_numbers(places, NAME.index_type), choices)
+
+
+def write(metrics: Metrics, path: Path) -> None:
+    """Write a tidy table with its provenance; a write that breaks off leaves no file at `path`."""
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance)}
+    with replacing(path) as partial:
+        pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
+
+
+def read(path: Path) -> Metrics:
+    """Return the metrics in `path`. Raises UserError if it is no such file or of another schema."""
+    try:
+        found = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in (found.schema.metadata or {}).items()}
+        version, provenance = metadata["schema_version"], metadata["provenance"]
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a readable file of metrics ({error}); delete it and run again") from error
+    if version != SCHEMA_VERSION or found.schema.names != SCHEMA.names:
+        raise UserError(f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run again")
+    try:
+        return Metrics(found, _Provenance.model_validate_json(provenance).cells)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(
+            f"{path} has a provenance of other code, which differs at {where}; delete it and rerun"
+        ) from error
+
+
+class _Provenance(BaseModel):
+    cells: dict[str, Origin]
+
+
+def aggregate(paths: Iterable[Path]) -> Metrics:
+    """Return the metrics of an experiment's cells as one.
+
+    The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early
+    keeps its last values, as its weights do. Raises UserError if two cells of one variant come from different settings.
+    """
+    parts = [read(path) for path in paths]
+    cells = {name: cell for part in parts for name, cell in part.cells.items()}
+    origins = {(cell.variant, cell.settings_sha256) for cell in cells.values()}
+    if len(origins) > len({variant for variant, _ in origins}):
+        raise UserError(f"{', '.join(cells)} come from different settings; delete them and run again")
+    return Metrics(pa.concat_tables(_held_to_the_end(part.table) for part in parts).unify_dictionaries(), cells)
+
+
+def _held_to_the_end(metrics: pa.Table) -> pa.Table:
+    """Return the table of a cell with each trial's last values repeated at the later steps of the other trials."""
+    ends = metrics.group_by("trial").aggregate([("step", "max")])
+    end = pc.max(ends["step_max"]).as_py()
+    held = [metrics]
+    for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
+        if stop == end:
+            continue
+        last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
+        for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
+            measured = pc.unique(metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string()))
+            rows = last.filter(pc.field("quantity").isin(measured))
+            position = metrics.schema.get_field_index("step")
+            held.append(rows.set_column(position, SCHEMA.field("step"), pa.repeat(step, len(rows))))
+    return pa.concat_tables(held)

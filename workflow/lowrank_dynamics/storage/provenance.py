@@ -1,0 +1,163 @@
+"""What produced a file: settings, data, code, libraries, machine; stored in every Parquet file and every figure."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lowrank_dynamics import __version__
+from lowrank_dynamics.config.experiment import CellSettings
+
+COMPUTING = ("torch", "numpy", "pyarrow")
+DRAWING = ("matplotlib", "seaborn", "pandas")
+PACKAGE = Path(__file__).parents[1]
+
+
+class Origin(BaseModel):
+    """What the numbers of one cell depend on, and the time and memory that it took.
+
+    Measurements of a model of the user's own (`watched`) have no scale, no settings and no data. `thinned_to` is set in
+    the reference: at how many steps it keeps a quantity.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: str = ""
+    watched: str = ""
+    variant: str
+    settings: CellSettings | None = None
+    settings_sha256: str = ""
+    data: dict[str, str] = {}
+    code: str
+    libraries: dict[str, str]
+    python: str
+    machine: str = ""
+    started: str
+    seconds: float = 0.0
+    megabytes: dict[str, int] = {}
+    thinned_to: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is known, ready for JSON."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def cell_origin(
+    settings: CellSettings,
+    scale: str,
+    variant: str,
+    *,
+    data: dict[str, str],
+    device: str,
+    megabytes: Mapping[str, int],
+    threads: int,
+    started: datetime,
+) -> Origin:
+    """Return the origin of the numbers of a cell that has been computed since `started`."""
+    return Origin(
+        scale=scale,
+        variant=variant,
+        settings=settings,
+        settings_sha256=settings.digest,
+        data=data,
+        **_program(),
+        machine=f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
+        started=started.isoformat(timespec="seconds"),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
+        megabytes=dict(megabytes),
+    )
+
+
+def watch_origin(experiment: str, variant: str, started: datetime) -> Origin:
+    """Return the origin of measurements of a model of the user's own."""
+    return Origin(watched=experiment, variant=variant, **_program(), started=started.isoformat(timespec="seconds"))
+
+
+def verdicts_origin(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a table of verdicts depends on: the claims' file, and the settings of the metrics.
+
+    `metrics` holds the origin of each cell of each experiment.
+    """
+    return {"scale": scale, "claims_sha256": sha256(claims), **_digests(metrics), "code": code_version()}
+
+
+def comparison_origin(scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a comparison depends on: the settings of the metrics, the files of the reference.
+
+    `metrics` holds the origin of each cell of each experiment.
+    """
+    files = {str(path.relative_to(reference)): sha256(path) for path in sorted(reference.glob("*/*.parquet"))}
+    return {"scale": scale, "reference_sha256": files, **_digests(metrics), "code": code_version()}
+
+
+def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return, ready for JSON, what a figure depends on; no time and memory, so that equal figures stay equal bytes.
+
+    `sources` holds the provenance of each file that it is drawn from.
+    """
+    drawing = {"code": code_version(), "libraries": _versions(DRAWING)}
+    return {"figure": name, "drawn_by": drawing, "drawn_from": [concise(_untimed(source)) for source in sources]}
+
+
+def concise(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance with what all its cells have in common said once, and under `cells` what is each one's."""
+    if "cells" not in source:
+        return dict(source)
+    first, *others = source["cells"].values()
+    common = {key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)}
+    own = {name: {key: cell[key] for key in cell if key not in common} for name, cell in source["cells"].items()}
+    return {**common, "cells": own}
+
+
+def code_version() -> str:
+    """Return the package's version and, where there is a git repository, the commit, with `-dirty` if files differ."""
+    try:
+        commit = git(PACKAGE, "rev-parse", "HEAD").decode().strip()
+        changes = git(PACKAGE, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+    return f"{__version__} at {commit}{'-dirty' if changes else ''}"
+
+
+def git(folder: Path, *arguments: str) -> bytes:
+    """Return the output of git in a folder; it takes no lock, which an interrupted job would leave behind.
+
+    Raises OSError if there is no git, CalledProcessError if it refuses.
+    """
+    command = ["git", "--no-optional-locks", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _program() -> dict[str, Any]:
+    """Return the code and the libraries that compute."""
+    return {"code": code_version(), "libraries": _versions(COMPUTING), "python": platform.python_version()}
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    return {library: version(library) for library in libraries}
+
+
+def _digests(metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
+    """Return the digest of the settings of each cell of experiments, by name."""
+    digests = {name: {cell: own.settings_sha256 for cell, own in cells.items()} for name, cells in metrics.items()}
+    return {"settings_sha256": digests}
+
+
+def _untimed(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance without what differs from run to run: start, duration, memory."""
+    taken = {"started", "seconds", "megabytes"}
+    if "cells" not in source:
+        return {key: value for key, value in source.items() if key not in taken}
+    return {"cells": {name: _untimed(cell) for name, cell in source["cells"].items()}}

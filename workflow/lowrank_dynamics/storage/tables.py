@@ -1,0 +1,52 @@
+"""Tables of verdicts on disk: as Parquet with provenance, and beside it a page to read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.atomic import replacing
+
+SCHEMA_VERSION = "1"
+
+
+class Table(NamedTuple):
+    """The rows of a table, and what it depends on."""
+
+    rows: pd.DataFrame
+    origin: Mapping[str, Any]
+
+    @property
+    def unverified(self) -> list[str]:
+        """Which of the data behind the table are not verified."""
+        return self.origin.get("unverified", [])
+
+
+def write(table: Table, page: str, path: Path) -> None:
+    """Write a table to `path`, and the page beside it, with the suffix .md.
+
+    An interrupted write leaves no file under either name.
+    """
+    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(table.origin)}
+    contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
+    with replacing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
+        pq.write_table(contents, partial)
+        partial_page.write_text(page)
+
+
+def read(path: Path, columns: Sequence[str]) -> Table:
+    """Return the table in `path`. Raises UserError if it holds none, or one that lacks some of the columns."""
+    try:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} is not a readable table of verdicts ({error}); delete it and run again") from error
+    metadata = found.schema.metadata or {}
+    version = metadata.get(b"schema_version", b"").decode()
+    if version != SCHEMA_VERSION or not set(columns) <= set(found.column_names):
+        raise UserError(f"{path} holds other columns than verdicts of schema {SCHEMA_VERSION}; delete it and run again")
+    return Table(found.to_pandas(), json.loads(metadata[b"provenance"]))

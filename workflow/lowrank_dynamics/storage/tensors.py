@@ -1,0 +1,52 @@
+"""Tensors on disk: one safetensors file with a note of where its content came from."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.atomic import replacing
+
+Origin = dict[str, str]
+"""Where a content came from, by part; the key `unverified` is there if it could not be checked, and says why."""
+
+
+def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
+    """Write tensors with their origin; a write that breaks off leaves no file at `path`, and raises OSError."""
+    with replacing(path) as partial:
+        try:
+            save_file(dict(tensors), partial, metadata={"origin": json.dumps(origin)})
+        except SafetensorError as error:
+            raise OSError(0, str(error), str(path)) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Origin]:
+    """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
+
+
+def read_origin(path: Path) -> Origin:
+    """Return where the content of a file came from. Raises UserError if it cannot be read."""
+    with _opened(path) as file:
+        return _origin(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file. Raises UserError if it, or what is read of it, is not as it must be."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+
+
+def _origin(file: Any) -> Origin:
+    return json.loads(file.metadata()["origin"])

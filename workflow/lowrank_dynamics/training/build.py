@@ -1,0 +1,212 @@
+"""From settings to what a training starts from: data set, networks, observers. Nothing is trained or written here."""
+
+import pkgutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData
+from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
+from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data.dataset import Dataset, Split
+from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.convolutions import make_convolutions
+from lowrank_dynamics.models.fine_tuned import FineTuned
+from lowrank_dynamics.models.initialization import (
+    big_factors,
+    mlp_weights,
+    random_factors,
+    rotated_factor,
+    semi_orthogonal,
+    widened_factor,
+)
+from lowrank_dynamics.models.networks import MLP, LowRankMLP, StackedNetwork, make_activation
+from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
+from lowrank_dynamics.storage.tensors import read_tensors
+from lowrank_dynamics.training.device import CPU
+from lowrank_dynamics.training.losses import first_gradient
+from lowrank_dynamics.training.observables.observer import Observer
+from lowrank_dynamics.training.randomness import Purpose, trial_generators
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which trials of which cell are trained, by which settings, and where.
+
+    A trial gives the same numbers whichever others are stacked with it. On another `device` than the CPU everything is
+    drawn as there, so that only rounding makes a difference. `stored` is the file that earlier jobs wrote, for
+    experiments whose data are not drawn; `weights` is the one of pretrained convolutions, for those that train them.
+    """
+
+    settings: Settings
+    name: str
+    cell: Cell
+    trials: range
+    stored: Path | None = None
+    weights: Path | None = None
+    device: torch.device = CPU
+
+    @property
+    def title(self) -> str:
+        """What messages call the job."""
+        return f"{self.name} {self.cell.name}"
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The settings of the experiment, with the changes of the cell's variant."""
+        return self.settings.experiment(self.name).of_variant(self.cell.variant)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of weights and data."""
+        return getattr(torch, self.experiment.dtype)
+
+    @property
+    def convolved(self) -> ConvolvedData | None:
+        """The settings of the convolutions that are trained; None if there are none."""
+        data = self.experiment.data
+        return data if isinstance(data, ConvolvedData) and data.fine_tuned else None
+
+    def generators(self, purpose: Purpose) -> list[torch.Generator]:
+        """Return a generator for each trial, from which everything of one purpose is drawn."""
+        return trial_generators(self.settings.seed, self.name, purpose, self.trials)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from: the data, the full network at its initialization, and what follows from both."""
+
+    job: Job
+    data: Dataset
+    mlp: MLP
+
+    @cached_property
+    def convolutions(self) -> nn.Module | None:
+        """The convolutions that are trained too, as they start; None if there are none."""
+        if self.job.convolved is None:
+            return None
+        values = read_tensors(self.job.weights)[0] if self.job.weights else None
+        return make_convolutions(self.job.convolved.convolutions, values)
+
+    @cached_property
+    def first_gradient(self) -> Tensor:
+        """G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of `first_batch`."""
+        return first_gradient(self.mlp, self.job.experiment.training.objective, first_samples(self))
+
+    @cached_property
+    def bases(self) -> list[LayerBases]:
+        """The bases of theorem 3.5 in each hidden layer."""
+        eps, classes = self.job.experiment.network.eps, self.data.train.classes
+        big = big_subspace(self.mlp.hidden_weights[0], self.first_gradient, classes, eps)
+        return layer_bases(self.mlp.hidden_weights, big, eps)
+
+
+def start_of(job: Job) -> Start:
+    """Return what the training of a job starts from. Raises UserError if a stored file is needed and not given."""
+    return Start(job, dataset(job), full_network(job))
+
+
+def dataset(job: Job) -> Dataset:
+    """Return the data, the trials' own or common to all. Raises UserError if a stored file is needed and not given."""
+    data = job.experiment.data
+    if isinstance(data, DrawnData):
+        return drawn_dataset(data, job.generators("data")).to(job.device)
+    if job.stored is None:
+        raise UserError(f"experiment {job.name} needs the file results/data/{data.stored}.safetensors; name it: --data")
+    return stored_dataset(data, job.stored, job.weights if job.convolved else None, job.dtype).to(job.device)
+
+
+def full_network(job: Job) -> MLP:
+    """Return the full network at its initialization."""
+    network, data = job.experiment.network, job.experiment.data
+    weights = mlp_weights(
+        data.dimension,
+        network.width,
+        data.classes,
+        network.depth,
+        eps=network.eps,
+        last_eps=network.last_eps,
+        generators=job.generators("weights"),
+    )
+    activation = make_activation(job.cell.activation, job.generators("activation"))
+    stacked = [weight.to(job.device, job.dtype) for weight in weights]
+    return MLP(stacked, activation, train_last_layer=network.train_last_layer)
+
+
+def trained_network(start: Start) -> StackedNetwork:
+    """Return the network that the job trains, at its initialization: full or low-rank, on convolutions or not."""
+    head = start.mlp if start.job.cell.parameterization == "full" else low_rank_network(start)
+    return head if start.convolutions is None else fine_tuned(start, head)
+
+
+def low_rank_network(start: Start) -> LowRankMLP:
+    """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its initialization.
+
+    The cores W~_l(0) are the same draw for both ways to choose the factors.
+    """
+    job, mlp = start.job, start.mlp
+    network, data, generators = job.experiment.network, job.experiment.data, job.generators("factors")
+    assert network.rank is not None, "the settings require it"
+    cores = [semi_orthogonal(network.rank, network.rank, generators, network.eps) for _ in mlp.hidden_weights]
+    if job.cell.parameterization == "s_big":
+        hidden = [weight.double() for weight in mlp.hidden_weights]
+        big = big_factors(hidden, start.first_gradient.double(), data.classes, network.eps)
+        factors = [_beyond_big(job, factor.cpu()) for factor in big]
+    else:
+        factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
+    input_factor, *inner, output_factor = (
+        factor.to(job.device, job.dtype) for factor in (factors[0], *cores, factors[1])
+    )
+    return LowRankMLP(input_factor, inner, output_factor, mlp.weights[-1].detach(), mlp.activation)
+
+
+def fine_tuned(start: Start, head: MLP | LowRankMLP) -> FineTuned:
+    """Return a head on convolutions that are trained with it."""
+    data = start.job.convolved
+    assert data is not None
+    assert start.convolutions is not None
+    return FineTuned(
+        head,
+        start.convolutions,
+        IMAGES[data.images].shape,
+        size=data.size,
+        pool=data.pool,
+        mixed_precision=start.job.experiment.training.mixed_precision,
+    ).to(start.job.device)
+
+
+def first_samples(start: Start) -> Split:
+    """Return the samples whose gradient defines S_big, as the MLP sees them."""
+    train, job = start.data.train, start.job
+    if (size := job.experiment.network.first_batch) is not None:
+        count = train.inputs.shape[-1]
+        orders = [torch.randperm(count, generator=generator) for generator in job.generators("first_batch")]
+        train = train.at(torch.stack(orders)[:, :size].to(job.device))
+    if start.convolutions is None:
+        return train
+    with torch.no_grad():
+        return Split(fine_tuned(start, start.mlp).features(train.inputs), train.labels, train.classes)
+
+
+def observers(start: Start) -> list[Observer]:
+    """Return the observers that the settings ask for; those of hidden weights only for the full network."""
+    observe, is_full = start.job.experiment.observe, start.job.cell.parameterization == "full"
+    return [
+        pkgutil.resolve_name(OBSERVABLES[name].target).observing(getattr(observe, name), start)
+        for name in observe.names
+        if is_full or not OBSERVABLES[name].full_only
+    ]
+
+
+def _beyond_big(job: Job, factor: Tensor) -> Tensor:
+    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` and widened to `rank` columns."""
+    network, generators = job.experiment.network, job.generators("complement")
+    assert network.rank is not None
+    if network.rank > factor.shape[-1]:
+        return widened_factor(factor, network.rank, generators)
+    return rotated_factor(factor, network.rotation, generators)

@@ -1,0 +1,74 @@
+"""Where networks are trained: the processor, or a GPU that one job has to itself."""
+
+import ctypes
+import logging
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.training import gpus
+
+log = logging.getLogger(__name__)
+
+CPU = torch.device("cpu")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Options of mallopt(3): how much freed memory is kept, and the size (at most 32 MiB) from which a block is not."""
+
+
+def use_cpu(threads: int) -> None:
+    """Let torch take so many threads, and keep for the next step the memory that a step frees.
+
+    Otherwise the C library of Linux gives large blocks back to the system, which clears every page of them when the
+    next step asks: up to a third of the time of a training. Other systems keep their own way.
+    """
+    torch.set_num_threads(threads)
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_THRESHOLD, 2**25)
+
+
+@contextmanager
+def claimed_device(name: str) -> Iterator[torch.device]:
+    """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the processor.
+
+    Of several GPUs it is one that no other job of this project and user has, and where all are taken it is waited for:
+    jobs that run side by side use different ones and do not pile up on any. Raises UserError if `cuda` is asked for and
+    there is none.
+
+    On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
+    wanted, the setting `mixed_precision` says so.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device is cuda, but torch finds no such device; set it to auto or cpu")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    if name == "cpu" or not available:
+        _warn_of_idle_gpu(name)
+        yield CPU
+        return
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    with gpus.claimed(names) as index:
+        torch.cuda.set_device(index)
+        yield torch.device("cuda", index)
+
+
+def description(device: torch.device) -> str:
+    """Return how a device is called in the provenance: `cpu`, or the model of the GPU."""
+    return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def peak_megabytes(device: torch.device) -> dict[str, int]:
+    """Return the most memory that this process has had until now, on the host and, if it trains there, on the GPU."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"host": host} | ({} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20})
+
+
+def _warn_of_idle_gpu(name: str) -> None:
+    """Say so if the scheduler gave a GPU that is not going to be used."""
+    if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
+        log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the processor", torch.__version__)

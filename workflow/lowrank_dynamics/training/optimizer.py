@@ -1,0 +1,68 @@
+"""The steps of an optimizer on stacked trials, each trial trained as if it were alone."""
+
+import pkgutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lowrank_dynamics.config.registries import OPTIMIZERS
+
+
+class GradientDescent:
+    """Theta <- Theta - eta grad, with the part of the interface of `torch.optim` that is used here.
+
+    Written out, because `torch.optim` loads torch's compiler at its first use, which takes as long as torch itself.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> None:
+        assert weight_decay == 0, "the settings refuse it"
+        self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what there is to remember between steps: nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+
+    def step(self) -> None:
+        """Take one step along the gradients in the parameters' `grad`."""
+        (group,) = self.param_groups
+        for parameter in group["params"]:
+            parameter.data.add_(parameter.grad, alpha=-group["lr"])
+
+
+class StackedOptimizer:
+    """The optimizer called `name` on `parameters` (trials, ., .), updated in place.
+
+    Each trial's matrix is a parameter of its own to it, a view into the stack. So Muon sees matrices, and no rounding
+    depends on where in the stack a trial lies.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float = 0.0) -> None:
+        entry = OPTIMIZERS[name]
+        self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
+        self._optimizer = pkgutil.resolve_name(entry.target)(
+            self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
+        )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it remembers between steps, such as momentum."""
+        return self._optimizer.state_dict()
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state)
+
+    def step(self, gradients: Sequence[Tensor], rate: float) -> None:
+        """Take one step with these gradients, shaped like the parameters, and this learning rate."""
+        for matrix, gradient in zip(self._matrices, _matrices(gradients), strict=True):
+            matrix.grad = gradient
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.step()
+
+
+def _matrices(stacks: Iterable[Tensor]) -> list[Tensor]:
+    return [matrix for stack in stacks for matrix in stack.detach().unbind()]

@@ -1,0 +1,27 @@
+# Comparison: the metrics of a run against the reference that the repository keeps.
+
+reference = Path(os.path.relpath(project / "results" / "reference"))
+
+
+rule comparison:
+    input:
+        metrics=measured_metrics,
+        reference=sorted(reference.glob("*/*.parquet")),
+        code=sources("analysis.comparison", "report.comparison_markdown"),
+    output:
+        table="results/{scale}/comparison.parquet",
+        page="results/{scale}/comparison.md",
+    log:
+        "results/{scale}/logs/comparison.log",
+    benchmark:
+        "results/{scale}/benchmarks/comparison.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        reference=reference,
+    message:
+        "Compare the run at {wildcards.scale} scale with the reference"
+    shell:
+        "python -m lowrank_dynamics compare {input.metrics} --scale {wildcards.scale} "
+        "--reference {params.reference} --output {output.table} 2> {log}"
