@@ -1,7 +1,7 @@
 """What the tests share: small settings to change, what a run measures, planted metrics, one thread as jobs have."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lowrank_dynamics.config.experiment import CellSettings
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.training.build import Job, observers, start_of
+from lowrank_dynamics.training.checkpoints import Checkpoint
+from lowrank_dynamics.training.run import measurements
 
 pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
@@ -38,8 +42,8 @@ SMALL: dict[str, Any] = {
         "rank": 6,
         "first_batch": None,
         "rotation": 0.0,
-        "scale": 0.1,
-        "last_scale": 1.0,
+        "eps": 0.1,
+        "last_eps": 1.0,
         "train_last_layer": True,
     },
     "training": {
@@ -53,7 +57,7 @@ SMALL: dict[str, Any] = {
         "steps": 20,
         "stop_near_linear_fit": None,
     },
-    "observe": {"loss": 5, "singular_structure": 5, "block_shares": 5, "gradient": None, "start_scales": []},
+    "observe": {"loss": 5, "singular_structure": 5, "block_shares": 5, "gradient": None, "start_eps": []},
 }
 
 
@@ -74,11 +78,17 @@ CLAIM: dict[str, Any] = {
 Key = tuple[int, str, int, int]
 
 
-def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
+def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
+    """Train the cell of a job and yield what is measured."""
+    start = start_of(job)
+    return measurements(start, observers(start), checkpoint)
+
+
+def measured(job: Job) -> dict[Key, NDArray[np.float64]]:
     """Return the values by step, quantity, layer and trial (numbered in the experiment)."""
     return {
-        (row.step, row.quantity, row.layer, run.trials[trial]): row.values[trial]
-        for row in run.measurements()
+        (row.step, row.quantity, row.layer, job.trials[trial]): row.values[trial]
+        for row in rows_of(job)
         for trial in np.flatnonzero(row.present)
     }
 
@@ -86,14 +96,29 @@ def measured(run: CellRun) -> dict[Key, NDArray[np.float64]]:
 Planted = dict[Cell, list[Measurement]]
 
 
-def planted(cells: Planted, settings: dict[str, Any] | None = None) -> Metrics:
+def planted(cells: Planted, **changes: Any) -> Metrics:
     """Return the metrics of an experiment whose cells have just these measurements, with changes of SMALL."""
-    own = {key: SMALL[key] for key in ("data", "training")} | (settings or {})
-    common = {"scale": "laptop", "settings": own}
-    origins = {cell.name: {**common, "variant": cell.variant, "settings_sha256": cell.variant} for cell in cells}
+    shared = {key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields}
+    own = CellSettings.model_validate({"seed": 1, **shared})
+    program = {"code": "", "libraries": {}, "python": "", "started": ""}
+    origins = {
+        cell.name: Origin(scale="laptop", variant=cell.variant, settings=own, settings_sha256=cell.variant, **program)
+        for cell in cells
+    }
     tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
-    joined = stored.pa.concat_tables(tables).unify_dictionaries()
-    return Metrics(joined, {"cells": origins})
+    return Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), origins)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """Return SMALL with changes, by keywords such as `network__depth`."""
+    experiment = copy.deepcopy(SMALL)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place = experiment
+        for parent in parents:
+            place = place[parent]
+        place[key] = value
+    return experiment
 
 
 def row(step: int, quantity: str, values: Any, layer: int = 1) -> Measurement:
@@ -123,13 +148,6 @@ def settings() -> Callable[..., Settings]:
     """Return a function that makes settings of one small experiment; keywords such as `network__depth` change it."""
 
     def make(**changes: Any) -> Settings:
-        experiment = copy.deepcopy(SMALL)
-        for path, value in changes.items():
-            *parents, key = path.split("__")
-            place = experiment
-            for parent in parents:
-                place = place[parent]
-            place[key] = value
-        return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: experiment}})
+        return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: changed(**changes)}})
 
     return make

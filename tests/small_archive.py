@@ -62,7 +62,7 @@ def small_metrics(root: Path, code: str) -> Metrics:
     shares = row(20, "block_share", [[0.98, 0.02], [0.97, 0.03], [0.99, 0.01]])
     found = planted({Cell("elu", "full"): [shares]}, settings.of_variant("small", "base"))
     (name,) = found.provenance["cells"]
-    origin = {**found.provenance["cells"][name], "settings_sha256": settings.digest("small"), "code": code}
+    origin = {**found.provenance["cells"][name], "settings_sha256": settings.of_variant("small").digest, "code": code}
     return Metrics(found.table, {"cells": {name: origin}})
 
 

@@ -68,7 +68,7 @@ def test_growth_is_no_decay() -> None:
 def test_slopes_in_eps() -> None:
     scales = [1.0, 0.1, 0.01]
     tails = [[3 * scale for scale in scales], [scale**2 for scale in scales]]
-    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, {"observe": {"start_scales": scales}})
+    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, {"observe": {"start_eps": scales}})
     np.testing.assert_allclose(values("slope_at_the_start", metrics, quantity="tail"), [1.0, 2.0])
     tables, origins = [], {}
     for scale in scales:

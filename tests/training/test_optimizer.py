@@ -13,7 +13,7 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
 from lowrank_dynamics.training.randomness import trial_generator
@@ -38,7 +38,7 @@ def minibatch(settings: Callable[..., Settings], optimizer: str, size: int | Non
 @pytest.mark.parametrize("optimizer", TORCH)
 def test_against_torch_on_one_unstacked_trial(settings: Callable[..., Settings], optimizer: str) -> None:
     """Trial 1 of a stack of three ends where a plain loop over plain matrices ends, to rounding."""
-    run = CellRun(minibatch(settings, optimizer), NAME, CELL, range(3))
+    run = Job(minibatch(settings, optimizer), NAME, CELL, range(3))
     mlp = run.mlp()
     plain = [nn.Parameter(weight[1].detach().clone()) for weight in mlp.weights]
     generators = [trial_generator(1, NAME, "batches", trial) for trial in range(3)]
@@ -68,9 +68,9 @@ def test_a_trial_gives_the_same_numbers_alone_as_stacked(
 ) -> None:
     small = minibatch(settings, optimizer)
     cell = Cell(activation, "full")
-    stacked = measured(CellRun(small, NAME, cell, range(3)))
+    stacked = measured(Job(small, NAME, cell, range(3)))
     for trial in range(3):
-        for key, value in measured(CellRun(small, NAME, cell, range(trial, trial + 1))).items():
+        for key, value in measured(Job(small, NAME, cell, range(trial, trial + 1))).items():
             assert np.array_equal(value, stacked[key], equal_nan=True), key
 
 
@@ -95,7 +95,7 @@ def test_without_a_size_every_step_takes_the_data_themselves() -> None:
 
 def test_minibatch_losses_are_measured_on_all_training_data(settings: Callable[..., Settings]) -> None:
     """At the start, so, they are those of full batches."""
-    small, whole = (measured(CellRun(minibatch(settings, "adam", size), NAME, CELL, range(3))) for size in (20, None))
+    small, whole = (measured(Job(minibatch(settings, "adam", size), NAME, CELL, range(3))) for size in (20, None))
     for trial in range(3):
         assert small[0, "train_loss", 0, trial] == pytest.approx(whole[0, "train_loss", 0, trial], rel=1e-14)
         assert small[20, "train_loss", 0, trial] != whole[20, "train_loss", 0, trial]

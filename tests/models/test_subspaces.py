@@ -20,11 +20,11 @@ from lowrank_dynamics.models.subspaces import (
     sine_distance,
     top_singular_subspaces,
 )
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 
 
-def start(settings: Settings, activation: str = "elu") -> tuple[CellRun, list[Tensor], Tensor]:
-    run = CellRun(settings, NAME, Cell(activation, "full"), range(3))
+def start(settings: Settings, activation: str = "elu") -> tuple[Job, list[Tensor], Tensor]:
+    run = Job(settings, NAME, Cell(activation, "full"), range(3))
     mlp = run.mlp()
     return run, mlp.hidden_weights, run.first_gradient(mlp)
 
@@ -59,7 +59,7 @@ def test_the_first_gradient_on_s_small_vanishes_with_eps(
     scales = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64)
     on_small, whole = [], []
     for scale in scales.tolist():
-        run, (weight, *_), gradient = start(settings(network__depth=2, network__scale=scale), activation)
+        run, (weight, *_), gradient = start(settings(network__depth=2, network__eps=scale), activation)
         bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
         on_small.append(torch.linalg.matrix_norm(bulk).mean())
         whole.append(torch.linalg.matrix_norm(gradient).mean())
@@ -71,7 +71,7 @@ def test_the_first_gradient_on_s_small_vanishes_with_eps(
 def test_the_first_gradient_of_relu_does_not_vanish(settings: Callable[..., Settings]) -> None:
     norms = []
     for scale in (1e-3, 1e-4):
-        run, (weight, *_), gradient = start(settings(network__depth=2, network__scale=scale), "relu")
+        run, (weight, *_), gradient = start(settings(network__depth=2, network__eps=scale), "relu")
         bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
         norms.append(torch.linalg.matrix_norm(bulk).mean())
     torch.testing.assert_close(norms[0], norms[1], rtol=1e-3, atol=0)

@@ -140,15 +140,15 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     before = load_settings("laptop", folder)
     change(folder / "laptop.yaml", "experiments.case_study.trials", 4)
     after = load_settings("laptop", folder)
-    assert before.digest("case_study") != after.digest("case_study")
-    assert before.digest("fashion_mnist") == after.digest("fashion_mnist")
+    assert before.of_variant("case_study").digest != after.of_variant("case_study").digest
+    assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest
 
 
 def test_a_further_activation_leaves_the_other_cells_as_they_are(folder: Path) -> None:
     before = load_settings("laptop", folder)
     change(folder / "laptop.yaml", "experiments.deep_whitened.activations", ["elu", "gelu", "silu"])
     after = load_settings("laptop", folder)
-    assert before.digest("deep_whitened") == after.digest("deep_whitened")
+    assert before.of_variant("deep_whitened").digest == after.of_variant("deep_whitened").digest
     assert len(after.cells("deep_whitened")) == len(before.cells("deep_whitened")) + 1
 
 
@@ -178,8 +178,8 @@ def test_variants_have_cells_and_digests_of_their_own(folder: Path) -> None:
     assert {"elu-full-sgd_momentum", "gelu-full-muon"} <= names
     change(folder / "laptop.yaml", "experiments.deep_unwhitened.variants.adam.training.learning_rate", 0.002)
     after = load_settings("laptop", folder)
-    assert before.digest("deep_unwhitened", "adam") != after.digest("deep_unwhitened", "adam")
-    assert before.digest("deep_unwhitened", "muon") == after.digest("deep_unwhitened", "muon")
+    assert before.of_variant("deep_unwhitened", "adam").digest != after.of_variant("deep_unwhitened", "adam").digest
+    assert before.of_variant("deep_unwhitened", "muon").digest == after.of_variant("deep_unwhitened", "muon").digest
 
 
 def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
@@ -190,7 +190,9 @@ def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
         assert settings.experiments.keys() == changes.keys()
         for experiment in changes:
             variants = settings.experiment(experiment).variants
-            assert any(settings.digest(experiment, v) != laptop.digest(experiment, v) for v in variants), name
+            assert any(
+                settings.of_variant(experiment, v).digest != laptop.of_variant(experiment, v).digest for v in variants
+            ), name
     assert load_settings("laptop/sensitivity/width_64", configs).experiment("deep_whitened").network.width == 64
 
 

@@ -105,7 +105,7 @@ def test_a_data_set(project: Path) -> None:
     before = found(project, "deep_whitened").frame("train_loss")
     assert carry_out("A data set", project) == {"deep_whitened elu-full", "deep_whitened gelu-full"}
     after = found(project, "deep_whitened")
-    assert after.settings["data"]["source"] == "cubes"
+    assert after.settings.data.source == "cubes"
     assert not after.frame("train_loss")["value"].equals(before["value"])
 
 

@@ -53,7 +53,7 @@ def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path)
     origin = found.provenance["cells"]["gelu-s_big"]
     assert origin["data"]["edition"] == "sample"
     assert origin["libraries"].keys() == {"torch", "numpy", "pyarrow"}
-    assert found.settings["data"]["training_images"] == 100
+    assert found.settings.data.training_images == 100
     assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big.log").read_text()
 
 
@@ -98,7 +98,7 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     run = snakemake(edited, *SMOKE, "--", f"{alternative}/claims.parquet")
     assert run.returncode == 0, run.stderr
     found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
-    assert found.settings["network"]["scale"] == 0.1
+    assert found.settings.network.scale == 0.1
     assert set(read(edited / alternative / "claims.parquet", COLUMNS)["experiment"]) == {"theory_setting"}
     plan = planned(edited, "sensitivity")
     left = len(load_study(ROOT / "configs").alternatives)  # one is done, and the declared values are to be judged too

@@ -21,7 +21,7 @@ from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training import checkpoints
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 
 RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
     "observed": (Cell("elu", "full"), {}),
@@ -34,9 +34,9 @@ RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
 }
 
 
-def run_of(settings: Callable[..., Settings], name: str) -> CellRun:
+def run_of(settings: Callable[..., Settings], name: str) -> Job:
     cell, changes = RUNS[name]
-    return CellRun(settings(activations=[cell.activation], **changes), NAME, cell, range(3))
+    return Job(settings(activations=[cell.activation], **changes), NAME, cell, range(3))
 
 
 def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
@@ -66,12 +66,12 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
 ) -> None:
     path = tmp_path / "state.pt"
 
-    def cut_off(run: CellRun) -> None:
+    def cut_off(run: Job) -> None:
         list(islice(run.measurements(run.checkpoint(path, every=0)), 60))
 
     run = run_of(settings, "observed")
     cut_off(run)
-    other = CellRun(settings(training__learning_rate=0.02), NAME, Cell("elu", "full"), range(3))
+    other = Job(settings(training__learning_rate=0.02), NAME, Cell("elu", "full"), range(3))
     with caplog.at_level(logging.WARNING):
         assert other.checkpoint(path, every=60).load() is None
     assert "is of other settings or other code and is not used" in caplog.text

@@ -12,7 +12,7 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
@@ -20,7 +20,7 @@ THEORY: dict[str, Any] = {
     "network__train_last_layer": False,
     "training__learning_rate": 0.1,
     "training__steps": 40,
-    "observe": {"loss": 1, "singular_structure": None, "block_shares": None, "gradient": 1, "start_scales": []},
+    "observe": {"loss": 1, "singular_structure": None, "block_shares": None, "gradient": 1, "start_eps": []},
 }
 
 
@@ -28,7 +28,7 @@ THEORY: dict[str, Any] = {
 @pytest.mark.parametrize("scale", [0.3, 1e-3])
 def test_every_update_is_within_the_bound(settings: Callable[..., Settings], activation: str, scale: float) -> None:
     """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the definitions."""
-    rows = measured(CellRun(settings(**THEORY, network__scale=scale), NAME, Cell(activation, "full"), range(3)))
+    rows = measured(Job(settings(**THEORY, network__eps=scale), NAME, Cell(activation, "full"), range(3)))
     bounds = {key: value for key, value in rows.items() if key[1] == "update_bound"}
     assert len(bounds) == 3 * 41
     for (step, _, layer, trial), bound in bounds.items():
@@ -39,7 +39,7 @@ def test_every_update_is_within_the_bound(settings: Callable[..., Settings], act
 
 def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., Settings]) -> None:
     small = settings(**THEORY)
-    run = CellRun(small, NAME, Cell("elu", "full"), range(3))
+    run = Job(small, NAME, Cell("elu", "full"), range(3))
     rows = measured(run)
     mlp = run.mlp()
     (start,), (bases,) = [weight.clone() for weight in mlp.hidden_weights], run.bases(mlp, run.first_gradient(mlp))
@@ -52,7 +52,7 @@ def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., S
 
 
 def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(settings: Callable[..., Settings]) -> None:
-    rows = measured(CellRun(settings(**THEORY), NAME, Cell("elu", "full"), range(3)))
+    rows = measured(Job(settings(**THEORY), NAME, Cell("elu", "full"), range(3)))
     for trial in range(3):
         values = rows[0, "gradient_singular_value", 1, trial]
         assert len(values) == 4
@@ -64,7 +64,7 @@ def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(settings: Callable[
 def test_at_small_eps_the_first_gradient_is_the_signal(settings: Callable[..., Settings]) -> None:
     """G_1(0) tends to -phi'(0) W_2' Y X', with phi'(0) = 1 for ELU and 1/2 for GELU."""
     for activation, slope in (("elu", 1.0), ("gelu", 0.5)):
-        rows = measured(CellRun(settings(**THEORY, network__scale=1e-6), NAME, Cell(activation, "full"), range(3)))
+        rows = measured(Job(settings(**THEORY, network__eps=1e-6), NAME, Cell(activation, "full"), range(3)))
         for trial in range(3):
             gradient, signal = (rows[0, f"{name}_singular_value", 1, trial] for name in ("gradient", "signal"))
             np.testing.assert_allclose(gradient[:3], slope * signal, rtol=1e-4)
@@ -75,8 +75,8 @@ def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
     settings: Callable[..., Settings], activation: str, order: int
 ) -> None:
     scales = [1e-2, 1e-3, 1e-4]
-    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_scales": scales}}
-    rows = measured(CellRun(settings(**start), NAME, Cell(activation, "full"), range(3)))
+    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_eps": scales}}
+    rows = measured(Job(settings(**start), NAME, Cell(activation, "full"), range(3)))
     for quantity in ("gradient_tail", "derivative_spread"):
         for trial in range(3):
             slopes = np.diff(np.log(rows[0, quantity, 1, trial])) / np.diff(np.log(scales))
@@ -86,9 +86,9 @@ def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
 def test_the_start_does_not_depend_on_the_scale_it_is_computed_from(settings: Callable[..., Settings]) -> None:
     found = []
     for scale in (0.1, 0.5):
-        observe = {**THEORY["observe"], "gradient": None, "start_scales": [0.1, 0.01]}
-        start = {**THEORY, "training__steps": 0, "observe": observe, "network__scale": scale}
-        rows = measured(CellRun(settings(**start), NAME, Cell("gelu", "full"), range(3)))
+        observe = {**THEORY["observe"], "gradient": None, "start_eps": [0.1, 0.01]}
+        start = {**THEORY, "training__steps": 0, "observe": observe, "network__eps": scale}
+        rows = measured(Job(settings(**start), NAME, Cell("gelu", "full"), range(3)))
         found.append(np.stack([rows[0, "gradient_tail", 1, trial] for trial in range(3)]))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
@@ -112,7 +112,7 @@ def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
 def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(settings: Callable[..., Settings]) -> None:
     factors = {}
     for degrees in (0.0, 45.0, 90.0):
-        run = CellRun(
+        run = Job(
             settings(parameterizations=["s_big"], network__rotation=degrees), NAME, Cell("elu", "s_big"), range(3)
         )
         network = run.low_rank_mlp(run.mlp())

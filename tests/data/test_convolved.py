@@ -15,7 +15,7 @@ from lowrank_dynamics.data import convolved as features
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.randomness import trial_generators
 
@@ -29,7 +29,7 @@ CONVOLVED = {
     "pool": 3,
     "fine_tuned": False,
 }
-ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_scales": []}
+ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []}
 
 
 def test_the_input_has_the_scale_of_imagenet() -> None:
@@ -79,7 +79,7 @@ def heads(settings: Callable[..., Settings], **changes: Any) -> Settings:
         network__width=40,
         network__rank=changes.pop("rank", 20),
         network__first_batch=16,
-        network__last_scale=0.1,
+        network__last_eps=0.1,
         parameterizations=["full", "s_big", "random"],
         observe=ONLY_LOSS,
         dtype="float32",
@@ -103,8 +103,8 @@ def test_heads_train_on_stored_features_trial_by_trial(
     settings: Callable[..., Settings], stored_features: Path, parameterization: str
 ) -> None:
     cell = Cell("gelu", parameterization)
-    stacked = measured(CellRun(heads(settings), NAME, cell, range(3), stored_features))
-    alone = measured(CellRun(heads(settings), NAME, cell, range(1, 2), stored_features))
+    stacked = measured(Job(heads(settings), NAME, cell, range(3), stored_features))
+    alone = measured(Job(heads(settings), NAME, cell, range(1, 2), stored_features))
     assert {key[1] for key in stacked} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}
     assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
     start = [value for (step, quantity, *_), value in stacked.items() if step == 0 and quantity == "test_loss"]
@@ -113,13 +113,13 @@ def test_heads_train_on_stored_features_trial_by_trial(
 
 def test_without_a_file_a_head_says_what_it_needs(settings: Callable[..., Settings]) -> None:
     with pytest.raises(UserError, match="needs the file of its features; name it with --data"):
-        measured(CellRun(heads(settings), NAME, Cell("gelu", "full"), range(1)))
+        measured(Job(heads(settings), NAME, Cell("gelu", "full"), range(1)))
 
 
 def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settings], stored_features: Path) -> None:
     """And a wider head keeps it: its first 2K columns are those of the narrow one."""
     runs = [
-        CellRun(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
+        Job(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
     ]
     narrow, wide = (run.low_rank_mlp(run.mlp()) for run in runs)
     torch.testing.assert_close(wide.input_factor[..., :20], narrow.input_factor)
@@ -135,15 +135,15 @@ def test_the_full_model_starts_as_a_head_on_features(
     settings: Callable[..., Settings], images: Path, stored_features: Path, parameterization: str
 ) -> None:
     cell = Cell("gelu", parameterization)
-    alone = measured(CellRun(heads(settings), NAME, cell, range(2), stored_features))
-    whole = measured(CellRun(heads(settings, data={"fine_tuned": True}), NAME, cell, range(2), images))
+    alone = measured(Job(heads(settings), NAME, cell, range(2), stored_features))
+    whole = measured(Job(heads(settings, data={"fine_tuned": True}), NAME, cell, range(2), images))
     for key, value in alone.items():
         if key[0] == 0:
             assert whole[key] == pytest.approx(value, rel=1e-5)
 
 
 def test_the_convolutions_are_trained(settings: Callable[..., Settings], images: Path) -> None:
-    run = CellRun(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
+    run = Job(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
     network = run.fine_tuned(run.mlp())
     start = [copy.detach().clone() for copy in network.copies]
     training = run.experiment.training
@@ -157,17 +157,15 @@ def test_the_convolutions_are_trained(settings: Callable[..., Settings], images:
 def test_the_convolutions_of_a_trial_are_its_own(settings: Callable[..., Settings], images: Path) -> None:
     tuned = heads(settings, data={"fine_tuned": True})
     cell = Cell("gelu", "full")
-    stacked = measured(CellRun(tuned, NAME, cell, range(3), images))
-    alone = measured(CellRun(tuned, NAME, cell, range(2, 3), images))
+    stacked = measured(Job(tuned, NAME, cell, range(3), images))
+    alone = measured(Job(tuned, NAME, cell, range(2, 3), images))
     assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
 
 
 def test_mixed_precision_is_close(settings: Callable[..., Settings], images: Path) -> None:
     cell = Cell("gelu", "full")
     losses = [
-        measured(
-            CellRun(heads(settings, data={"fine_tuned": True}, mixed_precision=mixed), NAME, cell, range(1), images)
-        )
+        measured(Job(heads(settings, data={"fine_tuned": True}, mixed_precision=mixed), NAME, cell, range(1), images))
         for mixed in (False, True)
     ]
     for key, value in losses[0].items():

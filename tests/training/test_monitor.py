@@ -14,7 +14,7 @@ from conftest import NAME, ROOT
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.monitor import Watch
 from runs import environment
 from stacks import loss_of, mlp, of_weights
@@ -55,7 +55,7 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
 
 def test_watching_agrees_with_the_workflow(settings: Any) -> None:
     """The same network trained in a plain loop has the block shares that the workflow measures."""
-    run = CellRun(settings(), NAME, Cell("elu", "full"), range(1))
+    run = Job(settings(), NAME, Cell("elu", "full"), range(1))
     expected = {
         (row.step, row.layer): row.values[0] for row in run.measurements() if row.quantity == "block_share" and row.step
     }

@@ -17,7 +17,7 @@ from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import device as devices
 from lowrank_dynamics.training import gpus
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -112,9 +112,9 @@ def test_a_gpu_gives_the_numbers_of_the_processor(
 ) -> None:
     """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which computes in bfloat16."""
     small = settings(activations=[cell.activation], **changes)
-    expected = measured(CellRun(small, NAME, cell, range(3)))
+    expected = measured(Job(small, NAME, cell, range(3)))
     with devices.claimed_device("cuda") as device:
-        found = measured(CellRun(small, NAME, cell, range(3), device=device))
+        found = measured(Job(small, NAME, cell, range(3), device=device))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         tolerance = 1e-4 if key[1].startswith(("sine", "angle")) else 1e-6
@@ -124,8 +124,7 @@ def test_a_gpu_gives_the_numbers_of_the_processor(
 @needs_gpu
 def test_a_gpu_gives_the_same_bytes_twice(settings: Callable[..., Settings]) -> None:
     runs = [
-        measured(CellRun(settings(), NAME, Cell("elu", "full"), range(3), device=torch.device("cuda")))
-        for _ in range(2)
+        measured(Job(settings(), NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))) for _ in range(2)
     ]
     assert all(np.array_equal(runs[0][key], runs[1][key], equal_nan=True) for key in runs[0])
 
@@ -134,8 +133,8 @@ def test_a_gpu_gives_the_same_bytes_twice(settings: Callable[..., Settings]) -> 
 def test_a_training_that_was_cut_off_goes_on_on_a_gpu(settings: Callable[..., Settings], tmp_path: Path) -> None:
     small = settings(training__optimizer="adam", training__batch_size=7)
 
-    def run() -> CellRun:
-        return CellRun(small, NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))
+    def run() -> Job:
+        return Job(small, NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))
 
     whole = list(run().measurements())
     cut_off = run().measurements(run().checkpoint(tmp_path / "state.pt", every=0))

@@ -18,7 +18,7 @@ from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.low_rank import Loss, big_basis, low_rank, parts
 from lowrank_dynamics.models.subspaces import principal_angles
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from stacks import batch, loss_of, mlp, of_weights
 
 
@@ -74,7 +74,7 @@ def test_at_full_rank_a_linear_network_is_kept_everywhere() -> None:
 
 def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None:
     """U and V span what the workflow's low-rank network has, and the cores are eps times an orthogonal matrix."""
-    run = CellRun(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
+    run = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
     full = run.mlp()
     reference = run.low_rank_mlp(full)
     model, data = of_weights(full), run.data.train

@@ -13,7 +13,7 @@ from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.subspaces import big_subspace, blocks, layer_bases
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.loop import learning_rate, train
 from lowrank_dynamics.training.losses import linear_fit_loss
 
@@ -27,7 +27,7 @@ def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings
         training__steps=200,
         training__learning_rate=0.1,
     )
-    run = CellRun(linear, NAME, Cell("identity", "full"), range(3))
+    run = Job(linear, NAME, Cell("identity", "full"), range(3))
     mlp = run.mlp()
     (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
     (bases,) = layer_bases([start], big_subspace(start, run.first_gradient(mlp), 3, 0.1), 0.1)
@@ -49,9 +49,9 @@ def test_a_trial_gives_the_same_numbers_alone_as_stacked(settings: Callable[...,
     """Bit for bit; so further trials change none of the earlier ones."""
     small = settings(activations=[activation])
     cell = Cell(activation, "full")
-    stacked = measured(CellRun(small, NAME, cell, range(3)))
+    stacked = measured(Job(small, NAME, cell, range(3)))
     for trial in range(3):
-        for key, value in measured(CellRun(small, NAME, cell, range(trial, trial + 1))).items():
+        for key, value in measured(Job(small, NAME, cell, range(trial, trial + 1))).items():
             assert np.array_equal(value, stacked[key], equal_nan=True), key
 
 
@@ -63,17 +63,15 @@ def test_so_does_a_low_rank_trial_that_stops_by_itself(
         parameterizations=["s_big", "random"], training__steps=400, training__stop_near_linear_fit=0.3, observe__loss=5
     )
     cell = Cell("elu", parameterization)
-    stacked = measured(CellRun(small, NAME, cell, range(3)))
-    alone = {
-        key: value for t in range(3) for key, value in measured(CellRun(small, NAME, cell, range(t, t + 1))).items()
-    }
+    stacked = measured(Job(small, NAME, cell, range(3)))
+    alone = {key: value for t in range(3) for key, value in measured(Job(small, NAME, cell, range(t, t + 1))).items()}
     assert stacked.keys() == alone.keys()
     assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
 
 
 def test_heads_share_the_full_networks_draws(settings: Callable[..., Settings]) -> None:
     small = settings(parameterizations=["full", "s_big", "random"])
-    runs = {name: CellRun(small, NAME, Cell("elu", name), range(3)) for name in ("s_big", "random")}
+    runs = {name: Job(small, NAME, Cell("elu", name), range(3)) for name in ("s_big", "random")}
     mlps = {name: run.mlp() for name, run in runs.items()}
     low_rank = {name: run.low_rank_mlp(mlps[name]) for name, run in runs.items()}
     assert torch.equal(low_rank["s_big"].last, mlps["random"].weights[-1])
@@ -84,7 +82,7 @@ def test_heads_share_the_full_networks_draws(settings: Callable[..., Settings]) 
 
 def test_a_trial_stops_near_the_linear_fit_and_stays(settings: Callable[..., Settings]) -> None:
     small = settings(training__steps=2000, training__stop_near_linear_fit=0.05)
-    run = CellRun(small, NAME, Cell("elu", "full"), range(3))
+    run = Job(small, NAME, Cell("elu", "full"), range(3))
     losses: dict[int, dict[int, Any]] = {trial: {} for trial in range(3)}
     for (step, quantity, _, trial), value in measured(run).items():
         if quantity == "train_loss":
@@ -101,17 +99,17 @@ def test_a_trial_stops_near_the_linear_fit_and_stays(settings: Callable[..., Set
 def test_a_diverged_loss_is_loud(settings: Callable[..., Settings]) -> None:
     wild = settings(training__learning_rate=1e6, activations=["relu"])
     with pytest.raises(UserError, match=r"small relu-full: .* not finite at step \d+ in trial \d; lower .* 1e\+06"):
-        measured(CellRun(wild, NAME, Cell("relu", "full"), range(3)))
+        measured(Job(wild, NAME, Cell("relu", "full"), range(3)))
 
 
 def test_divergence_is_found_before_it_reaches_an_observer(settings: Callable[..., Settings]) -> None:
     wild = settings(training__learning_rate=1e6, observe__loss=20, observe__singular_structure=5)
     with pytest.raises(UserError, match="not finite at step"):
-        measured(CellRun(wild, NAME, Cell("elu", "full"), range(3)))
+        measured(Job(wild, NAME, Cell("elu", "full"), range(3)))
 
 
 def test_one_step_is_gradient_descent_to_rounding(settings: Callable[..., Settings]) -> None:
-    run = CellRun(settings(training__steps=1), NAME, Cell("elu", "full"), range(3))
+    run = Job(settings(training__steps=1), NAME, Cell("elu", "full"), range(3))
     mlp = run.mlp()
     expected = mlp.hidden_weights[0] - 0.01 * run.first_gradient(mlp)
     list(train(mlp, run.data.train, run.experiment.training, [], generators=[], check_every=1, name="step"))
@@ -123,7 +121,7 @@ def test_a_trial_that_never_comes_near_the_linear_fit_is_told(
 ) -> None:
     short = settings(training__steps=5, training__stop_near_linear_fit=0.01)
     with caplog.at_level(logging.WARNING):
-        measured(CellRun(short, NAME, Cell("elu", "full"), range(3)))
+        measured(Job(short, NAME, Cell("elu", "full"), range(3)))
     assert "3 of 3 trials took all 5 steps" in caplog.text
 
 
@@ -136,7 +134,7 @@ def test_schedules(settings: Callable[..., Settings]) -> None:
 
 def test_subspaces_are_compared_with_the_first_iterate_that_has_them(settings: Callable[..., Settings]) -> None:
     """An orthogonal start has none, step 1 is the reference: no movement there, and none is reported before."""
-    rows = measured(CellRun(settings(), NAME, Cell("elu", "full"), range(3)))
+    rows = measured(Job(settings(), NAME, Cell("elu", "full"), range(3)))
     moved = {key: value for key, value in rows.items() if key[1] == "sine_right_middle"}
     assert all(np.isnan(value) for key, value in moved.items() if key[0] == 0)
     assert all(value < 1e-12 for key, value in moved.items() if key[0] == 1)
@@ -153,12 +151,12 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         network__rank=20,
         parameterizations=["full", "s_big"],
         training__steps=2,
-        observe={"loss": 1, "singular_structure": None, "block_shares": None, "gradient": None, "start_scales": []},
+        observe={"loss": 1, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []},
         dtype="float32",
         trials=2,
     )
     with pytest.raises(UserError, match="needs the file of its images; name it with --data"):
-        list(CellRun(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
+        list(Job(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
-    rows = measured(CellRun(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
+    rows = measured(Job(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
     assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}

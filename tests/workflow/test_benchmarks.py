@@ -15,28 +15,28 @@ from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.rows import Row
 from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.device import CPU
 
 
 @pytest.fixture
-def run(settings: Callable[..., Settings]) -> CellRun:
+def run(settings: Callable[..., Settings]) -> Job:
     small = settings(observe__loss=1, observe__singular_structure=None, observe__block_shares=None)
-    return CellRun(small, NAME, Cell("elu", "full"), range(3))
+    return Job(small, NAME, Cell("elu", "full"), range(3))
 
 
-def losses_of(run: CellRun) -> np.ndarray[Any, Any]:
+def losses_of(run: Job) -> np.ndarray[Any, Any]:
     """Return the training losses (trials, steps) that the workflow measures, up to the last step."""
     rows = measured(run)
     steps = range(run.experiment.training.steps + 1)
     return np.array([[rows[step, "train_loss", 0, trial] for step in steps] for trial in range(3)])
 
 
-def test_the_plain_loop_trains_the_same(run: CellRun) -> None:
+def test_the_plain_loop_trains_the_same(run: Job) -> None:
     np.testing.assert_allclose(plain_loop(run)()(), losses_of(run)[:, :-1], rtol=1e-8)
 
 
-def test_jax_trains_the_same(run: CellRun) -> None:
+def test_jax_trains_the_same(run: Job) -> None:
     pytest.importorskip("jax", reason="JAX is installed by make bench only")
     weights = [torch.from_numpy(np.array(weight)) for weight in jax_loop(run)()()]  # type: ignore[attr-defined]
     features = run.data.train.inputs
@@ -46,7 +46,7 @@ def test_jax_trains_the_same(run: CellRun) -> None:
     np.testing.assert_allclose(losses, losses_of(run)[:, -1], rtol=1e-8)
 
 
-def test_the_bare_products_are_computed(run: CellRun) -> None:
+def test_the_bare_products_are_computed(run: Job) -> None:
     bare_products(run)()()
 
 

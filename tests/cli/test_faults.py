@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from lowrank_dynamics.cli import stages
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.build import CellRun
+from lowrank_dynamics.training.build import Job
 from runs import SMOKE, copied, environment
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
@@ -139,7 +139,7 @@ def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(CellRun, "measurements", refuse)
+    monkeypatch.setattr(Job, "measurements", refuse)
     monkeypatch.chdir(ROOT)
     with pytest.raises(
         UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"
