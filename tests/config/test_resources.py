@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from conftest import NAME, ROOT
-from lowrank_dynamics.config import resources as demand
+from lowrank_dynamics.config import resources
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell, Settings
 
 FULL = Cell("elu", "full")
 
 
-def asked(make: Callable[..., Settings], **changes: Any) -> demand.Demand:
-    return demand.of_training(make(**{"training__steps": 1_000_000, **changes}), NAME, FULL)
+def asked(make: Callable[..., Settings], **changes: Any) -> resources.Demand:
+    return resources.training_demand(make(**{"training__steps": 1_000_000, **changes}), NAME, FULL)
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,19 @@ def test_more_numbers_take_more_memory(settings: Callable[..., Settings], more: 
 
 def test_a_low_rank_network_takes_less_than_the_full_one() -> None:
     paper = load_settings("paper", ROOT / "configs")
-    full, low_rank = (demand.of_training(paper, "fashion_mnist", Cell("gelu", name)) for name in ("full", "s_big"))
+    full, low_rank = (
+        resources.training_demand(paper, "fashion_mnist", Cell("gelu", name)) for name in ("full", "s_big")
+    )
     assert low_rank.minutes < full.minutes / 4
     assert low_rank.megabytes < full.megabytes
     assert low_rank.is_brief
     assert not full.is_brief
 
 
-def test_a_stack_of_convolutions_has_the_operations_known_of_vgg16() -> None:
+def test_convolutions_have_the_operations_known_of_vgg16() -> None:
     """15.3 billion multiplications for an image of 224 pixels (Simonyan and Zisserman, 2015), 14.7 million weights."""
     data = load_settings("paper", ROOT / "configs").experiment("vgg_heads").data
-    work = demand._of_convolutions(data)  # type: ignore[arg-type]
+    work = resources._convolutions(data)  # type: ignore[arg-type]
     assert work.multiplications == pytest.approx(15.35e9, rel=0.01)
     assert work.weights == pytest.approx(14_714_688, rel=0.001)
 
@@ -64,6 +66,6 @@ def test_every_cell_got_by_with_what_it_would_ask_for(finished: Path) -> None:
             benchmark = finished / "results" / "smoke" / "benchmarks" / "train" / name / f"{cell.name}.tsv"
             keys, values = (line.split("\t") for line in benchmark.read_text().splitlines())
             took = dict(zip(keys, values, strict=True))
-            wanted = demand.of_training(smoke, name, cell)
+            wanted = resources.training_demand(smoke, name, cell)
             assert float(took["s"]) < 60 * wanted.minutes
             assert took["max_rss"] == "NA" or float(took["max_rss"]) < wanted.megabytes

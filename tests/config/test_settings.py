@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT
-from lowrank_dynamics.config.files import SCALES, load_settings, load_study, load_with_study, requested
+from lowrank_dynamics.config.files import load_settings, load_study, load_with_study, requested, scales
 from lowrank_dynamics.errors import UserError
 
 REFUSED = [
@@ -31,10 +31,10 @@ REFUSED = [
     ("experiments.deep_whitened.activations", ["swish"], "'swish' is not one of elu, gelu"),
     ("experiments.case_study.data.colour", 1, "unknown key"),
     ("experiments.case_study.training", 1, "must hold keys"),
-    ("experiments.case_studdy.trials", 1, "unknown key; there may be case_study"),
+    ("experiments.case_studdy.trials", 1, "unknown key; the keys are case_study"),
     ("experiments.case_study.training.optimizer", "sgd", "'sgd' is not one of gradient_descent, sgd_momentum"),
-    ("experiments.theory_setting.training.optimizer", "adam", "stop_near_linear_fit must be null but for"),
-    ("experiments.case_study.observe.gradient", 1, "observe.gradient must be null but for depth 2"),
+    ("experiments.theory_setting.training.optimizer", "adam", "stop_near_linear_fit must be null except for"),
+    ("experiments.case_study.observe.gradient", 1, "observe.gradient must be null except for depth 2"),
     ("experiments.case_study.training.batch_size", 2000, "must be at most the 1000 samples, is 2000"),
     ("experiments.fashion_mnist.network.rotation", 91.0, "less than or equal to 90, is 91.0"),
     ("experiments.case_study.network.rotation", 5.0, "network.rotation must be 0.0 unless"),
@@ -56,7 +56,7 @@ REFUSED = [
     ("experiments.vgg_heads.variants.4k.parameterizations", ["low"], "'full', 's_big' or 'random'"),
     ("experiments.vgg_heads.variants.4k.network.rank", 2000, "variants.4k: network.rank must be between"),
     ("experiments.deep_unwhitened.variants.adam.training.optimizer", "adamw", "variants.adam.training.optimizer:"),
-    ("experiments.deep_unwhitened.variants.adam.training.momentum", 0.9, "unknown key; there may be optimizer"),
+    ("experiments.deep_unwhitened.variants.adam.training.momentum", 0.9, "unknown key; the keys are optimizer"),
 ]
 
 
@@ -96,9 +96,9 @@ def test_the_file_at_fault_is_named(folder: Path) -> None:
 
 def test_a_missing_key_is_named(folder: Path) -> None:
     content = yaml.safe_load((folder / "paper.yaml").read_text())
-    del content["experiments"]["case_study"]["network"]["scale"]
+    del content["experiments"]["case_study"]["network"]["depth"]
     (folder / "paper.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match=r"experiments\.case_study\.network\.scale: missing key"):
+    with pytest.raises(UserError, match=r"experiments\.case_study\.network\.depth: missing key"):
         load_settings("paper", folder)
 
 
@@ -110,10 +110,10 @@ def test_a_file_that_is_no_settings_is_named(folder: Path, content: str) -> None
 
 
 def test_unknown_scales_keys_and_experiments_are_refused() -> None:
-    with pytest.raises(UserError, match="choose one of smoke, laptop, paper"):
+    with pytest.raises(UserError, match="choose one of laptop, smoke, paper"):
         load_settings("desktop", ROOT / "configs")
     with pytest.raises(
-        UserError, match="--config scales: unknown key; there may be scale, strict_claims, allow_unverified_data"
+        UserError, match="--config scales: unknown key; the keys are scale, strict_claims, allow_unverified_data"
     ):
         requested({"scales": "paper"})
     with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
@@ -126,7 +126,125 @@ def test_unknown_scales_keys_and_experiments_are_refused() -> None:
         load_settings("paper", ROOT / "configs").experiment("figure_1")
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.fixture
+def mine(folder: Path) -> Path:
+    """Return a folder of settings with a scale of the user's own."""
+    overlay = {"experiments": {"case_study": {"trials": 2, "network": {"eps": 0.05}}}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    return folder
+
+
+def test_any_other_file_of_the_folder_is_a_scale(mine: Path) -> None:
+    assert scales(mine) == ["laptop", "mine", "smoke", "paper"]
+    assert requested({"scale": "mine"}, mine).scale == "mine"
+    settings, paper = load_settings("mine", mine), load_settings("paper", mine)
+    own = settings.experiment("case_study")
+    assert (own.trials, own.network.eps) == (2, 0.05)
+    as_paper = {"trials": 10, "network": own.network.model_copy(update={"eps": 0.1})}
+    assert own.model_copy(update=as_paper) == paper.experiment("case_study")
+    others = [name for name in paper.experiments if name != "case_study"]
+    assert all(settings.experiment(name) == paper.experiment(name) for name in others)
+    assert set(load_with_study("mine", mine)) > {"mine", "mine/sensitivity/declared", "mine/sensitivity/width_64"}
+
+
+def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path) -> None:
+    for key, value, message in (
+        ("experiments.case_study.network.rank", 3, "network.rank must be between 2K = 8 and d = 32, is 3"),
+        ("experiments.case_study.training.steps", "many", "valid integer, is 'many'"),
+        ("experiments.case_study.data.colour", 1, "unknown key"),
+    ):
+        before = (mine / "mine.yaml").read_text()
+        change(mine / "mine.yaml", key, value)
+        with pytest.raises(UserError) as refusal:
+            load_settings("mine", mine)
+        sentence = str(refusal.value)
+        assert message in sentence
+        assert "mine.yaml" in sentence
+        assert "case_study" in sentence
+        (mine / "mine.yaml").write_text(before)
+    load_settings("mine", mine)
+
+
+def test_a_scale_without_a_file_is_refused_with_those_there_are(mine: Path) -> None:
+    with pytest.raises(UserError, match="there is no scale 'yours'; choose one of laptop, mine, smoke, paper"):
+        load_settings("yours", mine)
+    with pytest.raises(UserError, match="--config scale=yours: choose one of laptop, mine, smoke, paper"):
+        requested({"scale": "yours"}, mine)
+    for name in ("claims", "sensitivity", "mine/paper", "../configs/mine", ""):
+        with pytest.raises(UserError, match="there is no scale"):
+            load_settings(name, mine)
+
+
+@pytest.mark.parametrize("name", ["data", "reference"])
+def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, name: str) -> None:
+    shutil.copy2(mine / "mine.yaml", mine / f"{name}.yaml")
+    with pytest.raises(UserError, match=f"there is no scale '{name}'"):
+        load_settings(name, mine)
+    with pytest.raises(UserError, match=f"--config scale={name}: choose one of laptop, mine, smoke, paper"):
+        requested({"scale": name}, mine)
+    assert name not in scales(mine)
+
+
+def test_a_scale_may_have_capital_letters(mine: Path) -> None:
+    (mine / "mine.yaml").rename(mine / "Mine.yaml")
+    assert requested({"scale": "Mine"}, mine).scale == "Mine"
+    assert load_settings("Mine", mine).experiment("case_study").trials == 2
+
+
+def test_like_takes_everything_but_what_is_changed() -> None:
+    """Figure `bound` is about the theory setting at several eps: nothing else may differ."""
+    paper = load_settings("paper", ROOT / "configs")
+    setting, over_eps = paper.experiment("theory_setting"), paper.experiment("theory_over_eps")
+    assert list(over_eps.variants) == ["eps_0.1", "eps_0.01", "eps_0.001"]
+    assert over_eps.observe == setting.observe.model_copy(update={"block_shares": None})
+    same = {"variants": setting.variants, "observe": setting.observe}
+    assert over_eps.model_copy(update=same) == setting
+    assert over_eps.of_variant("eps_0.01").network == setting.network
+
+
+def test_defaults_hold_for_experiments_that_are_like_no_other(folder: Path) -> None:
+    before = load_settings("paper", folder)
+    change(folder / "paper.yaml", "defaults.trials", 7)
+    change(folder / "paper.yaml", "defaults.network.eps", 0.05)
+    after = load_settings("paper", folder)
+    for name in ("case_study", "deep_whitened"):
+        assert (after.experiment(name).trials, after.experiment(name).network.eps) == (7, 0.05)
+    for name, trials, eps in (("theory_setting", 7, 0.01), ("fashion_mnist", 5, 0.05)):
+        assert (after.experiment(name).trials, after.experiment(name).network.eps) == (trials, eps)
+    assert before.experiment("fashion_mnist").observe == after.experiment("fashion_mnist").observe
+
+
+def test_like_follows_a_change_of_the_other_and_leaves_its_variants(folder: Path) -> None:
+    paper = folder / "paper.yaml"
+    change(paper, "experiments.case_study.data.separation", 9.0)
+    change(paper, "experiments.deep_whitened.like", "deep_unwhitened")
+    settings = load_settings("paper", folder)
+    assert settings.experiment("theory_over_eps").data.separation == 9.0
+    assert set(settings.experiment("deep_whitened").variants) == {"base"}
+    assert settings.experiment("vgg_full_model").variants.keys() == {"base"}
+    assert len(settings.experiment("vgg_heads").variants) == 4
+
+
+@pytest.mark.parametrize("like", ["case_studdy", "case_study", "theory_over_eps", "", 3, ["theory_setting"], {}])
+def test_an_unknown_or_circular_like_is_refused(folder: Path, like: object) -> None:
+    """What `case_study` may not be like: nothing that there is not, not itself, nothing that is like it."""
+    change(folder / "paper.yaml", "experiments.case_study.like", like)
+    with pytest.raises(UserError, match=r"paper\.yaml: experiments\.\w+\.like: .* is not one of ") as refusal:
+        load_settings("laptop", folder)
+    sentence = str(refusal.value)
+    if like == "theory_over_eps":
+        assert "'case_study' is not one of" in sentence
+    else:
+        assert f"experiments.case_study.like: {like!r} is not one of theory_setting" in sentence
+
+
+def test_an_overlay_has_no_like_of_its_own(folder: Path) -> None:
+    change(folder / "laptop.yaml", "experiments.case_study.like", "theory_setting")
+    with pytest.raises(UserError, match=r"laptop\.yaml: experiments\.case_study\.like: unknown key"):
+        load_settings("laptop", folder)
+
+
+@pytest.mark.parametrize("scale", scales(ROOT / "configs"))
 def test_settings_are_frozen_and_keep_the_papers_step(scale: str) -> None:
     """A smaller scale changes N, and eta with it: eta N is the paper's 10^-5 times 50,000."""
     settings = load_settings(scale, ROOT / "configs")
@@ -230,5 +348,5 @@ def test_every_declared_value_has_its_reason() -> None:
     for line in text.splitlines():
         if "[declared]" in line and not line.startswith("#"):
             assert len(line.split("[declared]")[1].strip()) > 10, line
-    stated = ["dimension: 32  # d\n", "steps: 1500  # epochs", "scale: 0.1  # eps\n"]
+    stated = ["dimension: 32  # d\n", "steps: 1500  # epochs", "eps: 0.1  # as stated"]
     assert all(value in text for value in stated)

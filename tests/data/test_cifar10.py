@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowrank_dynamics.data import cifar10
-from lowrank_dynamics.data import external as fetching
+from lowrank_dynamics.data import cifar10, external
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.tensors import read_tensors
@@ -72,13 +71,13 @@ def test_a_wrong_label_is_refused() -> None:
 
 def test_an_archive_with_the_right_md5_is_verified(own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", write_archive(own / cifar10.ARCHIVE, CONTENTS))
-    fetching.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
-    tensors, origin = read_tensors(fetching.content(tmp_path / "fetched"))
+    external.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
+    tensors, origin = read_tensors(external.content(tmp_path / "fetched"))
     assert tensors["train_images"].shape == (5 * RECORDS, 3, 32, 32)
     assert tensors["test_labels"].tolist() == [*range(10)] * 2
     assert "unverified" not in origin
     assert cifar10.ARCHIVE_MD5 in origin["cifar-10"]
-    cifar10.prepare(fetching.content(tmp_path / "fetched"), 30, 10, tmp_path / "images.safetensors")
+    cifar10.prepare(30, 10, tmp_path / "images.safetensors", external.content(tmp_path / "fetched"))
     chosen, kept = read_tensors(tmp_path / "images.safetensors")
     assert torch.equal(chosen["train_images"][:20], tensors["train_images"][:20])
     assert torch.bincount(chosen["train_labels"]).tolist() == [3] * 10
@@ -124,8 +123,8 @@ def test_a_broken_archive_is_refused_even_with_the_switch(own: Path) -> None:
 
 def test_without_any_source_it_says_where_to_put_the_files(own: Path, tmp_path: Path) -> None:
     own.rmdir()
-    fetching.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
-    reason = fetching.missing(tmp_path / "fetched")
+    external.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
+    reason = external.missing(tmp_path / "fetched")
     assert "no source has CIFAR-10" in reason
     assert f"put {cifar10.ARCHIVE} into a folder cifar-10 and name that folder's parent in {FOLDER_VARIABLE}" in reason
 

@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from conftest import NAME, measured
-from lowrank_dynamics.config.data import ConvolvedData
 from lowrank_dynamics.config.settings import Cell, Settings
-from lowrank_dynamics.data import convolved as features
-from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, fine_tuned, low_rank_network, start_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.randomness import trial_generators
 
@@ -49,12 +47,12 @@ def test_a_single_place_is_repeated_by_pooling() -> None:
 def test_features_depend_neither_on_the_layout_in_memory_nor_on_threads() -> None:
     convolutions = make_convolutions("tiny")
     images = torch.randint(0, 256, (150, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = features.extract(convolutions, images, size=16, pool=3)
+    expected = convolved.extract(convolutions, images, size=16, pool=3)
     torch.testing.assert_close(expected, pooled(convolutions, as_input(images.unsqueeze(1) / 255, 16), 3))
     torch.set_num_threads(2)
-    threaded = features.extract(convolutions, images, size=16, pool=3)
+    threaded = convolved.extract(convolutions, images, size=16, pool=3)
     torch.set_num_threads(1)
-    last = features.extract(convolutions.to(memory_format=torch.channels_last), images, size=16, pool=3)
+    last = convolved.extract(convolutions.to(memory_format=torch.channels_last), images, size=16, pool=3)
     torch.testing.assert_close(threaded, expected)
     torch.testing.assert_close(last, expected)
 
@@ -68,12 +66,12 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def stored_features(images: Path) -> Path:
     path = images.with_name("features.safetensors")
-    features.prepare(images, ConvolvedData.model_validate(CONVOLVED), None, path, device=torch.device("cpu"))
+    convolved.prepare_features(images, "tiny", None, path, size=16, pool=3, device=torch.device("cpu"))
     return path
 
 
 def heads(settings: Callable[..., Settings], **changes: Any) -> Settings:
-    """Return settings of heads on the tiny stack, with d = 216 features and a hidden width below that."""
+    """Return settings of heads on the tiny convolutions, with d = 216 features and a hidden width below that."""
     return settings(
         data=CONVOLVED | changes.pop("data", {}),
         network__width=40,
@@ -112,16 +110,18 @@ def test_heads_train_on_stored_features_trial_by_trial(
 
 
 def test_without_a_file_a_head_says_what_it_needs(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(UserError, match="needs the file of its features; name it with --data"):
+    with pytest.raises(
+        UserError, match=r"small needs the file .*features/.*-40-20-tiny-16-3\.safetensors; name it: --data"
+    ):
         measured(Job(heads(settings), NAME, Cell("gelu", "full"), range(1)))
 
 
 def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settings], stored_features: Path) -> None:
     """And a wider head keeps it: its first 2K columns are those of the narrow one."""
-    runs = [
+    jobs = [
         Job(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
     ]
-    narrow, wide = (run.low_rank_mlp(run.mlp()) for run in runs)
+    narrow, wide = (low_rank_network(start_of(job)) for job in jobs)
     torch.testing.assert_close(wide.input_factor[..., :20], narrow.input_factor)
     torch.testing.assert_close(wide.output_factor[..., :20], narrow.output_factor)
     gram = wide.input_factor.mT @ wide.input_factor
@@ -143,13 +143,14 @@ def test_the_full_model_starts_as_a_head_on_features(
 
 
 def test_the_convolutions_are_trained(settings: Callable[..., Settings], images: Path) -> None:
-    run = Job(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
-    network = run.fine_tuned(run.mlp())
-    start = [copy.detach().clone() for copy in network.copies]
-    training = run.experiment.training
+    job = Job(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
+    start = start_of(job)
+    network = fine_tuned(start, start.mlp)
+    at_start = [copy.detach().clone() for copy in network.copies]
+    training = job.experiment.training
     generators = trial_generators(1, NAME, "batches", range(2))
-    list(train(network, run.data.train, training, [], generators=generators, check_every=1, name="tuned"))
-    for before, after in zip(start, network.copies, strict=True):
+    list(train(network, start.data.train, training, [], generators=generators, check_every=1, name="tuned"))
+    for before, after in zip(at_start, network.copies, strict=True):
         assert not torch.equal(before[0], after[0])
         assert not torch.equal(after[0], after[1])
 

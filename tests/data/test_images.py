@@ -12,8 +12,8 @@ import torch
 
 from lowrank_dynamics.config.data import ClusterData
 from lowrank_dynamics.data import clusters, fashion_mnist
-from lowrank_dynamics.data.clusters import drawn_dataset, whiten
 from lowrank_dynamics.data.dataset import first_of_each_class
+from lowrank_dynamics.data.loading import drawn_dataset, whiten
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, PythonPackage, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 

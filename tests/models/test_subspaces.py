@@ -20,13 +20,13 @@ from lowrank_dynamics.models.subspaces import (
     sine_distance,
     top_singular_subspaces,
 )
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, start_of
 
 
-def start(settings: Settings, activation: str = "elu") -> tuple[Job, list[Tensor], Tensor]:
-    run = Job(settings, NAME, Cell(activation, "full"), range(3))
-    mlp = run.mlp()
-    return run, mlp.hidden_weights, run.first_gradient(mlp)
+def at_start(settings: Settings, activation: str = "elu") -> tuple[int, list[Tensor], Tensor]:
+    """Return K, the hidden weights and the gradient of the first, all at initialization."""
+    start = start_of(Job(settings, NAME, Cell(activation, "full"), range(3)))
+    return start.data.train.classes, start.mlp.hidden_weights, start.first_gradient
 
 
 def bases(count: int, n: int, k: int, seed: int = 0) -> Tensor:
@@ -39,8 +39,7 @@ def identity(n: int) -> Tensor:
 
 def test_s_small_is_the_papers_intersection(settings: Callable[..., Settings]) -> None:
     """S_small lies in range R_{1,2}(0) and is orthogonal to range W_1(0)' L_{1,1}(0); with S_big it fills R^d."""
-    run, (weight, *_), gradient = start(settings())
-    classes = run.experiment.data.classes
+    classes, (weight, *_), gradient = at_start(settings())
     big = big_subspace(weight, gradient, classes, 0.1)
     small = orthogonal_complement(big)
     left, right = top_singular_subspaces(gradient, classes)
@@ -56,31 +55,31 @@ def test_the_first_gradient_on_s_small_vanishes_with_eps(
     settings: Callable[..., Settings], activation: str, order: int
 ) -> None:
     """In log-log against eps, ||G_1(0) V_{1,2}|| has slope 1, or 2 where phi''(0) = 0; ||G_1(0)|| has slope 0."""
-    scales = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64)
+    several = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64)
     on_small, whole = [], []
-    for scale in scales.tolist():
-        run, (weight, *_), gradient = start(settings(network__depth=2, network__eps=scale), activation)
-        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
+    for eps in several.tolist():
+        classes, (weight, *_), gradient = at_start(settings(network__depth=2, network__eps=eps), activation)
+        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, classes, eps))
         on_small.append(torch.linalg.matrix_norm(bulk).mean())
         whole.append(torch.linalg.matrix_norm(gradient).mean())
     for norms, slope in ((on_small, order), (whole, 0)):
-        measured = torch.stack(norms).log().diff() / scales.log().diff()
+        measured = torch.stack(norms).log().diff() / several.log().diff()
         torch.testing.assert_close(measured, torch.full_like(measured, float(slope)), atol=0.02, rtol=0)
 
 
 def test_the_first_gradient_of_relu_does_not_vanish(settings: Callable[..., Settings]) -> None:
     norms = []
-    for scale in (1e-3, 1e-4):
-        run, (weight, *_), gradient = start(settings(network__depth=2, network__eps=scale), "relu")
-        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, run.experiment.data.classes, scale))
+    for eps in (1e-3, 1e-4):
+        classes, (weight, *_), gradient = at_start(settings(network__depth=2, network__eps=eps), "relu")
+        bulk = gradient @ orthogonal_complement(big_subspace(weight, gradient, classes, eps))
         norms.append(torch.linalg.matrix_norm(bulk).mean())
     torch.testing.assert_close(norms[0], norms[1], rtol=1e-3, atol=0)
 
 
 def test_blocks_at_initialization(settings: Callable[..., Settings]) -> None:
     """Blocks 2 and 3 are zero, block 4 has norm eps sqrt(p), in every layer; the bases are orthogonal."""
-    run, weights, gradient = start(settings())
-    layers = layer_bases(weights, big_subspace(weights[0], gradient, run.experiment.data.classes, 0.1), 0.1)
+    classes, weights, gradient = at_start(settings())
+    layers = layer_bases(weights, big_subspace(weights[0], gradient, classes, 0.1), 0.1)
     p = 12 - 2 * 3
     for weight, layer in zip(weights, layers, strict=True):
         for first, second in ((layer.u1, layer.u2), (layer.v1, layer.v2)):
@@ -94,8 +93,8 @@ def test_blocks_at_initialization(settings: Callable[..., Settings]) -> None:
 
 
 def test_block_shares_sum_to_one_and_are_undefined_without_change(settings: Callable[..., Settings]) -> None:
-    run, weights, gradient = start(settings())
-    layer = layer_bases(weights, big_subspace(weights[0], gradient, run.experiment.data.classes, 0.1), 0.1)[0]
+    classes, weights, gradient = at_start(settings())
+    layer = layer_bases(weights, big_subspace(weights[0], gradient, classes, 0.1), 0.1)[0]
     shares = block_shares(weights[0] ** 2, layer)
     torch.testing.assert_close(shares.sum(dim=-1), torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(block_shares(5 * weights[0] ** 2, layer), shares)
@@ -103,19 +102,19 @@ def test_block_shares_sum_to_one_and_are_undefined_without_change(settings: Call
 
 
 def test_s_big_factors_are_orthonormal(settings: Callable[..., Settings]) -> None:
-    run, weights, gradient = start(settings())
-    for factor in big_factors(weights, gradient, run.experiment.data.classes, 0.1):
+    classes, weights, gradient = at_start(settings())
+    for factor in big_factors(weights, gradient, classes, 0.1):
         torch.testing.assert_close(factor.mT @ factor, identity(6))
 
 
 def test_what_holds_of_the_factors_where_the_network_is_narrower_than_its_input() -> None:
     """m < d: the singular values of U(0) are the cosines between S_big and the row space of W_1(0), K of them 1."""
-    d, m, classes, scale = 14, 8, 3, 0.1
+    d, m, classes, eps = 14, 8, 3, 0.1
     first, second = 0.1 * bases(3, d, m).mT, 0.1 * bases(3, m, m, seed=10)
     gradient = bases(3, m, 4, seed=20) @ bases(3, d, 4, seed=30).mT
-    input_factor, output_factor = big_factors([first, second], gradient, classes, scale)
+    input_factor, output_factor = big_factors([first, second], gradient, classes, eps)
     torch.testing.assert_close(input_factor.mT @ input_factor, identity(2 * classes))
-    cosines = torch.linalg.svdvals(first @ input_factor / scale)
+    cosines = torch.linalg.svdvals(first @ input_factor / eps)
     torch.testing.assert_close(torch.linalg.svdvals(output_factor), cosines)
     torch.testing.assert_close(cosines[:, :classes], torch.ones(3, classes, dtype=torch.float64))
     assert cosines[:, classes:].max() < 1 - 1e-3

@@ -1,20 +1,42 @@
 """The tidy schema: what is written is what is read, and nothing else is taken for metrics."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import changed
+from lowrank_dynamics.config.experiment import CellSettings
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
+from lowrank_dynamics.storage.provenance import Origin
 
 CELL = Cell("elu", "full")
-ORIGIN = {"variant": "base", "settings_sha256": "a", "settings": {"trials": 2}}
 BOTH = np.array([True, True])
+
+
+def origin(variant: str = "base", digest: str = "a", **changes: Any) -> Origin:
+    """Return where the numbers of a cell come from, with changes of its settings."""
+    shared = {key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields}
+    return Origin(
+        scale="laptop",
+        variant=variant,
+        settings=CellSettings.model_validate({"seed": 1, **shared}),
+        settings_sha256=digest,
+        data={"source": "made up"},
+        code="1",
+        libraries={"torch": "2"},
+        python="3",
+        started="now",
+    )
+
+
+ORIGINS = {CELL.name: origin(trials=2)}
 
 
 def example(stop: int | None = None) -> pa.Table:
@@ -29,16 +51,17 @@ def example(stop: int | None = None) -> pa.Table:
 
 def test_write_and_read(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "cell.parquet"
-    metrics.write(Metrics(example(), ORIGIN), path)
+    metrics.write(Metrics(example(), ORIGINS), path)
     found = metrics.read(path)
     assert found.table.equals(example())
-    assert found.provenance == ORIGIN
-    assert found.settings == {"trials": 2}
+    assert found.cells == ORIGINS
+    assert found.provenance == {"cells": {"elu-full": ORIGINS["elu-full"].as_json()}}
+    assert found.settings.trials == 2
     assert [file.name for file in path.parent.iterdir()] == ["cell.parquet"]
 
 
 def test_every_value_lands_in_its_row() -> None:
-    frame = Metrics(example(), ORIGIN).frame("singular_value", layer=1, step=[1, 2])
+    frame = Metrics(example(), ORIGINS).frame("singular_value", layer=1, step=[1, 2])
     values = {
         (row.trial, row.step, row.index_): row.value for row in frame.rename(columns={"index": "index_"}).itertuples()
     }
@@ -46,37 +69,38 @@ def test_every_value_lands_in_its_row() -> None:
     assert values == {(trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)}
     assert set(frame["experiment"]) == {"small"}
     assert set(frame["activation"]) == {"elu"}
-    assert set(Metrics(example(), ORIGIN).frame("train_loss")["index"]) == {0}
+    assert set(Metrics(example(), ORIGINS).frame("train_loss")["index"]) == {0}
 
 
 def test_a_stopped_trial_keeps_its_last_values(tmp_path: Path) -> None:
     path = tmp_path / "cell.parquet"
-    metrics.write(Metrics(example(stop=1), ORIGIN), path)
+    metrics.write(Metrics(example(stop=1), ORIGINS), path)
     joined = metrics.aggregate([path])
     losses = joined.frame("train_loss", trial=1).sort_values("step")
     assert losses["value"].tolist() == [20.0, 21.0, 21.0]
     assert joined.frame("train_loss", trial=0)["value"].tolist() == [10.0, 11.0, 12.0]
-    assert joined.settings == ORIGIN["settings"]
+    assert joined.settings == ORIGINS[CELL.name].settings
 
 
 def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        metrics.write(Metrics(example(), ORIGIN | {"settings_sha256": name}), tmp_path / f"{name}.parquet")
+        metrics.write(Metrics(example(), {name: origin(digest=name)}), tmp_path / f"{name}.parquet")
     with pytest.raises(UserError, match="a, b come from different settings"):
         metrics.aggregate([tmp_path / "a.parquet", tmp_path / "b.parquet"])
 
 
 def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
-    for name in ("warm", "cold"):
+    rates = {"warm": 0.1, "cold": 0.001}
+    for name, rate in rates.items():
         rows = [Measurement(0, 0, "train_loss", np.array([float(len(name)), 1.0]), BOTH)]
         cell = Cell("elu", "full", name)
-        origin = {"variant": name, "settings_sha256": name, "settings": {"rate": name}}
-        metrics.write(Metrics(metrics.table("small", cell, rows), origin), tmp_path / f"{cell.name}.parquet")
+        origins = {cell.name: origin(name, name, training__learning_rate=rate)}
+        metrics.write(Metrics(metrics.table("small", cell, rows), origins), tmp_path / f"{cell.name}.parquet")
     joined = metrics.aggregate([tmp_path / "elu-full-warm.parquet", tmp_path / "elu-full-cold.parquet"])
     metrics.write(joined, tmp_path / "joined.parquet")
     variants = metrics.read(tmp_path / "joined.parquet").variants
     assert list(variants) == ["warm", "cold"]
-    assert {name: variant.settings["rate"] for name, variant in variants.items()} == {"warm": "warm", "cold": "cold"}
+    assert {name: variant.settings.training.learning_rate for name, variant in variants.items()} == rates
     assert set(variants["cold"].frame("train_loss")["variant"]) == {"cold"}
 
 
@@ -84,11 +108,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "cell.parquet"
     with pytest.raises(UserError, match=r"cell\.parquet is not a readable file of metrics"):
         metrics.read(path)
-    metrics.write(Metrics(example(), ORIGIN), path)
+    metrics.write(Metrics(example(), ORIGINS), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a readable file of metrics"):
         metrics.read(path)
     pq.write_table(example().replace_schema_metadata({"schema_version": "0", "provenance": "{}"}), path)
-    with pytest.raises(UserError, match="has metrics schema 0, expected 2"):
+    with pytest.raises(UserError, match="has metrics schema 0, expected 3"):
         metrics.read(path)
+    foreign = {"schema_version": metrics.SCHEMA_VERSION, "provenance": '{"cells": {"elu-full": {"scale": 1}}}'}
+    pq.write_table(example().replace_schema_metadata(foreign), path)
+    with pytest.raises(UserError, match=r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"):
+        metrics.read(path)
+
+
+def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
+    watched = Origin(watched="mine", variant="base", code="1", libraries={}, python="3", started="now")
+    with pytest.raises(UserError, match="have no settings"):
+        _ = Metrics(example(), {CELL.name: watched}).settings

@@ -113,7 +113,7 @@ def test_an_experiment_with_its_figure_and_its_claim(project: Path) -> None:
     assert carry_out("An experiment with its figure and its claim", project) == {"many_classes elu-full"}
     assert (project / "figures" / "smoke" / "many_classes.pdf").exists()
     name = "change_is_in_block_1_of_many_classes"
-    judged = read(project / "results" / "smoke" / "claims.parquet", COLUMNS).set_index("claim").loc[name]
+    judged = read(project / "results" / "smoke" / "claims.parquet", COLUMNS).rows.set_index("claim").loc[name]
     assert judged["trials"] == 2
     page = (project / "results" / "smoke" / "pages" / "many_classes.html").read_text()
     assert judged["statement"] in page

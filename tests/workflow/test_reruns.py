@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES
-from runs import SMOKE, assert_same_results, copied, environment, planned, snakemake
+from runs import DRAWN, SMOKE, assert_same_results, copied, environment, planned, snakemake
 
 SETTINGS = load_settings("smoke", ROOT / "configs")
 PACKAGE = "workflow/lowrank_dynamics"
@@ -23,7 +23,7 @@ REPORT = "Put the report together"
 
 def judged() -> set[str]:
     """Return what a dry run calls the verdicts, and the pages, all of which show some."""
-    return {"Give a verdict on the claims at smoke scale", "Write the page of the claims"} | described(*FIGURES)
+    return {"Give a verdict on the claims at smoke scale", "Write the page of the claims"} | described(*DRAWN)
 
 
 def described(*figures: str) -> set[str]:
@@ -39,12 +39,12 @@ def trained(*experiments: str) -> set[str]:
     cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
     figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
     joined = {f"Aggregate the metrics of {name}" for name in experiments}
-    return cells | joined | drawn(*figures) | judged() | {"Set the run at smoke scale beside the reference"}
+    return cells | joined | drawn(*figures) | judged() | {"Compare the run at smoke scale with the reference"}
 
 
-def with_module(module: str) -> set[str]:
+def drawn_by(module: str) -> set[str]:
     """Return the figures that are drawn by a module, and what follows."""
-    return drawn(*(name for name, figure in FIGURES.items() if module in figure.modules))
+    return drawn(*(name for name, figure in FIGURES.items() if figure.module == module))
 
 
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
@@ -54,12 +54,24 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "fashion_mnist:\n    trials: 1",
         trained("fashion_mnist"),
     ),
-    "a module of training": (f"{PACKAGE}/training.py", "", "# edited\n", trained(*SETTINGS.experiments)),
+    "a module of training": (f"{PACKAGE}/training/loop.py", "", "# edited\n", trained(*SETTINGS.experiments)),
     "a module of figures": (
         f"{PACKAGE}/figures/block_shares.py",
         "",
         "# edited\n",
-        with_module("figures/block_shares"),
+        drawn_by("block_shares"),
+    ),
+    "an observable": (
+        f"{PACKAGE}/training/observables/first_gradient.py",
+        "",
+        "# edited\n",
+        trained("first_gradient"),
+    ),
+    "a data set": (
+        f"{PACKAGE}/data/clusters.py",
+        "",
+        "# edited\n",
+        trained(*(name for name, each in SETTINGS.experiments.items() if each.data.source == "clusters")),
     ),
     "a threshold": ("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.95\n", judged()),
     "the caption of a figure": ("workflow/report/figure_6.rst", "", "Edited.\n", described("figure_6")),

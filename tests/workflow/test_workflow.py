@@ -13,11 +13,11 @@ from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.files import load_settings, load_study
-from lowrank_dynamics.config.registries import FIGURES, FORMATS
+from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
-from runs import SMOKE, copied, environment, planned, snakemake
+from runs import DRAWN, SMOKE, copied, environment, planned, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_run_ends_by_saying_where_its_results_are(finished: Path) -> None:
 
 
 def test_every_figure_exists_in_every_format(finished: Path) -> None:
-    for figure in FIGURES:
+    for figure in DRAWN:
         for extension in FORMATS:
             assert (finished / "figures" / "smoke" / f"{figure}.{extension}").stat().st_size > 1_000
 
@@ -77,7 +77,7 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
 
 def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims
-    found = read(finished / "results" / "smoke" / "claims.parquet", COLUMNS)
+    found = read(finished / "results" / "smoke" / "claims.parquet", COLUMNS).rows
     page = (finished / "results" / "smoke" / "claims.md").read_text()
     assert set(found["claim"]) == set(claims)
     assert len(found) == sum(len(claim.expected_cells()) for claim in claims.values())
@@ -98,12 +98,12 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     run = snakemake(edited, *SMOKE, "--", f"{alternative}/claims.parquet")
     assert run.returncode == 0, run.stderr
     found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
-    assert found.settings.network.scale == 0.1
-    assert set(read(edited / alternative / "claims.parquet", COLUMNS)["experiment"]) == {"theory_setting"}
+    assert found.settings.network.eps == 0.1
+    assert set(read(edited / alternative / "claims.parquet", COLUMNS).rows["experiment"]) == {"theory_setting"}
     plan = planned(edited, "sensitivity")
     left = len(load_study(ROOT / "configs").alternatives)  # one is done, and the declared values are to be judged too
     assert re.search(rf"claims\s+{left}\b", plan)
-    assert re.search(r"draw_sensitivity\s+1\b", plan)
+    assert re.search(r"figure\s+1\b", plan)
 
 
 def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: Path) -> None:
@@ -119,10 +119,10 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     run = snakemake(folder, *SMOKE, **offline)
     assert run.returncode == 0, run.stderr
     drawn = {path.stem for path in (folder / "figures" / "smoke").iterdir()}
-    assert drawn == set(FIGURES) - {"figure_7", "figure_15"}
+    assert drawn == set(DRAWN) - {"figure_7", "figure_15"}
     reason = "no source has the ImageNet weights of VGG-16 .*LOWRANK_DATA"
     assert re.search(f"Not drawn: figure_7, figure_15, because {reason}", run.stdout)
-    judged = read(folder / "results" / "smoke" / "claims.parquet", COLUMNS)
+    judged = read(folder / "results" / "smoke" / "claims.parquet", COLUMNS).rows
     assert set(judged["claim"]) == set(load_claims(ROOT / "configs" / "claims.yaml").claims)
     assert "experiment vgg_heads was not run" in (folder / "results" / "smoke" / "claims.md").read_text()
     assert "Fetch vgg16" in planned(folder)
@@ -130,7 +130,7 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     asked = snakemake(folder, *SMOKE, "--", "figures/smoke/figure_15.png", alternative, **offline)
     assert asked.returncode != 0
     assert re.search(reason, asked.stdout + asked.stderr)
-    assert read(folder / alternative, COLUMNS).empty
+    assert read(folder / alternative, COLUMNS).rows.empty
 
 
 def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> None:
@@ -154,14 +154,39 @@ def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> No
     assert "Nothing to be done" in planned(folder, str(made))
 
 
-def test_images_and_features_are_made_once_a_choice(finished: Path) -> None:
-    stored = [path.parent.name + "/" + path.stem for path in (finished / "results" / "smoke").glob("*/*.safetensors")]
-    assert sorted(stored) == ["features/vgg_heads", "images/fashion_mnist"]
+def test_images_and_features_are_named_by_their_content(finished: Path) -> None:
+    data = finished / "results" / "data"
+    assert sorted(str(path.relative_to(data)) for path in data.rglob("*.safetensors")) == [
+        "features/fashion_mnist-100-100-tiny-16-3.safetensors",
+        "images/fashion_mnist-100-100.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("way", ["directory", "snakefile", "module"])
+def test_a_run_elsewhere_reads_the_project_and_writes_where_it_is(finished: Path, tmp_path: Path, way: str) -> None:
+    """With --directory, from another folder, and as a module of another workflow: the same rows as in the project."""
+    target = Path("results", "smoke", "metrics", "theory_setting.parquet")
+    figure = Path("figures", "smoke", "figure_3.png")
+    project, elsewhere = copied(tmp_path / "project"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    snakefile = ("--snakefile", str(project / "Snakefile"))
+    if way == "module":
+        module = f'module lowrank:\n    snakefile: "{project}/Snakefile"\n    config: {{"scale": "smoke"}}\n\n\n'
+        (elsewhere / "Snakefile").write_text(f"{module}use rule * from lowrank as lowrank_*\n")
+        run = snakemake(elsewhere, "--", str(target), str(figure))
+    elif way == "directory":
+        run = snakemake(project, "--directory", str(elsewhere), *SMOKE, "--", str(target), str(figure))
+    else:
+        run = snakemake(elsewhere, *snakefile, *SMOKE, "--", str(target), str(figure))
+    assert run.returncode == 0, run.stderr
+    assert metrics.read(elsewhere / target).table.equals(metrics.read(finished / target).table)
+    assert (elsewhere / figure).exists()
+    assert not (project / "results" / "smoke").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["scale=huge"], "choose one of smoke, laptop, paper"), (["scales=smoke"], "unknown key")],
+    [(["scale=huge"], "choose one of laptop, smoke, paper"), (["scales=smoke"], "unknown key")],
 )
 def test_wrong_settings_start_no_job(arguments: list[str], message: str) -> None:
     run = snakemake(ROOT, "-n", "--config", *arguments)

@@ -1,3 +1,24 @@
-"""Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments and its figures."""
+"""Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments and its figures.
 
+`low_rank` and `Watch` are the public interface for models of your own; docs/library.md shows how to use them. They are
+imported when they are first asked for, so that the command line and Snakemake start without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowrank_dynamics.models.low_rank import low_rank as low_rank
+    from lowrank_dynamics.training.monitor import Watch as Watch
+
+__all__ = ["Watch", "low_rank"]
 __version__ = "0.1.0"
+
+_PLACES = {"Watch": "training.monitor", "low_rank": "models.low_rank"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the public interface."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

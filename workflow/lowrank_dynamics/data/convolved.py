@@ -59,7 +59,7 @@ def extract(
     return torch.cat(found)
 
 
-def load(data: ConvolvedData, path: Path, dtype: torch.dtype) -> Dataset:
+def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
     """Read a file of features, or of images where the convolutions are trained too.
 
     Features become inputs (channels * pool^2, N), without normalization; an image's features lie together in memory,

@@ -102,7 +102,7 @@ def prepare(training_images: int, test_images: int, path: Path, _: Path | None =
     write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
-def load(_: FashionMnistData, path: Path, dtype: torch.dtype) -> Dataset:
+def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
     """Read a prepared file: inputs (784, N) in [0, 1], then shifted and scaled to zero mean and unit variance.
 
     One mean and one variance for all pixels, taken from the training images and applied to the test images too.

@@ -32,10 +32,10 @@ def drawn_dataset(data: DrawnData, generators: Sequence[torch.Generator]) -> Dat
 def stored_dataset(data: StoredData, path: Path, weights: Path | None, dtype: torch.dtype) -> Dataset:
     """Return the data that an earlier job stored at `path`.
 
-    The module's `load` takes the settings, the file and a floating-point type, and returns a `Dataset`. The origin of
+    The module's `load` takes the file, a floating-point type and the settings, and returns a `Dataset`. The origin of
     the file `weights`, pretrained ones that training starts from, becomes part of that of the data.
     """
-    loaded: Dataset = _module(data.source).load(data, path, dtype)
+    loaded: Dataset = _module(data.source).load(path, dtype, data)
     return Dataset(loaded.train, loaded.test, loaded.origin | (read_origin(weights) if weights else {}))
 
 
