@@ -1,4 +1,5 @@
-# `make` rebuilds every figure; `make test` runs the tests. Both make the environment in .venv first, if need be.
+# `make` rebuilds every figure, `make test` runs the tests that take minutes, `make test-all` all of them. Each makes the
+# environment in .venv first, if need be.
 SCALE ?= laptop
 CORES ?= all
 PYTHON ?= python3
@@ -6,7 +7,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: figures sensitivity archive bench test check format lock clean
+.PHONY: figures sensitivity archive bench test test-all check format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
@@ -24,10 +25,15 @@ bench: $(ENVIRONMENT)
 	pip install --quiet jax==0.10.2
 	@PYTHONPATH=workflow OMP_NUM_THREADS=1 python -m benchmarks
 
+# Science, settings, storage, figures, and one run at smoke scale.
 test: $(ENVIRONMENT)
-	pytest
+	pytest -m "not slow"
 
-# Format, lint and types: what the continuous integration runs beside the tests.
+# These too: Slurm, the browser, runs that are killed, and the documents carried out to the letter.
+test-all: test
+	pytest -m slow
+
+# Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
 check: $(ENVIRONMENT)
 	ruff format --check .
 	ruff check .

@@ -54,6 +54,7 @@ def test_evaluators_are_told_of_every_claim_and_its_verdict() -> None:
         assert f" {claim.threshold:g}".replace(" ", "") in row.replace(" ", "")
 
 
+@pytest.mark.slow
 def test_the_commands_for_evaluators_work(finished: Path) -> None:
     """Those of one experiment each, at smoke scale, where nothing is left to be trained."""
     wanted = [line.replace("laptop", "smoke") for line in commands(EVALUATION) if "results/laptop/" in line]
@@ -70,6 +71,7 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
         assert judged.with_suffix(".md").exists()
 
 
+@pytest.mark.slow
 def test_the_commands_at_paper_scale_work(finished: Path, tmp_path: Path) -> None:
     """At smoke scale, where nothing is left to be trained, and the comparison elsewhere."""
     lines = [line.replace("paper", "smoke") for line in commands(EVALUATION) if "results/paper/" in line]
@@ -130,9 +132,16 @@ def test_the_architecture_names_every_room() -> None:
         assert (PACKAGE / name).exists(), name
 
 
+@pytest.mark.slow
 def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
     """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
-    known = {"make", "make test", "snakemake --cores 2", "snakemake --profile profiles/slurm --config scale=paper"}
+    known = {
+        "make",
+        "make test",
+        "make test-all",
+        "snakemake --cores 2",
+        "snakemake --profile profiles/slurm --config scale=paper",
+    }
     others = [document for document in DOCUMENTS if document.name != "extending.md"]  # of which test_extending.py is
     for line in (line.strip() for document in others for line in commands(document)):
         elsewhere = re.search(r"results/(laptop|paper)/", line)  # run by the tests above, and by test_workflow.py

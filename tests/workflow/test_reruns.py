@@ -16,6 +16,8 @@ from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES
 from runs import DRAWN, SMOKE, assert_same_results, copied, environment, planned, snakemake
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = load_settings("smoke", ROOT / "configs")
 PACKAGE = "workflow/lowrank_dynamics"
 REPORT = "Put the report together"

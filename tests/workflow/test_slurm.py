@@ -11,7 +11,7 @@ import pytest
 import slurm_cluster
 from runs import SMOKE, assert_same_results, copied, environment, snakemake
 
-pytestmark = pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not())
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not())]
 
 PROFILE = ("snakemake", "--profile", "profiles/slurm", "--slurm-no-account", "--slurm-status-command", "squeue")
 QUICKLY = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")

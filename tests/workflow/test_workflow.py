@@ -92,6 +92,7 @@ def test_a_strict_run_that_refutes_nothing_succeeds(edited: Path) -> None:
     assert (edited / "results" / "smoke" / "claims.hold").exists()
 
 
+@pytest.mark.slow
 def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     """And the whole study is planned, each alternative with just its own experiments."""
     alternative = "results/smoke/sensitivity/scale_theory_0.1"
@@ -106,6 +107,7 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     assert re.search(r"figure\s+1\b", plan)
 
 
+@pytest.mark.slow
 def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: Path) -> None:
     """The run says which figures are missing and why, and tries again the next time."""
     folder = Path(shutil.copytree(finished, tmp_path / "offline", symlinks=True))
@@ -133,6 +135,7 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     assert read(folder / alternative, COLUMNS).rows.empty
 
 
+@pytest.mark.slow
 def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> None:
     """As docs/cluster.md has it: written down where Snakemake is, run where it need not be, taken for its own."""
     (recipe,) = re.findall(r"^\(echo .*> jobs\.sh$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE)
@@ -162,6 +165,7 @@ def test_images_and_features_are_named_by_their_content(finished: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["directory", "snakefile", "module"])
 def test_a_run_elsewhere_reads_the_project_and_writes_where_it_is(finished: Path, tmp_path: Path, way: str) -> None:
     """With --directory, from another folder, and as a module of another workflow: the same rows as in the project."""

@@ -27,12 +27,9 @@ rule train:
         runtime=lambda wildcards, attempt: attempt
         * training_resources(wildcards).minutes,
     params:
-        registered=lambda wildcards: [
-            str(entry)
-            for entry in settings[wildcards.scale].registered(
-                wildcards.experiment, cell_of(wildcards)
-            )
-        ],
+        registered=lambda wildcards: settings[wildcards.scale].registered(
+            wildcards.experiment, cell_of(wildcards)
+        ),
         settings=lambda wildcards: settings[wildcards.scale]
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)
         .digest,

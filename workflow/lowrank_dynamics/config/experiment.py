@@ -238,4 +238,6 @@ class Experiment(Shared):
                 problem = error.errors()[0]
                 where = ".".join(("variants", name, *map(str, problem["loc"])))
                 raise ValueError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from error
+            except ValueError as error:
+                raise ValueError(f"variants.{name}.{error}") from error
         return self

@@ -41,7 +41,7 @@ class Request(NamedTuple):
 def scales(folder: Path = CONFIGS) -> list[str]:
     """Return the names of all scales: that of the paper, and every other file of settings in the folder."""
     others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY)}
-    return [*sorted(others), "paper"]
+    return [*sorted(others.difference(RESERVED)), "paper"]
 
 
 def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
@@ -51,7 +51,9 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
     """
     choices = {key: ["true", "false"] for key in ("strict_claims", "allow_unverified_data")}
     choices = {"scale": scales(folder)} | choices
-    asked = {"scale": "laptop"} | {key: str(value).lower() for key, value in config.items()}
+    asked = {"scale": "laptop"} | {
+        key: str(value) if key == "scale" else str(value).lower() for key, value in config.items()
+    }
     for key, value in asked.items():
         if key not in choices:
             raise UserError(f"--config {key}: unknown key; the keys are {', '.join(choices)}")
@@ -81,7 +83,7 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     key, a value of the wrong type or an impossible one.
     """
     scale, alternative = split_scale(scale)
-    if scale not in scales(folder) or scale in RESERVED:
+    if scale not in scales(folder):
         raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(scales(folder))}")
     base_file = folder / PAPER
     settings = _resolved(read_yaml(base_file), base_file)
@@ -154,7 +156,7 @@ def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
         if not isinstance(own, dict):
             raise UserError(f"{where}: must hold keys")
         like = own.get("like")
-        if like in (*above, name) or (like is not None and like not in experiments):
+        if like in (*above, name) or (like is not None and like not in [*experiments]):
             others = [other for other in experiments if other not in (*above, name)]
             raise UserError(f"{where}.like: {like!r} is not one of {', '.join(others)}")
         base = complete(like, (*above, name)) if like else defaults

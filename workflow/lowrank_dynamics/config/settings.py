@@ -1,13 +1,17 @@
 """All settings of one scale, and the cells that its experiments consist of."""
 
+import inspect
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen
+from lowrank_dynamics.config.data import DrawnData
 from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
 from lowrank_dynamics.errors import UserError
+
+DATA = DrawnData.__module__
 
 
 class Cell(NamedTuple):
@@ -59,15 +63,22 @@ class Settings(Frozen):
         shared = {field: getattr(experiment, field) for field in CellSettings.model_fields if field != "seed"}
         return CellSettings(seed=self.seed, **shared)
 
-    def registered(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:
-        """Return the entries of the registries that a cell uses; no other entry has an effect on its numbers."""
+    def registered(self, name: str, cell: Cell) -> list[str]:
+        """Return the entries of the registries that a cell uses; no other entry has an effect on its numbers.
+
+        The entry of a data set is the code of its settings.
+        """
+        data = [inspect.getsource(each) for each in type(self.experiment(name).data).mro() if each.__module__ == DATA]
+        return [*map(str, self._entries(name, cell)), *data]
+
+    def modules(self, name: str, cell: Cell) -> list[str]:
+        """Return the modules of this package that a cell uses by name: those of its data and its entries."""
+        package, _, _ = __name__.partition(".")
+        targets = [entry.target.partition(":")[0] for entry in self._entries(name, cell)]
+        own = [target.removeprefix(f"{package}.") for target in targets if target.startswith(f"{package}.")]
+        return [f"data.{self.experiment(name).data.source}", *own]
+
+    def _entries(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:
         experiment = self.experiment(name).of_variant(cell.variant)
         observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
         return [ACTIVATIONS[cell.activation], OPTIMIZERS[experiment.training.optimizer], *observed]
-
-    def modules(self, name: str, cell: Cell) -> list[str]:
-        """Return the modules of this package that a cell uses by name: that of its data, and those of `registered`."""
-        package, _, _ = __name__.partition(".")
-        targets = [entry.target.partition(":")[0] for entry in self.registered(name, cell)]
-        own = [target.removeprefix(f"{package}.") for target in targets if target.startswith(f"{package}.")]
-        return [f"data.{self.experiment(name).data.source}", *own]

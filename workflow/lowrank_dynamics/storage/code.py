@@ -11,8 +11,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
-REGISTRIES = f"{NAME}.config.registries"
-"""Left out: a job depends on its own entries of the tables of names alone, which rules take as parameters."""
+REGISTRIES = (f"{NAME}.config.registries", f"{NAME}.config.data")
+"""Left out: a job depends on its own entries of the tables of names alone, which its rule has as a parameter."""
 
 
 def sources(*entries: str) -> list[str]:
@@ -44,7 +44,7 @@ def _imports(file: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     own = [name for name in names if name.startswith(f"{NAME}.")]
-    return [name for each in own for name in (each, *_parents(each)) if name not in (NAME, REGISTRIES)]
+    return [name for each in own for name in (each, *_parents(each)) if name not in (NAME, *REGISTRIES)]
 
 
 def _parents(module: str) -> Iterator[str]:

@@ -68,7 +68,7 @@ def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     """
     registered = job.settings.registered(job.name, job.cell)
     parts = [job.name, job.cell.name, str(job.trials), job.settings.of_variant(job.name, job.cell.variant).digest]
-    parts += [str(entry) for entry in registered] + [description(job.device)]
+    parts += [*registered, description(job.device)]
     parts += [sha256(file) for file in (job.stored, job.weights) if file]
     code = sources("training.run", *job.settings.modules(job.name, job.cell))
     return Checkpoint(path, training_key(parts, code), every)
