@@ -12,7 +12,7 @@ min_version("9.0")
 # written where the run is: here, or in the folder of `--directory`.
 project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
-os.environ["PYTHONPATH"] = str(project / "workflow")
+os.environ.update(PYTHONPATH=str(project / "workflow"))
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.diff import differences

@@ -70,6 +70,18 @@ def training_code(wildcards):
     )
 
 
+def cell_metrics(wildcards):
+    """The metrics of every cell of an experiment."""
+    return expand(
+        "results/{scale}/cells/{experiment}/{cell}.parquet",
+        scale=wildcards.scale,
+        experiment=wildcards.experiment,
+        cell=[
+            cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)
+        ],
+    )
+
+
 def figure_metrics(wildcards):
     """The metrics that a figure is drawn from, or the table."""
     figure = FIGURES[wildcards.figure]

@@ -1,18 +1,6 @@
 # Aggregation: the metrics of an experiment's cells as one tidy Parquet file.
 
 
-def cell_metrics(wildcards):
-    """The metrics of every cell of an experiment."""
-    return expand(
-        "results/{scale}/cells/{experiment}/{cell}.parquet",
-        scale=wildcards.scale,
-        experiment=wildcards.experiment,
-        cell=[
-            cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)
-        ],
-    )
-
-
 rule aggregate:
     input:
         cells=cell_metrics,
