@@ -3,7 +3,6 @@
 from typing import Literal
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 
 from lowrank_dynamics.config.registries import OPTIMIZERS
@@ -40,16 +39,8 @@ def draw_block_shares(metrics: Metrics, figure: Figure | SubFigure) -> None:
     sharing: Literal["all", "row", "none"] = "all" if as_long else "row" if rows > 1 else "none"
     panels = figure.subplots(rows, columns, sharex=sharing, sharey=True, squeeze=False)
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
-        sns.lineplot(
-            shares[(shares["activation"] == activation) & (shares["layer"] == layer)],
-            x="step",
-            y="value",
-            hue="block",
-            palette=style.COLORS[:4],
-            style="block",
-            **style.BAND,
-            ax=axes,
-        )
+        shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
+        style.lines(shown, axes, "block", palette=style.COLORS[:4])
         title = style.activation_labels([activation])[0] + (f", layer {layer}" if len(layers) > 1 else "")
         axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03))
     for axes in panels[-1]:

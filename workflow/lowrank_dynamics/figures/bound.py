@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -48,18 +47,7 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     updates["curve"] = "block " + updates["index"].astype(str)
     curves = while_all_run(pd.concat([bounds.assign(curve=BOUND), updates]), metrics)
     axes.set_yscale("log")
-    sns.lineplot(
-        curves,
-        x="step",
-        y="value",
-        hue="curve",
-        hue_order=names,
-        palette=["black", *style.COLORS[1:4]],
-        style="curve",
-        style_order=names,
-        **style.BAND,
-        ax=axes,
-    )
+    style.lines(curves, axes, "curve", names, palette=["black", *style.COLORS[1:4]])
     axes.set(xlabel="", ylabel="")
     text = rf"ratio $\leq$ {update_ratio(bounds, updates).max():.2f}"
     axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=6)

@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import log_log_slope
@@ -29,20 +28,9 @@ def draw(metrics: Metrics) -> Figure:
         measured = metrics.frame(quantity)
         measured["eps"] = measured["index"].map(eps)
         axes.set(xscale="log", yscale="log")
-        sns.lineplot(
-            measured,
-            x="eps",
-            y="value",
-            hue="activation",
-            hue_order=names,
-            style="activation",
-            style_order=names,
-            dashes=[style.SOLID if ACTIVATIONS[name].smooth else style.DASHED for name in names],
-            markers=list(style.MARKERS[: len(names)]),
-            markersize=4,
-            **style.BAND,
-            ax=axes,
-        )
+        dashes = [style.SOLID if ACTIVATIONS[name].smooth else style.DASHED for name in names]
+        markers = {"markers": list(style.MARKERS[: len(names)]), "markersize": 4}
+        style.lines(measured, axes, "activation", names, x="eps", dashes=dashes, **markers)
         axes.set(xlabel=r"$\epsilon$", ylabel=label)
         handles, _ = axes.get_legend_handles_labels()
         legend = [f"{style.activation_labels([name])[0]}, slope {_slope(measured, name)}" for name in names]

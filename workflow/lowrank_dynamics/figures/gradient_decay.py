@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,18 +35,8 @@ def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     """Draw the curves of one activation, with the range of their fitted rates in per cent a step."""
     axes.set_yscale("log")
     names = sorted(curves["curve"].unique(), key=lambda name: ("sigma" in name, name))
-    sns.lineplot(
-        while_all_run(curves, metrics),
-        x="step",
-        y="value",
-        hue="curve",
-        hue_order=names,
-        palette=["black", *style.COLORS[: len(names) - 1]],
-        style="curve",
-        style_order=names,
-        **style.BAND,
-        ax=axes,
-    )
+    palette = ["black", *style.COLORS[: len(names) - 1]]
+    style.lines(while_all_run(curves, metrics), axes, "curve", names, palette=palette)
     axes.set(xlabel="step $t$", ylabel="")
     fitted = until_the_end(curves, metrics).groupby("curve")[["trial", "step", "value"]]
     rates = 100 * fitted.apply(lambda curve: decay_rate(curve).mean())

@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
@@ -57,19 +56,8 @@ def draw_heads(
         metrics.activations, style.activation_labels(metrics.activations), panels.T, strict=True
     ):
         for quantity, (row, width) in widths.items():
-            sns.lineplot(
-                curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)],
-                x="epoch",
-                y="value",
-                hue="network",
-                hue_order=networks,
-                palette=palette,
-                style="network",
-                style_order=networks,
-                linewidth=width,
-                **style.BAND,
-                ax=column[row],
-            )
+            shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
+            style.lines(shown, column[row], "network", networks, x="epoch", palette=palette, linewidth=width)
         column[0].set_title(title)
         _finish(column, metrics)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -41,19 +40,9 @@ def draw(metrics: Metrics) -> Figure:
 def draw_networks(curves: pd.DataFrame, axes: Axes) -> None:
     """Draw a curve of `per_image` for each network: mean over trials, band of one standard deviation."""
     curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-    sns.lineplot(
-        curves,
-        x="step",
-        y="value",
-        hue="network",
-        hue_order=style.PARAMETERIZATIONS.values(),
-        palette=style.COLORS[:3],
-        style="network",
-        style_order=style.PARAMETERIZATIONS.values(),
-        dashes=[style.SOLID, style.DASHED, style.DOTTED],
-        **style.BAND,
-        ax=axes,
-    )
+    dashes = [style.SOLID, style.DASHED, style.DOTTED]
+    networks = style.PARAMETERIZATIONS.values()
+    style.lines(curves, axes, "network", networks, palette=style.COLORS[:3], dashes=dashes)
 
 
 def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from lowrank_dynamics.config.registries import ACTIVATIONS
@@ -27,16 +26,6 @@ def movement(metrics: Metrics, layer: int, measure: str, side: str, group: str) 
 def draw_movement(moved: pd.DataFrame, axes: Axes) -> None:
     """Draw the mean over trials with a band of one standard deviation, smooth activations solid, nonsmooth dashed."""
     shown = [activation for activation in ACTIVATIONS.values() if activation.label in set(moved["activation"])]
-    sns.lineplot(
-        moved,
-        x="step",
-        y="value",
-        hue="activation",
-        hue_order=[activation.label for activation in shown],
-        style="activation",
-        style_order=[activation.label for activation in shown],
-        dashes=[style.SOLID if activation.smooth else style.DASHED for activation in shown],
-        **style.BAND,
-        ax=axes,
-    )
+    dashes = [style.SOLID if activation.smooth else style.DASHED for activation in shown]
+    style.lines(moved, axes, "activation", [activation.label for activation in shown], dashes=dashes)
     axes.set(xlabel="step $t$", ylabel="")

@@ -35,9 +35,7 @@ def _draw_first_block(metrics: Metrics, activation: str, axes: Axes) -> None:
     """Draw the share of block 1 in the change of each hidden layer."""
     shares = metrics.frame("block_share", index=1, activation=activation)
     shares["layer"] = "layer " + shares["layer"].astype(str)
-    sns.lineplot(
-        shares, x="step", y="value", hue="layer", palette=style.COLORS[:3], style="layer", **style.BAND, ax=axes
-    )
+    style.lines(shares, axes, "layer", palette=style.COLORS[:3])
     label = style.activation_labels([activation])[0]
     axes.set(
         title=f"{label}: in $S_{{\\mathrm{{big}}}}$ ...", xlabel="step $t$", ylabel="share of block 1", ylim=(0, 1.03)

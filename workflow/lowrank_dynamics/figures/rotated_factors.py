@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
@@ -16,18 +15,8 @@ def draw(metrics: Metrics) -> Figure:
     angles = [f"{variant.settings.network.rotation:g}°" for variant in metrics.variants.values()]
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
         curves = [per_image(variant, quantity) for variant in metrics.variants.values()]
-        sns.lineplot(
-            pd.concat(curve.assign(angle=angle) for curve, angle in zip(curves, angles, strict=True)),
-            x="step",
-            y="value",
-            hue="angle",
-            hue_order=angles,
-            palette="viridis",
-            style="angle",
-            style_order=angles,
-            **style.BAND,
-            ax=axes,
-        )
+        named = pd.concat(curve.assign(angle=angle) for curve, angle in zip(curves, angles, strict=True))
+        style.lines(named, axes, "angle", angles, palette="viridis")
         axes.set(xlabel="epoch", ylabel=label)
     style.legend_below(figure, panels[0])
     return figure

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -57,6 +58,16 @@ def apply() -> None:
             "pdf.fonttype": 42,
         },
     )
+
+
+def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, **options: Any) -> None:
+    """Draw `value` against `step`, a line for each value of the column `by`: mean over trials, band of one deviation.
+
+    Lines differ in color and in dashes. `options` are seaborn's for a line plot.
+    """
+    names = None if order is None else list(order)
+    told_apart = {"hue": by, "hue_order": names, "style": by, "style_order": names}
+    sns.lineplot(data, **({"x": "step", "y": "value", "ax": axes} | told_apart | BAND | options))
 
 
 def activation_labels(names: Iterable[str]) -> list[str]:
