@@ -1,5 +1,6 @@
 """The claims: every verdict can be reached, and what was not measured is never reproduced."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,16 @@ import yaml
 from typer.testing import CliRunner
 
 from conftest import CLAIM, ROOT, planted, row
-from lowrank_dynamics.analysis import table
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli import app
-from lowrank_dynamics.config.files import SCALES, load_settings
-from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.config.files import load_settings, scales
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.report.claims_markdown import as_page
+from lowrank_dynamics.storage import tables
 from lowrank_dynamics.storage.metrics import Metrics
 
 NOWHERE: dict[str, str] = {}
@@ -26,7 +28,7 @@ NOWHERE: dict[str, str] = {}
 def shares(*values: float) -> Metrics:
     """Return metrics in which block 1 of layer 1 of an ELU network has these shares at the end, one a trial."""
     start, end = row(1, "block_share", [[1.0]] * len(values)), row(2, "block_share", [[value] for value in values])
-    return planted({Cell("elu", "full"): [start, end]})
+    return planted({Cell("elu", "full"): [start, end]}, trials=len(values))
 
 
 def claim(**changes: Any) -> Claim:
@@ -41,12 +43,12 @@ def claim(**changes: Any) -> Claim:
         ((0.81, 0.95, 0.97), Verdict.PARTLY, "within 2 standard errors"),
         ((0.6, 0.61, 0.62), Verdict.PARTLY, "weaker reading"),
         ((0.2, 0.3, 0.4), Verdict.NOT_REPRODUCED, ""),
-        ((0.99, 0.99), Verdict.NOT_TESTABLE, "2 trials, and a spread needs 3"),
+        ((0.99, 0.99), Verdict.NOT_TESTABLE, "only 2 trials; 3 are needed to estimate the spread"),
         ((0.99, 0.99, np.inf), Verdict.NOT_TESTABLE, "not finite"),
     ],
 )
 def test_each_verdict_is_reached(values: tuple[float, ...], verdict: Verdict, reason: str) -> None:
-    (cell,) = judge(claim(), {"small": shares(*values)}, "laptop", NOWHERE)
+    (cell,) = judge(claim(), shares(*values), "laptop", NOWHERE)
     assert cell.verdict is verdict
     assert reason in cell.reason
     assert cell.trials == len(values)
@@ -69,14 +71,14 @@ def test_each_verdict_is_reached(values: tuple[float, ...], verdict: Verdict, re
 )
 def test_the_other_comparisons(threshold: dict[str, float], values: tuple[float, ...], verdict: Verdict) -> None:
     changed = claim(**{"at_least": None, **threshold})
-    assert worst(judge(changed, {"small": shares(*values)}, "laptop", NOWHERE)) is verdict
+    assert worst(judge(changed, shares(*values), "laptop", NOWHERE)) is verdict
 
 
 def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
     good, bad = ([[0.95]] * 3, [[0.1]] * 3)
     cells = {Cell(name, "full"): [row(1, "block_share", values)] for name, values in (("elu", good), ("gelu", bad))}
     both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
-    found = judge(both, {"small": planted(cells)}, "laptop", NOWHERE)
+    found = judge(both, planted(cells), "laptop", NOWHERE)
     assert [cell.verdict for cell in found] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
     assert worst(found) is Verdict.NOT_REPRODUCED
 
@@ -92,19 +94,20 @@ def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
     ],
 )
 def test_what_is_missing_is_not_testable_with_a_reason(changes: dict[str, Any], reason: str) -> None:
-    found = judge(claim(**changes), {"small": shares(0.99, 0.99, 0.99)}, "laptop", NOWHERE)
+    metrics = None if "experiment" in changes else shares(0.99, 0.99, 0.99)
+    found = judge(claim(**changes), metrics, "laptop", NOWHERE)
     assert worst(found) is Verdict.NOT_TESTABLE
     assert reason in found[-1].reason
 
 
 def test_a_scale_may_be_unable_to_tell() -> None:
-    (cell,) = judge(claim(), {"small": shares(0.99, 0.99, 0.99)}, "smoke", {"smoke": "too short"})
+    (cell,) = judge(claim(), shares(0.99, 0.99, 0.99), "smoke", {"smoke": "too short"})
     assert (cell.verdict, cell.reason, cell.trials) == (Verdict.NOT_TESTABLE, "too short", 3)
 
 
 def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
     both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
-    small = {"small": shares(0.99, 0.99, 0.99)}
+    small = shares(0.99, 0.99, 0.99)
     (cell,) = judge(both, small, "laptop/sensitivity/width_64", NOWHERE)
     assert cell.verdict is Verdict.REPRODUCED
     (cell,) = judge(both, small, "smoke/sensitivity/width_64", {"smoke": "too short"})
@@ -115,31 +118,31 @@ def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
 def test_where_the_paper_says_always_the_worst_trial_decides() -> None:
     always = claim(over_trials="worst")
     for ends, verdict in (((0.99, 0.99, 0.91), Verdict.REPRODUCED), ((0.99, 0.99, 0.89), Verdict.PARTLY)):
-        (cell,) = judge(always, {"small": shares(*ends)}, "laptop", NOWHERE)
+        (cell,) = judge(always, shares(*ends), "laptop", NOWHERE)
         assert cell.verdict is verdict
         assert cell.worst == min(ends)
-    (cell,) = judge(claim(), {"small": shares(0.99, 0.99, 0.89)}, "laptop", NOWHERE)
+    (cell,) = judge(claim(), shares(0.99, 0.99, 0.89), "laptop", NOWHERE)
     assert cell.mean > 0.9
 
 
 def test_values_that_the_cells_do_not_tell_apart_are_not_pooled() -> None:
     rows = [row(1, "block_share", [[share]] * 3, layer=layer) for layer, share in ((1, 0.99), (2, 0.2))]
     unnamed = claim(cells={"activation": ["elu"]})
-    (cell,) = judge(unnamed, {"small": planted({Cell("elu", "full"): rows})}, "laptop", NOWHERE)
+    (cell,) = judge(unnamed, planted({Cell("elu", "full"): rows}), "laptop", NOWHERE)
     assert cell.verdict is Verdict.NOT_TESTABLE
     assert "several values a trial" in cell.reason
 
 
 def test_a_trial_without_a_value_is_missed() -> None:
-    whole = planted({Cell("elu", "full"): [row(1, "block_share", [[0.99]] * 3)]}, {"trials": 4})
-    (cell,) = judge(claim(), {"small": whole}, "laptop", NOWHERE)
+    whole = planted({Cell("elu", "full"): [row(1, "block_share", [[0.99]] * 3)]}, trials=4)
+    (cell,) = judge(claim(), whole, "laptop", NOWHERE)
     assert (cell.verdict, cell.reason) == (Verdict.NOT_TESTABLE, "measured in 3 of 4 trials only")
 
 
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
     claims = load_claims(ROOT / "configs" / "claims.yaml")
     assert {claim.measure for claim in claims.claims.values()} == set(MEASURES)
-    for scale in SCALES:
+    for scale in scales(ROOT / "configs"):
         claims.check(load_settings(scale, ROOT / "configs"))
 
 
@@ -191,32 +194,35 @@ def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str
     assert "claims.yaml: claims.block_1" in str(refusal.value)
 
 
-def written(tmp_path: Path, *values: float) -> Path:
+def written(tmp_path: Path, settings: Callable[..., Settings], *values: float) -> Path:
     claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)})
     path = tmp_path / "claims.parquet"
-    found = table.claims_table(claims, {"small": shares(*values)}, "laptop")
-    files.write(found, table.as_page(found, "laptop"), {"scale": "laptop"}, path)
+    found = claims_table(claims, {"small": shares(*values)}, settings(trials=len(values)), "laptop")
+    tables.write(tables.Table(found, {"scale": "laptop"}), as_page(found, "laptop"), path)
     return path
 
 
-def test_the_page_and_the_table_say_the_same(tmp_path: Path) -> None:
-    path = written(tmp_path, 0.6, 0.61, 0.62)
-    found, page = files.read(path, table.COLUMNS), path.with_suffix(".md").read_text()
+def test_the_page_and_the_table_say_the_same(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+    path = written(tmp_path, settings, 0.6, 0.61, 0.62)
+    found, page = tables.read(path, COLUMNS).rows, path.with_suffix(".md").read_text()
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
     assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
     statement, numbers = "Almost all of the change lies in block 1.", "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)"
     assert f"| 3 | {statement} | 20 steps of all samples | ELU, layer 1 | {numbers}" in page
     assert "partly (only in the weaker reading)" in page
     with pytest.raises(UserError, match="not a readable table of verdicts"):
-        files.read(tmp_path / "claims.md", table.COLUMNS)
+        tables.read(tmp_path / "claims.md", COLUMNS)
 
 
-def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path) -> None:
-    path = written(tmp_path, 0.1, 0.1, 0.1)
+def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+    path = written(tmp_path, settings, 0.1, 0.1, 0.1)
     counted = CliRunner().invoke(app, ["verdicts", str(path)])
     assert counted.exit_code == 0
     assert "2 not reproduced" in counted.output
     strict = CliRunner().invoke(app, ["verdicts", str(path), "--strict"])
     assert isinstance(strict.exception, UserError)
     assert "not reproduced: block_1, again; " in str(strict.exception)
-    assert CliRunner().invoke(app, ["verdicts", str(written(tmp_path, 0.99, 0.98, 0.99)), "--strict"]).exit_code == 0
+    assert (
+        CliRunner().invoke(app, ["verdicts", str(written(tmp_path, settings, 0.99, 0.98, 0.99)), "--strict"]).exit_code
+        == 0
+    )

@@ -1,4 +1,4 @@
-"""A run beside the reference: what counts as the same, as within the spread, as other, and as not comparable."""
+"""A run against the reference: what counts as the same, as within the spread, as other, and as not comparable."""
 
 import shutil
 from pathlib import Path
@@ -12,20 +12,19 @@ from conftest import NAME, ROOT, planted, row
 from lowrank_dynamics.analysis import reference
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.comparison import Outcome, compare, compare_all
-from lowrank_dynamics.analysis.reference import differing_settings
 from lowrank_dynamics.analysis.table import claims_table
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.cli import main
+from lowrank_dynamics.config.diff import differing_keys
+from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report import keep_reference as keeping
-from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.report.keep_reference import keep
+from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.metrics import Metrics
 
 STEPS, TRIALS = 61, 8
-SETTINGS = {"dtype": "float64", "network": {"width": 32}}
 CELL = Cell("elu", "full")
 Values = NDArray[np.float64]
 
@@ -39,7 +38,7 @@ def values(seed: int = 0, trials: int = TRIALS, *, each_its_own: bool = False) -
 
 def run_of(losses: Values, **settings: Any) -> Metrics:
     rows = [row(step, "train_loss", each, layer=0) for step, each in enumerate(losses)]
-    return planted({CELL: rows}, {**SETTINGS, "trials": losses.shape[1], **settings})
+    return planted({CELL: rows}, trials=losses.shape[1], **settings)
 
 
 def outcome(losses: Values, expected: Values | None = None) -> Outcome:
@@ -74,7 +73,7 @@ def test_other_means_differ() -> None:
     assert outcome(values() + np.linspace(0, 0.5, STEPS)[:, None]) == Outcome.DIFFERS
 
 
-def test_one_trial_has_a_spread_only_beside_others() -> None:
+def test_one_trial_has_a_spread_only_among_others() -> None:
     assert outcome(values()[:, :1] * 1.05) == Outcome.WITHIN
     assert outcome(values()[:, :1] * 3) == Outcome.DIFFERS
     assert outcome(values()[:, :1] * 1.05, values()[:, :1]) == Outcome.ONE_TRIAL
@@ -103,7 +102,7 @@ def test_a_run_that_ended_before_the_slowest_trial_of_the_reference_is_compared_
 def test_a_trial_that_ends_a_little_later_is_compared() -> None:
     def ended(at: int) -> Metrics:
         rows = [row(at, "last_step", [at] * 3, layer=0)]
-        return planted({CELL: rows}, {**SETTINGS, "trials": 3})
+        return planted({CELL: rows}, trials=3)
 
     (found,) = compare(ended(101), ended(100), NAME).itertuples()
     assert (found.points, found.outcome) == (1, Outcome.DIFFERS)
@@ -111,14 +110,13 @@ def test_a_trial_that_ends_a_little_later_is_compared() -> None:
 
 
 def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
-    two = {**SETTINGS, "trials": 2}
-    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, two)
-    found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, two), both, NAME)
+    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, trials=2)
+    found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, trials=2), both, NAME)
     assert found.set_index("quantity")["outcome"].to_dict() == {
         "train_accuracy": Outcome.MISSING,
         "train_loss": Outcome.SAME,
     }
-    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, two)
+    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, trials=2)
     assert compare(elsewhere, both, NAME).empty  # a cell that the run has not is not compared
 
 
@@ -131,9 +129,11 @@ def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None
 
 
 def test_only_settings_that_numbers_depend_on_count() -> None:
-    changed = {**SETTINGS, "trials": 3, "threads": 2}
-    assert differing_settings(changed, SETTINGS) == []
-    assert differing_settings({**SETTINGS, "network": {"width": 64}, "seed": 1}, SETTINGS) == ["network.width", "seed"]
+    one, same, other = (
+        run_of(values(), **changes).settings for changes in ({}, {"threads": 2}, {"network__width": 64})
+    )
+    assert differing_keys(one, same.model_copy(update={"trials": 1})) == []
+    assert differing_keys(other.model_copy(update={"seed": 2}), one) == ["network.width", "seed"]
 
 
 KEPT, LEFT_OUT = "fashion_mnist", "theory_setting"
@@ -157,9 +157,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def judge(project: Path, *run: str) -> None:
     """Write the verdicts on the claims about all experiments, of which some were run."""
     claims, path = load_claims(project / "configs" / "claims.yaml"), project / "results" / "laptop" / "claims.parquet"
-    found = {name: run_of(values()) if name in run else None for name in (KEPT, LEFT_OUT, "vgg_heads")}
-    table = claims_table(claims, found, "laptop")
-    files.write(table, "", {"settings_sha256": {name: {} for name in run}}, path)
+    every = load_settings("laptop", project / "configs")
+    chosen = every.model_copy(
+        update={"experiments": {name: every.experiment(name) for name in (KEPT, LEFT_OUT, "vgg_heads")}}
+    )
+    rows = claims_table(claims, dict.fromkeys(run, run_of(values())), chosen, "laptop")
+    tables.write(tables.Table(rows, {"settings_sha256": {name: {} for name in run}}), "", path)
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -181,10 +184,10 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatc
 
 
 def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
-    keeping.keep(project, "laptop")
+    keep(project, "laptop")
     before = (project / "results" / "reference" / "laptop" / "claims.md").read_text()
     judge(project, LEFT_OUT)
-    keeping.keep(project, "laptop")
+    keep(project, "laptop")
     kept = project / "results" / "reference" / "laptop"
     assert (kept / "claims.md").read_text() == before
     assert before.count(f"experiment vgg_heads {WAS_NOT_RUN}") > 0
@@ -194,12 +197,12 @@ def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
 
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
     (project / "results" / "laptop").rename(project / "results" / "paper")
-    kept = {path.stem for path in keeping.keep(project, "paper")}
+    kept = {path.stem for path in keep(project, "paper")}
     assert kept == {KEPT, LEFT_OUT, "claims"}
 
 
-def test_a_run_beside_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeping.keep(project, "laptop")
+def test_a_run_against_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(project, "laptop")
     called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Of 1 quantities of the reference 1 have the same numbers." in page
@@ -208,8 +211,8 @@ def test_a_run_beside_its_own_reference(project: Path, monkeypatch: pytest.Monke
 
 
 def test_other_settings_are_named_and_not_compared(project: Path) -> None:
-    keeping.keep(project, "laptop")
-    wider = {KEPT: run_of(values(), network={"width": 64}), "unknown": run_of(values())}
+    keep(project, "laptop")
+    wider = {KEPT: run_of(values(), network__width=64), "unknown": run_of(values())}
     compared, uncompared = compare_all(wider, project / reference.FOLDER, [KEPT, "vgg_heads"])
     assert compared.empty
     assert dict(uncompared) == {
@@ -220,8 +223,8 @@ def test_other_settings_are_named_and_not_compared(project: Path) -> None:
 
 
 def test_cells_that_were_not_run_are_named(project: Path) -> None:
-    keeping.keep(project, "laptop")
-    other = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0])]}, {**SETTINGS, "trials": TRIALS})
+    keep(project, "laptop")
+    other = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
     _, uncompared = compare_all({KEPT: other}, project / reference.FOLDER)
     assert [tuple(each) for each in uncompared] == [(f"{KEPT} elu-full", "was not run")]
 
@@ -230,15 +233,15 @@ def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
     with pytest.raises(
         UserError, match="has no metrics and verdicts to keep; run `snakemake --config scale=smoke` first"
     ):
-        keeping.keep(project, "smoke")
+        keep(project, "smoke")
     (project / "results" / "laptop" / "claims.parquet").unlink()
     with pytest.raises(UserError, match="has no metrics and verdicts to keep"):
-        keeping.keep(project, "laptop")
+        keep(project, "laptop")
     assert not (project / "results" / "reference").exists()
 
 
 def test_a_broken_reference_is_named(project: Path) -> None:
-    keeping.keep(project, "laptop")
+    keep(project, "laptop")
     (project / "results" / "reference" / "laptop" / f"{KEPT}.parquet").write_text("broken")
     with pytest.raises(UserError, match=rf"the reference .*/{KEPT}.parquet cannot be read; restore it"):
         compare_all({KEPT: run_of(values())}, project / reference.FOLDER)

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from conftest import planted, row
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
 
@@ -66,16 +66,16 @@ def test_growth_is_no_decay() -> None:
 
 
 def test_slopes_in_eps() -> None:
-    scales = [1.0, 0.1, 0.01]
-    tails = [[3 * scale for scale in scales], [scale**2 for scale in scales]]
-    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, {"observe": {"start_eps": scales}})
+    eps = [1.0, 0.1, 0.01]
+    tails = [[3 * each for each in eps], [each**2 for each in eps]]
+    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, observe__start_eps=eps)
     np.testing.assert_allclose(values("slope_at_the_start", metrics, quantity="tail"), [1.0, 2.0])
-    tables, origins = [], {}
-    for scale in scales:
-        cell = Cell("elu", "full", f"eps_{scale:g}")
-        tables.append(stored.table("small", cell, [row(0, "update_bound", [scale, scale**2])]))
-        origins[cell.name] = {"variant": cell.variant, "settings": {"network": {"scale": scale}}}
-    joined = Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), {"cells": origins})
+    parts = []
+    for each in eps:
+        cell = Cell("elu", "full", f"eps_{each:g}")
+        parts.append(planted({cell: [row(0, "update_bound", [each, each**2])]}, network__eps=each))
+    origins = {name: origin for part in parts for name, origin in part.cells.items()}
+    joined = Metrics(pa.concat_tables([part.table for part in parts]).unify_dictionaries(), origins)
     np.testing.assert_allclose(values("slope_of_the_first_bound", joined), [1.0, 2.0])
 
 
@@ -85,7 +85,7 @@ def test_gap_ratio_and_decay_of_the_bound() -> None:
         rows.append(row(step, "gradient_singular_value", [[9.0, 5.0, tail]]))
         rows.append(row(step, "update_bound", [bound]))
         rows.append(row(step, "block_update", [[100.0, 0.1, update, 0.2]]))
-    metrics = planted({Cell("elu", "full"): rows}, {"data": {"classes": 2}})
+    metrics = planted({Cell("elu", "full"): rows}, data__classes=2)
     assert values("gradient_gap", metrics).tolist() == [0.5]
     assert values("update_ratio", metrics).tolist() == [0.75]
     assert values("bound_decay", metrics).tolist() == [0.25]
@@ -102,7 +102,7 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
         Cell("relu", "full"): cell(0.2, 0.4),
         Cell("rrelu", "full"): cell(0.4, 0.8),
     }
-    metrics = planted(cells, {"data": {"classes": 2}})
+    metrics = planted(cells, data__classes=2)
     moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
     displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
@@ -114,7 +114,7 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
 
 
 def test_the_share_at_chance_ends_before_the_loss_falls() -> None:
-    """It is 1 only for a trial that is at chance to the end; a loss that comes back has left it all the same."""
+    """It is 1 only for a trial that is at chance to the end; a loss that comes back has left it anyway."""
     trials = {1.0: [2.0, 2.0, 2.0, 2.0, 2.0], 0.0: [2.0, 1.0, 2.0, 2.0, 2.0], 0.75: [2.0, 2.0, 1.95, 2.0, 1.0]}
     rows = [row(10 * i, "test_loss", losses, layer=0) for i, losses in enumerate(zip(*trials.values(), strict=True))]
     found = values("share_at_chance", planted({Cell("gelu", "random"): rows}), fallen_to=0.95)

@@ -1,4 +1,4 @@
-"""The sensitivity study: verdicts at the declared values beside those of the alternatives."""
+"""The sensitivity study: verdicts at the declared values against those of the alternatives."""
 
 from pathlib import Path
 
@@ -9,12 +9,19 @@ from conftest import ROOT
 from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import claims_table
-from lowrank_dynamics.config.files import load_study
+from lowrank_dynamics.config.files import load_settings, load_study
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures.draw import draw
-from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.report.sensitivity_markdown import as_page
+from lowrank_dynamics.storage import tables
 
 STUDY = load_study(ROOT / "configs")
+NOT_RUN = claims_table(
+    load_claims(ROOT / "configs" / "claims.yaml"),
+    {},
+    load_settings("laptop/sensitivity/head_last_layer_1", ROOT / "configs"),
+    "laptop/sensitivity/head_last_layer_1",
+)
 
 
 def verdicts(**by_claim: str) -> pd.DataFrame:
@@ -46,12 +53,12 @@ def compared() -> pd.DataFrame:
     alternatives = {
         "separation_4": verdicts(block_1="not reproduced", follows="partly"),
         "width_64": verdicts(block_1="reproduced"),
-        "head_last_layer_1": claims_table(load_claims(ROOT / "configs" / "claims.yaml"), {}, "laptop"),  # was not run
+        "head_last_layer_1": NOT_RUN,
     }
     return sensitivity.compare(declared, alternatives, STUDY)
 
 
-def test_each_alternative_is_beside_the_declared_values(compared: pd.DataFrame) -> None:
+def test_each_alternative_is_compared_with_the_declared_values(compared: pd.DataFrame) -> None:
     varied = sensitivity.changed_verdicts(compared).set_index(["choice", "value", "claim"])
     assert varied["stands"].to_dict() == {
         ("separation", "4", "block_1"): False,
@@ -65,15 +72,15 @@ def test_each_alternative_is_beside_the_declared_values(compared: pd.DataFrame) 
 def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
     origin = {"unverified": ["CIFAR-10"]}
-    files.write(compared, sensitivity.as_page(compared, STUDY, "laptop", ["CIFAR-10"]), origin, path)
+    tables.write(tables.Table(compared, origin), as_page(compared, STUDY, "laptop", ["CIFAR-10"]), path)
     page = path.with_suffix(".md").read_text()
     assert "**Unverified data: CIFAR-10.**" in page
-    assert files.read_unverified(path) == ["CIFAR-10"]
+    assert tables.read(path, sensitivity.COLUMNS).unverified == ["CIFAR-10"]
     assert "2 of 3 verdicts are those at the declared values." in page
     assert "| block_1 | reproduced | **not reproduced** | separation 4 |" in page
     assert "## Separation of the clusters (declared: 7)" in page
     assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
-    pd.testing.assert_frame_equal(files.read(path, sensitivity.COLUMNS), compared)
+    pd.testing.assert_frame_equal(tables.read(path, sensitivity.COLUMNS).rows, compared)
     draw("sensitivity", [path], tmp_path / "figure")
     assert "UNVERIFIED DATA: CIFAR-10" in (tmp_path / "figure.svg").read_text()
 
@@ -81,7 +88,7 @@ def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_p
 def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
     with pytest.raises(UserError, match="not a readable table of verdicts"):
-        files.read(path, sensitivity.COLUMNS)
+        tables.read(path, sensitivity.COLUMNS)
     compared.to_parquet(path)
     with pytest.raises(UserError, match="holds other columns than verdicts of schema 1"):
-        files.read(path, sensitivity.COLUMNS)
+        tables.read(path, sensitivity.COLUMNS)

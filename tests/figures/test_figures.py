@@ -1,12 +1,11 @@
 """What figures share: data that are not verified are named in them, and each says what produced it."""
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 
-from conftest import SMALL, row
+from conftest import planted, row
 from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
@@ -18,23 +17,12 @@ from lowrank_dynamics.storage.provenance import concise
 
 def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
     """Write metrics of heads of two widths, from data of this origin."""
-    settings: dict[str, Any] = {
-        "data": {"training_images": 100},
-        "training": SMALL["training"] | {"batch_size": 10},
-        "network": SMALL["network"] | {"rank": 20},
-    }
-    cells = {}
-    for cell in (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k")):
-        rows = [
-            row(step, quantity, [0.1, 0.2], layer=0)
-            for step in (0, 10)
-            for quantity in ("test_accuracy", "test_loss", "train_loss")
-        ]
-        origin = {"variant": cell.variant, "settings": settings, "settings_sha256": cell.variant, "data": data_origin}
-        cells[path.parent / f"{cell.name}.parquet"] = stored.Metrics(stored.table("heads", cell, rows), origin)
-    for name, cell_metrics in cells.items():
-        stored.write(cell_metrics, name)
-    stored.write(stored.aggregate(cells), path)
+    names = (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k"))
+    quantities = ("test_accuracy", "test_loss", "train_loss")
+    rows = [row(step, quantity, [0.1, 0.2], layer=0) for step in (0, 10) for quantity in quantities]
+    found = planted(dict.fromkeys(names, rows), training__batch_size=10, network__rank=20)
+    cells = {name: origin.model_copy(update={"data": data_origin}) for name, origin in found.cells.items()}
+    stored.write(stored.Metrics(found.table, cells), path)
     return path
 
 

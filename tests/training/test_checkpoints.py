@@ -16,12 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import NAME, ROOT
+from conftest import NAME, ROOT, rows_of
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training import checkpoints
+from lowrank_dynamics.training import run as runs
 from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.run import checkpoint_of
 
 RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
     "observed": (Cell("elu", "full"), {}),
@@ -49,16 +52,16 @@ def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_it_goes_on_with_the_same_numbers(settings: Callable[..., Settings], name: str, tmp_path: Path) -> None:
     """Cut off again and again, at other places."""
-    whole = list(run_of(settings, name).measurements())
+    whole = list(rows_of(run_of(settings, name)))
     path = tmp_path / "state.pt"
     for rows in (1, len(whole) // 3, len(whole) // 2, len(whole) - 3):
         run = run_of(settings, name)
-        cut_off = run.measurements(run.checkpoint(path, every=0))
+        cut_off = rows_of(run, checkpoint_of(run, path, every=0))
         assert_same(list(islice(cut_off, rows)), whole[:rows])
         cut_off.close()  # type: ignore[attr-defined]
     assert checkpoints.Checkpoint(path, "", 0).path.exists()
     run = run_of(settings, name)
-    assert_same(list(run.measurements(run.checkpoint(path, every=0))), whole)
+    assert_same(list(rows_of(run, checkpoint_of(run, path, every=0))), whole)
 
 
 def test_a_state_of_other_settings_or_other_code_is_not_used(
@@ -67,22 +70,28 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
     path = tmp_path / "state.pt"
 
     def cut_off(run: Job) -> None:
-        list(islice(run.measurements(run.checkpoint(path, every=0)), 60))
+        list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
 
     run = run_of(settings, "observed")
     cut_off(run)
     other = Job(settings(training__learning_rate=0.02), NAME, Cell("elu", "full"), range(3))
     with caplog.at_level(logging.WARNING):
-        assert other.checkpoint(path, every=60).load() is None
+        assert checkpoint_of(other, path, every=60).load() is None
     assert "is of other settings or other code and is not used" in caplog.text
     assert not path.exists()
     cut_off(run)
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "module.py").write_text("edited")
-    monkeypatch.setattr(checkpoints, "PACKAGE", package)
-    assert run.checkpoint(path, every=60).load() is None
+    edited = tmp_path / "edited.py"
+    edited.write_text("edited")
+    monkeypatch.setattr(runs, "sources", lambda *modules: [*sources(*modules), str(edited)])
+    assert checkpoint_of(run, path, every=60).load() is None
     assert not path.exists()
+
+
+def test_a_state_is_of_the_code_that_training_imports() -> None:
+    """So an edit to a figure, or to another data set, discards no state."""
+    code = {Path(file).name for file in sources("training.run", "data.clusters")}
+    assert {"loop.py", "subspaces.py", "clusters.py", "checkpoints.py"} <= code
+    assert not code & {"style.py", "fashion_mnist.py", "claims.py", "registries.py"}
 
 
 @pytest.mark.parametrize("length", [0, 100, 3000])
@@ -91,12 +100,12 @@ def test_a_state_that_cannot_be_read_is_not_used(
 ) -> None:
     path = tmp_path / "state.pt"
     run = run_of(settings, "observed")
-    list(islice(run.measurements(run.checkpoint(path, every=0)), 60))
+    list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
     path.write_bytes(path.read_bytes()[:length])
     with caplog.at_level(logging.WARNING):
-        rows = list(run.measurements(run.checkpoint(path, every=60)))
+        rows = list(rows_of(run, checkpoint_of(run, path, every=60)))
     assert "cannot be read and is not used" in caplog.text
-    assert_same(rows, list(run.measurements()))
+    assert_same(rows, list(rows_of(run)))
 
 
 def test_nothing_in_a_state_is_executed(settings: Callable[..., Settings], tmp_path: Path) -> None:
@@ -105,10 +114,11 @@ def test_nothing_in_a_state_is_executed(settings: Callable[..., Settings], tmp_p
             return Path.touch, (tmp_path / "executed",)
 
     torch.save({"key": "", "state": Harmful()}, tmp_path / "state.pt")
-    assert run_of(settings, "observed").checkpoint(tmp_path / "state.pt", every=60).load() is None
+    assert checkpoint_of(run_of(settings, "observed"), tmp_path / "state.pt", every=60).load() is None
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
     """SIGKILL at any point: between steps, while a state is written, while the metrics are written."""
     configs = Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import NAME, ROOT, measured
+from conftest import NAME, ROOT, measured, rows_of
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import device as devices
 from lowrank_dynamics.training import gpus
 from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.run import checkpoint_of
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -50,7 +51,7 @@ def test_where_all_are_taken_the_next_job_waits(tmp_path: Path, monkeypatch: pyt
 def test_a_job_that_is_killed_leaves_its_gpu(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from lowrank_dynamics import gpus\n"
+        "from pathlib import Path; from lowrank_dynamics.training import gpus\n"
         "with gpus.claimed(['a', 'b'], Path(sys.argv[2])) as index: print(index, flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", script, str(ROOT / "workflow"), str(tmp_path)]
@@ -136,11 +137,11 @@ def test_a_training_that_was_cut_off_goes_on_on_a_gpu(settings: Callable[..., Se
     def run() -> Job:
         return Job(small, NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))
 
-    whole = list(run().measurements())
-    cut_off = run().measurements(run().checkpoint(tmp_path / "state.pt", every=0))
+    whole = list(rows_of(run()))
+    cut_off = rows_of(run(), checkpoint_of(run(), tmp_path / "state.pt", every=0))
     list(islice(cut_off, len(whole) // 2))
     cut_off.close()  # type: ignore[attr-defined]
-    again = list(run().measurements(run().checkpoint(tmp_path / "state.pt", every=0)))
+    again = list(rows_of(run(), checkpoint_of(run(), tmp_path / "state.pt", every=0)))
     assert [row[:3] for row in again] == [row[:3] for row in whole]
     for one, other in zip(again, whole, strict=True):
         np.testing.assert_array_equal(one.values, other.values)

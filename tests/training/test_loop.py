@@ -12,8 +12,8 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.subspaces import big_subspace, blocks, layer_bases
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.models.subspaces import blocks
+from lowrank_dynamics.training.build import Job, dataset, low_rank_network, start_of
 from lowrank_dynamics.training.loop import learning_rate, train
 from lowrank_dynamics.training.losses import linear_fit_loss
 
@@ -27,15 +27,11 @@ def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings
         training__steps=200,
         training__learning_rate=0.1,
     )
-    run = Job(linear, NAME, Cell("identity", "full"), range(3))
-    mlp = run.mlp()
+    began = start_of(Job(linear, NAME, Cell("identity", "full"), range(3)))
+    mlp, (bases,), training = began.mlp, began.bases, began.job.experiment.training
     (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
-    (bases,) = layer_bases([start], big_subspace(start, run.first_gradient(mlp), 3, 0.1), 0.1)
-    rows = [
-        row
-        for row in train(mlp, run.data.train, run.experiment.training, [], generators=[], check_every=50, name="linear")
-        if row.quantity != "last_step"
-    ]
+    measured_rows = train(mlp, began.data.train, training, [], generators=[], check_every=50, name="linear")
+    rows = [row for row in measured_rows if row.quantity != "last_step"]
     change = blocks(mlp.hidden_weights[0] - start, bases)
     assert rows == []
     assert torch.equal(mlp.weights[-1], last)
@@ -71,10 +67,9 @@ def test_so_does_a_low_rank_trial_that_stops_by_itself(
 
 def test_heads_share_the_full_networks_draws(settings: Callable[..., Settings]) -> None:
     small = settings(parameterizations=["full", "s_big", "random"])
-    runs = {name: Job(small, NAME, Cell("elu", name), range(3)) for name in ("s_big", "random")}
-    mlps = {name: run.mlp() for name, run in runs.items()}
-    low_rank = {name: run.low_rank_mlp(mlps[name]) for name, run in runs.items()}
-    assert torch.equal(low_rank["s_big"].last, mlps["random"].weights[-1])
+    starts = {name: start_of(Job(small, NAME, Cell("elu", name), range(3))) for name in ("s_big", "random")}
+    low_rank = {name: low_rank_network(start) for name, start in starts.items()}
+    assert torch.equal(low_rank["s_big"].last, starts["random"].mlp.weights[-1])
     for first, second in zip(low_rank["s_big"].cores, low_rank["random"].cores, strict=True):
         assert torch.equal(first, second)
     assert not torch.equal(low_rank["s_big"].input_factor, low_rank["random"].input_factor)
@@ -87,7 +82,8 @@ def test_a_trial_stops_near_the_linear_fit_and_stays(settings: Callable[..., Set
     for (step, quantity, _, trial), value in measured(run).items():
         if quantity == "train_loss":
             losses[trial][step] = value
-    threshold = 1.05 * linear_fit_loss(run.data.train.inputs, run.data.train.targets)
+    train_split = dataset(run).train
+    threshold = 1.05 * linear_fit_loss(train_split.inputs, train_split.targets)
     ends = {trial: value for (_, quantity, _, trial), value in measured(run).items() if quantity == "last_step"}
     assert ends == {trial: max(by_step) for trial, by_step in losses.items()}
     for trial, by_step in losses.items():
@@ -109,10 +105,10 @@ def test_divergence_is_found_before_it_reaches_an_observer(settings: Callable[..
 
 
 def test_one_step_is_gradient_descent_to_rounding(settings: Callable[..., Settings]) -> None:
-    run = Job(settings(training__steps=1), NAME, Cell("elu", "full"), range(3))
-    mlp = run.mlp()
-    expected = mlp.hidden_weights[0] - 0.01 * run.first_gradient(mlp)
-    list(train(mlp, run.data.train, run.experiment.training, [], generators=[], check_every=1, name="step"))
+    began = start_of(Job(settings(training__steps=1), NAME, Cell("elu", "full"), range(3)))
+    mlp, training = began.mlp, began.job.experiment.training
+    expected = mlp.hidden_weights[0] - 0.01 * began.first_gradient
+    list(train(mlp, began.data.train, training, [], generators=[], check_every=1, name="step"))
     torch.testing.assert_close(mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
 
 
@@ -155,8 +151,8 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
         dtype="float32",
         trials=2,
     )
-    with pytest.raises(UserError, match="needs the file of its images; name it with --data"):
-        list(Job(images, NAME, Cell("elu", "s_big"), range(2)).measurements())
+    with pytest.raises(UserError, match=r"needs the file results/data/images/fashion_mnist-50-20\.safe.*--data"):
+        start_of(Job(images, NAME, Cell("elu", "s_big"), range(2)))
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(Job(images, NAME, Cell("elu", "s_big"), range(2), tmp_path / "images.safetensors"))
     assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}

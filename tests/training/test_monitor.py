@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import NAME, ROOT
+from conftest import NAME, ROOT, rows_of
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, start_of
 from lowrank_dynamics.training.monitor import Watch
 from runs import environment
 from stacks import loss_of, mlp, of_weights
@@ -40,7 +40,7 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
     found = metrics.read(tmp_path / "watched.parquet")
     assert found.table.schema.names == metrics.SCHEMA.names
     assert (found.values("activation"), found.values("trial"), found.values("variant")) == ({"gelu"}, {3}, {"first"})
-    assert found.provenance["libraries"].keys() == {"torch", "numpy", "pyarrow"}
+    assert found.cells["gelu-full-first"].libraries.keys() == {"torch", "numpy", "pyarrow"}
     shares = found.frame("block_share")
     torch.testing.assert_close(
         torch.tensor(shares.groupby(["layer", "step"])["value"].sum().to_numpy()), torch.ones(40, dtype=torch.float64)
@@ -55,18 +55,18 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
 
 def test_watching_agrees_with_the_workflow(settings: Any) -> None:
     """The same network trained in a plain loop has the block shares that the workflow measures."""
-    run = Job(settings(), NAME, Cell("elu", "full"), range(1))
+    job = Job(settings(), NAME, Cell("elu", "full"), range(1))
     expected = {
-        (row.step, row.layer): row.values[0] for row in run.measurements() if row.quantity == "block_share" and row.step
+        (row.step, row.layer): row.values[0] for row in rows_of(job) if row.quantity == "block_share" and row.step
     }
-    full, data = run.mlp(), run.data.train
-    model = of_weights(full)
+    start = start_of(job)
+    model, data = of_weights(start.mlp), start.data.train
 
     def loss() -> Tensor:
         return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
 
     watch = Watch(model, loss, quantities=["block_shares"])
-    optimizer = torch.optim.SGD(model.parameters(), lr=run.experiment.training.learning_rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=job.experiment.training.learning_rate)
     for step in range(21):
         watch.record(step)
         optimizer.zero_grad()
@@ -115,6 +115,7 @@ def test_watching_needs_a_loss_and_a_record() -> None:
         Watch(model, quantities=["singular_structure"]).metrics()
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documents_runs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "library.md").read_text()
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)

@@ -12,7 +12,7 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, low_rank_network, start_of
 from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
@@ -39,12 +39,13 @@ def test_every_update_is_within_the_bound(settings: Callable[..., Settings], act
 
 def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., Settings]) -> None:
     small = settings(**THEORY)
-    run = Job(small, NAME, Cell("elu", "full"), range(3))
-    rows = measured(run)
-    mlp = run.mlp()
-    (start,), (bases,) = [weight.clone() for weight in mlp.hidden_weights], run.bases(mlp, run.first_gradient(mlp))
-    one_step = run.experiment.training.model_copy(update={"steps": 1})
-    list(train(mlp, run.data.train, one_step, [], generators=[], check_every=1, name="step"))
+    job = Job(small, NAME, Cell("elu", "full"), range(3))
+    rows = measured(job)
+    began = start_of(job)
+    mlp, (bases,) = began.mlp, began.bases
+    (start,) = [weight.clone() for weight in mlp.hidden_weights]
+    one_step = job.experiment.training.model_copy(update={"steps": 1})
+    list(train(mlp, began.data.train, one_step, [], generators=[], check_every=1, name="step"))
     p = 12 - 2 * 3
     updates = torch.stack([torch.linalg.matrix_norm(block) for block in blocks(mlp.hidden_weights[0] - start, bases)])
     for trial in range(3):
@@ -112,10 +113,8 @@ def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
 def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(settings: Callable[..., Settings]) -> None:
     factors = {}
     for degrees in (0.0, 45.0, 90.0):
-        run = Job(
-            settings(parameterizations=["s_big"], network__rotation=degrees), NAME, Cell("elu", "s_big"), range(3)
-        )
-        network = run.low_rank_mlp(run.mlp())
+        rotated = settings(parameterizations=["s_big"], network__rotation=degrees)
+        network = low_rank_network(start_of(Job(rotated, NAME, Cell("elu", "s_big"), range(3))))
         factors[degrees] = network.input_factor.detach(), network.output_factor.detach()
     for side in range(2):
         none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))

@@ -13,7 +13,7 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.build import Job, start_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
 from lowrank_dynamics.training.randomness import trial_generator
@@ -38,16 +38,16 @@ def minibatch(settings: Callable[..., Settings], optimizer: str, size: int | Non
 @pytest.mark.parametrize("optimizer", TORCH)
 def test_against_torch_on_one_unstacked_trial(settings: Callable[..., Settings], optimizer: str) -> None:
     """Trial 1 of a stack of three ends where a plain loop over plain matrices ends, to rounding."""
-    run = Job(minibatch(settings, optimizer), NAME, CELL, range(3))
-    mlp = run.mlp()
+    start = start_of(Job(minibatch(settings, optimizer), NAME, CELL, range(3)))
+    mlp, data = start.mlp, start.data.train
     plain = [nn.Parameter(weight[1].detach().clone()) for weight in mlp.weights]
     generators = [trial_generator(1, NAME, "batches", trial) for trial in range(3)]
     arguments = {"generators": generators, "check_every": 20, "name": "stack"}
-    list(train(mlp, run.data.train, run.experiment.training, [], **arguments))
+    list(train(mlp, data, start.job.experiment.training, [], **arguments))
 
     torch_optimizer = TORCH[optimizer](plain, 0.01)
     order = trial_generator(1, NAME, "batches", 1)
-    inputs, labels = run.data.train.inputs[1], run.data.train.labels[1]
+    inputs, labels = data.inputs[1], data.labels[1]
     chosen = [batch for _ in range(10) for batch in torch.randperm(48, generator=order).split(20)]
     for batch in chosen[:20]:
         torch_optimizer.zero_grad()

@@ -86,6 +86,7 @@ def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     assert all(f"## {name}\n" in page for name in claims)
 
 
+@pytest.mark.slow
 def test_a_strict_run_that_refutes_nothing_succeeds(edited: Path) -> None:
     run = snakemake(edited, *SMOKE, "strict_claims=true")
     assert run.returncode == 0, run.stderr

@@ -108,7 +108,8 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
     if len(rows) < expected_trials:
         return f"measured in {len(rows)} of {expected_trials} trials only"
     if len(rows) < FEWEST_TRIALS:
-        return f"only {len(rows)} trial(s); {FEWEST_TRIALS} are needed to estimate the spread"
+        few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
+        return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
     return "" if np.isfinite(rows["value"]).all() else "a value is not finite"
 
 

@@ -3,7 +3,9 @@
 import atexit
 import gc
 import logging
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -54,5 +56,11 @@ def _end(sentence: str, status: int = 1) -> None:
     try:
         typer.secho(f"error: {sentence}", fg="red", err=True)
     except OSError:
-        typer.secho(f"error: {sentence}", fg="red")
+        with suppress(OSError):
+            typer.secho(f"error: {sentence}", fg="red")
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:  # or else the interpreter's own last flush fails too, and ends with another status
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

@@ -74,8 +74,8 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     Raises UserError, and writes nothing, if there is no clean commit or no whole run, if a file does not say what
     produced it, or if the metrics are of other settings or give other verdicts.
     """
-    load_settings(scale, root / "configs")
     commit = _clean_commit(root)
+    load_settings(scale, root / "configs")
     results = _results(root, scale)
     traced = with_provenance(results)
     if found := [*untraced(root, traced), *contradictions(root, scale)]:
@@ -139,8 +139,9 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
 
 
 def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence on the figures that a run does not have, if there are any."""
-    if absent := [name for name in FIGURES if f"figures/{scale}/{name}.pdf" not in traced]:
+    """Yield a sentence on the figures of metrics that a run does not have, if there are any."""
+    drawn = [name for name, figure in FIGURES.items() if not figure.table]
+    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in traced]:
         yield f"Not in this run: {', '.join(absent)}."
 
 
