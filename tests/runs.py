@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,11 @@ def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a terminal in which the project's own one is activated."""
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
+
+
+def heeding_interrupts() -> None:
+    """Heed Ctrl-C, as a `preexec_fn`: what a script starts in the background ignores it, and so do its own children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def snakemake(folder: Path, *arguments: str, cores: int = 2, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -58,12 +58,11 @@ def plant_sources(root: Path) -> str:
 
 def small_metrics(root: Path, code: str) -> Metrics:
     """Return metrics of the project's experiment in which all of the change is near block 1."""
-    settings = load_settings("paper", root / "configs")
+    settings = load_settings("paper", root / "configs").of_variant("small")
     shares = row(20, "block_share", [[0.98, 0.02], [0.97, 0.03], [0.99, 0.01]])
-    found = planted({Cell("elu", "full"): [shares]}, settings.of_variant("small", "base"))
-    (name,) = found.provenance["cells"]
-    origin = {**found.provenance["cells"][name], "settings_sha256": settings.of_variant("small").digest, "code": code}
-    return Metrics(found.table, {"cells": {name: origin}})
+    found = planted({Cell("elu", "full"): [shares]})
+    own = {"scale": "paper", "settings": settings, "settings_sha256": settings.digest, "code": code}
+    return Metrics(found.table, {name: origin.model_copy(update=own) for name, origin in found.cells.items()})
 
 
 def plant_results(root: Path, code: str) -> None:
@@ -77,7 +76,7 @@ def plant_results(root: Path, code: str) -> None:
         judged = ["claims", *where, "--scale", "paper", "--configs", str(root / "configs")]
         assert CliRunner().invoke(app, judged).exit_code == 0
         figure = plt.figure(figsize=(1, 1))
-        style.save(figure, figures / "figure_3", provenance.of_figure("figure_3", [measured.provenance]))
+        style.save(figure, figures / "figure_3", provenance.figure_origin("figure_3", [measured.provenance]))
         plt.close(figure)
     (results / "pages").mkdir()
     for name in ("report.html", "pages/claims.html", "pages/figure_3.html"):

@@ -1,4 +1,4 @@
-"""MLPs of one's own, as PyTorch makes them, with a batch and a loss."""
+"""MLPs of your own, as PyTorch makes them, with a batch and a loss."""
 
 from itertools import pairwise
 

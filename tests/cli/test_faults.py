@@ -14,11 +14,10 @@ import torch
 from conftest import ROOT
 from lowrank_dynamics.cli import stages
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.build import Job
-from runs import SMOKE, copied, environment
+from runs import SMOKE, copied, environment, heeding_interrupts
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
-PREPARE = ["prepare", "--scale", "smoke", "--experiment", "fashion_mnist"]
+PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-images", "100"]
 
 
 def command(*arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
@@ -63,7 +62,7 @@ def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
         run = subprocess.run(
             wanted,
             cwd=ROOT,
-            env=environment(PYTHONPATH="workflow"),
+            env=environment(PYTHONPATH="workflow", PYTHONUNBUFFERED=""),
             stdout=subprocess.PIPE,
             stderr=full,
             check=False,
@@ -97,17 +96,14 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
     wanted = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "paper", "--experiment", "case_study"]
     wanted += ["--cell", "elu-full", "--output", str(output), "--checkpoint", str(state)]
-    with subprocess.Popen(
-        wanted, cwd=ROOT, env=environment(PYTHONPATH="workflow"), stderr=subprocess.PIPE, text=True
-    ) as job:
+    own = {"cwd": ROOT, "env": environment(PYTHONPATH="workflow"), "preexec_fn": heeding_interrupts}
+    with subprocess.Popen(wanted, **own, stderr=subprocess.PIPE, text=True) as job:
         assert job.stderr is not None
         first = job.stderr.readline()
         job.send_signal(number)
         said = job.stderr.read()
     assert "case_study elu-full: step 0 of 2500" in first
-    assert re.search(
-        r"error: case_study elu-full: stopped at step \d+; run the same again to go on from there\n$", said
-    )
+    assert re.search(r"error: case_study elu-full: stopped at step \d+; run the same command again to resume\n$", said)
     assert "Traceback" not in said
     assert job.returncode == 130
     assert list(tmp_path.iterdir()) == [state]
@@ -119,7 +115,7 @@ def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> Non
     run = command(
         *TRAIN, "--output", str(tmp_path / "o"), "--checkpoint", str(state), "--every", "0", limit=small_files
     )
-    assert "state.pt cannot be written, training goes on without" in run.stderr
+    assert "state.pt cannot be written, training continues without" in run.stderr
     assert "File too large" in last_line(run)
     assert list(tmp_path.iterdir()) == []
 
@@ -139,7 +135,7 @@ def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Job, "measurements", refuse)
+    monkeypatch.setattr("lowrank_dynamics.training.run.measurements", refuse)
     monkeypatch.chdir(ROOT)
     with pytest.raises(
         UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"

@@ -29,7 +29,7 @@ REFUSED = [
     ("experiments.fashion_mnist.data.training_images", 15, "multiple of 10, is 15"),
     ("experiments.deep_whitened.observe.block_shares", 3, "observe.loss must be a multiple"),
     ("experiments.deep_whitened.activations", ["swish"], "'swish' is not one of elu, gelu"),
-    ("experiments.case_study.data.colour", 1, "unknown key"),
+    ("experiments.case_study.data.color", 1, "unknown key"),
     ("experiments.case_study.training", 1, "must hold keys"),
     ("experiments.case_studdy.trials", 1, "unknown key; the keys are case_study"),
     ("experiments.case_study.training.optimizer", "sgd", "'sgd' is not one of gradient_descent, sgd_momentum"),
@@ -151,7 +151,7 @@ def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path) -> None
     for key, value, message in (
         ("experiments.case_study.network.rank", 3, "network.rank must be between 2K = 8 and d = 32, is 3"),
         ("experiments.case_study.training.steps", "many", "valid integer, is 'many'"),
-        ("experiments.case_study.data.colour", 1, "unknown key"),
+        ("experiments.case_study.data.color", 1, "unknown key"),
     ):
         before = (mine / "mine.yaml").read_text()
         change(mine / "mine.yaml", key, value)
@@ -339,8 +339,8 @@ def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
     change(folder / "sensitivity.yaml", "experiments.case_studdy.trials", 3)
     with pytest.raises(UserError, match=r"sensitivity\.yaml: experiments\.case_studdy: there is no such experiment"):
         load_with_study("laptop", folder)
-    change(folder / "sensitivity.yaml", "choices.width.colour", "red")
-    with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.colour: unknown key"):
+    change(folder / "sensitivity.yaml", "choices.width.color", "red")
+    with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.color: unknown key"):
         load_study(folder)
 
 

@@ -18,7 +18,7 @@ RECORDS = 20
 
 
 def batch(seed: int) -> bytes:
-    """Return a binary batch of made-up images, two of each class."""
+    """Return a binary batch of random images, two of each class."""
     pixels = np.random.default_rng(seed).integers(0, 256, (RECORDS, 3072), dtype=np.uint8)
     labels = np.arange(RECORDS, dtype=np.uint8)[:, None] % 10
     return np.hstack([labels, pixels]).tobytes()

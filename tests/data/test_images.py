@@ -29,10 +29,10 @@ def of_clusters(samples: int, separation: float) -> ClusterData:
     return ClusterData(source="clusters", dimension=8, classes=3, samples=samples, separation=separation, whitened=True)
 
 
-def test_centres_are_as_far_apart_as_stated() -> None:
+def test_centers_are_as_far_apart_as_stated() -> None:
     inputs, labels = clusters.draw(of_clusters(300_000, 5.0), generator())
-    centres = torch.stack([inputs[:, labels == label].mean(dim=1) for label in range(3)])
-    distances = torch.pdist(centres)
+    centers = torch.stack([inputs[:, labels == label].mean(dim=1) for label in range(3)])
+    distances = torch.pdist(centers)
     torch.testing.assert_close(distances, torch.full((3,), 5.0, dtype=torch.float64), atol=0.02, rtol=0)
 
 

@@ -21,7 +21,7 @@ from lowrank_dynamics.storage.tensors import read_tensors, write_tensors
 
 @pytest.fixture
 def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """Return made-up weights of the tiny convolutions in place of VGG-16's, with their digest as the right one."""
+    """Return random weights of the tiny convolutions in place of VGG-16's, with their digest as the right one."""
     made_up = {name: value + torch.rand(value.shape) for name, value in make_convolutions("tiny").state_dict().items()}
     monkeypatch.setitem(CONVOLUTIONS, "vgg16", CONVOLUTIONS["tiny"])
     monkeypatch.setattr(vgg16, "VALUES_SHA256", vgg16.values_sha256(made_up))

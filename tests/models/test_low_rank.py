@@ -1,4 +1,4 @@
-"""An MLP of one's own made low-rank: laws over shapes, dtypes and ranks, and what is refused."""
+"""An MLP of your own made low-rank: laws over shapes, dtypes and ranks, and what is refused."""
 
 import copy
 import io

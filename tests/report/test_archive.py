@@ -20,8 +20,7 @@ from lowrank_dynamics.cli import app
 from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.archive import write_archive
-from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.storage import metrics, tables
 from runs import environment
 from small_archive import commit, git, guide_of, names, sha256sum, small_metrics, unpack
 
@@ -41,7 +40,8 @@ def test_sources_and_results_are_in_it(made: Path, unpacked: Path) -> None:
 
 
 def test_the_tables_of_the_sensitivity_study_are_in_it_where_there_are_some(project: Path, tmp_path: Path) -> None:
-    files.write(files.read(project / "results/paper/claims.parquet", COLUMNS), "page", {"code": "x"}, tmp_path / "t")
+    judged = tables.read(project / "results/paper/claims.parquet", COLUMNS)
+    tables.write(judged._replace(origin={"code": "x"}), "page", tmp_path / "t")
     for ending, written in ((".parquet", "t"), (".md", "t.md")):
         shutil.copy(tmp_path / written, project / "results" / "paper" / f"sensitivity{ending}")
     inside = unpack(write_archive(project, "paper", tmp_path / "archive").path, tmp_path / "elsewhere")

@@ -14,9 +14,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
-from lowrank_dynamics.config.diff import Reduction, reductions
+from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, sortable, title
+from runs import DRAWN
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(
@@ -49,10 +50,9 @@ def click(driver: WebDriver, path: str) -> None:
 @in_a_browser
 def test_the_report_shows_every_figure_with_its_page(finished: Path) -> None:
     with opened(finished / "results" / "smoke" / "report.html") as driver:
-        for part in dict.fromkeys(figure.part for figure in FIGURES.values()):
+        for part in dict.fromkeys(FIGURES[name].part for name in DRAWN):
             click(driver, f"//*[text()='{part}']")
-            names = [name for name, figure in FIGURES.items() if figure.part == part]
-            for name in names:
+            for name in (name for name in DRAWN if FIGURES[name].part == part):
                 click(driver, f"//tr[normalize-space(td)='{title(name)}']//a[@iconname='eye']")
                 WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.TAG_NAME, "iframe"))
                 driver.switch_to.frame(driver.find_element(By.TAG_NAME, "iframe"))
@@ -101,13 +101,13 @@ def test_a_page_says_what_produced_its_figure(finished: Path) -> None:
 
 
 def test_what_a_scale_reduces_is_what_its_settings_change() -> None:
-    smoke, paper = (load_settings(scale, ROOT / "configs") for scale in ("smoke", "paper"))
-    assert reductions(paper, paper, "case_study") == []
-    assert reductions(smoke, paper, "case_study") == [
-        Reduction("trials", 2, 10),
-        Reduction("data.samples", 64, 1000),
-        Reduction("training.steps", 60, 2500),
-        Reduction("observe.singular_structure", 20, 25),
+    smoke, paper = (load_settings(scale, ROOT / "configs").experiment("case_study") for scale in ("smoke", "paper"))
+    assert differences(paper, paper) == []
+    assert differences(smoke, paper) == [
+        Difference("trials", 2, 10),
+        Difference("data.samples", 64, 1000),
+        Difference("training.steps", 60, 2500),
+        Difference("observe.singular_structure", 20, 25),
     ]
 
 

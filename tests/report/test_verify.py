@@ -12,9 +12,9 @@ from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.archive import write_archive
 from lowrank_dynamics.report.verify import check
-from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage import tables as files
+from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.metrics import Metrics
+from lowrank_dynamics.storage.tables import Table
 from small_archive import git, names, sha256sum
 
 
@@ -75,14 +75,13 @@ def change_a_value(root: Path) -> None:
     values = found.table["value"].to_pylist()
     column = metrics.pa.array([values[0] - 0.2, *values[1:]])
     place = found.table.schema.get_field_index("value")
-    metrics.write(Metrics(found.table.set_column(place, "value", column), found.provenance), path)
+    metrics.write(Metrics(found.table.set_column(place, "value", column), found.cells), path)
 
 
 def change_a_verdict(root: Path) -> None:
     path = root / "results" / "paper" / "claims.parquet"
-    table, page = files.read(path, COLUMNS), path.with_suffix(".md").read_text()
-    origin = {"settings_sha256": {"small": {}}}
-    files.write(table.replace("partly", "reproduced"), page, origin, path)
+    found, page = tables.read(path, COLUMNS), path.with_suffix(".md").read_text()
+    tables.write(Table(found.rows.replace("partly", "reproduced"), found.origin), page, path)
 
 
 def change_a_threshold(root: Path) -> None:
@@ -107,9 +106,9 @@ def forget_what_produced_a_figure(root: Path) -> None:
 
 
 INCONSISTENT = [
-    (change_a_value, ["claims.parquet says other than the metrics beside it of all_of_it, block_1;"]),
-    (change_a_verdict, ["claims.parquet says other than the metrics beside it of all_of_it;"]),
-    (change_a_threshold, ["claims.parquet says other than the metrics beside it of block_1;"]),
+    (change_a_value, ["claims.parquet contradicts the metrics beside it on all_of_it, block_1;"]),
+    (change_a_verdict, ["claims.parquet contradicts the metrics beside it on all_of_it;"]),
+    (change_a_threshold, ["claims.parquet contradicts the metrics beside it on block_1;"]),
     (
         change_a_setting,
         ["small.parquet was computed with other settings than those in"],
@@ -161,6 +160,6 @@ def test_results_that_contradict_each_other_are_not_archived(
 
 def test_rounding_on_another_machine_is_no_contradiction(project: Path) -> None:
     path = project / "results" / "paper" / "claims.parquet"
-    table, origin = files.read(path, COLUMNS), {"settings_sha256": {"small": {}}}
-    files.write(table.assign(mean=table["mean"] * (1 + 1e-12)), "page", origin, path)
+    found = tables.read(path, COLUMNS)
+    tables.write(Table(found.rows.assign(mean=found.rows["mean"] * (1 + 1e-12)), found.origin), "page", path)
     write_archive(project, "paper", project / "archive")

@@ -1,4 +1,4 @@
-"""A training that was cut off goes on with the same numbers, bit for bit, and from its own state only."""
+"""An interrupted training resumes with the same numbers, bit for bit, and from its own state only."""
 
 import logging
 import os

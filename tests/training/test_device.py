@@ -82,7 +82,7 @@ def test_the_driver_is_asked_where_nothing_else_says(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_auto_is_the_processor_and_cuda_is_refused(
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with devices.claimed_device("auto") as device:
@@ -108,7 +108,7 @@ def test_without_a_gpu_auto_is_the_processor_and_cuda_is_refused(
     ],
     ids=str,
 )
-def test_a_gpu_gives_the_numbers_of_the_processor(
+def test_a_gpu_gives_the_numbers_of_the_cpu(
     settings: Callable[..., Settings], cell: Cell, changes: dict[str, Any]
 ) -> None:
     """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which computes in bfloat16."""

@@ -1,4 +1,4 @@
-"""What is watched while an MLP of one's own trains: its schema and laws, agreement with the workflow, refusals."""
+"""What is watched while an MLP of your own trains: its schema and laws, agreement with the workflow, refusals."""
 
 import re
 import subprocess

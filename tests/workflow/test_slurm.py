@@ -59,7 +59,7 @@ def test_a_job_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     cluster.ask("scancel", "--user=root")
     slurm_cluster.wait_for(lambda: "stopped at step" in log.read_text())
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
-    assert "goes on at step" in log.read_text()
+    assert "resuming at step" in log.read_text()
     shutil.copy(folder / cell, tmp_path / "interrupted.parquet")
     shutil.rmtree(folder / "results")
     whole = snakemake(folder, *target)

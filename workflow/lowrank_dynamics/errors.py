@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something a user can mend: the message says what is wrong, where, and what to do."""
+    """A problem that the user can fix: the message says what is wrong, where, and what to do."""
 
     status = 1
     """The exit status of a command that ends with it."""

@@ -210,7 +210,7 @@ class Experiment(Shared):
 
     @model_validator(mode="after")
     def _convolutions_can_be_trained(self) -> Self:
-        """Check that an experiment that trains convolutions asks for nothing that is defined for matrices only."""
+        """Check that an experiment that trains convolutions measures nothing that is defined for matrices only."""
         if not (isinstance(self.data, ConvolvedData) and self.data.fine_tuned):
             return self
         observe, training = self.observe, self.training

@@ -77,7 +77,7 @@ def measured_scale(name: str) -> str:
 def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     """Load `paper.yaml` and apply what the scale's own file changes.
 
-    A scale's name may go on with `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
+    The name may have the suffix `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
     applied too, and only the experiments that it changes are there.
     Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
     key, a value of the wrong type or an impossible one.

@@ -1,6 +1,6 @@
-"""What a run needs from outside, by name: fetched once, checked, and kept in a folder with a note if it cannot be had.
+"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there why it is unavailable.
 
-A run goes on without what is missing, so the folder is there either way. This module imports torch only to fetch.
+A run continues without what is unavailable, so the folder is there either way. This module imports torch only to fetch.
 """
 
 import shutil
@@ -14,7 +14,7 @@ MISSING = "missing.txt"
 
 
 def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
-    """Write what is called `name` to `folder`, or a note that says why it cannot be had.
+    """Write what is called `name` to `folder`, or a note that says why it is unavailable.
 
     `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name.
     """
@@ -35,19 +35,19 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 
 
 def missing(folder: Path) -> str:
-    """Return why what belongs into `folder` could not be had; nothing if it is there."""
+    """Return why the content of `folder` is unavailable; nothing if it is there."""
     note = folder / MISSING
     return note.read_text().strip() if note.exists() else ""
 
 
 def content(folder: Path) -> Path:
-    """Return the file in `folder`. Raises UserError, with the reason, if it could not be had."""
+    """Return the file in `folder`. Raises UserError, with the reason, if it is unavailable."""
     if reason := missing(folder):
         raise UserError(reason)
     return folder / CONTENT
 
 
 def forget_missing(parent: Path) -> None:
-    """Remove the folders in `parent` whose content could not be had, so that it is tried again."""
+    """Remove the folders in `parent` whose content is unavailable, so that it is tried again."""
     for note in parent.glob(f"*/{MISSING}"):
         shutil.rmtree(note.parent)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 FOLDER_VARIABLE = "LOWRANK_DATA"
 CACHE = pooch.os_cache("lowrank-dynamics")
 """Where downloads are kept."""
-LONGEST_REASON = 160  # characters; errors of the network go on and on
+LONGEST_REASON = 160  # characters; errors of the network can be long
 GZIP_MAGIC = b"\x1f\x8b"
 Content = TypeVar("Content")
 
@@ -65,7 +65,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Url:
-    """An address files are downloaded from, into the user's cache; a download that breaks off leaves no file."""
+    """An address files are downloaded from, into the user's cache; an interrupted download leaves no file."""
 
     cache: ClassVar[Path] = CACHE
 
@@ -80,7 +80,7 @@ class Url:
         )
 
     def discard(self, file: str) -> None:
-        """Remove a download that turned out to be wrong, so that it is fetched again next time."""
+        """Remove a download that is wrong, so that it is fetched again next time."""
         (self.cache / file).unlink(missing_ok=True)
 
 
@@ -89,7 +89,7 @@ class PythonPackage:
     """A source package that pip gets, with whatever settings pip has, into the user's cache.
 
     `sha256` is that of the package's file: pip refuses any other before it opens it. From one that is right pip makes
-    the package's metadata, by its setup script; it installs nothing. A download that breaks off leaves no file.
+    the package's metadata, by its setup script; it installs nothing. An interrupted download leaves no file.
     """
 
     cache: ClassVar[Path] = CACHE
@@ -120,7 +120,7 @@ class PythonPackage:
         return kept
 
     def discard(self, file: str) -> None:
-        """Remove a download that turned out to be wrong, so that it is fetched again next time."""
+        """Remove a download that is wrong, so that it is fetched again next time."""
         (self.cache / file).unlink(missing_ok=True)
 
 

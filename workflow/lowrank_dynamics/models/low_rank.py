@@ -1,6 +1,6 @@
-"""The method for a PyTorch model of one's own: an MLP becomes a low-rank one that starts in S_big, at any rank r >= 2K.
+"""The method for a PyTorch model of your own: an MLP becomes a low-rank one that starts in S_big, at any rank r >= 2K.
 
-This module needs no settings and no workflow. `watching` measures the training of such models.
+This module needs no settings and no workflow. `training.monitor` measures the training of such models.
 """
 
 import copy
@@ -19,7 +19,7 @@ Loss = Callable[[], Tensor]
 """Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
 
 
-class Stack(NamedTuple):
+class Chain(NamedTuple):
     """The parts of an MLP: what comes before the first layer, the layers, what follows each of them."""
 
     before: list[nn.Module]
@@ -47,7 +47,7 @@ def low_rank(
 ) -> nn.Sequential:
     """Return the low-rank MLP (equation 10) of width `rank` r, 2K if it is None, that starts in S_big of `mlp`.
 
-    `mlp` is a stack of `nn.Linear`, with or without biases, of any widths and any initialization, with modules between
+    `mlp` is a chain of `nn.Linear`, with or without biases, of any widths and any initialization, with modules between
     them that have no weights, such as activations and dropout. It may be the head of a larger model. `loss` returns the
     loss of the model, a scalar, on one batch, `mlp` included; its gradient in the first layer defines S_big, section 3.
 
@@ -56,23 +56,23 @@ def low_rank(
     eps times orthonormal columns, U and V are those of the paper, and the cores are eps times the identity.
     In general a core is W_l seen in the bases that it maps to one another: U_l' W_l U_{l-1}, with U_l spanning
     W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree on inputs in S_big, at r = d on all.
-    Biases of hidden layers are seen in the same bases, but for the last, which acts in m dimensions.
+    Biases of hidden layers are seen in the same bases, except for the last, which acts in m dimensions.
 
     The columns beyond 2K are drawn from the complement of S_big by `generator`, one of the CPU, or else by one that is
     the same at every call. Raises UserError where the theory does not apply: r < 2K, r above the smallest width,
-    K >= d/2, a gradient of rank below K; and for a stack of other modules, or a loss that is none.
+    K >= d/2, a gradient of rank below K; and for a chain of other modules, or an invalid loss.
     """
-    stack = parts(mlp)
-    rank = 2 * stack.classes if rank is None else rank
-    _require_few_outputs(stack)
-    _require_rank(stack, rank)
-    big = big_basis(stack, loss)
+    chain = parts(mlp)
+    rank = 2 * chain.classes if rank is None else rank
+    _require_few_outputs(chain)
+    _require_rank(chain, rank)
+    big = big_basis(chain, loss)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     factor = big if rank == big.shape[-1] else widened_factor(big.cpu()[None], rank, [generator])[0].to(big.device)
-    return nn.Sequential(_modules(stack, factor)).requires_grad_(True).train(mlp.training)
+    return nn.Sequential(_modules(chain, factor)).requires_grad_(True).train(mlp.training)
 
 
-def parts(mlp: nn.Sequential) -> Stack:
+def parts(mlp: nn.Sequential) -> Chain:
     """Return the parts of an MLP. Raises UserError, which names the module, if it is not one."""
     before: list[nn.Module] = []
     layers: list[nn.Linear] = []
@@ -88,7 +88,7 @@ def parts(mlp: nn.Sequential) -> Stack:
             (after[-1] if after else before).append(module)
     if len(layers) < 2:
         raise UserError(f"an MLP needs two Linear layers at least, and this Sequential has {len(layers)}")
-    return Stack(before, layers, after)
+    return Chain(before, layers, after)
 
 
 def _require_own_weight(layer: nn.Linear, place: int, others: list[nn.Linear]) -> None:
@@ -102,9 +102,9 @@ def _require_own_weight(layer: nn.Linear, place: int, others: list[nn.Linear]) -
 
 
 @torch.enable_grad()
-def first_gradient(stack: Stack, loss: Loss) -> Tensor:
+def first_gradient(chain: Chain, loss: Loss) -> Tensor:
     """Return G_1: (m, d), the gradient of the loss in the first layer's weight, float64."""
-    weight = stack.layers[0].weight
+    weight = chain.layers[0].weight
     if not weight.requires_grad:
         raise UserError("the first layer is frozen: its weight must require a gradient, which defines S_big")
     value = loss()
@@ -119,28 +119,28 @@ def first_gradient(stack: Stack, loss: Loss) -> Tensor:
     return gradient.double()
 
 
-def big_basis(stack: Stack, loss: Loss) -> Tensor:
+def big_basis(chain: Chain, loss: Loss) -> Tensor:
     """Return an orthonormal basis (d, 2K) of S_big, float64, from the weights as they are and one gradient.
 
     Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a gradient of rank
     below K.
     """
-    _require_few_outputs(stack)
-    weight = stack.layers[0].weight.detach().double()
+    _require_few_outputs(chain)
+    weight = chain.layers[0].weight.detach().double()
     if not bool(weight.isfinite().all()) or not bool(weight.any()):
         raise UserError("the first layer's weight is zero or not finite: S_big is not defined")
     scale = float(torch.linalg.matrix_norm(weight, 2))
-    return big_subspace(weight, first_gradient(stack, loss), stack.classes, scale)
+    return big_subspace(weight, first_gradient(chain, loss), chain.classes, scale)
 
 
-def _require_few_outputs(stack: Stack) -> None:
-    d, classes = stack.dimension, stack.classes
+def _require_few_outputs(chain: Chain) -> None:
+    d, classes = chain.dimension, chain.classes
     if 2 * classes >= d:
         raise UserError(f"the theory needs K < d/2, and this MLP has K = {classes} outputs and d = {d} inputs")
 
 
-def _require_rank(stack: Stack, rank: int) -> None:
-    d, classes, smallest = stack.dimension, stack.classes, min(layer.out_features for layer in stack.hidden)
+def _require_rank(chain: Chain, rank: int) -> None:
+    d, classes, smallest = chain.dimension, chain.classes, min(layer.out_features for layer in chain.hidden)
     if rank < 2 * classes:
         raise UserError(f"the rank must be at least 2K = {2 * classes}, the dimension of S_big; it is {rank}")
     if rank > min(d, smallest):
@@ -148,25 +148,25 @@ def _require_rank(stack: Stack, rank: int) -> None:
 
 
 @torch.no_grad()
-def _modules(stack: Stack, factor: Tensor) -> "OrderedDict[str, nn.Module]":
+def _modules(chain: Chain, factor: Tensor) -> "OrderedDict[str, nn.Module]":
     """Return the modules of the low-rank MLP by name; `factor` is V (d, r)."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    modules |= {f"before_{index}": copy.deepcopy(module) for index, module in enumerate(stack.before)}
-    like = stack.layers[0].weight
+    modules |= {f"before_{index}": copy.deepcopy(module) for index, module in enumerate(chain.before)}
+    like = chain.layers[0].weight
     modules["input_factor"] = _linear(factor.mT, None, like)
     basis = factor
-    for number, (layer, following) in enumerate(zip(stack.hidden, stack.after[:-1], strict=True), start=1):
+    for number, (layer, following) in enumerate(zip(chain.hidden, chain.after[:-1], strict=True), start=1):
         image = layer.weight.double() @ basis
         output = polar_factor(image)
-        last = number == len(stack.hidden)
+        last = number == len(chain.hidden)
         bias = None if layer.bias is None or last else output.mT @ layer.bias.double()
         modules[f"core_{number}"] = _linear(output.mT @ image, bias, like)
         if last:
             modules["output_factor"] = _linear(output, layer.bias, like)
         modules |= {f"activation_{number}_{index}": copy.deepcopy(each) for index, each in enumerate(following)}
         basis = output
-    modules["last"] = copy.deepcopy(stack.layers[-1])
-    modules |= {f"after_{index}": copy.deepcopy(module) for index, module in enumerate(stack.after[-1])}
+    modules["last"] = copy.deepcopy(chain.layers[-1])
+    modules |= {f"after_{index}": copy.deepcopy(module) for index, module in enumerate(chain.after[-1])}
     return modules
 
 

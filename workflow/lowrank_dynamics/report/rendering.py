@@ -18,7 +18,7 @@ TEMPLATES = Environment(
 
 
 def render(template: str, path: Path, **content: Any) -> None:
-    """Write the page that a template makes of its content; a write that breaks off leaves no file at `path`."""
+    """Write the page that a template makes of its content; an interrupted write leaves no file at `path`."""
     page = TEMPLATES.get_template(template).render(**content)
     with replacing(path) as partial:
         partial.write_text(page)

@@ -90,7 +90,7 @@ def contradictions(root: Path, scale: str) -> Iterator[str]:
     chosen = {name: run for name, run in runs.items() if name in judged}
     again = claims_table(load_claims(root / "configs" / "claims.yaml"), chosen, settings, scale)
     if names := _differing(table.rows, again):
-        yield f"{_table(root, scale)} says other than the metrics beside it of {', '.join(names)}"
+        yield f"{_table(root, scale)} contradicts the metrics beside it on {', '.join(names)}"
 
 
 def _table(root: Path, scale: str) -> Path:
@@ -133,14 +133,14 @@ def _changes(folder: Path, listed: Mapping[str, str]) -> Iterator[str]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Yield the names of the files below a folder, but for what use leaves there."""
+    """Yield the names of the files below a folder, except for what use leaves there."""
     for parent, folders, names in os.walk(folder):  # it does not go where links to folders lead
         folders[:] = [name for name in folders if name not in LEFT_BY_USE]
         yield from (Path(parent, name).relative_to(folder).as_posix() for name in names)
 
 
 def _differing(table: pd.DataFrame, again: pd.DataFrame) -> list[str]:
-    """Return the claims whose rows differ in two tables of verdicts, but for rounding of the values."""
+    """Return the claims whose rows differ in two tables of verdicts, except for rounding of the values."""
     stored = pa.Table.from_pandas(again, preserve_index=False).to_pandas()  # with the types that files have
     names = dict.fromkeys([*table["claim"], *stored["claim"]])
     return [name for name in names if not _alike(table[table["claim"] == name], stored[stored["claim"] == name])]

@@ -12,7 +12,7 @@ from lowrank_dynamics.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a place beside `path` to write to, and put the file in place of `path` when it is complete.
 
-    If writing breaks off, what was at `path` before stays as it was, and nothing is left beside it. The folder is made.
+    If that is interrupted, what was at `path` stays as it was, and nothing is left beside it. The folder is made.
     Raises OSError, which names `path`, if the machine refuses, for instance because the disk is full.
     """
     partial = path.with_name(f"{path.name}.partial")

@@ -1,4 +1,4 @@
-"""Which modules of this package an entry module imports: what a job's numbers depend on, beside its settings.
+"""Which modules of this package an entry module imports: what a job's numbers depend on besides its settings.
 
 Snakemake sees no imports, so rules take these files as inputs, and a checkpoint is of the code that they hold.
 """

@@ -175,7 +175,7 @@ def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
 
 
 def write(metrics: Metrics, path: Path) -> None:
-    """Write a tidy table with its provenance; a write that breaks off leaves no file at `path`."""
+    """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
     metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance)}
     with replacing(path) as partial:
         pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")

@@ -18,7 +18,7 @@ Origin = dict[str, str]
 
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
-    """Write tensors with their origin; a write that breaks off leaves no file at `path`, and raises OSError."""
+    """Write tensors with their origin; an interrupted write leaves no file at `path`, and raises OSError."""
     with replacing(path) as partial:
         try:
             save_file(dict(tensors), partial, metadata={"origin": json.dumps(origin)})

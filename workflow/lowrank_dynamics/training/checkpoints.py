@@ -85,16 +85,16 @@ class Checkpoint:
         return time.monotonic() - self._written >= max(self.every, rarely)
 
     def save(self, state: State) -> None:
-        """Write a state in place of the last one; a write that breaks off leaves the last one as it was.
+        """Write a state in place of the last one; an interrupted write leaves the last one as it was.
 
-        Training goes on without it then, and the log says so.
+        If it fails, training continues without, and the log says so.
         """
         began = time.monotonic()
         try:
             with replacing(self.path) as partial:
                 torch.save({"key": self.key, "state": state._asdict()}, partial)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
-            log.warning("%s cannot be written, training goes on without (%s)", self.path, str(error).splitlines()[0])
+            log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])
         self._written = time.monotonic()
         self._took = self._written - began
 

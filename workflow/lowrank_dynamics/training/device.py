@@ -1,4 +1,4 @@
-"""Where networks are trained: the processor, or a GPU that one job has to itself."""
+"""Where networks are trained: the CPU, or a GPU that one job has to itself."""
 
 import ctypes
 import logging
@@ -33,7 +33,7 @@ def use_cpu(threads: int) -> None:
 
 @contextmanager
 def claimed_device(name: str) -> Iterator[torch.device]:
-    """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the processor.
+    """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the CPU.
 
     Of several GPUs it is one that no other job of this project and user has, and where all are taken it is waited for:
     jobs that run side by side use different ones and do not pile up on any. Raises UserError if `cuda` is asked for and
@@ -71,4 +71,4 @@ def peak_megabytes(device: torch.device) -> dict[str, int]:
 def _warn_of_idle_gpu(name: str) -> None:
     """Say so if the scheduler gave a GPU that is not going to be used."""
     if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
-        log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the processor", torch.__version__)
+        log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU", torch.__version__)

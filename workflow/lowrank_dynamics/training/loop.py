@@ -43,7 +43,7 @@ def train(
 ) -> Iterator[Measurement]:
     """Train all trials and yield what the observers measure; `generators`, one a trial, order the minibatches.
 
-    With a `checkpoint`, a training that was cut off goes on where it was, with the same numbers, and what was measured
+    With a `checkpoint`, an interrupted training resumes where it stopped, with the same numbers, and what was measured
     before is yielded first; Interrupted is raised where the checkpoint is asked to end the training.
 
     Every `check_every` steps, and at the last, a trial whose loss is within `stop_near_linear_fit` of the best linear
@@ -63,7 +63,7 @@ def train(
             if checkpoint is not None and step > first and checkpoint.is_due():
                 checkpoint.save(run.state(step, recorded))
                 if checkpoint.interrupted:
-                    raise Interrupted(f"{name}: stopped at step {step}; run the same again to go on from there")
+                    raise Interrupted(f"{name}: stopped at step {step}; run the same command again to resume")
             rows = run.step(step, batch, progress)
             yield from rows
             recorded += rows if checkpoint is not None else []
@@ -72,7 +72,7 @@ def train(
 
 
 class _Run:
-    """The trials of one training between two steps: all that changes while it goes on."""
+    """The trials of one training between two steps: all that changes from step to step."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _Run:
         return rows
 
     def state(self, step: int, recorded: Sequence[Measurement]) -> State:
-        """Return what is needed to go on before a step; `recorded` is what was measured until then."""
+        """Return what is needed to resume before a step; `recorded` is what was measured until then."""
         return State(
             step=step,
             parameters=[parameter.detach() for parameter in self.network.parameters()],
@@ -142,7 +142,7 @@ class _Run:
         )
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was taken."""
+        """Resume where `state` was taken."""
         for parameter, value in zip(self.network.parameters(), state.parameters, strict=True):
             parameter.detach().copy_(value)
         self._optimizer.state = state.optimizer

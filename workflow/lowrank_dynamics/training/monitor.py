@@ -17,7 +17,7 @@ from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.low_rank import Loss, Stack, big_basis, parts
+from lowrank_dynamics.models.low_rank import Chain, Loss, big_basis, parts
 from lowrank_dynamics.models.subspaces import LayerBases, layer_bases
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
@@ -32,7 +32,7 @@ Quantity = Literal["block_shares", "singular_structure"]
 class Watch:
     """Records how the hidden weights of an MLP change while it trains.
 
-    `mlp` is a stack as `compression.low_rank` takes it. `block_shares` are those of figures 3 to 5, in bases that the
+    `mlp` is a chain of layers as `low_rank` takes it. `block_shares` are those of figures 3 to 5, in bases that the
     weights at this moment and one gradient define, so make it before training; `loss` returns the loss of one batch.
     `singular_structure` are singular values and the movement of singular subspaces (figures 1, 2, 8-10). `layers` are
     counted from 1; None for all hidden ones. Raises UserError for a layer or a quantity that there is not; where block
@@ -48,8 +48,8 @@ class Watch:
         quantities: Collection[Quantity] = ("block_shares", "singular_structure"),
         layers: Collection[int] | None = None,
     ) -> None:
-        self._stack = parts(mlp)
-        hidden = range(1, len(self._stack.layers))
+        self._chain = parts(mlp)
+        hidden = range(1, len(self._chain.layers))
         self._layers = sorted(set(hidden if layers is None else layers))
         if unknown := [layer for layer in self._layers if layer not in hidden]:
             raise UserError(f"there is no hidden layer {unknown[0]}; there are 1 to {len(hidden)}")
@@ -60,7 +60,7 @@ class Watch:
         self._started = datetime.now(UTC)
         self._recorded: list[Measurement] = []
         self._shares = self._block_shares(loss) if "block_shares" in quantities else None
-        self._structure = SingularStructure(1, self._stack.classes) if "singular_structure" in quantities else None
+        self._structure = SingularStructure(1, self._chain.classes) if "singular_structure" in quantities else None
         if self._structure is not None:
             self._require_three_groups()
 
@@ -92,18 +92,18 @@ class Watch:
         return Metrics(numbered, {cell.name: watch_origin(experiment, variant, self._started)})
 
     def write(self, path: Path | str, experiment: str = "watched", *, variant: str = BASE, trial: int = 0) -> None:
-        """Write what was recorded to a Parquet file; a write that breaks off leaves no file."""
+        """Write what was recorded to a Parquet file; an interrupted write leaves no file."""
         metrics.write(self.metrics(experiment, variant=variant, trial=trial), Path(path))
 
     def _activation(self) -> str:
         """Return the name of what follows the first layer: that of `ACTIVATIONS`, or else that of its class."""
-        used = next(iter(self._stack.after[0]), nn.Identity())
+        used = next(iter(self._chain.after[0]), nn.Identity())
         named = {activation.target.rpartition(":")[2]: name for name, activation in ACTIVATIONS.items()}
         return named.get(type(used).__name__, type(used).__name__)
 
     def _weights(self) -> list[Tensor]:
         """Return the watched weights, float64, each (1, m, n) like a stack of one trial."""
-        hidden = self._stack.hidden
+        hidden = self._chain.hidden
         return [hidden[layer - 1].weight.detach().double().unsqueeze(0) for layer in self._layers]
 
     def _named(self, observations: Iterator[Observation]) -> Iterator[Observation]:
@@ -114,29 +114,29 @@ class Watch:
     def _block_shares(self, loss: Loss | None) -> BlockShares:
         if loss is None:
             raise UserError("block shares need the loss of one batch, whose gradient defines the blocks")
-        _require_width(self._stack, last=self._layers[-1])
-        hidden = [layer.weight.detach().double() for layer in self._stack.hidden[: self._layers[-1]]]
-        bases = layer_bases(hidden, big_basis(self._stack, loss))
+        _require_width(self._chain, last=self._layers[-1])
+        hidden = [layer.weight.detach().double() for layer in self._chain.hidden[: self._layers[-1]]]
+        bases = layer_bases(hidden, big_basis(self._chain, loss))
         chosen = [LayerBases(*(basis.unsqueeze(0) for basis in bases[layer - 1])) for layer in self._layers]
         return BlockShares(1, [weight.clone() for weight in self._weights()], chosen)
 
     def _require_three_groups(self) -> None:
         for layer in self._layers:
-            rows, columns = self._stack.hidden[layer - 1].weight.shape
-            if min(rows, columns) <= 2 * self._stack.classes:
+            rows, columns = self._chain.hidden[layer - 1].weight.shape
+            if min(rows, columns) <= 2 * self._chain.classes:
                 raise UserError(
                     f"layer {layer} has {min(rows, columns)} singular values, which leaves no middle group "
-                    f"between the top and the bottom K = {self._stack.classes}"
+                    f"between the top and the bottom K = {self._chain.classes}"
                 )
 
 
-def _require_width(stack: Stack, last: int) -> None:
+def _require_width(chain: Chain, last: int) -> None:
     """Require that the layers 1 to `last` can map p = d - 2K dimensions to as many outside block 1.
 
     W_1 V_{1,2} is orthogonal to the K directions L_{1,1}, so the first layer needs K units more.
     """
-    d, k = stack.dimension, stack.classes
-    for number, layer in enumerate(stack.hidden[:last], start=1):
+    d, k = chain.dimension, chain.classes
+    for number, layer in enumerate(chain.hidden[:last], start=1):
         needed, name = (d - k, "d - K") if number == 1 else (d - 2 * k, "d - 2K")
         if layer.out_features < needed:
             raise UserError(
