@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES
-from runs import DRAWN, SMOKE, assert_same_results, copied, environment, planned, snakemake
+from runs import DRAWN, SMOKE, assert_same_results, copied, environment, heeding_interrupts, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,13 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(finished: Path, tmp_path:
     command = ["snakemake", "--cores", "1", *target]
     logs = results / "logs" / "train" / "case_study"
     with subprocess.Popen(
-        command, cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=folder,
+        env=environment(),
+        start_new_session=True,
+        preexec_fn=heeding_interrupts,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as run:
         wait_for(lambda: any("step" in file.read_text() for file in logs.glob("*.log")), run)
         os.killpg(run.pid, signal.SIGINT)
