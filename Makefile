@@ -7,7 +7,7 @@ PYTHON ?= python3
 ENVIRONMENT := .venv/.complete
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: figures sensitivity archive bench test test-all check format lock clean
+.PHONY: figures sensitivity archive bench test test-all check tables format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
@@ -39,8 +39,13 @@ check: $(ENVIRONMENT)
 	ruff check .
 	mypy
 	PYTHONPATH=workflow lint-imports
+	PYTHONPATH=workflow python docs/tables.py --check
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+
+# Fill the tables of verdicts in README and docs from the reference.
+tables: $(ENVIRONMENT)
+	PYTHONPATH=workflow python docs/tables.py
 
 format: $(ENVIRONMENT)
 	ruff format .

@@ -139,7 +139,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(finished: Path, tmp_path:
         cwd=folder,
         env=environment(),
         start_new_session=True,
-        preexec_fn=heeding_interrupts,
+        preexec_fn=heeding_interrupts,  # noqa: PLW1509
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as run:

@@ -1,0 +1,68 @@
+"""The tables of verdicts in README.md and docs/artifact-evaluation.md, made from the reference: `make tables`.
+
+Each stands between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With `--check`, as `make check` runs it,
+nothing is written, and a document whose tables are not those of the reference ends it with an error.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
+from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.report.markdown import markdown
+from lowrank_dynamics.storage.tables import read
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "artifact-evaluation.md")
+PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+
+
+def claims(scale: str) -> pd.DataFrame:
+    """Return the weakest cell of each claim in the reference of a scale, with `shown`, its verdict or `not run`."""
+    cells = weakest_cells(read(ROOT / "results" / "reference" / scale / "claims.parquet", COLUMNS).rows)
+    not_run = cells["reason"].str.endswith(WAS_NOT_RUN)
+    return cells.assign(shown=cells["claim_verdict"].where(~not_run, "not run"))
+
+
+def verdicts() -> list[str]:
+    """Return the table of the README: every claim with its verdict at both scales."""
+    laptop, paper = claims("laptop"), claims("paper")
+    rows = zip(laptop["figures"], laptop["statement"], laptop["shown"], paper["shown"], strict=True)
+    return markdown(("figures", "what the paper says, in our words", "laptop scale", "paper scale"), rows)
+
+
+def expected(experiment: str) -> list[str]:
+    """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
+    found = claims("laptop")
+    rows = [
+        (f"`{cell['claim']}`", cell["cell"], measured_or_why(cell), threshold(cell), cell["shown"])
+        for _, cell in found[found["experiment"] == experiment].iterrows()
+    ]
+    return markdown(("claim", "decided by", "expected", "taken to mean", "verdict"), rows)
+
+
+def filled(text: str) -> str:
+    """Return a document with its tables as the reference has them."""
+
+    def table(place: re.Match[str]) -> str:
+        lines = verdicts() if place[2] == "verdicts" else expected(place[2])
+        return place[1] + "\n".join(lines) + place[3]
+
+    return PLACE.sub(table, text)
+
+
+def main() -> None:
+    """Write the tables into the documents, or check them."""
+    for document in DOCUMENTS:
+        before = document.read_text()
+        after = filled(before)
+        if before != after and "--check" in sys.argv[1:]:
+            sys.exit(f"{document.relative_to(ROOT)}: its tables are not those of the reference; run `make tables`")
+        document.write_text(after)
+
+
+if __name__ == "__main__":
+    main()
