@@ -1,6 +1,7 @@
 """What the tests share: small settings to change, what a run measures, planted metrics, one thread as jobs have."""
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from lowrank_dynamics.config.experiment import CellSettings
@@ -151,3 +153,19 @@ def settings() -> Callable[..., Settings]:
         return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: changed(**changes)}})
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of the settings to change."""
+    return Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
+
+
+def change(file: Path, key: str, value: object) -> None:
+    content = yaml.safe_load(file.read_text())
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[last] = value
+    file.write_text(yaml.safe_dump(content))

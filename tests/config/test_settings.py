@@ -1,14 +1,13 @@
 """The settings: what is refused, and with which words."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from conftest import ROOT
-from lowrank_dynamics.config.files import load_settings, load_study, load_with_study, requested, scales
+from conftest import ROOT, change
+from lowrank_dynamics.config.files import load_settings, scales
 from lowrank_dynamics.errors import UserError
 
 REFUSED = [
@@ -60,21 +59,6 @@ REFUSED = [
 ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
-
-
-def change(file: Path, key: str, value: object) -> None:
-    content = yaml.safe_load(file.read_text())
-    *parents, last = key.split(".")
-    place = content
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    place[last] = value
-    file.write_text(yaml.safe_dump(content))
-
-
 @pytest.mark.parametrize(("key", "value", "message"), REFUSED)
 def test_a_wrong_value_is_refused_with_file_key_and_what_is_right(
     folder: Path, key: str, value: object, message: str
@@ -100,150 +84,6 @@ def test_a_missing_key_is_named(folder: Path) -> None:
     (folder / "paper.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=r"experiments\.case_study\.network\.depth: missing key"):
         load_settings("paper", folder)
-
-
-@pytest.mark.parametrize("content", ["a: [", "[1, 2]", "\x00"])
-def test_a_file_that_is_no_settings_is_named(folder: Path, content: str) -> None:
-    (folder / "smoke.yaml").write_text(content)
-    with pytest.raises(UserError, match=r"smoke\.yaml"):
-        load_settings("smoke", folder)
-
-
-def test_unknown_scales_keys_and_experiments_are_refused() -> None:
-    with pytest.raises(UserError, match="choose one of laptop, smoke, paper"):
-        load_settings("desktop", ROOT / "configs")
-    with pytest.raises(
-        UserError, match="--config scales: unknown key; the keys are scale, strict_claims, allow_unverified_data"
-    ):
-        requested({"scales": "paper"})
-    with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
-        requested({"strict_claims": "maybe"})
-    assert requested({}) == ("laptop", False, False)
-    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True, False)
-    assert requested({"strict_claims": True}).strict_claims
-    assert requested({"allow_unverified_data": "true"}).allow_unverified_data
-    with pytest.raises(UserError, match="choose one of case_study"):
-        load_settings("paper", ROOT / "configs").experiment("figure_1")
-
-
-@pytest.fixture
-def mine(folder: Path) -> Path:
-    """Return a folder of settings with a scale of the user's own."""
-    overlay = {"experiments": {"case_study": {"trials": 2, "network": {"eps": 0.05}}}}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(overlay))
-    return folder
-
-
-def test_any_other_file_of_the_folder_is_a_scale(mine: Path) -> None:
-    assert scales(mine) == ["laptop", "mine", "smoke", "paper"]
-    assert requested({"scale": "mine"}, mine).scale == "mine"
-    settings, paper = load_settings("mine", mine), load_settings("paper", mine)
-    own = settings.experiment("case_study")
-    assert (own.trials, own.network.eps) == (2, 0.05)
-    as_paper = {"trials": 10, "network": own.network.model_copy(update={"eps": 0.1})}
-    assert own.model_copy(update=as_paper) == paper.experiment("case_study")
-    others = [name for name in paper.experiments if name != "case_study"]
-    assert all(settings.experiment(name) == paper.experiment(name) for name in others)
-    assert set(load_with_study("mine", mine)) > {"mine", "mine/sensitivity/declared", "mine/sensitivity/width_64"}
-
-
-def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path) -> None:
-    for key, value, message in (
-        ("experiments.case_study.network.rank", 3, "network.rank must be between 2K = 8 and d = 32, is 3"),
-        ("experiments.case_study.training.steps", "many", "valid integer, is 'many'"),
-        ("experiments.case_study.data.color", 1, "unknown key"),
-    ):
-        before = (mine / "mine.yaml").read_text()
-        change(mine / "mine.yaml", key, value)
-        with pytest.raises(UserError) as refusal:
-            load_settings("mine", mine)
-        sentence = str(refusal.value)
-        assert message in sentence
-        assert "mine.yaml" in sentence
-        assert "case_study" in sentence
-        (mine / "mine.yaml").write_text(before)
-    load_settings("mine", mine)
-
-
-def test_a_scale_without_a_file_is_refused_with_those_there_are(mine: Path) -> None:
-    with pytest.raises(UserError, match="there is no scale 'yours'; choose one of laptop, mine, smoke, paper"):
-        load_settings("yours", mine)
-    with pytest.raises(UserError, match="--config scale=yours: choose one of laptop, mine, smoke, paper"):
-        requested({"scale": "yours"}, mine)
-    for name in ("claims", "sensitivity", "mine/paper", "../configs/mine", ""):
-        with pytest.raises(UserError, match="there is no scale"):
-            load_settings(name, mine)
-
-
-@pytest.mark.parametrize("name", ["data", "reference"])
-def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, name: str) -> None:
-    shutil.copy2(mine / "mine.yaml", mine / f"{name}.yaml")
-    with pytest.raises(UserError, match=f"there is no scale '{name}'"):
-        load_settings(name, mine)
-    with pytest.raises(UserError, match=f"--config scale={name}: choose one of laptop, mine, smoke, paper"):
-        requested({"scale": name}, mine)
-    assert name not in scales(mine)
-
-
-def test_a_scale_may_have_capital_letters(mine: Path) -> None:
-    (mine / "mine.yaml").rename(mine / "Mine.yaml")
-    assert requested({"scale": "Mine"}, mine).scale == "Mine"
-    assert load_settings("Mine", mine).experiment("case_study").trials == 2
-
-
-def test_like_takes_everything_but_what_is_changed() -> None:
-    """Figure `bound` is about the theory setting at several eps: nothing else may differ."""
-    paper = load_settings("paper", ROOT / "configs")
-    setting, over_eps = paper.experiment("theory_setting"), paper.experiment("theory_over_eps")
-    assert list(over_eps.variants) == ["eps_0.1", "eps_0.01", "eps_0.001"]
-    assert over_eps.observe == setting.observe.model_copy(update={"block_shares": None})
-    same = {"variants": setting.variants, "observe": setting.observe}
-    assert over_eps.model_copy(update=same) == setting
-    assert over_eps.of_variant("eps_0.01").network == setting.network
-
-
-def test_defaults_hold_for_experiments_that_are_like_no_other(folder: Path) -> None:
-    before = load_settings("paper", folder)
-    change(folder / "paper.yaml", "defaults.trials", 7)
-    change(folder / "paper.yaml", "defaults.network.eps", 0.05)
-    after = load_settings("paper", folder)
-    for name in ("case_study", "deep_whitened"):
-        assert (after.experiment(name).trials, after.experiment(name).network.eps) == (7, 0.05)
-    for name, trials, eps in (("theory_setting", 7, 0.01), ("fashion_mnist", 5, 0.05)):
-        assert (after.experiment(name).trials, after.experiment(name).network.eps) == (trials, eps)
-    assert before.experiment("fashion_mnist").observe == after.experiment("fashion_mnist").observe
-
-
-def test_like_follows_a_change_of_the_other_and_leaves_its_variants(folder: Path) -> None:
-    paper = folder / "paper.yaml"
-    change(paper, "experiments.case_study.data.separation", 9.0)
-    change(paper, "experiments.first_gradient.like", "theory_over_eps")
-    settings = load_settings("paper", folder)
-    assert settings.experiment("theory_over_eps").data.separation == 9.0
-    assert len(settings.experiment("theory_over_eps").variants) == 3
-    assert set(settings.experiment("first_gradient").variants) == {"base"}
-    assert len(settings.experiment("vgg_heads").variants) == 4
-    assert set(settings.experiment("vgg_full_model").variants) == {"base"}
-
-
-@pytest.mark.parametrize("like", ["case_studdy", "case_study", "theory_over_eps", "", 3, ["theory_setting"], {}])
-def test_an_unknown_or_circular_like_is_refused(folder: Path, like: object) -> None:
-    """That is: what there is not, the experiment itself, one that is like it."""
-    change(folder / "paper.yaml", "experiments.case_study.like", like)
-    with pytest.raises(UserError, match=r"paper\.yaml: experiments\.\w+\.like: .* is not one of \w+, ") as refusal:
-        load_settings("laptop", folder)
-    sentence = str(refusal.value)
-    if like == "theory_over_eps":
-        assert "'case_study' is not one of" in sentence
-    else:
-        assert f"experiments.case_study.like: {like!r} is not one of " in sentence
-        assert "theory_setting" in sentence
-
-
-def test_an_overlay_has_no_like_of_its_own(folder: Path) -> None:
-    change(folder / "laptop.yaml", "experiments.case_study.like", "theory_setting")
-    with pytest.raises(UserError, match=r"laptop\.yaml: experiments\.case_study\.like: unknown key"):
-        load_settings("laptop", folder)
 
 
 @pytest.mark.parametrize("scale", scales(ROOT / "configs"))
@@ -300,48 +140,6 @@ def test_variants_have_cells_and_digests_of_their_own(folder: Path) -> None:
     after = load_settings("laptop", folder)
     assert before.of_variant("deep_unwhitened", "adam").digest != after.of_variant("deep_unwhitened", "adam").digest
     assert before.of_variant("deep_unwhitened", "muon").digest == after.of_variant("deep_unwhitened", "muon").digest
-
-
-def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
-    configs = ROOT / "configs"
-    laptop, study = load_settings("laptop", configs), load_study(configs)
-    for name, (_, _, changes) in study.alternatives.items():
-        settings = load_settings(f"laptop/sensitivity/{name}", configs)
-        assert settings.experiments.keys() == changes.keys()
-        for experiment in changes:
-            variants = settings.experiment(experiment).variants
-            assert any(
-                settings.of_variant(experiment, v).digest != laptop.of_variant(experiment, v).digest for v in variants
-            ), name
-    assert load_settings("laptop/sensitivity/width_64", configs).experiment("deep_whitened").network.width == 64
-
-
-def test_the_declared_values_are_judged_by_the_studys_own_trials() -> None:
-    configs = ROOT / "configs"
-    declared, laptop = (load_settings(name, configs) for name in ("laptop/sensitivity/declared", "laptop"))
-    load_study(configs).check(laptop.experiments)
-    for name, experiment in declared.experiments.items():
-        assert experiment.data == laptop.experiment(name).data
-        assert experiment.training == laptop.experiment(name).training
-    assert declared.experiment("case_study").trials == 3
-
-
-def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
-    with pytest.raises(UserError, match="there is no alternative 'width_9'; choose one of separation_4"):
-        load_settings("laptop/sensitivity/width_9", folder)
-    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.width", 16)
-    for load in (load_with_study, lambda scale, configs: load_settings(f"{scale}/sensitivity/width_64", configs)):
-        with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.width must be at least"):
-            load("laptop", folder)
-    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.size", 64)
-    with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.size: unknown key"):
-        load_settings("laptop/sensitivity/width_64", folder)
-    change(folder / "sensitivity.yaml", "experiments.case_studdy.trials", 3)
-    with pytest.raises(UserError, match=r"sensitivity\.yaml: experiments\.case_studdy: there is no such experiment"):
-        load_with_study("laptop", folder)
-    change(folder / "sensitivity.yaml", "choices.width.color", "red")
-    with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.color: unknown key"):
-        load_study(folder)
 
 
 def test_every_declared_value_has_its_reason() -> None:
