@@ -222,7 +222,5 @@ def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path, settin
     strict = CliRunner().invoke(app, ["verdicts", str(path), "--strict"])
     assert isinstance(strict.exception, UserError)
     assert "not reproduced: block_1, again; " in str(strict.exception)
-    assert (
-        CliRunner().invoke(app, ["verdicts", str(written(tmp_path, settings, 0.99, 0.98, 0.99)), "--strict"]).exit_code
-        == 0
-    )
+    reproduced = written(tmp_path, settings, 0.99, 0.98, 0.99)
+    assert CliRunner().invoke(app, ["verdicts", str(reproduced), "--strict"]).exit_code == 0

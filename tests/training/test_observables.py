@@ -25,10 +25,10 @@ THEORY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])
-@pytest.mark.parametrize("scale", [0.3, 1e-3])
-def test_every_update_is_within_the_bound(settings: Callable[..., Settings], activation: str, scale: float) -> None:
+@pytest.mark.parametrize("eps", [0.3, 1e-3])
+def test_every_update_is_within_the_bound(settings: Callable[..., Settings], activation: str, eps: float) -> None:
     """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the definitions."""
-    rows = measured(Job(settings(**THEORY, network__eps=scale), NAME, Cell(activation, "full"), range(3)))
+    rows = measured(Job(settings(**THEORY, network__eps=eps), NAME, Cell(activation, "full"), range(3)))
     bounds = {key: value for key, value in rows.items() if key[1] == "update_bound"}
     assert len(bounds) == 3 * 41
     for (step, _, layer, trial), bound in bounds.items():
@@ -75,20 +75,20 @@ def test_at_small_eps_the_first_gradient_is_the_signal(settings: Callable[..., S
 def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
     settings: Callable[..., Settings], activation: str, order: int
 ) -> None:
-    scales = [1e-2, 1e-3, 1e-4]
-    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_eps": scales}}
+    all_eps = [1e-2, 1e-3, 1e-4]
+    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_eps": all_eps}}
     rows = measured(Job(settings(**start), NAME, Cell(activation, "full"), range(3)))
     for quantity in ("gradient_tail", "derivative_spread"):
         for trial in range(3):
-            slopes = np.diff(np.log(rows[0, quantity, 1, trial])) / np.diff(np.log(scales))
+            slopes = np.diff(np.log(rows[0, quantity, 1, trial])) / np.diff(np.log(all_eps))
             np.testing.assert_allclose(slopes, order, atol=0.05)
 
 
-def test_the_start_does_not_depend_on_the_scale_it_is_computed_from(settings: Callable[..., Settings]) -> None:
+def test_the_start_does_not_depend_on_the_eps_it_is_computed_from(settings: Callable[..., Settings]) -> None:
     found = []
-    for scale in (0.1, 0.5):
+    for eps in (0.1, 0.5):
         observe = {**THEORY["observe"], "gradient": None, "start_eps": [0.1, 0.01]}
-        start = {**THEORY, "training__steps": 0, "observe": observe, "network__eps": scale}
+        start = {**THEORY, "training__steps": 0, "observe": observe, "network__eps": eps}
         rows = measured(Job(settings(**start), NAME, Cell("gelu", "full"), range(3)))
         found.append(np.stack([rows[0, "gradient_tail", 1, trial] for trial in range(3)]))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)

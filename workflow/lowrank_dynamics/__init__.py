@@ -7,12 +7,13 @@ imported when they are first asked for, so that the command line and Snakemake s
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lowrank_dynamics.version import __version__
+
 if TYPE_CHECKING:
     from lowrank_dynamics.models.low_rank import low_rank as low_rank
     from lowrank_dynamics.training.monitor import Watch as Watch
 
-__all__ = ["Watch", "low_rank"]
-__version__ = "0.1.0"
+__all__ = ["Watch", "__version__", "low_rank"]
 
 _PLACES = {"Watch": "training.monitor", "low_rank": "models.low_rank"}
 

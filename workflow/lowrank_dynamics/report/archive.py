@@ -14,7 +14,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lowrank_dynamics import __version__
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, FORMATS
 from lowrank_dynamics.errors import UserError
@@ -22,6 +21,7 @@ from lowrank_dynamics.report.verify import CHECKSUMS, checksums, contradictions,
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import git
+from lowrank_dynamics.version import __version__
 
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html", "pages/*.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")

@@ -11,16 +11,15 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
-REGISTRIES = (f"{NAME}.config.registries", f"{NAME}.config.data")
-"""Left out: a job depends on its own entries of the tables of names alone, which its rule has as a parameter."""
+LEFT_OUT = (NAME, f"{NAME}.version", f"{NAME}.config.registries", f"{NAME}.config.data")
+"""A new version makes no result again; of the registries a job depends on its own entries, parameters of its rule."""
 
 
 def sources(*entries: str) -> list[str]:
     """Return the files of some modules, such as `training.run`, and of every module that they import, sorted.
 
-    Imports count wherever they stand, at the top of a module or in a function. Left out are the registries, and the
-    package's own `__init__`, which holds its version. Paths are relative to the working directory. Raises
-    ModuleNotFoundError for an entry that is no module.
+    Imports count wherever they stand, at the top of a module or in a function, except for those of `LEFT_OUT`. Paths
+    are relative to the working directory. Raises ModuleNotFoundError for an entry that is no module.
     """
     found: set[Path] = set()
     pending = [_file(f"{NAME}.{entry}") for entry in entries]
@@ -44,7 +43,7 @@ def _imports(file: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     own = [name for name in names if name.startswith(f"{NAME}.")]
-    return [name for each in own for name in (each, *_parents(each)) if name not in (NAME, *REGISTRIES)]
+    return [name for each in own for name in (each, *_parents(each)) if name not in LEFT_OUT]
 
 
 def _parents(module: str) -> Iterator[str]:

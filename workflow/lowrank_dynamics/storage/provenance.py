@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lowrank_dynamics import __version__
 from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.version import __version__
 
 COMPUTING = ("torch", "numpy", "pyarrow")
 DRAWING = ("matplotlib", "seaborn", "pandas")
