@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lowrank_dynamics.config.registries import CONVOLUTIONS
 from lowrank_dynamics.data import external, vgg16
+from lowrank_dynamics.data.loading import stored_weights
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import make_convolutions
@@ -158,5 +159,5 @@ def test_fetched_weights_come_from_the_first_source_that_has_them(
 def test_weights_of_other_convolutions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(make_convolutions("tiny").state_dict(), {}, path)
-    with pytest.raises(UserError, match="vgg16 need their own weights; name the folder of `fetch` with --weights"):
-        make_convolutions("vgg16", read_tensors(path)[0])
+    with pytest.raises(UserError, match=r"weights\.safetensors does not hold the weights of vgg16; delete it"):
+        stored_weights(path, "vgg16")

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lowrank_dynamics.config.data import ConvolvedData
 from lowrank_dynamics.data.dataset import Dataset, labeled_dataset
+from lowrank_dynamics.data.loading import stored_weights
 from lowrank_dynamics.models.convolutions import as_input, make_convolutions, pooled
 from lowrank_dynamics.progress import Progress
-from lowrank_dynamics.storage.tensors import read_tensors, write_tensors
+from lowrank_dynamics.storage.tensors import read_origin, read_tensors, write_tensors
 
 AT_ONCE = 100
 """Images that pass through the convolutions together."""
@@ -31,15 +32,14 @@ def prepare_features(
     `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones.
     """
     tensors, origin = read_tensors(images)
-    values, weights_origin = read_tensors(weights) if weights else (None, {})
-    network = make_convolutions(convolutions, values).to(device)
+    network = make_convolutions(convolutions, stored_weights(weights, convolutions)).to(device)
     features = {}
     for split in ("train", "test"):
         features[f"{split}_labels"] = tensors[f"{split}_labels"]
         chosen = tensors[f"{split}_images"].to(device)
         name = f"features of the {split} images"
         features[f"{split}_features"] = extract(network, chosen, size=size, pool=pool, name=name)
-    write_tensors(features, origin | weights_origin, path)
+    write_tensors(features, origin | (read_origin(weights) if weights else {}), path)
 
 
 @torch.no_grad()

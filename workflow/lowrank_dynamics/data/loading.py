@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.data import DrawnData, StoredData
+from lowrank_dynamics.config.registries import CONVOLUTIONS
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.storage.tensors import read_origin
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.tensors import read_origin, read_tensors
 
 
 def drawn_dataset(data: DrawnData, generators: Sequence[torch.Generator]) -> Dataset:
@@ -45,6 +47,20 @@ def prepare_images(images: str, training_images: int, test_images: int, path: Pa
     The module's `prepare` takes the same arguments but the name; `fetched` is the file that was downloaded, if any.
     """
     _module(images).prepare(training_images, test_images, path, fetched)
+
+
+def stored_weights(path: Path | None, convolutions: str) -> dict[str, Tensor] | None:
+    """Return the values in the file of pretrained convolutions' weights; None without a file, or for random ones.
+
+    Raises UserError, which names the file, if it holds other values than those of the `convolutions`.
+    """
+    if path is None or not CONVOLUTIONS[convolutions].pretrained:
+        return None
+    values, _ = read_tensors(path)
+    names = {f"{layer}.{part}" for layer in CONVOLUTIONS[convolutions].names for part in ("weight", "bias")}
+    if set(values) != names:
+        raise UserError(f"{path} does not hold the weights of {convolutions}; delete it and run again")
+    return values
 
 
 def whiten(inputs: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
     """Return the convolutions called `name`, frozen, with weights and biases of these `values`, or random ones.
 
     Their names are `features.0.weight`, `features.0.bias`, `features.2.weight` and so on, as in torchvision. Raises
-    UserError if the convolutions are pretrained and `values` are not theirs.
+    UserError if the convolutions are pretrained and there are no `values`.
     """
     entry = CONVOLUTIONS[name]
     modules: list[nn.Module] = []
@@ -31,7 +31,7 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
             modules += [nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1), nn.ReLU()]
             channels = layer
     convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(False)
-    if entry.pretrained and (values is None or set(values) != set(convolutions.state_dict())):
+    if entry.pretrained and values is None:
         raise UserError(f"the convolutions {name} need their own weights; name the folder of `fetch` with --weights")
     convolutions.load_state_dict(values if entry.pretrained and values else _random_values(convolutions))
     return convolutions

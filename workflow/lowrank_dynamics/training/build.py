@@ -13,7 +13,7 @@ from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset
+from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset, stored_weights
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import make_convolutions
 from lowrank_dynamics.models.fine_tuned import FineTuned
@@ -27,7 +27,6 @@ from lowrank_dynamics.models.initialization import (
 )
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, StackedNetwork, make_activation
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
-from lowrank_dynamics.storage.tensors import read_tensors
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.losses import first_gradient
 from lowrank_dynamics.training.observables.observer import Observer
@@ -90,8 +89,8 @@ class Start:
         """The convolutions that are trained too, as they start; None if there are none."""
         if self.job.convolved is None:
             return None
-        values = read_tensors(self.job.weights)[0] if self.job.weights else None
-        return make_convolutions(self.job.convolved.convolutions, values)
+        name = self.job.convolved.convolutions
+        return make_convolutions(name, stored_weights(self.job.weights, name))
 
     @cached_property
     def first_gradient(self) -> Tensor:
