@@ -1,11 +1,19 @@
 # `make` rebuilds every figure, `make test` runs the tests that take minutes, `make test-all` all of them. Each makes the
-# environment in .venv first, if need be.
+# environment in .venv first, if need be; `make PYTHON=python3.12` makes it with that Python.
 SCALE ?= laptop
 CORES ?= all
 PYTHON ?= python3
 
 ENVIRONMENT := .venv/.complete
+OLD = $(PYTHON) is older than Python 3.11; name another one, such as: make PYTHON=python3.12
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# An environment of another Python than the one that is asked for is made anew.
+ifneq ($(origin PYTHON), file)
+ifneq ($(shell $(PYTHON) --version), $(shell test -x .venv/bin/python && .venv/bin/python --version))
+.PHONY: $(ENVIRONMENT)
+endif
+endif
 
 .PHONY: figures sensitivity archive bench test test-all check tables format lock clean
 
@@ -18,12 +26,12 @@ sensitivity: $(ENVIRONMENT)
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)
-	@PYTHONPATH=workflow python -m lowrank_dynamics archive --scale $(SCALE)
+	@python -m lowrank_dynamics archive --scale $(SCALE)
 
 # Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; JAX is for this alone.
 bench: $(ENVIRONMENT)
 	pip install --quiet jax==0.10.2
-	@PYTHONPATH=workflow OMP_NUM_THREADS=1 python -m benchmarks
+	@OMP_NUM_THREADS=1 python -m benchmarks
 
 # Science, settings, storage, figures, and one run at smoke scale.
 test: $(ENVIRONMENT)
@@ -38,14 +46,14 @@ check: $(ENVIRONMENT)
 	ruff format --check .
 	ruff check .
 	mypy
-	PYTHONPATH=workflow lint-imports
-	PYTHONPATH=workflow python docs/tables.py --check
+	lint-imports
+	python docs/tables.py --check
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 
 # Fill the tables of verdicts in README and docs from the reference.
 tables: $(ENVIRONMENT)
-	PYTHONPATH=workflow python docs/tables.py
+	python docs/tables.py
 
 format: $(ENVIRONMENT)
 	ruff format .
@@ -60,8 +68,10 @@ lock: $(ENVIRONMENT)
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
 
 $(ENVIRONMENT): requirements.txt
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")'
+	$(PYTHON) -m venv --clear .venv
 	pip install --quiet --requirement requirements.txt
+	pip install --quiet --no-deps --editable .
 	touch $@
 
 clean:

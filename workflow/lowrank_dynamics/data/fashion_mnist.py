@@ -21,7 +21,7 @@ FILES = (
 )
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 """What the files hold, in the same order."""
-SAMPLE_FOLDER = Path(__file__).parents[2] / "resources" / "fashion-mnist-sample"
+SAMPLE_FOLDER = Path(__file__).parent / "fashion-mnist-sample"
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """Make the embedded Fashion-MNIST sample from the full data set: the first images of each class, in file order.
 
-    python workflow/resources/make_fashion_mnist_sample.py
+    python workflow/scripts/make_fashion_mnist_sample.py
 
 It needs the full data set from any of its sources (Debian: `apt-get install dataset-fashion-mnist`), writes the four
-files into `workflow/resources/fashion-mnist-sample/`, the same bytes every time, and prints the digests that
+files into `lowrank_dynamics/data/fashion-mnist-sample/`, the same bytes every time, and prints the digests that
 `lowrank_dynamics/data/fashion_mnist.py` expects of their decompressed content.
 """
 
 import gzip
 import hashlib
 import struct
-import sys
-from pathlib import Path
 
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lowrank_dynamics.data.fashion_mnist import FILES, FULL, SAMPLE, SAMPLE_FOLDER, select
 
