@@ -1,6 +1,11 @@
 """The command line: the stages, which rules call too, what makes pages of their results, and what looks into them."""
 
-from lowrank_dynamics.cli import inspection, results, stages  # noqa: F401 (each registers its commands)
-from lowrank_dynamics.cli.app import app, main
+try:
+    from lowrank_dynamics.cli import inspection, results, stages  # noqa: F401 (each registers its commands)
+    from lowrank_dynamics.cli.app import app, main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: the command line needs {error.name}; pip install 'lowrank-dynamics[workflow]' brings it"
+    ) from error
 
 __all__ = ["app", "main"]

@@ -1,0 +1,77 @@
+"""The environment: which Python `make` takes, and the library alone, from a wheel, for code outside the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from lowrank_dynamics.storage import metrics
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder in which `make` would have to build the environment."""
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_an_old_python_is_refused_in_a_sentence(folder: Path) -> None:
+    pretend = f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])" "$2"'
+    old = program(folder / "python3.10", pretend)
+    refused = make(folder, f"PYTHON={old}")
+    assert refused.returncode == 2
+    assert f"{old} is older than Python 3.11; name another one, such as: make PYTHON=python3.12" in refused.stderr
+    assert not (folder / ".venv").exists()
+
+
+def test_an_environment_of_another_python_is_built_afresh(folder: Path) -> None:
+    program(folder / ".venv" / "bin" / "python", "echo Python 3.11.0")
+    (folder / ".venv" / ".complete").touch()
+    other = program(folder / "python3.12", "echo Python 3.12.0")
+    assert "venv --clear .venv" in make(folder, "-n", f"PYTHON={other}").stdout
+    assert "venv" not in make(folder, "-n").stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) -> None:
+    """In an empty environment, without the extras of the workflow, in a folder outside the project."""
+    text = (ROOT / "docs" / "library.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    sources = shutil.copytree(ROOT, tmp_path / "sources", ignore=shutil.ignore_patterns(".*", "results", "build"))
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, sources], check=True)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
+    python = tmp_path / "environment" / "bin" / "python"
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = ["install", "--constraint", ROOT / "requirements.txt", wheel]
+    subprocess.run([*pip, "--python", python, *installed], check=True)
+
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    command = [python, "-W", "error", "-c", example[1]]
+    run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
+    assert "both reach 80 % of the test images" in " ".join(text.split())
+    assert full == pytest.approx(0.8, abs=0.02)
+    assert small == pytest.approx(0.8, abs=0.02)
+    assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}
+    program = subprocess.run([python, "-m", "lowrank_dynamics"], capture_output=True, text=True, check=False)
+    assert program.stderr == "error: the command line needs typer; pip install 'lowrank-dynamics[workflow]' brings it\n"
