@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowrank_dynamics.models.low_rank import Loss, parts
+from lowrank_dynamics.models.chain import Loss, parts
 from lowrank_dynamics.models.networks import MLP
 
 

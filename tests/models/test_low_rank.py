@@ -16,7 +16,8 @@ from torch.nn import functional
 from conftest import NAME
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.low_rank import Loss, big_basis, low_rank, parts
+from lowrank_dynamics.models.chain import Loss, parts
+from lowrank_dynamics.models.low_rank import big_basis, low_rank
 from lowrank_dynamics.models.subspaces import principal_angles
 from lowrank_dynamics.training.build import Job, low_rank_network, start_of
 from stacks import batch, loss_of, mlp, of_weights
@@ -132,6 +133,24 @@ def test_the_head_of_a_larger_model_is_replaced_in_place() -> None:
     assert sum(isinstance(module, nn.Dropout) for module in model.head) == 1
 
 
+def test_normalization_may_stand_where_the_width_is_the_full_one() -> None:
+    head = [nn.LayerNorm(12, elementwise_affine=False), nn.Linear(12, 3)]
+    model = nn.Sequential(nn.Softmax(dim=1), nn.Linear(14, 12), nn.RReLU(), nn.Linear(12, 12), nn.GELU(), *head)
+    assert compressed(model.double(), 7)(batch(model)[0]).shape == (40, 3)
+
+
+def test_the_one_call_of_the_loss_leaves_no_trace() -> None:
+    """Neither in the running statistics of the model around the head nor in the random numbers that come next."""
+    features, head = nn.Sequential(nn.BatchNorm1d(14), nn.Dropout(0.5)).double(), mlp(14, 12, 3)
+    inputs, labels = batch(head)
+    before, state = copy.deepcopy(features.state_dict()), torch.get_rng_state()
+    low_rank(head, lambda: functional.cross_entropy(head(features(inputs)), labels))
+    assert all(torch.equal(value, before[name]) for name, value in features.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    features(inputs)
+    assert int(features[0].num_batches_tracked) == 1
+
+
 def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
     first, again, last, activation = nn.Linear(14, 14), nn.Linear(14, 14), nn.Linear(14, 3), nn.GELU()
     model = nn.Sequential(first, activation, again, activation, last).double()
@@ -182,6 +201,15 @@ def _zero(layer: nn.Module) -> None:
     nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
 
+class Shifted(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) + 1
+
+
+def between(module: nn.Module, width: int = 12) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(14, 12), module, nn.Linear(width, 12), nn.GELU(), nn.Linear(12, 3))
+
+
 def no_loss(model: nn.Sequential) -> Loss:
     inputs, _ = batch(model)
     return lambda: model(inputs).sum() * 0
@@ -206,9 +234,15 @@ def no_loss(model: nn.Sequential) -> Loss:
             r"the weight of module 0 \(ParametrizedLinear\) is computed from other parameters",
         ),
         (nn.Sequential(nn.Linear(14, 12).apply(_zero), nn.Linear(12, 3)), 6, "the first layer's weight is zero"),
+        (mlp(14, 12, 3), 8.5, "the rank must be a whole number; it is 8.5"),
+        (nn.Sequential(Shifted(14, 12), nn.Linear(12, 3)), 6, r"module 0 \(Shifted\) is a Linear layer with a forward"),
+        (between(nn.LayerNorm(12, elementwise_affine=False)), 6, "LayerNorm after layer 1 does not act on each unit"),
+        (between(nn.Softmax(dim=1)), 6, "Softmax after layer 1 does not act on each unit by itself"),
+        (between(nn.GLU()), 6, "GLU after layer 1 does not act on each unit by itself"),
+        (between(nn.Identity(), width=11), 6, "layer 1 gives 12 numbers, layer 2 takes 11"),
     ],
 )
-def test_where_the_theory_does_not_apply_it_says_so(model: nn.Sequential, rank: int, message: str) -> None:
+def test_where_the_theory_does_not_apply_it_says_so(model: nn.Sequential, rank: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         low_rank(model, lambda: torch.zeros(()), rank)
 
@@ -218,5 +252,15 @@ def test_a_gradient_of_zero_is_refused() -> None:
     with pytest.raises(UserError, match="no finite gradient in the first layer, or one that is zero"):
         low_rank(model, no_loss(model))
     inputs, _ = batch(model)
-    with pytest.raises(UserError, match="the gradient has rank below K = 3"):
+    with pytest.raises(UserError, match="the gradient has rank below K = 3, only 1"):
         low_rank(model, lambda: model(inputs[:1]).square().sum())
+
+
+def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
+    model = mlp(14, 12, 3)
+    inputs, labels = batch(model)
+    with pytest.raises(UserError, match="the loss does not depend on output 2, so S_big would lack directions"):
+        low_rank(model, lambda: model(inputs)[:, :2].square().sum())
+    chosen = inputs[labels == 0]
+    with pytest.warns(UserWarning, match="no sample of the batch is of the class of output 1, 2; take a batch"):
+        low_rank(model, lambda: functional.cross_entropy(model(chosen), labels[labels == 0]))

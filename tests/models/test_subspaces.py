@@ -111,7 +111,8 @@ def test_what_holds_of_the_factors_where_the_network_is_narrower_than_its_input(
     """m < d: the singular values of U(0) are the cosines between S_big and the row space of W_1(0), K of them 1."""
     d, m, classes, eps = 14, 8, 3, 0.1
     first, second = 0.1 * bases(3, d, m).mT, 0.1 * bases(3, m, m, seed=10)
-    gradient = bases(3, m, 4, seed=20) @ bases(3, d, 4, seed=30).mT
+    values = torch.tensor([1.0, 0.9, 0.8, 0.1], dtype=torch.float64)
+    gradient = values * bases(3, m, 4, seed=20) @ bases(3, d, 4, seed=30).mT
     input_factor, output_factor = big_factors([first, second], gradient, classes, eps)
     torch.testing.assert_close(input_factor.mT @ input_factor, identity(2 * classes))
     cosines = torch.linalg.svdvals(first @ input_factor / eps)
@@ -150,8 +151,24 @@ def test_angles_do_not_depend_on_the_basis_and_are_symmetric() -> None:
 
 
 def test_degenerate_subspaces_are_refused() -> None:
-    with pytest.raises(UserError, match="rank below K = 2"):
+    with pytest.raises(UserError, match="rank below K = 2, only 1"):
         top_singular_subspaces(torch.ones(3, 5, 5, dtype=torch.float64), 2)
     gradient = torch.diag(torch.tensor([2.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64))
     with pytest.raises(UserError, match="fewer than 2K = 4"):
         big_subspace(torch.eye(5, dtype=torch.float64), gradient, 2, 1.0)
+
+
+@pytest.mark.parametrize(("dtype", "noise"), [(torch.float32, 1e-7), (torch.float64, 4e-16)])
+def test_what_is_rounding_does_not_count_as_rank(dtype: torch.dtype, noise: float) -> None:
+    """In the precision that the gradient was computed in, whichever the subspaces are computed in."""
+    gradient = torch.diag(torch.tensor([1.0, 0.5, noise, noise / 2], dtype=dtype))
+    with pytest.raises(UserError, match="rank below K = 3, only 2"):
+        top_singular_subspaces(gradient, 3, torch.float64)
+    top_singular_subspaces(gradient, 2)
+
+
+def test_directions_that_rounding_decides_are_told() -> None:
+    gradient = torch.diag(torch.tensor([3.0, 2.0, 2.0, 1.0], dtype=torch.float64))
+    with pytest.warns(UserWarning, match="the singular values 2 and 3 of the gradient are equal"):
+        top_singular_subspaces(gradient, 2)
+    top_singular_subspaces(gradient, 3)

@@ -85,6 +85,7 @@ def test_watching_agrees_with_the_workflow(settings: Any) -> None:
         ((20, 17, 13, 3), {}, "block shares are not defined in layer 2: it has 13 units, fewer than d - 2K = 14"),
         ((6, 12, 3), {}, "the theory needs K < d/2"),
         ((14, 12, 3), {"layers": []}, "layers is empty"),
+        ((14, 12, 3), {"layers": 1}, "layers must be a collection, such as \\[1\\]; it is 1"),
         ((14, 12, 3), {"quantities": ["block_share"]}, "there is no quantity 'block_share' to watch"),
         (
             (20, 6, 3),

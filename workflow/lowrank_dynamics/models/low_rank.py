@@ -5,41 +5,14 @@ This module needs no settings and no workflow. `training.monitor` measures the t
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.chain import Chain, Loss, first_gradient, parts
 from lowrank_dynamics.models.initialization import widened_factor
 from lowrank_dynamics.models.subspaces import big_subspace, polar_factor
-
-Loss = Callable[[], Tensor]
-"""Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
-
-
-class Chain(NamedTuple):
-    """The parts of an MLP: what comes before the first layer, the layers, what follows each of them."""
-
-    before: list[nn.Module]
-    layers: list[nn.Linear]
-    after: list[list[nn.Module]]
-
-    @property
-    def hidden(self) -> list[nn.Linear]:
-        """The layers 1 .. L-1."""
-        return self.layers[:-1]
-
-    @property
-    def dimension(self) -> int:
-        """d, the number of inputs."""
-        return self.layers[0].in_features
-
-    @property
-    def classes(self) -> int:
-        """K, the number of outputs."""
-        return self.layers[-1].out_features
 
 
 def low_rank(
@@ -47,9 +20,10 @@ def low_rank(
 ) -> nn.Sequential:
     """Return the low-rank MLP (equation 10) of width `rank` r, 2K if it is None, that starts in S_big of `mlp`.
 
-    `mlp` is a chain of `nn.Linear`, with or without biases, of any widths and any initialization, with modules between
-    them that have no weights, such as activations and dropout. It may be the head of a larger model. `loss` returns the
-    loss of the model, a scalar, on one batch, `mlp` included; its gradient in the first layer defines S_big, section 3.
+    `mlp` is a chain of `nn.Linear`, with or without biases, of any widths and any initialization, with elementwise
+    modules between them that have no weights, such as activations and dropout. It may be the head of a larger model.
+    `loss` returns the loss of the model, a scalar, on one batch, `mlp` included; it is called once, and its gradient in
+    the first layer defines S_big, section 3.
 
     The layers of what is returned are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and W_L, all trained,
     in an `nn.Sequential` of the dtype, on the device and in the mode of `mlp`, which stays as it is. If the weights are
@@ -70,53 +44,6 @@ def low_rank(
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     factor = big if rank == big.shape[-1] else widened_factor(big.cpu()[None], rank, [generator])[0].to(big.device)
     return nn.Sequential(_modules(chain, factor)).requires_grad_(True).train(mlp.training)
-
-
-def parts(mlp: nn.Sequential) -> Chain:
-    """Return the parts of an MLP. Raises UserError, which names the module, if it is not one."""
-    before: list[nn.Module] = []
-    layers: list[nn.Linear] = []
-    after: list[list[nn.Module]] = []
-    for place, module in enumerate(mlp):
-        if isinstance(module, nn.Linear):
-            _require_own_weight(module, place, layers)
-            layers.append(module)
-            after.append([])
-        elif next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
-            raise UserError(f"module {place} ({type(module).__name__}) has weights of its own; only Linear layers may")
-        else:
-            (after[-1] if after else before).append(module)
-    if len(layers) < 2:
-        raise UserError(f"an MLP needs two Linear layers at least, and this Sequential has {len(layers)}")
-    return Chain(before, layers, after)
-
-
-def _require_own_weight(layer: nn.Linear, place: int, others: list[nn.Linear]) -> None:
-    if any(layer is other for other in others):
-        raise UserError(f"module {place} is a Linear layer that comes before too; each must have weights of its own")
-    if "weight" not in dict(layer.named_parameters(recurse=False)):
-        raise UserError(
-            f"the weight of module {place} ({type(layer).__name__}) is computed from other parameters; remove the "
-            "parametrization first"
-        )
-
-
-@torch.enable_grad()
-def first_gradient(chain: Chain, loss: Loss) -> Tensor:
-    """Return G_1: (m, d), the gradient of the loss in the first layer's weight, float64."""
-    weight = chain.layers[0].weight
-    if not weight.requires_grad:
-        raise UserError("the first layer is frozen: its weight must require a gradient, which defines S_big")
-    value = loss()
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise UserError(f"the loss must be a tensor with one value, and it is {found}")
-    if not value.requires_grad:
-        raise UserError("the loss has no gradient: compute it anew of the model, not under no_grad or inference_mode")
-    (gradient,) = torch.autograd.grad(value, weight, allow_unused=True)
-    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
-        raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
-    return gradient.double()
 
 
 def big_basis(chain: Chain, loss: Loss) -> Tensor:
@@ -141,6 +68,8 @@ def _require_few_outputs(chain: Chain) -> None:
 
 def _require_rank(chain: Chain, rank: int) -> None:
     d, classes, smallest = chain.dimension, chain.classes, min(layer.out_features for layer in chain.hidden)
+    if not isinstance(rank, int):
+        raise UserError(f"the rank must be a whole number; it is {rank!r}")
     if rank < 2 * classes:
         raise UserError(f"the rank must be at least 2K = {2 * classes}, the dimension of S_big; it is {rank}")
     if rank > min(d, smallest):

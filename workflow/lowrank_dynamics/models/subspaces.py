@@ -3,6 +3,7 @@
 Every function takes matrices with any leading batch axes (the stacked trials) and keeps their dtype and device.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from lowrank_dynamics.errors import UserError
 
 SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
+ROUNDING = 10.0
+"""Singular values of a gradient are taken to be exact to so many units of its precision, relative to the largest."""
 
 
 class LayerBases(NamedTuple):
@@ -33,24 +36,36 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
     return complete[..., basis.shape[-1] :]
 
 
-def top_singular_subspaces(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return orthonormal bases (..., m, k) and (..., n, k) of the top-k left and right singular subspaces.
+def top_singular_subspaces(matrix: Tensor, k: int, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """Return orthonormal bases (..., m, k) and (..., n, k) of a gradient's top-k left and right singular subspaces.
 
-    Raises UserError if sigma_k is zero to rounding, for then the subspaces are not defined.
+    They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are. Raises UserError if its
+    rank, to rounding, is below k, for then the subspaces are not defined; warns if rounding decides their directions.
     """
-    left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
-    if bool((values[..., k - 1] <= torch.finfo(values.dtype).eps * values[..., 0]).any()):
-        raise UserError(f"the gradient has rank below K = {k}, so its top-K singular subspaces are not defined")
+    left, values, right_t = torch.linalg.svd(matrix.to(dtype or matrix.dtype), full_matrices=False)
+    rounding = ROUNDING * torch.finfo(matrix.dtype).eps * values[..., 0]
+    rank = int((values > rounding.unsqueeze(-1)).sum(dim=-1).min())
+    if rank < k:
+        raise UserError(
+            f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a batch with more "
+            "samples, some of every class, and a loss that uses every output"
+        )
+    if values.shape[-1] > k and bool((values[..., k - 1] - values[..., k] <= 100 * rounding).any()):
+        warnings.warn(
+            f"the singular values {k} and {k + 1} of the gradient are equal to two digits of its rounding, which "
+            "decides what directions S_big has; another batch may tell them apart",
+            stacklevel=2,
+        )
     return left[..., :k], right_t[..., :k, :].mT
 
 
 def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps: float) -> Tensor:
     """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
 
-    `first_weight` is W_1(0) and `first_gradient` G_1(0), both (..., m, d); `classes` is K.
-    Raises UserError if the span has fewer than 2K dimensions.
+    `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both (..., m, d);
+    `classes` is K. It is of the dtype of the weight. Raises UserError if the span has fewer than 2K dimensions.
     """
-    left, right = top_singular_subspaces(first_gradient, classes)
+    left, right = top_singular_subspaces(first_gradient, classes, first_weight.dtype)
     basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
     if bool((triangle.diagonal(dim1=-2, dim2=-1).abs() <= SMALLEST_SINE).any()):
         raise UserError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")

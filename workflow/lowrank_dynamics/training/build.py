@@ -154,7 +154,7 @@ def low_rank_network(start: Start) -> LowRankMLP:
     cores = [semi_orthogonal(network.rank, network.rank, generators, network.eps) for _ in mlp.hidden_weights]
     if job.cell.parameterization == "s_big":
         hidden = [weight.double() for weight in mlp.hidden_weights]
-        big = big_factors(hidden, start.first_gradient.double(), data.classes, network.eps)
+        big = big_factors(hidden, start.first_gradient, data.classes, network.eps)
         factors = [_beyond_big(job, factor.cpu()) for factor in big]
     else:
         factors = [*random_factors(data.dimension, network.width, network.rank, generators)]

@@ -17,7 +17,8 @@ from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.low_rank import Chain, Loss, big_basis, parts
+from lowrank_dynamics.models.chain import Chain, Loss, parts
+from lowrank_dynamics.models.low_rank import big_basis
 from lowrank_dynamics.models.subspaces import LayerBases, layer_bases
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
@@ -50,6 +51,8 @@ class Watch:
     ) -> None:
         self._chain = parts(mlp)
         hidden = range(1, len(self._chain.layers))
+        if isinstance(layers, int):
+            raise UserError(f"layers must be a collection, such as [{layers}]; it is {layers}")
         self._layers = sorted(set(hidden if layers is None else layers))
         if unknown := [layer for layer in self._layers if layer not in hidden]:
             raise UserError(f"there is no hidden layer {unknown[0]}; there are 1 to {len(hidden)}")
