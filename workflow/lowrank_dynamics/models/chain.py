@@ -148,8 +148,8 @@ def _look_for_each_class(gradients: Sequence[Tensor]) -> None:
     is_cross_entropy = bool((pulls.sum(dim=1).abs() < 1e-3 * pulls.abs().sum(dim=1)).all())
     if is_cross_entropy and (absent := _numbers((pulls > 0).all(dim=0))):
         warnings.warn(
-            f"no sample of the batch is of the class of {absent}; take a batch with samples of every class, or S_big may "
-            "lack directions",
+            f"no sample of the batch is of the class of {absent}; take a batch with samples of every class, or S_big "
+            "may lack directions",
             stacklevel=2,
         )
 
