@@ -221,11 +221,8 @@ def aggregate(paths: Iterable[Path]) -> Metrics:
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
     """Return the table of a cell with each trial's last values repeated at the later steps of the other trials."""
     ends = metrics.group_by("trial").aggregate([("step", "max")])
-    end = pc.max(ends["step_max"]).as_py()
     held = [metrics]
     for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
-        if stop == end:
-            continue
         last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
         for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
             measured = pc.unique(metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string()))
