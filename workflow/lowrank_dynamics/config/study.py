@@ -46,7 +46,7 @@ class Study(Frozen):
         }
 
     def changes(self, name: str) -> Changes:
-        """Return what the alternative called `name` changes; of `declared`, nothing of any experiment that one changes.
+        """Return what an alternative changes; `declared` changes nothing of the experiments of all alternatives.
 
         Raises UserError, with the names there are, if there is no such alternative.
         """
@@ -64,6 +64,5 @@ class Study(Frozen):
         for where, changed in changes.items():
             for name in changed:
                 if name not in experiments:
-                    raise UserError(
-                        f"sensitivity.yaml: {where}{name}: there is no such experiment; choose one of {known}"
-                    )
+                    there = f"sensitivity.yaml: {where}{name}"
+                    raise UserError(f"{there}: there is no such experiment; choose one of {known}")
