@@ -90,12 +90,15 @@ def changed(**changes: Any) -> dict[str, Any]:
     """Return SMALL with changes, by keywords such as `network__depth`."""
     experiment = copy.deepcopy(SMALL)
     for path, value in changes.items():
-        *parents, key = path.split("__")
-        place = experiment
-        for parent in parents:
-            place = place[parent]
-        place[key] = value
+        put(experiment, path.split("__"), value)
     return experiment
+
+
+def put(content: dict[str, Any], path: list[str], value: object) -> None:
+    *parents, last = path
+    for parent in parents:
+        content = content.setdefault(parent, {})
+    content[last] = value
 
 
 def row(step: int, quantity: str, values: Any, layer: int = 1) -> Measurement:
@@ -138,9 +141,5 @@ def folder(tmp_path: Path) -> Path:
 
 def change(file: Path, key: str, value: object) -> None:
     content = yaml.safe_load(file.read_text())
-    *parents, last = key.split(".")
-    place = content
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    place[last] = value
+    put(content, key.split("."), value)
     file.write_text(yaml.safe_dump(content))

@@ -51,9 +51,7 @@ def test_write_and_read(tmp_path: Path) -> None:
 
 def test_every_value_lands_in_its_row() -> None:
     frame = Metrics(example(), ORIGINS).frame("singular_value", layer=1, step=[1, 2])
-    values = {
-        (row.trial, row.step, row.index_): row.value for row in frame.rename(columns={"index": "index_"}).itertuples()
-    }
+    values = frame.set_index(["trial", "step", "index"])["value"].to_dict()
     expected = {(0, 1): 3.0, (0, 2): 2.0, (1, 1): 5.0}  # NaN has no row
     assert values == {(trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)}
     assert set(frame["experiment"]) == {"small"}
