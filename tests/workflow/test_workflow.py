@@ -93,7 +93,7 @@ def test_a_strict_run_that_refutes_nothing_succeeds(edited: Path) -> None:
 @pytest.mark.slow
 def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     """And the whole study is planned, each alternative with just its own experiments."""
-    alternative = "results/smoke/sensitivity/scale_theory_0.1"
+    alternative = "results/smoke/sensitivity/eps_theory_0.1"
     run = snakemake(edited, *SMOKE, "--", f"{alternative}/claims.parquet")
     assert run.returncode == 0, run.stderr
     found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
