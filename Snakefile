@@ -15,25 +15,9 @@ sys.path.insert(0, str(project / "workflow"))
 os.environ.update(PYTHONPATH=str(project / "workflow"))
 
 from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config import files
 from lowrank_dynamics.config.diff import differences
-from lowrank_dynamics.config.files import (
-    CLAIMS,
-    CONFIGS,
-    STUDY,
-    load_settings,
-    load_study,
-    load_with_study,
-    measured_scale,
-    requested,
-)
-from lowrank_dynamics.config.registries import (
-    FIGURES,
-    FORMATS,
-    IMAGES,
-    SUMMARY,
-    sortable,
-    title,
-)
+from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
@@ -43,11 +27,11 @@ from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
 
 try:
-    request = requested(config)
+    request = files.requested(config)
     scale = request.scale
-    settings = load_with_study(scale)
-    paper = load_settings("paper")
-    study = load_study()
+    settings = files.load_with_study(scale)
+    paper = files.load_settings("paper")
+    study = files.load_study()
     claims = load_claims()
     claims.check(settings[scale])
 except UserError as error:
@@ -85,9 +69,7 @@ rule all:
     default_target: True
     input:
         figure_files("figures/{scale}/{figure}.{format}", fetched=False),
-        lambda wildcards: figure_files(
-            "figures/{scale}/{figure}.{format}", fetched=True
-        ),
+        lambda wildcards: figure_files("figures/{scale}/{figure}.{format}", fetched=True),
         f"results/{scale}/claims.parquet",
         f"results/{scale}/comparison.parquet",
         f"results/{scale}/report.html",
@@ -117,9 +99,8 @@ onsuccess:
     if Path(f"results/{scale}/report.html").exists():
         print(f"results/{scale}/report.html shows them with verdicts and settings")
     for page in ("claims.md", "comparison.md", "sensitivity.md"):
-        if Path("results", scale, page).exists():
-            page_text = Path("results", scale, page).read_text()
-            print(f"results/{scale}/{page}: {headline(page_text)}")
+        if (file := Path("results", scale, page)).exists():
+            print(f"{file}: {headline(file.read_text())}")
     tell_missing()
 
 

@@ -24,45 +24,20 @@ from lowrank_dynamics.training.run import measurements
 pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
 NAME = "small"
-SMALL: dict[str, Any] = {
-    "activations": ["elu"],
-    "parameterizations": ["full"],
-    "trials": 3,
-    "dtype": "float64",
-    "threads": 1,
-    "data": {
-        "source": "clusters",
-        "dimension": 12,
-        "classes": 3,
-        "samples": 48,
-        "separation": 7.0,
-        "whitened": True,
-    },
-    "network": {
-        "depth": 3,
-        "width": 14,
-        "rank": 6,
-        "first_batch": None,
-        "rotation": 0.0,
-        "eps": 0.1,
-        "last_eps": 1.0,
-        "train_last_layer": True,
-    },
-    "training": {
-        "objective": "squared_error",
-        "optimizer": "gradient_descent",
-        "batch_size": None,
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
-        "mixed_precision": False,
-        "schedule": "constant",
-        "steps": 20,
-        "stop_near_linear_fit": None,
-    },
-    "observe": {"loss": 5, "singular_structure": 5, "block_shares": 5, "gradient": None, "start_eps": []},
-}
-
-
+SMALL: dict[str, Any] = yaml.safe_load("""
+activations: [elu]
+parameterizations: [full]
+trials: 3
+dtype: float64
+threads: 1
+data: {source: clusters, dimension: 12, classes: 3, samples: 48, separation: 7.0, whitened: true}
+network:
+  {depth: 3, width: 14, rank: 6, first_batch: null, rotation: 0.0, eps: 0.1, last_eps: 1.0, train_last_layer: true}
+training:
+  {objective: squared_error, optimizer: gradient_descent, batch_size: null, learning_rate: 0.01, weight_decay: 0.0,
+   mixed_precision: false, schedule: constant, steps: 20, stop_near_linear_fit: null}
+observe: {loss: 5, singular_structure: 5, block_shares: 5, gradient: null, start_eps: []}
+""")
 CLAIM: dict[str, Any] = {
     "figures": ["figure_3"],
     "place": "figure 3",
@@ -115,12 +90,15 @@ def changed(**changes: Any) -> dict[str, Any]:
     """Return SMALL with changes, by keywords such as `network__depth`."""
     experiment = copy.deepcopy(SMALL)
     for path, value in changes.items():
-        *parents, key = path.split("__")
-        place = experiment
-        for parent in parents:
-            place = place[parent]
-        place[key] = value
+        put(experiment, path.split("__"), value)
     return experiment
+
+
+def put(content: dict[str, Any], path: list[str], value: object) -> None:
+    *parents, last = path
+    for parent in parents:
+        content = content.setdefault(parent, {})
+    content[last] = value
 
 
 def row(step: int, quantity: str, values: Any, layer: int = 1) -> Measurement:
@@ -163,9 +141,5 @@ def folder(tmp_path: Path) -> Path:
 
 def change(file: Path, key: str, value: object) -> None:
     content = yaml.safe_load(file.read_text())
-    *parents, last = key.split(".")
-    place = content
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    place[last] = value
+    put(content, key.split("."), value)
     file.write_text(yaml.safe_dump(content))

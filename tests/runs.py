@@ -46,6 +46,14 @@ def snakemake(folder: Path, *arguments: str, cores: int = 2, **variables: str) -
     )
 
 
+def succeeding(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where the package is found, see that it succeeds, and return what it said."""
+    variables = environment(PYTHONPATH="workflow")
+    run = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
 def planned(folder: Path, *arguments: str) -> str:
     """Return what a dry run says."""
     run = snakemake(folder, "-n", *arguments, *SMOKE)

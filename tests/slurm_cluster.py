@@ -63,13 +63,8 @@ def running(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
     try:
         cluster = Cluster(holder.pid, environment)
         wait_for(lambda: "slurm.conf" in cluster.ask("ls", str(PLACE)))
-        places = {
-            "key-file": "etc/munge.key",
-            "socket": "munge.socket",
-            "pid-file": "munged.pid",
-            "log-file": "munged.log",
-        }
-        options = [f"--{name}={folder / place}" for name, place in (places | {"seed-file": "munged.seed"}).items()]
+        files = {"key": "etc/munge.key", "pid": "munged.pid", "log": "munged.log", "seed": "munged.seed"}
+        options = [f"--socket={folder}/munge.socket", *(f"--{name}-file={folder / files[name]}" for name in files)]
         cluster.ask("munged", "--force", *options)
         cluster.ask("slurmctld")
         cluster.ask("slurmd", "-N", "node")

@@ -42,11 +42,7 @@ REFUSED = [
     ("experiments.vgg_heads.data.convolutions", "vgg19", "'vgg19' is not one of vgg16, tiny"),
     ("experiments.vgg_heads.data.fine_tuned", 1, "valid boolean, is 1"),
     ("experiments.vgg_heads.network.rank", 600, "network.rank must be between 2K = 20 and d = 512, is 600"),
-    (
-        "experiments.vgg_heads.network.first_batch",
-        5010,
-        "network.first_batch must be at most the 5000 samples, is 5010",
-    ),
+    ("experiments.vgg_heads.network.first_batch", 5010, "first_batch must be at most the 5000 samples, is 5010"),
     ("experiments.vgg_full_model.observe.singular_structure", 5, "only loss may be measured where convolutions are"),
     ("experiments.vgg_full_model.training.optimizer", "muon", "neither muon nor stop_near_linear_fit may be used"),
     ("experiments.vgg_full_model.dtype", "float64", "dtype must be float32 where convolutions are trained, is float64"),
@@ -134,8 +130,7 @@ def test_a_variant_that_changes_something_else_is_refused(folder: Path, key: str
 
 def test_variants_have_cells_and_digests_of_their_own(folder: Path) -> None:
     before = load_settings("laptop", folder)
-    names = {cell.name for cell in before.cells("deep_unwhitened")}
-    assert {"elu-full-sgd_momentum", "gelu-full-muon"} <= names
+    assert {"elu-full-sgd_momentum", "gelu-full-muon"} <= {cell.name for cell in before.cells("deep_unwhitened")}
     change(folder / "laptop.yaml", "experiments.deep_unwhitened.variants.adam.training.learning_rate", 0.002)
     after = load_settings("laptop", folder)
     assert before.of_variant("deep_unwhitened", "adam").digest != after.of_variant("deep_unwhitened", "adam").digest

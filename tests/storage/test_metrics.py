@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import changed
-from lowrank_dynamics.config.experiment import CellSettings
+from conftest import planted, row
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
@@ -22,18 +21,8 @@ BOTH = np.array([True, True])
 
 def origin(variant: str = "base", digest: str = "a", **changes: Any) -> Origin:
     """Return where the numbers of a cell come from, with changes of its settings."""
-    shared = {key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields}
-    return Origin(
-        scale="laptop",
-        variant=variant,
-        settings=CellSettings.model_validate({"seed": 1, **shared}),
-        settings_sha256=digest,
-        data={"source": "made up"},
-        code="1",
-        libraries={"torch": "2"},
-        python="3",
-        started="now",
-    )
+    (own,) = planted({Cell("elu", "full", variant): [row(0, "train_loss", [1.0])]}, **changes).cells.values()
+    return own.model_copy(update={"settings_sha256": digest, "data": {"source": "made up"}})
 
 
 ORIGINS = {CELL.name: origin(trials=2)}
@@ -62,9 +51,7 @@ def test_write_and_read(tmp_path: Path) -> None:
 
 def test_every_value_lands_in_its_row() -> None:
     frame = Metrics(example(), ORIGINS).frame("singular_value", layer=1, step=[1, 2])
-    values = {
-        (row.trial, row.step, row.index_): row.value for row in frame.rename(columns={"index": "index_"}).itertuples()
-    }
+    values = frame.set_index(["trial", "step", "index"])["value"].to_dict()
     expected = {(0, 1): 3.0, (0, 2): 2.0, (1, 1): 5.0}  # NaN has no row
     assert values == {(trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)}
     assert set(frame["experiment"]) == {"small"}

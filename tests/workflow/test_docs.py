@@ -3,8 +3,6 @@
 import math
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from statistics import NormalDist
 
@@ -16,7 +14,7 @@ from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.files import load_settings, load_study
 from lowrank_dynamics.storage.tables import read
-from runs import DRAWN, SMOKE, environment, snakemake
+from runs import DRAWN, SMOKE, snakemake, succeeding
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
@@ -64,8 +62,7 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
     assert "Nothing to be done" in run.stdout + run.stderr
     for _, *arguments, output in (shlex.split(line) for line in wanted if line.startswith("python")):
         judged = finished.parent / "evaluation" / Path(output).name
-        command = ["python", *arguments, str(judged), "--scale", "smoke"]
-        subprocess.run(command, cwd=finished, env=environment(PYTHONPATH="workflow"), check=True, capture_output=True)
+        succeeding(finished, "python", *arguments, str(judged), "--scale", "smoke")
         assert judged.with_suffix(".md").exists()
 
 
@@ -75,9 +72,7 @@ def test_the_commands_at_paper_scale_work(finished: Path, tmp_path: Path) -> Non
     lines = [line.replace("paper", "smoke") for line in commands(EVALUATION) if "results/paper/" in line]
     train, compare = lines[0].replace("--cores", "--dry-run --cores"), lines[1].split(" --output")[0]
     for line in (train, f"{compare} --output {tmp_path}/comparison.parquet"):
-        own = environment(PYTHONPATH="workflow")
-        run = subprocess.run(["bash", "-c", line], cwd=finished, env=own, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
+        run = succeeding(finished, "bash", "-c", line)
         assert "Nothing to be done" in run.stdout + run.stderr or not line.startswith("snakemake")
     assert "Nothing was compared" in (tmp_path / "comparison.md").read_text()
 
@@ -122,15 +117,8 @@ def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
         elsewhere = re.search(r"results/(laptop|paper)/", line)  # run by the tests above, and by test_workflow.py
         if not line or line in known or elsewhere:
             continue
-        program, *arguments = shlex.split(line)
-        assert program == "python", line
-        subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=environment(PYTHONPATH="workflow"),
-            check=True,
-            capture_output=True,
-        )
+        assert line.startswith("python "), line
+        succeeding(ROOT, *shlex.split(line))
 
 
 def test_the_declared_values_are_those_of_the_settings() -> None:

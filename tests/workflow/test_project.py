@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 
 import pytest
 import yaml
@@ -19,11 +20,7 @@ def test_requirements_pin_every_dependency_of_the_project() -> None:
     text = (ROOT / "requirements.txt").read_text()
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", text, re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [
-        *project["dependencies"],
-        *(name for extra in project["optional-dependencies"].values() for name in extra),
-    ]
-    for requirement in wanted:
+    for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         name, _, lowest = requirement.partition(">=")
         assert name in pinned, f"{name} is not in requirements.txt: run `make lock`"
         assert [int(part) for part in lowest.split(".") if part] <= [int(part) for part in pinned[name].split(".")[:2]]

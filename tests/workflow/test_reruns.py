@@ -49,34 +49,16 @@ def drawn_by(module: str) -> set[str]:
     return drawn(*(name for name, figure in FIGURES.items() if figure.module == module))
 
 
-EDITS: dict[str, tuple[str, str, str, set[str]]] = {
-    "a setting": (
-        "configs/smoke.yaml",
-        "fashion_mnist:\n    trials: 2",
-        "fashion_mnist:\n    trials: 1",
-        trained("fashion_mnist"),
-    ),
-    "a module of training": (f"{PACKAGE}/training/loop.py", "", "# edited\n", trained(*SETTINGS.experiments)),
-    "a module of figures": (
-        f"{PACKAGE}/figures/block_shares.py",
-        "",
-        "# edited\n",
-        drawn_by("block_shares"),
-    ),
-    "an observable": (
-        f"{PACKAGE}/training/observables/first_gradient.py",
-        "",
-        "# edited\n",
-        trained("first_gradient"),
-    ),
-    "a data set": (
-        f"{PACKAGE}/data/clusters.py",
-        "",
-        "# edited\n",
-        trained(*(name for name, each in SETTINGS.experiments.items() if each.data.source == "clusters")),
-    ),
-    "a threshold": ("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.95\n", judged()),
-    "the caption of a figure": ("workflow/report/figure_6.rst", "", "Edited.\n", described("figure_6")),
+CLUSTERS = [name for name, each in SETTINGS.experiments.items() if each.data.source == "clusters"]
+APPENDED = ("", "# edited\n")
+EDITS: dict[str, tuple[str, str, set[str]]] = {
+    "configs/smoke.yaml": ("fashion_mnist:\n    trials: 2", "fashion_mnist:\n    trials: 1", trained("fashion_mnist")),
+    "configs/claims.yaml": ("at_least: 0.9\n", "at_least: 0.95\n", judged()),
+    f"{PACKAGE}/training/loop.py": (*APPENDED, trained(*SETTINGS.experiments)),
+    f"{PACKAGE}/training/observables/first_gradient.py": (*APPENDED, trained("first_gradient")),
+    f"{PACKAGE}/data/clusters.py": (*APPENDED, trained(*CLUSTERS)),
+    f"{PACKAGE}/figures/block_shares.py": (*APPENDED, drawn_by("block_shares")),
+    "workflow/report/figure_6.rst": (*APPENDED, described("figure_6")),
 }
 
 
@@ -84,9 +66,9 @@ def test_nothing_is_left_to_do(finished: Path) -> None:
     assert "Nothing to be done" in planned(finished)
 
 
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_reruns_exactly_what_depends_on_it(finished: Path, edit: str) -> None:
-    name, old, new, expected = EDITS[edit]
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_reruns_exactly_what_depends_on_it(finished: Path, name: str) -> None:
+    old, new, expected = EDITS[name]
     file = finished / name
     before, times = file.read_text(), file.stat()
     assert old in before

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
-from runs import DRAWN, SMOKE, copied, environment, planned, snakemake
+from runs import DRAWN, SMOKE, copied, environment, planned, snakemake, succeeding
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +62,7 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
         "figures/smoke/figure_7.pdf",
         "results/smoke/claims.parquet",
     ):
-        command = [sys.executable, "-m", "lowrank_dynamics", "provenance", file]
-        variables = environment(PYTHONPATH="workflow")
-        said = subprocess.run(command, cwd=finished, env=variables, capture_output=True, text=True, check=True).stdout
+        said = succeeding(finished, "python", "-m", "lowrank_dynamics", "provenance", file).stdout
         assert "code: 0.1.0" in said
         assert "scale: smoke" in said
     figure = read_provenance(finished / "figures" / "smoke" / "figure_7.svg")
@@ -96,13 +93,14 @@ def test_a_strict_run_that_refutes_nothing_succeeds(edited: Path) -> None:
 @pytest.mark.slow
 def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     """And the whole study is planned, each alternative with just its own experiments."""
-    alternative = "results/smoke/sensitivity/scale_theory_0.1"
+    alternative = "results/smoke/sensitivity/eps_theory_0.1"
     run = snakemake(edited, *SMOKE, "--", f"{alternative}/claims.parquet")
     assert run.returncode == 0, run.stderr
     found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
     assert found.settings.network.eps == 0.1
     assert set(read(edited / alternative / "claims.parquet", COLUMNS).rows["experiment"]) == {"theory_setting"}
-    plan = planned(edited, "sensitivity")
+    plan = planned(edited, "sensitivity", "--printshellcmds")
+    assert "figure sensitivity --metrics results/smoke/sensitivity.parquet" in plan
     left = len(load_study(ROOT / "configs").alternatives)  # one is done, and the declared values are to be judged too
     assert re.search(rf"claims\s+{left}\b", plan)
     assert re.search(r"figure\s+1\b", plan)
@@ -145,14 +143,9 @@ def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> No
     subprocess.run(recipe, shell=True, cwd=folder, env=environment(), capture_output=True, check=True)
     cells = load_settings("smoke", ROOT / "configs").cells("theory_setting")
     assert len((folder / "jobs.sh").read_text().splitlines()) == 1 + len(cells) + 1
-    said = [
-        subprocess.run(
-            ["sh", "jobs.sh"], cwd=folder, env=environment(PYTHONPATH="workflow"), capture_output=True, check=True
-        ).stderr
-        for _ in range(2)
-    ]
-    assert b"theory_setting elu-full: step" in said[0]
-    assert said[1] == b""  # nothing is left to do
+    first, second = (succeeding(folder, "sh", "jobs.sh") for _ in range(2))
+    assert "theory_setting elu-full: step" in first.stderr
+    assert second.stderr == ""  # nothing is left to do
     made = Path("results", "smoke", "metrics", "theory_setting.parquet")
     assert metrics.read(folder / made).table.equals(metrics.read(finished / made).table)
     assert "Nothing to be done" in planned(folder, str(made))

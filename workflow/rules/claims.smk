@@ -4,7 +4,7 @@
 rule claims:
     input:
         metrics=measured_metrics,
-        statements=CONFIGS / CLAIMS,
+        statements=files.CONFIGS / files.CLAIMS,
         code=sources("analysis.table", "report.claims_markdown"),
     output:
         table="results/{scale}/claims.parquet",
@@ -18,8 +18,7 @@ rule claims:
         "../../environment.yml"
     params:
         judged=lambda wildcards: {
-            name: experiment.judged
-            for name, experiment in settings[wildcards.scale].experiments.items()
+            name: experiment.judged for name, experiment in settings[wildcards.scale].experiments.items()
         },
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"

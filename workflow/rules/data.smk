@@ -14,9 +14,7 @@ checkpoint fetch:
         "../../environment.yml"
     params:
         unverified=lambda wildcards: (
-            "--allow-unverified"
-            if request.allow_unverified_data and wildcards.name == "cifar10"
-            else ""
+            "--allow-unverified" if request.allow_unverified_data and wildcards.name == "cifar10" else ""
         ),
     message:
         "Fetch {wildcards.name}"
@@ -27,11 +25,7 @@ checkpoint fetch:
 rule prepare:
     input:
         code=lambda wildcards: sources(f"data.{wildcards.images}"),
-        source=lambda wildcards: (
-            f"results/data/fetched/{wildcards.images}"
-            if IMAGES[wildcards.images].fetched
-            else []
-        ),
+        source=lambda wildcards: fetched(wildcards.images),
     output:
         r"results/data/images/{images}-{training,\d+}-{test,\d+}.safetensors",
     log:
@@ -42,9 +36,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
-        source=lambda wildcards, input: (
-            f"--source {input.source}" if input.source else ""
-        ),
+        source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
     message:
         "Prepare {wildcards.training} and {wildcards.test} images of {wildcards.images}"
     shell:
@@ -56,11 +48,7 @@ rule features:
     input:
         images="results/data/images/{images}-{training}-{test}.safetensors",
         code=sources("data.convolved"),
-        weights=lambda wildcards: (
-            f"results/data/fetched/{wildcards.convolutions}"
-            if wildcards.convolutions in external.NAMES
-            else []
-        ),
+        weights=lambda wildcards: fetched(wildcards.convolutions),
     output:
         r"results/data/features/{images}-{training,\d+}-{test,\d+}-{convolutions}-{size,\d+}-{pool,\d+}.safetensors",
     log:
@@ -72,15 +60,11 @@ rule features:
     threads: 1
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,
-        mem_mb=lambda wildcards, attempt: attempt
-        * features_resources(wildcards).megabytes,
-        runtime=lambda wildcards, attempt: attempt
-        * features_resources(wildcards).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * features_resources(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt * features_resources(wildcards).minutes,
     params:
         device=settings[scale].device,
-        weights=lambda wildcards, input: (
-            f"--weights {input.weights}" if input.weights else ""
-        ),
+        weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:
         "Compute the features of {wildcards.images} by {wildcards.convolutions}"
     shell:

@@ -4,9 +4,7 @@
 rule figure:
     input:
         metrics=figure_metrics,
-        code=lambda wildcards: sources(
-            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
-        ),
+        code=lambda wildcards: sources("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
     output:
         multiext("figures/{scale}/{figure}", ".pdf", ".svg", ".png"),
     log:
@@ -18,9 +16,7 @@ rule figure:
         "../../environment.yml"
     params:
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
-        metrics=lambda wildcards, input: " ".join(
-            f"--metrics {path}" for path in input.metrics
-        ),
+        metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),
     message:
         "Draw {wildcards.figure}"
     shell:

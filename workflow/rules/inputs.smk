@@ -31,80 +31,57 @@ def available(folders):
     return not any(map(external.missing, folders))
 
 
+def fetched(name):
+    """The folder of the images or the weights of some convolutions, if they are downloaded."""
+    return f"results/data/fetched/{name}" if name in external.NAMES else []
+
+
 def trained_weights(wildcards):
-    """The folder with the weights of the convolutions that an experiment trains, if they are downloaded."""
+    """The same for the convolutions that an experiment trains."""
     data = experiment_of(wildcards).data
-    trained = getattr(data, "fine_tuned", False) and "vgg16" in data.fetched
-    return "results/data/fetched/vgg16" if trained else []
-
-
-def features_experiment(wildcards):
-    """The scale and the name of an experiment that reads some features."""
-    stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}"
-    return next(
-        (each, name)
-        for each, those in settings.items()
-        for name, experiment in those.experiments.items()
-        if experiment.data.stored == stored.format(**wildcards)
-    )
+    return fetched(data.convolutions) if getattr(data, "fine_tuned", False) else []
 
 
 def features_resources(wildcards):
-    """The time and memory that computing some features requests."""
-    scale, name = features_experiment(wildcards)
-    return features_demand(settings[scale], name)
+    """The time and memory that computing some features requests, for one of the experiments that read them."""
+    stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}".format(**wildcards)
+    return next(
+        features_demand(chosen, name)
+        for chosen in settings.values()
+        for name, experiment in chosen.experiments.items()
+        if experiment.data.stored == stored
+    )
 
 
 def training_resources(wildcards):
     """The time and memory that training a cell requests."""
-    return training_demand(
-        settings[wildcards.scale], wildcards.experiment, cell_of(wildcards)
-    )
+    return training_demand(settings[wildcards.scale], wildcards.experiment, cell_of(wildcards))
 
 
 def training_code(wildcards):
     """The modules that the numbers of a cell depend on."""
     chosen = settings[wildcards.scale]
-    return sources(
-        "training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards))
-    )
+    return sources("training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards)))
 
 
 def cell_metrics(wildcards):
     """The metrics of every cell of an experiment."""
-    return expand(
-        "results/{scale}/cells/{experiment}/{cell}.parquet",
-        scale=wildcards.scale,
-        experiment=wildcards.experiment,
-        cell=[
-            cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)
-        ],
-    )
+    cells = settings[wildcards.scale].cells(wildcards.experiment)
+    return [f"results/{wildcards.scale}/cells/{wildcards.experiment}/{cell.name}.parquet" for cell in cells]
 
 
 def figure_metrics(wildcards):
     """The metrics that a figure is drawn from, or the table."""
     figure = FIGURES[wildcards.figure]
-    if figure.table:
-        return f"results/{wildcards.scale}/{figure.table}"
-    return expand(
-        "results/{scale}/metrics/{experiment}.parquet",
-        scale=wildcards.scale,
-        experiment=figure.experiments,
-    )
+    shown = [figure.table] if figure.table else [f"metrics/{name}.parquet" for name in figure.experiments]
+    return [f"results/{wildcards.scale}/{name}" for name in shown]
 
 
 def measured_metrics(wildcards):
     """The metrics of every experiment of a scale whose data are available."""
-    return expand(
-        "results/{scale}/metrics/{experiment}.parquet",
-        scale=measured_scale(wildcards.scale),
-        experiment=[
-            name
-            for name in settings[wildcards.scale].experiments
-            if available(downloads(name, scale=wildcards.scale))
-        ],
-    )
+    experiments = settings[wildcards.scale].experiments
+    measured = [name for name in experiments if available(downloads(name, scale=wildcards.scale))]
+    return [f"results/{files.measured_scale(wildcards.scale)}/metrics/{name}.parquet" for name in measured]
 
 
 def figure_files(path, *, fetched, scale=scale):

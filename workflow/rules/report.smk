@@ -29,14 +29,10 @@ rule figure_page:
     params:
         caption=lambda wildcards, input: Path(input.caption).read_text(),
         reductions=lambda wildcards: [
-            differences(
-                settings[wildcards.scale].experiment(name), paper.experiment(name)
-            )
+            differences(settings[wildcards.scale].experiment(name), paper.experiment(name))
             for name in FIGURES[wildcards.figure].experiments
         ],
-        metrics=lambda wildcards, input: " ".join(
-            f"--metrics {path}" for path in input.metrics
-        ),
+        metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),
     message:
         "Write the page of {wildcards.figure}"
     shell:
@@ -74,9 +70,7 @@ rule claims_page:
 rule report:
     input:
         figure_files("results/{scale}/pages/{figure}.html", fetched=False),
-        lambda wildcards: figure_files(
-            "results/{scale}/pages/{figure}.html", fetched=True
-        ),
+        lambda wildcards: figure_files("results/{scale}/pages/{figure}.html", fetched=True),
         pages="results/{scale}/pages/claims.html",
     output:
         "results/{scale}/report.html",

@@ -9,7 +9,7 @@ rule sensitivity_table:
             alternative=study.alternatives,
         ),
         code=sources("analysis.sensitivity", "report.sensitivity_markdown"),
-        study=CONFIGS / STUDY,
+        study=files.CONFIGS / files.STUDY,
     output:
         table="results/{scale}/sensitivity.parquet",
         page="results/{scale}/sensitivity.md",

@@ -14,29 +14,21 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
     group:
-        lambda wildcards: (
-            "brief_cells" if training_resources(wildcards).is_brief else None
-        )
+        lambda wildcards: "brief_cells" if training_resources(wildcards).is_brief else None
     conda:
         "../../environment.yml"
     threads: lambda wildcards: experiment_of(wildcards).threads
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,
-        mem_mb=lambda wildcards, attempt: attempt
-        * training_resources(wildcards).megabytes,
-        runtime=lambda wildcards, attempt: attempt
-        * training_resources(wildcards).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * training_resources(wildcards).megabytes,
+        runtime=lambda wildcards, attempt: attempt * training_resources(wildcards).minutes,
     params:
-        registered=lambda wildcards: settings[wildcards.scale].registered(
-            wildcards.experiment, cell_of(wildcards)
-        ),
+        registered=lambda wildcards: settings[wildcards.scale].registered(wildcards.experiment, cell_of(wildcards)),
         settings=lambda wildcards: settings[wildcards.scale]
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)
         .digest,
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
-        weights=lambda wildcards, input: (
-            f"--weights {input.weights}" if input.weights else ""
-        ),
+        weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:
         "Train {wildcards.experiment} {wildcards.cell}"
     shell:

@@ -12,7 +12,7 @@ from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.base import Frozen, one_of
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
-from lowrank_dynamics.config.messages import as_user_error
+from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.registries import ACTIVATIONS, FIGURES
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
@@ -151,11 +151,7 @@ def _known(experiment: Experiment) -> dict[Column, Iterable[str | int]]:
 
 def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
     """Load the claims. Raises UserError, which names the file and the key, for anything that is not as it must be."""
-    content = read_yaml(path)
-    try:
-        claims = Claims.model_validate(content)
-    except ValidationError as error:
-        raise as_user_error(error, content, path) from error
+    claims = validated(Claims, read_yaml(path), path)
     if unknown := sorted(set(claims.scales_that_cannot_tell) - set(scales(path.parent))):
         raise UserError(f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}")
     return claims

@@ -1,9 +1,13 @@
 """The basis of all settings: typed, frozen, complete; and how one block of settings changes another."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
+"""What may be part of a path."""
 
 
 class Frozen(BaseModel):
@@ -19,6 +23,11 @@ def one_of(known: Iterable[str], name: str) -> str:
     return name
 
 
+def name_in(known: Iterable[str]) -> AfterValidator:
+    """Return what checks a field by `one_of`."""
+    return AfterValidator(partial(one_of, known))
+
+
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: bool = True, where: str = "") -> Any:
     """Return `base` with the values of `changes` in place of its own, at any depth.
 
@@ -27,11 +36,10 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: b
     """
     result = dict(base)
     for key, value in changes.items():
-        place = f"{where}{key}"
+        place, is_block = f"{where}{key}", isinstance(base.get(key), dict)
         if key not in base and known_only:
             raise ValueError(f"{place}: unknown key; the keys are {', '.join(map(str, base))}")
-        if key in base and isinstance(base[key], dict) != isinstance(value, dict):
-            raise ValueError(f"{place}: must {'hold keys' if isinstance(base[key], dict) else 'be one value'}")
-        is_block = isinstance(base.get(key), dict)
+        if key in base and is_block != isinstance(value, dict):
+            raise ValueError(f"{place}: must {'hold keys' if is_block else 'be one value'}")
         result[key] = merged(base[key], value, known_only=known_only, where=f"{place}.") if is_block else value
     return result

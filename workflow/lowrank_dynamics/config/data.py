@@ -1,15 +1,14 @@
 """The data sets that `source` may name: drawn while a network trains, or stored by an earlier job.
 
 `source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws anew, or `load`, for data
-that are stored; images are written by the function `prepare` of the module of their name. To add a data set, write that
-module, and its settings here.
+that are stored; images are written by the function `prepare` of the module of their name.
 """
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lowrank_dynamics.config.base import Frozen, one_of
+from lowrank_dynamics.config.base import Frozen, name_in
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 
 
@@ -22,6 +21,7 @@ class DrawnData(Frozen):
     samples: PositiveInt = Field(description="N, the number of training samples")
     whitened: bool = Field(description="whether X X' = I_d")
 
+    test_images: ClassVar[int] = 0
     fetched: ClassVar[tuple[str, ...]] = ()
     stored: ClassVar[str | None] = None
 
@@ -77,9 +77,9 @@ class ConvolvedData(StoredData):
     """The output of convolutions on images."""
 
     source: Literal["convolved"]
-    images: str = Field(description="a name in IMAGES")
+    images: Annotated[str, name_in(IMAGES)]
     size: PositiveInt = Field(description="pixels a side, to which images are resized")
-    convolutions: str = Field(description="a name in CONVOLUTIONS")
+    convolutions: Annotated[str, name_in(CONVOLUTIONS)]
     pool: PositiveInt = Field(description="cells a side of the average at the end")
     fine_tuned: bool = Field(description="whether the convolutions are trained too; if not, features are computed once")
 
@@ -90,7 +90,7 @@ class ConvolvedData(StoredData):
 
     @property
     def stored(self) -> str:
-        """The file that training reads, below `results/data` and without its suffix: named by its content."""
+        """The same of the images, or of their features."""
         images = f"{self.images}-{self.training_images}-{self.test_images}"
         convolved = f"{self.convolutions}-{self.size}-{self.pool}"
         return f"images/{images}" if self.fine_tuned else f"features/{images}-{convolved}"
@@ -101,18 +101,8 @@ class ConvolvedData(StoredData):
         weights = ("vgg16",) if CONVOLUTIONS[self.convolutions].pretrained else ()
         return (*weights, self.images) if IMAGES[self.images].fetched else weights
 
-    @field_validator("images")
-    @classmethod
-    def _known_images(cls, name: str) -> str:
-        return one_of(IMAGES, name)
-
-    @field_validator("convolutions")
-    @classmethod
-    def _known_convolutions(cls, name: str) -> str:
-        return one_of(CONVOLUTIONS, name)
-
     @model_validator(mode="after")
-    def _images_exist(self) -> Self:
+    def _images_suffice(self) -> Self:
         most = IMAGES[self.images].training_images
         if self.training_images > most:
             raise ValueError(f"training_images must be at most {most} of {self.images}, is {self.training_images}")

@@ -4,18 +4,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
-from lowrank_dynamics.config.base import Frozen, merged, one_of
+from lowrank_dynamics.config.base import Frozen, Name, merged, name_in, one_of
 from lowrank_dynamics.config.data import ConvolvedData, Data, DrawnData
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS
 
@@ -30,12 +21,8 @@ class Network(Frozen):
     depth: int = Field(ge=2, description="L, the number of weight matrices")
     width: PositiveInt = Field(description="m, the hidden width")
     rank: PositiveInt | None = Field(description="r of the low-rank networks; null where there are none")
-    first_batch: PositiveInt | None = Field(
-        description="random samples whose gradient at initialization defines S_big; null for all samples"
-    )
-    rotation: float = Field(
-        ge=0, le=90, description="psi, the degrees by which the s_big factors are rotated away from S_big"
-    )
+    first_batch: PositiveInt | None = Field(description="random samples whose gradient defines S_big; null for all")
+    rotation: float = Field(ge=0, le=90, description="psi, by which the s_big factors are rotated away, in degrees")
     eps: PositiveFloat = Field(description="eps, the size of the initial hidden weights")
     last_eps: PositiveFloat = Field(description="the size of the initial last layer W_L")
     train_last_layer: bool = Field(description="whether W_L is trained; the theory setting keeps it fixed")
@@ -45,21 +32,16 @@ class Training(Frozen):
     """How the networks are trained; the theory is about gradient descent on all samples at once."""
 
     objective: Literal["squared_error", "cross_entropy"]
-    optimizer: str = Field(description="a name in OPTIMIZERS")
+    optimizer: Annotated[str, name_in(OPTIMIZERS)]
     batch_size: PositiveInt | None = Field(description="samples in a step; null for all of them")
     learning_rate: PositiveFloat = Field(description="eta")
-    weight_decay: NonNegativeFloat = Field(description="the decay of a weight in a step, relative to weight and eta")
+    weight_decay: float = Field(ge=0, description="the decay of a weight in a step, relative to weight and eta")
     mixed_precision: bool = Field(description="whether convolutions that are trained compute in bfloat16")
     schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
-    steps: NonNegativeInt = Field(description="the number of steps, at most; 0 measures the start only")
+    steps: int = Field(ge=0, description="the number of steps, at most; 0 measures the start only")
     stop_near_linear_fit: PositiveFloat | None = Field(
         description="stop a trial once its loss exceeds that of the best linear fit by at most this fraction"
     )
-
-    @field_validator("optimizer")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return one_of(OPTIMIZERS, name)
 
     @property
     def is_gradient_descent(self) -> bool:
@@ -82,9 +64,7 @@ class Observe(Frozen):
     singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
     block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
     gradient: PositiveInt | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
-    start_eps: tuple[PositiveFloat, ...] = Field(
-        strict=False, description="the eps at which the gradient at initialization is measured; none for not at all"
-    )
+    start_eps: tuple[PositiveFloat, ...] = Field(strict=False, description="the eps at which G_1(0) is measured")
 
     @property
     def names(self) -> list[str]:
@@ -98,9 +78,7 @@ class Variant(Frozen):
     data: dict[str, Any] = Field(default={})
     network: dict[str, Any] = Field(default={})
     training: dict[str, Any] = Field(default={})
-    parameterizations: tuple[Parameterization, ...] | None = Field(
-        default=None, strict=False, description="null for those of the experiment"
-    )
+    parameterizations: tuple[Parameterization, ...] | None = Field(default=None, strict=False)
 
 
 class Shared(Frozen):
@@ -132,9 +110,7 @@ class Experiment(Shared):
 
     activations: tuple[str, ...] = Field(min_length=1, strict=False)
     parameterizations: tuple[Parameterization, ...] = Field(min_length=1, strict=False)
-    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], Variant] = Field(
-        default={BASE: Variant()}, min_length=1, description="by name, what each changes"
-    )
+    variants: dict[Name, Variant] = Field(default={BASE: Variant()}, min_length=1)
 
     @property
     def judged(self) -> dict[str, Any]:
@@ -173,12 +149,10 @@ class Experiment(Shared):
         blocks = self.observe.block_shares or self.observe.gradient
         if network.width < dimension and (blocks or not isinstance(self.data, ConvolvedData)):
             raise ValueError(f"network.width must be at least the input dimension {dimension}, is {network.width}")
-        low_rank = set(self.parameterizations) != {"full"}
-        rank = network.rank
-        smaller = min(dimension, network.width)
-        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= smaller):
-            which = "d" if smaller == dimension else "m"
-            raise ValueError(f"network.rank must be between 2K = {2 * classes} and {which} = {smaller}, is {rank}")
+        low_rank, rank = set(self.parameterizations) != {"full"}, network.rank
+        most, symbol = min((dimension, "d"), (network.width, "m"))
+        if (low_rank or rank is not None) and not (rank is not None and 2 * classes <= rank <= most):
+            raise ValueError(f"network.rank must be between 2K = {2 * classes} and {symbol} = {most}, is {rank}")
         if network.rotation and not (rank == 2 * classes and 2 * rank <= dimension <= network.width):
             raise ValueError(f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= d = {dimension} <= m")
         if low_rank and not network.train_last_layer:
@@ -213,10 +187,9 @@ class Experiment(Shared):
         """Check that an experiment that trains convolutions measures nothing that is defined for matrices only."""
         if not (isinstance(self.data, ConvolvedData) and self.data.fine_tuned):
             return self
-        observe, training = self.observe, self.training
-        if any((observe.singular_structure, observe.block_shares, observe.gradient, observe.start_eps)):
+        if self.observe.names != ["loss"]:
             raise ValueError("observe: only loss may be measured where convolutions are trained")
-        if training.optimizer == "muon" or training.stop_near_linear_fit:
+        if self.training.optimizer == "muon" or self.training.stop_near_linear_fit:
             raise ValueError(
                 "training: neither muon nor stop_near_linear_fit may be used where convolutions are trained"
             )

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import ValidationError
 
 from lowrank_dynamics.config.base import merged
-from lowrank_dynamics.config.messages import Overlay, as_user_error
+from lowrank_dynamics.config.messages import Overlay, validated
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.errors import UserError
@@ -27,11 +26,7 @@ RESERVED = ("data", "reference")
 
 
 class Request(NamedTuple):
-    """What a run is asked for.
-
-    `strict_claims` makes the run fail if a claim is not reproduced; `allow_unverified_data` lets it use data that
-    cannot be checked.
-    """
+    """What a run is asked for: to fail if a claim is not reproduced, to use data even if they cannot be checked."""
 
     scale: str
     strict_claims: bool
@@ -49,11 +44,10 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
 
     Raises UserError for any other key or value.
     """
-    choices = {key: ["true", "false"] for key in ("strict_claims", "allow_unverified_data")}
-    choices = {"scale": scales(folder)} | choices
-    asked = {"scale": "laptop"} | {
-        key: str(value) if key == "scale" else str(value).lower() for key, value in config.items()
-    }
+    switch = ["true", "false"]
+    choices = {"scale": scales(folder), "strict_claims": switch, "allow_unverified_data": switch}
+    asked = {"scale": "laptop", **{key: str(value) for key, value in config.items()}}
+    asked |= {key: value.lower() for key, value in asked.items() if key != "scale"}
     for key, value in asked.items():
         if key not in choices:
             raise UserError(f"--config {key}: unknown key; the keys are {', '.join(choices)}")
@@ -78,9 +72,8 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     """Load `paper.yaml` and apply what the scale's own file changes.
 
     The name may have the suffix `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
-    applied too, and only the experiments that it changes are there.
-    Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
-    key, a value of the wrong type or an impossible one.
+    applied too, and only the experiments that it changes are there. Raises UserError, which names the file and the key
+    and says what would be right, for a missing file, an unknown key, a value of the wrong type or an impossible one.
     """
     scale, alternative = split_scale(scale)
     if scale not in scales(folder):
@@ -89,20 +82,18 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     settings = _resolved(read_yaml(base_file), base_file)
     own = folder / f"{scale}.yaml"
     overlays = [] if scale == "paper" else [Overlay(own, read_yaml(own))]
+    chosen = settings["experiments"]
     if alternative:
-        common, changes = load_study(folder).changes(alternative)
-        settings["experiments"] = {name: own for name, own in settings["experiments"].items() if name in changes}
-        overlays = [Overlay(file, _within(content, changes)) for file, content in overlays]
-        overlays += [Overlay(folder / STUDY, {"experiments": each}) for each in (common, changes)]
+        study = load_study(folder)
+        chosen = study.changes(alternative)
+        overlays += [Overlay(folder / STUDY, {"experiments": each}) for each in (study.experiments, chosen)]
     for file, content in overlays:
         try:
             settings = merged(settings, content)
         except ValueError as error:
             raise UserError(f"{file}: {error}") from error
-    try:
-        return Settings.model_validate(settings)
-    except ValidationError as error:
-        raise as_user_error(error, settings, base_file, overlays) from error
+    settings["experiments"] = {name: each for name, each in settings["experiments"].items() if name in chosen}
+    return validated(Settings, settings, base_file, overlays)
 
 
 def load_with_study(scale: str, folder: Path = CONFIGS) -> dict[str, Settings]:
@@ -119,12 +110,7 @@ def load_with_study(scale: str, folder: Path = CONFIGS) -> dict[str, Settings]:
 
 def load_study(folder: Path = CONFIGS) -> Study:
     """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
-    file = folder / STUDY
-    content = read_yaml(file)
-    try:
-        return Study.model_validate(content)
-    except ValidationError as error:
-        raise as_user_error(error, content, file) from error
+    return validated(Study, read_yaml(folder / STUDY), folder / STUDY)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -146,7 +132,7 @@ def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
     An experiment starts from the one that its key `like` names, without the variants of that one, or else from the
     block `defaults`.
     """
-    experiments, defaults = content.get("experiments"), content.get("defaults", {})
+    experiments, defaults = content.get("experiments"), content.pop("defaults", {})
     if not isinstance(experiments, dict) or not isinstance(defaults, dict):
         raise UserError(f"{file}: experiments and defaults must hold keys")
 
@@ -156,8 +142,8 @@ def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
         if not isinstance(own, dict):
             raise UserError(f"{where}: must hold keys")
         like = own.get("like")
-        if like in (*above, name) or (like is not None and like not in [*experiments]):
-            others = [other for other in experiments if other not in (*above, name)]
+        others = [other for other in experiments if other not in (*above, name)]
+        if like is not None and like not in others:
             raise UserError(f"{where}.like: {like!r} is not one of {', '.join(others)}")
         base = complete(like, (*above, name)) if like else defaults
         changes = {key: value for key, value in own.items() if key != "like"}
@@ -166,11 +152,4 @@ def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
         except ValueError as error:
             raise UserError(f"{where}: {error}") from error
 
-    others = {key: value for key, value in content.items() if key != "defaults"}
-    return {**others, "experiments": {name: complete(name) for name in experiments}}
-
-
-def _within(content: dict[str, Any], experiments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a scale's file changes of the given experiments."""
-    changes = content.get("experiments", {})
-    return {**content, "experiments": {name: change for name, change in changes.items() if name in experiments}}
+    return {**content, "experiments": {name: complete(name) for name in experiments}}

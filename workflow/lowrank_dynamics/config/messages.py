@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lowrank_dynamics.errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Overlay(NamedTuple):
@@ -16,23 +18,25 @@ class Overlay(NamedTuple):
     content: dict[str, Any]
 
 
-def as_user_error(error: ValidationError, content: Any, file: Path, overlays: Sequence[Overlay] = ()) -> UserError:
-    """Return an error with a sentence for each problem: which file and key it is about, and what would be right.
+def validated(model: type[Model], content: Any, file: Path, overlays: Sequence[Overlay] = ()) -> Model:
+    """Return the settings that are the `content` of `file` with the `overlays` applied.
 
-    `content` is what was validated: that of `file` with the `overlays` applied.
+    Raises UserError, with a sentence for each problem: which file and key it is about, and what would be right.
     """
-    return UserError("\n".join(_sentence(problem, content, file, overlays) for problem in error.errors()))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        sentences = [_sentence(problem, content, file, overlays) for problem in error.errors()]
+        raise UserError("\n".join(sentences)) from error
 
 
 def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
-    """Say which file and which key a problem found by pydantic is about, and what would be right."""
     keys = list(_key_path(problem["loc"], content))
     file = _file_at_fault(keys, base_file, overlays)
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    is_value = problem["type"] not in ("extra_forbidden", "missing", "value_error")
-    found = f", is {problem['input']!r}" if is_value else ""
-    message = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(problem["type"], message)
-    return f"{file}: {'.'.join(map(str, keys))}: {message}{found}"
+    known = {"extra_forbidden": "unknown key", "missing": "missing key"}
+    known["value_error"] = problem["msg"].removeprefix("Value error, ")
+    message = known.get(problem["type"], f"{problem['msg'].removeprefix('Input ')}, is {problem['input']!r}")
+    return f"{file}: {'.'.join(map(str, keys))}: {message}"
 
 
 def _file_at_fault(keys: list[int | str], base_file: Path, overlays: Sequence[Overlay]) -> str:

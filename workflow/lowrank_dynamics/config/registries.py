@@ -1,29 +1,27 @@
 """The tables of names that settings may use: activations, optimizers, observables, images, convolutions, figures.
 
-A further activation or optimizer is a further line here; docs/extending.md shows each kind. Code is named as
-`package:attribute`, so that settings are checked and the graph of jobs is built without torch or a plotting library.
+Code is named as `package:attribute`, so that settings are checked and the graph of jobs is built without torch or a
+plotting library.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(NamedTuple):
     """One activation phi with phi(0) = 0.
 
-    `target` names the module class; `smooth` says whether phi has bounded first and second derivatives (section 3); the
-    class of a `random` activation takes the generators of the stacked trials, the others take the `options`.
+    `smooth`: phi has bounded first and second derivatives (section 3). The class of a `random` activation takes the
+    generators of the stacked trials, the others take the `options`.
     """
 
     target: str
     label: str
     smooth: bool
     random: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
 
 
 IN_PLACE = {"inplace": True}
@@ -41,13 +39,12 @@ ACTIVATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Optimizer:
+class Optimizer(NamedTuple):
     """One optimizer: its class, how a figure labels it, and its options besides learning rate and weight decay."""
 
     target: str
     label: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
 
 
 OPTIMIZERS = {
@@ -58,12 +55,8 @@ OPTIMIZERS = {
 }
 
 
-@dataclass(frozen=True)
-class Observable:
-    """What one setting of `observe` measures: its class, and whether it needs the hidden weights of the full network.
-
-    The class has the method `observing`, which makes the observer from the setting and the start of a training.
-    """
+class Observable(NamedTuple):
+    """What one setting of `observe` measures: its class, and whether it needs the full network's hidden weights."""
 
     target: str
     full_only: bool = True
@@ -79,11 +72,10 @@ OBSERVABLES = {
 }
 
 
-@dataclass(frozen=True)
-class Images:
-    """One set of images, prepared by the module of its name in `data`: channels, rows and columns, training images.
+class Images(NamedTuple):
+    """One set of images, prepared by the module of its name in `data`, and before that downloaded if `fetched`.
 
-    If `fetched`, an earlier job downloads them; otherwise they come with the project or with the operating system.
+    Its shape is channels, rows, columns.
     """
 
     shape: tuple[int, int, int]
@@ -100,11 +92,10 @@ POOL = 0
 """Stands for a 2 x 2 max-pooling among the numbers of channels."""
 
 
-@dataclass(frozen=True)
-class Convolutions:
+class Convolutions(NamedTuple):
     """3 x 3 convolutions, each followed by ReLU: the output channels of each, and where pooling comes between them.
 
-    `pretrained` says whether the weights are downloaded; otherwise they are random, the same at every call.
+    Weights that are not `pretrained`, and so downloaded, are random, the same at every call.
     """
 
     layers: tuple[int, ...]
@@ -139,8 +130,7 @@ CONVOLUTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class FigureSource:
+class FigureSource(NamedTuple):
     """A figure: its part of the report, the experiments it shows, and the module in `figures` that draws it.
 
     The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A figure that shows a
@@ -150,7 +140,7 @@ class FigureSource:
     part: str
     experiments: tuple[str, ...]
     module: str
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, int] = {}
     table: str = ""
 
 

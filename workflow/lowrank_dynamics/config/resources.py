@@ -32,10 +32,9 @@ BRIEF_MINUTES = 15
 
 
 class Demand(NamedTuple):
-    """What one attempt requests: `minutes` of time, and `megabytes` of the host's memory.
+    """What one attempt requests of time and of the host's memory, and the operations of the whole job.
 
-    They follow from the `operations` of the whole job, which the rate of a device that is known better divides. Beside
-    a GPU the host holds data and weights; without one, as where `device` is cpu, everything else too.
+    Beside a GPU the host holds data and weights; without one, as where `device` is cpu, everything else too.
     """
 
     minutes: int
@@ -44,7 +43,7 @@ class Demand(NamedTuple):
 
     @property
     def is_brief(self) -> bool:
-        """Whether the job is so short that several of them, one after another, still make a short one."""
+        """Whether several such jobs, one after another, still make a short one."""
         return self.minutes <= BRIEF_MINUTES
 
 
@@ -71,30 +70,30 @@ def training_demand(settings: Settings, name: str, cell: Cell) -> Demand:
     head = _head(experiment, cell.parameterization)
     convolutions = _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
     batch = training.batch_size or data.training_samples
-    evaluated = _test_samples(experiment) + (data.training_samples if training.batch_size else 0)
+    evaluated = data.test_images + (data.training_samples if training.batch_size else 0)
     passes = 3 * batch * training.steps + evaluated * (1 + training.steps // experiment.observe.loss)
-    small_steps = trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX
+    activations = COPIES * max(batch, EVALUATED_AT_ONCE) * head.activations + 2 * batch * convolutions.activations
     return _demand(
         settings,
         experiment,
         operations=trials * passes * (head.operations + convolutions.operations),
-        seconds=small_steps,
-        kept=COPIES * trials * (head.weights + convolutions.weights) + _stored(experiment),
-        passing=trials
-        * (COPIES * max(batch, EVALUATED_AT_ONCE) * head.activations + 2 * batch * convolutions.activations),
+        seconds=trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
+        kept=COPIES * trials * (head.weights + convolutions.weights),
+        passing=trials * activations,
     )
 
 
 def features_demand(settings: Settings, name: str) -> Demand:
     """Return the demand of computing the features of the experiment called `name`."""
     experiment = settings.experiment(name)
-    assert isinstance(experiment.data, ConvolvedData)
-    convolutions = _convolutions(experiment.data)
+    data = experiment.data
+    assert isinstance(data, ConvolvedData)
+    convolutions = _convolutions(data)
     return _demand(
         settings,
         experiment,
-        operations=_samples(experiment) * convolutions.operations,
-        kept=COPIES * convolutions.weights + _stored(experiment),
+        operations=(data.training_samples + data.test_images) * convolutions.operations,
+        kept=COPIES * convolutions.weights,
         passing=2 * CONVOLVED_AT_ONCE * convolutions.activations,
     )
 
@@ -102,13 +101,12 @@ def features_demand(settings: Settings, name: str) -> Demand:
 def _demand(
     settings: Settings, experiment: Experiment, *, operations: float, kept: float, passing: float, seconds: float = 0.0
 ) -> Demand:
-    """Return the demand of a job of these operations and further seconds.
-
-    It has `kept` numbers all the time, and `passing` ones on the device only.
-    """
-    kind = "cpu" if settings.device == "cpu" else "gpu"
+    """Return the demand of a job that holds its data, `kept` numbers too, and `passing` ones on the device only."""
+    data, kind = experiment.data, "cpu" if settings.device == "cpu" else "gpu"
     expected = operations / OPERATIONS_A_SECOND[kind][experiment.dtype] + seconds
-    numbers = kept + (passing if kind == "cpu" else 0)
+    inputs = data.dimension * (data.training_samples + data.test_images)
+    stored = 2 * inputs * (experiment.trials if isinstance(data, DrawnData) else 1)  # in the file and as they are used
+    numbers = stored + kept + (passing if kind == "cpu" else 0)
     size = numbers * (4 if experiment.dtype == "float32" else 8)
     return Demand(
         minutes=math.ceil((START_SECONDS + CAUTION * expected) / 60),
@@ -118,20 +116,17 @@ def _demand(
 
 
 def _head(experiment: Experiment, parameterization: str) -> Work:
-    """Return the work of an MLP, full or low-rank."""
     network, d, classes = experiment.network, experiment.data.dimension, experiment.data.classes
-    m, layers = network.width, network.depth - 1
+    m, r, layers = network.width, network.rank, network.depth - 1
     if parameterization == "full":
         weights, activations = d * m + (layers - 1) * m**2 + classes * m, layers * m
     else:
-        assert network.rank is not None
-        r = network.rank
+        assert r is not None
         weights, activations = d * r + layers * r**2 + r * m + classes * m, layers * r + m
     return Work(weights, activations, weights)
 
 
 def _convolutions(data: ConvolvedData) -> Work:
-    """Return the work of the convolutions."""
     side, channels = data.size, 3
     multiplications = activations = weights = 0
     for layer in CONVOLUTIONS[data.convolutions].layers:
@@ -143,18 +138,3 @@ def _convolutions(data: ConvolvedData) -> Work:
         activations += layer * side**2
         channels = layer
     return Work(multiplications, activations, weights)
-
-
-def _test_samples(experiment: Experiment) -> int:
-    return 0 if isinstance(experiment.data, DrawnData) else experiment.data.test_images
-
-
-def _samples(experiment: Experiment) -> int:
-    return experiment.data.training_samples + _test_samples(experiment)
-
-
-def _stored(experiment: Experiment) -> int:
-    """Return how many numbers the inputs are, in the file and as they are used."""
-    data = experiment.data
-    trials = experiment.trials if isinstance(data, DrawnData) else 1
-    return 2 * trials * data.dimension * _samples(experiment)

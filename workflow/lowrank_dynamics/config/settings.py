@@ -7,11 +7,9 @@ from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen
 from lowrank_dynamics.config.data import DrawnData
-from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment
+from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
 from lowrank_dynamics.errors import UserError
-
-DATA = DrawnData.__module__
 
 
 class Cell(NamedTuple):
@@ -60,22 +58,21 @@ class Settings(Frozen):
     def of_variant(self, name: str, variant: str = BASE) -> CellSettings:
         """Return the settings that the numbers of a variant's cells depend on."""
         experiment = self.experiment(name).of_variant(variant)
-        shared = {field: getattr(experiment, field) for field in CellSettings.model_fields if field != "seed"}
-        return CellSettings(seed=self.seed, **shared)
+        return CellSettings(seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields})
 
     def registered(self, name: str, cell: Cell) -> list[str]:
         """Return the entries of the registries that a cell uses; no other entry has an effect on its numbers.
 
         The entry of a data set is the code of its settings.
         """
-        data = [inspect.getsource(each) for each in type(self.experiment(name).data).mro() if each.__module__ == DATA]
+        classes = type(self.experiment(name).data).mro()
+        data = [inspect.getsource(each) for each in classes if each.__module__ == DrawnData.__module__]
         return [*map(str, self._entries(name, cell)), *data]
 
     def modules(self, name: str, cell: Cell) -> list[str]:
         """Return the modules of this package that a cell uses by name: those of its data and its entries."""
-        package, _, _ = __name__.partition(".")
-        targets = [entry.target.partition(":")[0] for entry in self._entries(name, cell)]
-        own = [target.removeprefix(f"{package}.") for target in targets if target.startswith(f"{package}.")]
+        modules = [entry.target.partition(":")[0].partition(".") for entry in self._entries(name, cell)]
+        own = [module for package, _, module in modules if package == "lowrank_dynamics"]
         return [f"data.{self.experiment(name).data.source}", *own]
 
     def _entries(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:

@@ -1,14 +1,13 @@
 """The sensitivity study as `configs/sensitivity.yaml` has it: which declared choices are varied, and how."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.base import Frozen
+from lowrank_dynamics.config.base import Frozen, Name
 from lowrank_dynamics.errors import UserError
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
 Changes = dict[str, dict[str, Any]]
 """By experiment, what is changed of it."""
 DECLARED = "declared"
@@ -46,25 +45,24 @@ class Study(Frozen):
             for value, changes in choice.alternatives.items()
         }
 
-    def changes(self, name: str) -> tuple[Changes, Changes]:
-        """Return, by experiment of `name`, what all alternatives change in it, and what that one changes.
+    def changes(self, name: str) -> Changes:
+        """Return what an alternative changes; `declared` changes nothing of the experiments of all alternatives.
 
-        `name` is an alternative or `declared`. Raises UserError, with the names there are, if there is none.
+        Raises UserError, with the names there are, if there is no such alternative.
         """
-        if name != DECLARED and name not in self.alternatives:
+        if name == DECLARED:
+            return {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
+        if name not in self.alternatives:
             raise UserError(f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}")
-        varied: Changes = {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
-        own = varied if name == DECLARED else self.alternatives[name].changes
-        return {experiment: self.experiments.get(experiment, {}) for experiment in own}, own
+        return self.alternatives[name].changes
 
-    def check(self, experiments: Iterable[str]) -> None:
+    def check(self, experiments: Collection[str]) -> None:
         """Raise UserError, which names it, if something is to be changed of an experiment that there is not."""
-        known = list(experiments)
-        named = {f"experiments.{name}": name for name in self.experiments}
-        for alternative, (_, _, changes) in self.alternatives.items():
-            named |= {f"alternative {alternative}: {name}": name for name in changes}
-        for where, name in named.items():
-            if name not in known:
-                raise UserError(
-                    f"sensitivity.yaml: {where}: there is no such experiment; choose one of {', '.join(known)}"
-                )
+        known = ", ".join(experiments)
+        changes = {"experiments.": self.experiments}
+        changes |= {f"alternative {name}: ": each.changes for name, each in self.alternatives.items()}
+        for where, changed in changes.items():
+            for name in changed:
+                if name not in experiments:
+                    there = f"sensitivity.yaml: {where}{name}"
+                    raise UserError(f"{there}: there is no such experiment; choose one of {known}")

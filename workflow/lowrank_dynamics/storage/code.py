@@ -5,8 +5,8 @@ Snakemake sees no imports, so rules take these files as inputs, and a checkpoint
 
 import ast
 import os
-from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -35,21 +35,15 @@ def sources(*entries: str) -> list[str]:
 
 @cache
 def _imports(file: Path) -> list[str]:
-    """Return the names of what a file imports of this package: modules, the rooms they lie in, and their attributes."""
+    """Return the names of what a file imports of this package: modules, their attributes, and the rooms they lie in."""
     names = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    own = [name for name in names if name.startswith(f"{NAME}.")]
-    return [name for each in own for name in (each, *_parents(each)) if name not in LEFT_OUT]
-
-
-def _parents(module: str) -> Iterator[str]:
-    """Yield the packages that a module lies in, except for the outermost."""
-    parts = module.split(".")
-    yield from (".".join(parts[:count]) for count in range(2, len(parts)))
+    own = [name.split(".") for name in names if name.startswith(f"{NAME}.")]
+    return [name for parts in own for name in accumulate(parts, "{}.{}".format) if name not in LEFT_OUT]
 
 
 @cache

@@ -50,10 +50,7 @@ class Metrics(NamedTuple):
 
     @property
     def settings(self) -> CellSettings:
-        """The settings that the cells have in common: those of the first variant.
-
-        Raises UserError for the metrics of a model of the user's own, which has none.
-        """
+        """The settings of the cells of the first variant. Raises UserError for a model of the user's own."""
         found = next(iter(self.cells.values())).settings
         if found is None:
             raise UserError("metrics that `Watch` recorded have no settings; this needs those of an experiment")
@@ -107,10 +104,7 @@ class Metrics(NamedTuple):
         return Metrics(self.table.filter(condition), cells)
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
-        """Return the rows of one quantity, and with the values (or lists of values) given for other columns.
-
-        Raises UserError if there are none.
-        """
+        """Return the rows of one quantity and of these values, or lists of them. Raises UserError if there are none."""
         condition = pc.field("quantity") == quantity
         for column, value in equal.items():
             condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
@@ -195,9 +189,8 @@ def read(path: Path) -> Metrics:
         return Metrics(found, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(
-            f"{path} has a provenance of other code, which differs at {where}; delete it and rerun"
-        ) from error
+        differs = f"{path} has a provenance of other code, which differs at {where}"
+        raise UserError(f"{differs}; delete it and rerun") from error
 
 
 class _Provenance(BaseModel):
@@ -221,11 +214,8 @@ def aggregate(paths: Iterable[Path]) -> Metrics:
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
     """Return the table of a cell with each trial's last values repeated at the later steps of the other trials."""
     ends = metrics.group_by("trial").aggregate([("step", "max")])
-    end = pc.max(ends["step_max"]).as_py()
     held = [metrics]
     for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
-        if stop == end:
-            continue
         last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
         for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
             measured = pc.unique(metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string()))

@@ -80,33 +80,27 @@ def watch_origin(experiment: str, variant: str, started: datetime) -> Origin:
 
 
 def verdicts_origin(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    """Return, ready for JSON, what a table of verdicts depends on: the claims' file, and the settings of the metrics.
-
-    `metrics` holds the origin of each cell of each experiment.
-    """
+    """Return what a table of verdicts depends on: the claims, and the settings of each cell of each experiment."""
     return {"scale": scale, "claims_sha256": sha256(claims), **_digests(metrics), "code": code_version()}
 
 
 def comparison_origin(scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    """Return, ready for JSON, what a comparison depends on: the settings of the metrics, the files of the reference.
-
-    `metrics` holds the origin of each cell of each experiment.
-    """
+    """Return what a comparison depends on: the reference, and the settings of each cell of each experiment."""
     files = {str(path.relative_to(reference)): sha256(path) for path in sorted(reference.glob("*/*.parquet"))}
     return {"scale": scale, "reference_sha256": files, **_digests(metrics), "code": code_version()}
 
 
 def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return, ready for JSON, what a figure depends on; no time and memory, so that equal figures stay equal bytes.
+    """Return what a figure depends on, by the provenance of each file that it is drawn from.
 
-    `sources` holds the provenance of each file that it is drawn from.
+    Time and memory are left out, so that equal figures stay equal bytes.
     """
-    drawing = {"code": code_version(), "libraries": _versions(DRAWING)}
+    drawing = {"code": code_version(), "libraries": {library: version(library) for library in DRAWING}}
     return {"figure": name, "drawn_by": drawing, "drawn_from": [concise(_untimed(source)) for source in sources]}
 
 
 def concise(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provenance with what all its cells have in common said once, and under `cells` what is each one's."""
+    """Return a provenance with what all its cells have in common said once, and under `cells` the rest."""
     if "cells" not in source:
         return dict(source)
     first, *others = source["cells"].values()
@@ -141,16 +135,11 @@ def sha256(path: Path) -> str:
 
 
 def _program() -> dict[str, Any]:
-    """Return the code and the libraries that compute."""
-    return {"code": code_version(), "libraries": _versions(COMPUTING), "python": platform.python_version()}
-
-
-def _versions(libraries: Iterable[str]) -> dict[str, str]:
-    return {library: version(library) for library in libraries}
+    libraries = {library: version(library) for library in COMPUTING}
+    return {"code": code_version(), "libraries": libraries, "python": platform.python_version()}
 
 
 def _digests(metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    """Return the digest of the settings of each cell of experiments, by name."""
     digests = {name: {cell: own.settings_sha256 for cell, own in cells.items()} for name, cells in metrics.items()}
     return {"settings_sha256": digests}
 

@@ -28,10 +28,7 @@ class Table(NamedTuple):
 
 
 def write(table: Table, page: str, path: Path) -> None:
-    """Write a table to `path`, and the page beside it, with the suffix .md.
-
-    An interrupted write leaves no file under either name.
-    """
+    """Write a table to `path` and, beside it with the suffix .md, the page; an interrupted write leaves neither."""
     metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(table.origin)}
     contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
     with replacing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:

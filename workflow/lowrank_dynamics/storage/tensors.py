@@ -29,13 +29,13 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Origin]:
     """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["origin"])  # noqa: SIM118
 
 
 def read_origin(path: Path) -> Origin:
     """Return where the content of a file came from. Raises UserError if it cannot be read."""
     with _opened(path) as file:
-        return _origin(file)
+        return json.loads(file.metadata()["origin"])
 
 
 @contextmanager
@@ -46,7 +46,3 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
-
-
-def _origin(file: Any) -> Origin:
-    return json.loads(file.metadata()["origin"])
