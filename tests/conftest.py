@@ -19,7 +19,7 @@ from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import Origin
 from lowrank_dynamics.training.build import Job, observers, start_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
-from lowrank_dynamics.training.run import measurements
+from lowrank_dynamics.training.loop import train
 
 pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ Key = tuple[int, str, int, int]
 def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
     """Train the cell of a job and yield what is measured."""
     start = start_of(job)
-    return measurements(start, observers(start), checkpoint)
+    return train(start, observers(start), checkpoint)
 
 
 def measured(job: Job) -> dict[Key, NDArray[np.float64]]:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from conftest import NAME, measured
+from lowrank_dynamics.config.registries import OPTIMIZERS
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.subspaces import blocks
-from lowrank_dynamics.training.build import Job, dataset, low_rank_network, start_of
+from lowrank_dynamics.training.build import Job, dataset, start_of
 from lowrank_dynamics.training.loop import learning_rate, train
 from lowrank_dynamics.training.losses import linear_fit_loss
 
@@ -28,47 +29,46 @@ def test_with_the_identity_the_bulk_never_moves(settings: Callable[..., Settings
         training__learning_rate=0.1,
     )
     began = start_of(Job(linear, NAME, Cell("identity", "full"), range(3)))
-    mlp, (bases,), training = began.mlp, began.bases, began.job.experiment.training
+    mlp, (bases,) = began.mlp, began.bases
     (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
-    measured_rows = train(mlp, began.data.train, training, [], generators=[], check_every=50, name="linear")
-    rows = [row for row in measured_rows if row.quantity != "last_step"]
+    assert {row.quantity for row in train(began, [])} == {"last_step"}
     change = blocks(mlp.hidden_weights[0] - start, bases)
-    assert rows == []
     assert torch.equal(mlp.weights[-1], last)
     assert torch.linalg.matrix_norm(change[0]).min() > 1
     for block in change[1:]:
         assert block.abs().max() < 1e-13
 
 
-@pytest.mark.parametrize("activation", ["elu", "gelu", "relu", "rrelu"])
-def test_a_trial_gives_the_same_numbers_alone_as_stacked(settings: Callable[..., Settings], activation: str) -> None:
-    """Bit for bit; so further trials change none of the earlier ones."""
-    small = settings(activations=[activation])
-    cell = Cell(activation, "full")
-    stacked = measured(Job(small, NAME, cell, range(3)))
-    for trial in range(3):
-        for key, value in measured(Job(small, NAME, cell, range(trial, trial + 1))).items():
-            assert np.array_equal(value, stacked[key], equal_nan=True), key
+SMALL_BATCHES = {"data__whitened": False, "training__objective": "cross_entropy", "training__batch_size": 20}
+STOPPING = {"training__steps": 400, "training__stop_near_linear_fit": 0.3, "observe__loss": 5}
+TRAININGS: list[tuple[str, str, dict[str, Any]]] = [
+    *((activation, "full", {}) for activation in ("elu", "gelu", "relu", "rrelu")),
+    *(("elu", name, {**STOPPING, "parameterizations": ["s_big", "random"]}) for name in ("s_big", "random")),
+    *(
+        (activation, "full", {**SMALL_BATCHES, "training__optimizer": optimizer})
+        for activation in ("elu", "rrelu")
+        for optimizer in OPTIMIZERS
+    ),
+]
 
 
-@pytest.mark.parametrize("parameterization", ["s_big", "random"])
-def test_so_does_a_low_rank_trial_that_stops_by_itself(
-    settings: Callable[..., Settings], parameterization: str
+@pytest.mark.parametrize(("activation", "parameterization", "changes"), TRAININGS)
+def test_a_trial_gives_the_same_numbers_alone_as_stacked(
+    settings: Callable[..., Settings], activation: str, parameterization: str, changes: dict[str, Any]
 ) -> None:
-    small = settings(
-        parameterizations=["s_big", "random"], training__steps=400, training__stop_near_linear_fit=0.3, observe__loss=5
-    )
-    cell = Cell("elu", parameterization)
+    """Bit for bit, also where trials stop by themselves; so further trials change none of the earlier ones."""
+    small, cell = settings(**changes), Cell(activation, parameterization)
     stacked = measured(Job(small, NAME, cell, range(3)))
     alone = {key: value for t in range(3) for key, value in measured(Job(small, NAME, cell, range(t, t + 1))).items()}
     assert stacked.keys() == alone.keys()
-    assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
+    for key, value in alone.items():
+        assert np.array_equal(value, stacked[key], equal_nan=True), key
 
 
 def test_heads_share_the_full_networks_draws(settings: Callable[..., Settings]) -> None:
     small = settings(parameterizations=["full", "s_big", "random"])
     starts = {name: start_of(Job(small, NAME, Cell("elu", name), range(3))) for name in ("s_big", "random")}
-    low_rank = {name: low_rank_network(start) for name, start in starts.items()}
+    low_rank = {name: start.network for name, start in starts.items()}
     assert torch.equal(low_rank["s_big"].last, starts["random"].mlp.weights[-1])
     for first, second in zip(low_rank["s_big"].cores, low_rank["random"].cores, strict=True):
         assert torch.equal(first, second)
@@ -106,10 +106,9 @@ def test_divergence_is_found_before_it_reaches_an_observer(settings: Callable[..
 
 def test_one_step_is_gradient_descent_to_rounding(settings: Callable[..., Settings]) -> None:
     began = start_of(Job(settings(training__steps=1), NAME, Cell("elu", "full"), range(3)))
-    mlp, training = began.mlp, began.job.experiment.training
-    expected = mlp.hidden_weights[0] - 0.01 * began.first_gradient
-    list(train(mlp, began.data.train, training, [], generators=[], check_every=1, name="step"))
-    torch.testing.assert_close(mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
+    expected = began.mlp.hidden_weights[0] - 0.01 * began.first_gradient
+    list(train(began, []))
+    torch.testing.assert_close(began.mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
 
 
 def test_a_trial_that_never_comes_near_the_linear_fit_is_told(

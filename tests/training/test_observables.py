@@ -12,7 +12,7 @@ from conftest import NAME, measured
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import Job, low_rank_network, start_of
+from lowrank_dynamics.training.build import Job, start_of
 from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
@@ -38,16 +38,14 @@ def test_every_update_is_within_the_bound(settings: Callable[..., Settings], act
 
 
 def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., Settings]) -> None:
-    small = settings(**THEORY)
-    job = Job(small, NAME, Cell("elu", "full"), range(3))
+    job = Job(settings(**{**THEORY, "training__steps": 1}), NAME, Cell("elu", "full"), range(3))
     rows = measured(job)
     began = start_of(job)
-    mlp, (bases,) = began.mlp, began.bases
-    (start,) = [weight.clone() for weight in mlp.hidden_weights]
-    one_step = job.experiment.training.model_copy(update={"steps": 1})
-    list(train(mlp, began.data.train, one_step, [], generators=[], check_every=1, name="step"))
+    (start,), (bases,) = [weight.clone() for weight in began.mlp.hidden_weights], began.bases
+    list(train(began, []))
     p = 12 - 2 * 3
-    updates = torch.stack([torch.linalg.matrix_norm(block) for block in blocks(mlp.hidden_weights[0] - start, bases)])
+    change = blocks(began.mlp.hidden_weights[0] - start, bases)
+    updates = torch.stack([torch.linalg.matrix_norm(block) for block in change])
     for trial in range(3):
         np.testing.assert_allclose(rows[0, "block_update", 1, trial], updates[:, trial] / p**0.5, rtol=1e-9, atol=1e-15)
 
@@ -114,7 +112,7 @@ def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(settings: Ca
     factors = {}
     for degrees in (0.0, 45.0, 90.0):
         rotated = settings(parameterizations=["s_big"], network__rotation=degrees)
-        network = low_rank_network(start_of(Job(rotated, NAME, Cell("elu", "s_big"), range(3))))
+        network = start_of(Job(rotated, NAME, Cell("elu", "s_big"), range(3))).network
         factors[degrees] = network.input_factor.detach(), network.output_factor.detach()
     for side in range(2):
         none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))

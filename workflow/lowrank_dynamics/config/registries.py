@@ -62,7 +62,7 @@ OPTIMIZERS = {
 class Observable:
     """What one setting of `observe` measures: its class, and whether it needs the hidden weights of the full network.
 
-    The class has the method `observing`, which makes the observer from the setting and the start of a training.
+    The class is called with the setting and the start of a training.
     """
 
     target: str
