@@ -12,6 +12,7 @@ from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
 from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Dataset, Split
 from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset, stored_weights
 from lowrank_dynamics.errors import UserError
@@ -95,11 +96,8 @@ class Start:
     @cached_property
     def first_gradient(self) -> Tensor:
         """G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of `first_batch`."""
-        samples, experiment = self.data.train, self.job.experiment
-        if (size := experiment.network.first_batch) is not None:
-            count, generators = samples.inputs.shape[-1], self.job.generators("first_batch")
-            orders = torch.stack([torch.randperm(count, generator=generator) for generator in generators])
-            samples = samples.at(orders[:, :size].to(self.job.device))
+        experiment, generators = self.job.experiment, self.job.generators("first_batch")
+        samples = next(batches(self.data.train, experiment.network.first_batch, generators))
         network = self._on_convolutions(self.mlp)
         if isinstance(network, FineTuned):
             with torch.no_grad():
@@ -115,11 +113,11 @@ class Start:
 
     def _on_convolutions(self, head: MLP | LowRankMLP) -> StackedNetwork:
         """Return a head on convolutions that are trained with it, or the head itself if there are none."""
-        data, training = self.job.convolved, self.job.experiment.training
+        data = self.job.convolved
         if data is None:
             return head
         convolutions = make_convolutions(data.convolutions, stored_weights(self.job.weights, data.convolutions))
-        shape, mixed = IMAGES[data.images].shape, training.mixed_precision
+        shape, mixed = IMAGES[data.images].shape, self.job.experiment.training.mixed_precision
         network = FineTuned(head, convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed)
         return network.to(self.job.device)
 
