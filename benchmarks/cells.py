@@ -17,7 +17,7 @@ from lowrank_dynamics.data.dataset import Dataset, Split
 from lowrank_dynamics.data.loading import prepare_images
 from lowrank_dynamics.training.build import Job, Start, observers, start_of
 from lowrank_dynamics.training.device import CPU
-from lowrank_dynamics.training.run import measurements
+from lowrank_dynamics.training.loop import train
 
 IMAGES = Path("results/benchmarks/images.safetensors")
 Changes = dict[str, Any]
@@ -60,7 +60,7 @@ def training(began: Start, *, observed: bool = False) -> Prepared:
     """Return a training, with or without what it observes; data and networks are there before the time begins."""
 
     def prepared() -> Callable[[], object]:
-        found = measurements(began, observers(began) if observed else [])
+        found = train(began, observers(began) if observed else [])
         return lambda: deque(found, maxlen=0)
 
     return prepared

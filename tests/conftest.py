@@ -19,7 +19,7 @@ from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import Origin
 from lowrank_dynamics.training.build import Job, observers, start_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
-from lowrank_dynamics.training.run import measurements
+from lowrank_dynamics.training.loop import train
 
 pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
@@ -38,6 +38,9 @@ training:
    mixed_precision: false, schedule: constant, steps: 20, stop_near_linear_fit: null}
 observe: {loss: 5, singular_structure: 5, block_shares: 5, gradient: null, start_eps: []}
 """)
+MINIBATCH = {"data__whitened": False, "training__objective": "cross_entropy", "training__batch_size": 20}
+"""What `changed` takes to train as figure 5 does."""
+
 CLAIM: dict[str, Any] = {
     "figures": ["figure_3"],
     "place": "figure 3",
@@ -53,12 +56,13 @@ CLAIM: dict[str, Any] = {
 """A claim about metrics that are `planted`."""
 
 Key = tuple[int, str, int, int]
+MakeJob = Callable[..., Job]
 
 
 def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
     """Train the cell of a job and yield what is measured."""
     start = start_of(job)
-    return measurements(start, observers(start), checkpoint)
+    return train(start, observers(start), checkpoint)
 
 
 def measured(job: Job) -> dict[Key, NDArray[np.float64]]:
@@ -68,6 +72,13 @@ def measured(job: Job) -> dict[Key, NDArray[np.float64]]:
         for row in rows_of(job)
         for trial in np.flatnonzero(row.present)
     }
+
+
+def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
+    assert [row[:3] for row in found] == [row[:3] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.values, other.values, equal_nan=True), one[:3]
+        assert np.array_equal(one.present, other.present)
 
 
 Planted = dict[Cell, list[Measurement]]
@@ -129,6 +140,16 @@ def settings() -> Callable[..., Settings]:
 
     def make(**changes: Any) -> Settings:
         return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: changed(**changes)}})
+
+    return make
+
+
+@pytest.fixture
+def job(settings: Callable[..., Settings]) -> MakeJob:
+    """Return a function that makes the job of a cell of that experiment; keywords change the settings as there."""
+
+    def make(activation: str = "elu", parameterization: str = "full", trials: range = range(3), **changes: Any) -> Job:
+        return Job(settings(**changes), NAME, Cell(activation, parameterization), trials)
 
     return make
 

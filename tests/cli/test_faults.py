@@ -135,7 +135,7 @@ def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lowrank_dynamics.training.run.measurements", refuse)
+    monkeypatch.setattr("lowrank_dynamics.training.run.train", refuse)
     monkeypatch.chdir(ROOT)
     with pytest.raises(
         UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"

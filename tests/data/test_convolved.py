@@ -13,9 +13,8 @@ from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
-from lowrank_dynamics.training.build import Job, fine_tuned, low_rank_network, start_of
+from lowrank_dynamics.training.build import Job, start_of
 from lowrank_dynamics.training.loop import train
-from lowrank_dynamics.training.randomness import trial_generators
 
 CONVOLVED = {
     "source": "convolved",
@@ -121,7 +120,7 @@ def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settin
     jobs = [
         Job(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
     ]
-    narrow, wide = (low_rank_network(start_of(job)) for job in jobs)
+    narrow, wide = (start_of(job).network for job in jobs)
     torch.testing.assert_close(wide.input_factor[..., :20], narrow.input_factor)
     torch.testing.assert_close(wide.output_factor[..., :20], narrow.output_factor)
     gram = wide.input_factor.mT @ wide.input_factor
@@ -145,12 +144,9 @@ def test_the_full_model_starts_as_a_head_on_features(
 def test_the_convolutions_are_trained(settings: Callable[..., Settings], images: Path) -> None:
     job = Job(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
     start = start_of(job)
-    network = fine_tuned(start, start.mlp)
-    at_start = [copy.detach().clone() for copy in network.copies]
-    training = job.experiment.training
-    generators = trial_generators(1, NAME, "batches", range(2))
-    list(train(network, start.data.train, training, [], generators=generators, check_every=1, name="tuned"))
-    for before, after in zip(at_start, network.copies, strict=True):
+    at_start = [copy.detach().clone() for copy in start.network.copies]
+    list(train(start, []))
+    for before, after in zip(at_start, start.network.copies, strict=True):
         assert not torch.equal(before[0], after[0])
         assert not torch.equal(after[0], after[1])
 

@@ -19,7 +19,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import Loss, parts
 from lowrank_dynamics.models.low_rank import big_basis, low_rank
 from lowrank_dynamics.models.subspaces import principal_angles
-from lowrank_dynamics.training.build import Job, low_rank_network, start_of
+from lowrank_dynamics.training.build import Job, start_of
 from stacks import batch, loss_of, mlp, of_weights
 
 
@@ -77,7 +77,7 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
     """U and V span what the workflow's low-rank network has, and the cores are eps times an orthogonal matrix."""
     job = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
     start = start_of(job)
-    reference = low_rank_network(start)
+    reference = start.network
     model, data = of_weights(start.mlp), start.data.train
     small = low_rank(model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2)
     for own, factor in (

@@ -7,83 +7,65 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from conftest import NAME, ROOT, rows_of
-from lowrank_dynamics.config.settings import Cell, Settings
+from conftest import ROOT, MakeJob, assert_same, rows_of
 from lowrank_dynamics.storage import code, metrics
-from lowrank_dynamics.storage.metrics import Measurement
-from lowrank_dynamics.training import checkpoints
-from lowrank_dynamics.training.build import Job
+from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.run import checkpoint_of
 
-RUNS: dict[str, tuple[Cell, dict[str, Any]]] = {
-    "observed": (Cell("elu", "full"), {}),
-    "stopping": (Cell("elu", "full"), {"training__stop_near_linear_fit": 0.3, "training__steps": 400}),
-    "random slopes": (Cell("rrelu", "full"), {}),
-    "low-rank": (Cell("gelu", "s_big"), {"parameterizations": ["full", "s_big"]}),
-    "momentum": (Cell("elu", "full"), {"training__optimizer": "sgd_momentum", "training__batch_size": 10}),
-    "adam": (Cell("rrelu", "full"), {"training__optimizer": "adam", "training__batch_size": 7}),
-    "muon": (Cell("gelu", "full"), {"training__optimizer": "muon", "training__weight_decay": 0.1}),
-}
+RUNS: list[tuple[str, str, dict[str, Any]]] = [
+    ("elu", "full", {}),
+    ("elu", "full", {"training__stop_near_linear_fit": 0.3, "training__steps": 400}),
+    ("rrelu", "full", {}),
+    ("gelu", "s_big", {}),
+    ("elu", "full", {"training__optimizer": "sgd_momentum", "training__batch_size": 10}),
+    ("rrelu", "full", {"training__optimizer": "adam", "training__batch_size": 7}),
+    ("gelu", "full", {"training__optimizer": "muon", "training__weight_decay": 0.1}),
+]
 
 
-def run_of(settings: Callable[..., Settings], name: str) -> Job:
-    cell, changes = RUNS[name]
-    return Job(settings(activations=[cell.activation], **changes), NAME, cell, range(3))
-
-
-def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
-    assert [row[:3] for row in found] == [row[:3] for row in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(one.values, other.values, equal_nan=True), one[:3]
-        assert np.array_equal(one.present, other.present)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_it_goes_on_with_the_same_numbers(settings: Callable[..., Settings], name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("activation", "parameterization", "changes"), RUNS)
+def test_it_goes_on_with_the_same_numbers(
+    job: MakeJob, activation: str, parameterization: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
     """Cut off again and again, at other places."""
-    whole = list(rows_of(run_of(settings, name)))
-    path = tmp_path / "state.pt"
+    run, path = job(activation, parameterization, **changes), tmp_path / "state.pt"
+    whole = list(rows_of(run))
     for rows in (1, len(whole) // 3, len(whole) // 2, len(whole) - 3):
-        run = run_of(settings, name)
         cut_off = rows_of(run, checkpoint_of(run, path, every=0))
         assert_same(list(islice(cut_off, rows)), whole[:rows])
         cut_off.close()  # type: ignore[attr-defined]
-    assert checkpoints.Checkpoint(path, "", 0).path.exists()
-    run = run_of(settings, name)
+    assert path.exists()
     assert_same(list(rows_of(run, checkpoint_of(run, path, every=0))), whole)
 
 
 def test_a_state_of_other_settings_or_other_code_is_not_used(
-    settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "state.pt"
+    run, path = job(), tmp_path / "state.pt"
 
-    def cut_off(run: Job) -> None:
+    def cut_off() -> None:
         list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
 
-    run = run_of(settings, "observed")
-    cut_off(run)
-    other = Job(settings(training__learning_rate=0.02), NAME, Cell("elu", "full"), range(3))
+    cut_off()
+    other = job(training__learning_rate=0.02)
     with caplog.at_level(logging.WARNING):
         assert checkpoint_of(other, path, every=60).load() is None
     assert "is of other settings or other code and is not used" in caplog.text
     assert not path.exists()
-    cut_off(run)
+    cut_off()
     package = Path(shutil.copytree(code.PACKAGE, tmp_path / code.NAME))
     monkeypatch.setattr(code, "PACKAGE", package)
     monkeypatch.setattr(code, "_file", cache(code._file.__wrapped__))
 
-    def after_an_edit(module: str) -> checkpoints.Checkpoint:
+    def after_an_edit(module: str) -> Checkpoint:
         file = package / module
         file.write_text(f"{file.read_text()}# edited\n")
         return checkpoint_of(run, path, every=60)
@@ -99,10 +81,9 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
 
 @pytest.mark.parametrize("length", [0, 100, 3000])
 def test_a_state_that_cannot_be_read_is_not_used(
-    settings: Callable[..., Settings], tmp_path: Path, length: int, caplog: pytest.LogCaptureFixture
+    job: MakeJob, tmp_path: Path, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "state.pt"
-    run = run_of(settings, "observed")
+    run, path = job(), tmp_path / "state.pt"
     list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
     path.write_bytes(path.read_bytes()[:length])
     with caplog.at_level(logging.WARNING):
@@ -111,13 +92,13 @@ def test_a_state_that_cannot_be_read_is_not_used(
     assert_same(rows, list(rows_of(run)))
 
 
-def test_nothing_in_a_state_is_executed(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_nothing_in_a_state_is_executed(job: MakeJob, tmp_path: Path) -> None:
     class Harmful:
         def __reduce__(self) -> Any:
             return Path.touch, (tmp_path / "executed",)
 
     torch.save({"key": "", "state": Harmful()}, tmp_path / "state.pt")
-    assert checkpoint_of(run_of(settings, "observed"), tmp_path / "state.pt", every=60).load() is None
+    assert checkpoint_of(job(), tmp_path / "state.pt", every=60).load() is None
     assert not (tmp_path / "executed").exists()
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import NAME, ROOT, measured, rows_of
-from lowrank_dynamics.config.settings import Cell, Settings
+from conftest import ROOT, MakeJob, assert_same, measured, rows_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import device as devices
 from lowrank_dynamics.training import gpus
-from lowrank_dynamics.training.build import Job
 from lowrank_dynamics.training.run import checkpoint_of
 
+GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
@@ -100,22 +99,21 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
 
 @needs_gpu
 @pytest.mark.parametrize(
-    ("cell", "changes"),
+    ("activation", "parameterization", "changes"),
     [
-        (Cell("elu", "full"), {}),
-        (Cell("rrelu", "full"), {"training__optimizer": "adam", "training__batch_size": 7}),
-        (Cell("gelu", "s_big"), {"parameterizations": ["full", "s_big"]}),
+        ("elu", "full", {}),
+        ("rrelu", "full", {"training__optimizer": "adam", "training__batch_size": 7}),
+        ("gelu", "s_big", {}),
     ],
-    ids=str,
 )
 def test_a_gpu_gives_the_numbers_of_the_cpu(
-    settings: Callable[..., Settings], cell: Cell, changes: dict[str, Any]
+    job: MakeJob, activation: str, parameterization: str, changes: dict[str, Any]
 ) -> None:
     """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which computes in bfloat16."""
-    small = settings(activations=[cell.activation], **changes)
-    expected = measured(Job(small, NAME, cell, range(3)))
+    here = job(activation, parameterization, **changes)
+    expected = measured(here)
     with devices.claimed_device("cuda") as device:
-        found = measured(Job(small, NAME, cell, range(3), device=device))
+        found = measured(replace(here, device=device))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         tolerance = 1e-4 if key[1].startswith(("sine", "angle")) else 1e-6
@@ -123,25 +121,16 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(
 
 
 @needs_gpu
-def test_a_gpu_gives_the_same_bytes_twice(settings: Callable[..., Settings]) -> None:
-    runs = [
-        measured(Job(settings(), NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))) for _ in range(2)
-    ]
-    assert all(np.array_equal(runs[0][key], runs[1][key], equal_nan=True) for key in runs[0])
+def test_a_gpu_gives_the_same_bytes_twice(job: MakeJob) -> None:
+    first, second = (measured(replace(job(), device=GPU)) for _ in range(2))
+    assert all(np.array_equal(first[key], second[key], equal_nan=True) for key in first)
 
 
 @needs_gpu
-def test_a_training_that_was_cut_off_goes_on_on_a_gpu(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    small = settings(training__optimizer="adam", training__batch_size=7)
-
-    def run() -> Job:
-        return Job(small, NAME, Cell("elu", "full"), range(3), device=torch.device("cuda"))
-
-    whole = list(rows_of(run()))
-    cut_off = rows_of(run(), checkpoint_of(run(), tmp_path / "state.pt", every=0))
+def test_a_training_that_was_cut_off_goes_on_on_a_gpu(job: MakeJob, tmp_path: Path) -> None:
+    run = replace(job(training__optimizer="adam", training__batch_size=7), device=GPU)
+    whole = list(rows_of(run))
+    cut_off = rows_of(run, checkpoint_of(run, tmp_path / "state.pt", every=0))
     list(islice(cut_off, len(whole) // 2))
     cut_off.close()  # type: ignore[attr-defined]
-    again = list(rows_of(run(), checkpoint_of(run(), tmp_path / "state.pt", every=0)))
-    assert [row[:3] for row in again] == [row[:3] for row in whole]
-    for one, other in zip(again, whole, strict=True):
-        np.testing.assert_array_equal(one.values, other.values)
+    assert_same(list(rows_of(run, checkpoint_of(run, tmp_path / "state.pt", every=0))), whole)

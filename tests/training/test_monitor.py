@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import NAME, ROOT, rows_of
-from lowrank_dynamics.config.settings import Cell
+from conftest import ROOT, MakeJob, rows_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.training.build import Job, start_of
+from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.monitor import Watch
 from runs import environment
 from stacks import loss_of, mlp, of_weights
@@ -53,20 +52,20 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
     assert found.frame("angle_left_top")["value"].max() <= torch.pi / 2
 
 
-def test_watching_agrees_with_the_workflow(settings: Any) -> None:
+def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
     """The same network trained in a plain loop has the block shares that the workflow measures."""
-    job = Job(settings(), NAME, Cell("elu", "full"), range(1))
+    whole = job(trials=range(1))
     expected = {
-        (row.step, row.layer): row.values[0] for row in rows_of(job) if row.quantity == "block_share" and row.step
+        (row.step, row.layer): row.values[0] for row in rows_of(whole) if row.quantity == "block_share" and row.step
     }
-    start = start_of(job)
+    start = start_of(whole)
     model, data = of_weights(start.mlp), start.data.train
 
     def loss() -> Tensor:
         return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
 
     watch = Watch(model, loss, quantities=["block_shares"])
-    optimizer = torch.optim.SGD(model.parameters(), lr=job.experiment.training.learning_rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=whole.experiment.training.learning_rate)
     for step in range(21):
         watch.record(step)
         optimizer.zero_grad()

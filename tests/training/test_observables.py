@@ -1,18 +1,16 @@
 """The theory made measurable: theorem 3.5 with its derived constant, the start against eps, rotated factors."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import NAME, measured
-from lowrank_dynamics.config.settings import Cell, Settings
+from conftest import MakeJob, measured
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import Job, low_rank_network, start_of
+from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
@@ -26,9 +24,9 @@ THEORY: dict[str, Any] = {
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])
 @pytest.mark.parametrize("eps", [0.3, 1e-3])
-def test_every_update_is_within_the_bound(settings: Callable[..., Settings], activation: str, eps: float) -> None:
+def test_every_update_is_within_the_bound(job: MakeJob, activation: str, eps: float) -> None:
     """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the definitions."""
-    rows = measured(Job(settings(**THEORY, network__eps=eps), NAME, Cell(activation, "full"), range(3)))
+    rows = measured(job(activation, **THEORY, network__eps=eps))
     bounds = {key: value for key, value in rows.items() if key[1] == "update_bound"}
     assert len(bounds) == 3 * 41
     for (step, _, layer, trial), bound in bounds.items():
@@ -37,23 +35,21 @@ def test_every_update_is_within_the_bound(settings: Callable[..., Settings], act
         assert bound > 0
 
 
-def test_the_measured_updates_are_those_of_the_weights(settings: Callable[..., Settings]) -> None:
-    small = settings(**THEORY)
-    job = Job(small, NAME, Cell("elu", "full"), range(3))
-    rows = measured(job)
-    began = start_of(job)
-    mlp, (bases,) = began.mlp, began.bases
-    (start,) = [weight.clone() for weight in mlp.hidden_weights]
-    one_step = job.experiment.training.model_copy(update={"steps": 1})
-    list(train(mlp, began.data.train, one_step, [], generators=[], check_every=1, name="step"))
+def test_the_measured_updates_are_those_of_the_weights(job: MakeJob) -> None:
+    one_step = job(**{**THEORY, "training__steps": 1})
+    rows = measured(one_step)
+    began = start_of(one_step)
+    (start,), (bases,) = [weight.clone() for weight in began.mlp.hidden_weights], began.bases
+    list(train(began, []))
     p = 12 - 2 * 3
-    updates = torch.stack([torch.linalg.matrix_norm(block) for block in blocks(mlp.hidden_weights[0] - start, bases)])
+    change = blocks(began.mlp.hidden_weights[0] - start, bases)
+    updates = torch.stack([torch.linalg.matrix_norm(block) for block in change])
     for trial in range(3):
         np.testing.assert_allclose(rows[0, "block_update", 1, trial], updates[:, trial] / p**0.5, rtol=1e-9, atol=1e-15)
 
 
-def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(settings: Callable[..., Settings]) -> None:
-    rows = measured(Job(settings(**THEORY), NAME, Cell("elu", "full"), range(3)))
+def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(job: MakeJob) -> None:
+    rows = measured(job(**THEORY))
     for trial in range(3):
         values = rows[0, "gradient_singular_value", 1, trial]
         assert len(values) == 4
@@ -62,34 +58,32 @@ def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(settings: Callable[
         assert rows[0, "gradient_norm", 1, trial] >= np.linalg.norm(values)
 
 
-def test_at_small_eps_the_first_gradient_is_the_signal(settings: Callable[..., Settings]) -> None:
+def test_at_small_eps_the_first_gradient_is_the_signal(job: MakeJob) -> None:
     """G_1(0) tends to -phi'(0) W_2' Y X', with phi'(0) = 1 for ELU and 1/2 for GELU."""
     for activation, slope in (("elu", 1.0), ("gelu", 0.5)):
-        rows = measured(Job(settings(**THEORY, network__eps=1e-6), NAME, Cell(activation, "full"), range(3)))
+        rows = measured(job(activation, **THEORY, network__eps=1e-6))
         for trial in range(3):
             gradient, signal = (rows[0, f"{name}_singular_value", 1, trial] for name in ("gradient", "signal"))
             np.testing.assert_allclose(gradient[:3], slope * signal, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("activation", "order"), [("elu", 1), ("silu", 1), ("tanh", 2), ("relu", 0), ("rrelu", 0)])
-def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
-    settings: Callable[..., Settings], activation: str, order: int
-) -> None:
+def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(job: MakeJob, activation: str, order: int) -> None:
     all_eps = [1e-2, 1e-3, 1e-4]
     start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_eps": all_eps}}
-    rows = measured(Job(settings(**start), NAME, Cell(activation, "full"), range(3)))
+    rows = measured(job(activation, **start))
     for quantity in ("gradient_tail", "derivative_spread"):
         for trial in range(3):
             slopes = np.diff(np.log(rows[0, quantity, 1, trial])) / np.diff(np.log(all_eps))
             np.testing.assert_allclose(slopes, order, atol=0.05)
 
 
-def test_the_start_does_not_depend_on_the_eps_it_is_computed_from(settings: Callable[..., Settings]) -> None:
+def test_the_start_does_not_depend_on_the_eps_it_is_computed_from(job: MakeJob) -> None:
     found = []
     for eps in (0.1, 0.5):
         observe = {**THEORY["observe"], "gradient": None, "start_eps": [0.1, 0.01]}
         start = {**THEORY, "training__steps": 0, "observe": observe, "network__eps": eps}
-        rows = measured(Job(settings(**start), NAME, Cell("gelu", "full"), range(3)))
+        rows = measured(job("gelu", **start))
         found.append(np.stack([rows[0, "gradient_tail", 1, trial] for trial in range(3)]))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
@@ -110,11 +104,10 @@ def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
         assert (factor.mT @ turned).abs().max() < 1e-14
 
 
-def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(settings: Callable[..., Settings]) -> None:
+def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(job: MakeJob) -> None:
     factors = {}
     for degrees in (0.0, 45.0, 90.0):
-        rotated = settings(parameterizations=["s_big"], network__rotation=degrees)
-        network = low_rank_network(start_of(Job(rotated, NAME, Cell("elu", "s_big"), range(3))))
+        network = start_of(job("elu", "s_big", network__rotation=degrees)).network
         factors[degrees] = network.input_factor.detach(), network.output_factor.detach()
     for side in range(2):
         none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))

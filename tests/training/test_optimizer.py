@@ -1,24 +1,20 @@
 """Optimizers and minibatches: the same as torch's own on one trial, and no trial knows of another."""
 
-from collections.abc import Callable
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from conftest import NAME, measured
-from lowrank_dynamics.config.settings import Cell, Settings
+from conftest import MINIBATCH, NAME, MakeJob, measured
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.training.build import Job, start_of
+from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
 from lowrank_dynamics.training.randomness import trial_generator
 
-CELL = Cell("elu", "full")
 TORCH = {
     "sgd_momentum": lambda weights, rate: torch.optim.SGD(weights, lr=rate, momentum=0.9),
     "adam": lambda weights, rate: torch.optim.Adam(weights, lr=rate),
@@ -26,28 +22,16 @@ TORCH = {
 }
 
 
-def minibatch(settings: Callable[..., Settings], optimizer: str, size: int | None = 20) -> Settings:
-    return settings(
-        data__whitened=False,
-        training__objective="cross_entropy",
-        training__optimizer=optimizer,
-        training__batch_size=size,
-    )
-
-
 @pytest.mark.parametrize("optimizer", TORCH)
-def test_against_torch_on_one_unstacked_trial(settings: Callable[..., Settings], optimizer: str) -> None:
+def test_against_torch_on_one_unstacked_trial(job: MakeJob, optimizer: str) -> None:
     """Trial 1 of a stack of three ends where a plain loop over plain matrices ends, to rounding."""
-    start = start_of(Job(minibatch(settings, optimizer), NAME, CELL, range(3)))
-    mlp, data = start.mlp, start.data.train
-    plain = [nn.Parameter(weight[1].detach().clone()) for weight in mlp.weights]
-    generators = [trial_generator(1, NAME, "batches", trial) for trial in range(3)]
-    arguments = {"generators": generators, "check_every": 20, "name": "stack"}
-    list(train(mlp, data, start.job.experiment.training, [], **arguments))
+    start = start_of(job(**MINIBATCH, training__optimizer=optimizer))
+    plain = [nn.Parameter(weight[1].detach().clone()) for weight in start.mlp.weights]
+    list(train(start, []))
 
     torch_optimizer = TORCH[optimizer](plain, 0.01)
     order = trial_generator(1, NAME, "batches", 1)
-    inputs, labels = data.inputs[1], data.labels[1]
+    inputs, labels = start.data.train.inputs[1], start.data.train.labels[1]
     chosen = [batch for _ in range(10) for batch in torch.randperm(48, generator=order).split(20)]
     for batch in chosen[:20]:
         torch_optimizer.zero_grad()
@@ -57,21 +41,8 @@ def test_against_torch_on_one_unstacked_trial(settings: Callable[..., Settings],
         functional.cross_entropy((plain[-1] @ features).T, labels[batch]).backward()
         torch_optimizer.step()
     tolerance = 1e-3 if optimizer == "muon" else 1e-12  # Muon rounds to bfloat16, which may tip either way
-    for ours, theirs in zip(mlp.weights, plain, strict=True):
+    for ours, theirs in zip(start.mlp.weights, plain, strict=True):
         torch.testing.assert_close(ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance)
-
-
-@pytest.mark.parametrize("optimizer", ["gradient_descent", *TORCH])
-@pytest.mark.parametrize("activation", ["elu", "rrelu"])
-def test_a_trial_gives_the_same_numbers_alone_as_stacked(
-    settings: Callable[..., Settings], optimizer: str, activation: str
-) -> None:
-    small = minibatch(settings, optimizer)
-    cell = Cell(activation, "full")
-    stacked = measured(Job(small, NAME, cell, range(3)))
-    for trial in range(3):
-        for key, value in measured(Job(small, NAME, cell, range(trial, trial + 1))).items():
-            assert np.array_equal(value, stacked[key], equal_nan=True), key
 
 
 def test_every_epoch_takes_each_sample_once_in_each_trials_own_order() -> None:
@@ -93,9 +64,10 @@ def test_without_a_size_every_step_takes_the_data_themselves() -> None:
     assert all(batch is data for batch in islice(batches(data, None, []), 3))
 
 
-def test_minibatch_losses_are_measured_on_all_training_data(settings: Callable[..., Settings]) -> None:
+def test_minibatch_losses_are_measured_on_all_training_data(job: MakeJob) -> None:
     """At the start, so, they are those of full batches."""
-    small, whole = (measured(Job(minibatch(settings, "adam", size), NAME, CELL, range(3))) for size in (20, None))
+    adam = {**MINIBATCH, "training__optimizer": "adam"}
+    small, whole = (measured(job(**{**adam, "training__batch_size": size})) for size in (20, None))
     for trial in range(3):
         assert small[0, "train_loss", 0, trial] == pytest.approx(whole[0, "train_loss", 0, trial], rel=1e-14)
         assert small[20, "train_loss", 0, trial] != whole[20, "train_loss", 0, trial]

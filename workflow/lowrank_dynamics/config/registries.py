@@ -56,7 +56,10 @@ OPTIMIZERS = {
 
 
 class Observable(NamedTuple):
-    """What one setting of `observe` measures: its class, and whether it needs the full network's hidden weights."""
+    """What one setting of `observe` measures: its class, and whether it needs the full network's hidden weights.
+
+    The class is called with the setting and the start of a training.
+    """
 
     target: str
     full_only: bool = True

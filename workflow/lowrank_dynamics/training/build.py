@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
 from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Dataset, Split
 from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset, stored_weights
 from lowrank_dynamics.errors import UserError
@@ -30,7 +31,7 @@ from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_ba
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.losses import first_gradient
 from lowrank_dynamics.training.observables.observer import Observer
-from lowrank_dynamics.training.randomness import Purpose, trial_generators
+from lowrank_dynamics.training.randomness import Purpose, trial_generator
 
 
 @dataclass(frozen=True)
@@ -73,29 +74,35 @@ class Job:
 
     def generators(self, purpose: Purpose) -> list[torch.Generator]:
         """Return a generator for each trial, from which everything of one purpose is drawn."""
-        return trial_generators(self.settings.seed, self.name, purpose, self.trials)
+        return [trial_generator(self.settings.seed, self.name, purpose, trial) for trial in self.trials]
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a training starts from: the data, the full network at its initialization, and what follows from both."""
+    """What a training starts from: the data, the full network at its initialization, and what follows from both.
+
+    Training changes `network` in place, so what follows from the initialization is computed before.
+    """
 
     job: Job
     data: Dataset
     mlp: MLP
 
     @cached_property
-    def convolutions(self) -> nn.Module | None:
-        """The convolutions that are trained too, as they start; None if there are none."""
-        if self.job.convolved is None:
-            return None
-        name = self.job.convolved.convolutions
-        return make_convolutions(name, stored_weights(self.job.weights, name))
+    def network(self) -> StackedNetwork:
+        """The network that is trained: the full one or a low-rank one, on convolutions or not."""
+        return self._on_convolutions(self.mlp if self.job.cell.parameterization == "full" else low_rank_network(self))
 
     @cached_property
     def first_gradient(self) -> Tensor:
         """G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of `first_batch`."""
-        return first_gradient(self.mlp, self.job.experiment.training.objective, first_samples(self))
+        experiment, generators = self.job.experiment, self.job.generators("first_batch")
+        samples = next(batches(self.data.train, experiment.network.first_batch, generators))
+        network = self._on_convolutions(self.mlp)
+        if isinstance(network, FineTuned):
+            with torch.no_grad():
+                samples = Split(network.features(samples.inputs), samples.labels, samples.classes)
+        return first_gradient(self.mlp, experiment.training.objective, samples)
 
     @cached_property
     def bases(self) -> list[LayerBases]:
@@ -103,6 +110,16 @@ class Start:
         eps, classes = self.job.experiment.network.eps, self.data.train.classes
         big = big_subspace(self.mlp.hidden_weights[0], self.first_gradient, classes, eps)
         return layer_bases(self.mlp.hidden_weights, big, eps)
+
+    def _on_convolutions(self, head: MLP | LowRankMLP) -> StackedNetwork:
+        """Return a head on convolutions that are trained with it, or the head itself if there are none."""
+        data = self.job.convolved
+        if data is None:
+            return head
+        convolutions = make_convolutions(data.convolutions, stored_weights(self.job.weights, data.convolutions))
+        shape, mixed = IMAGES[data.images].shape, self.job.experiment.training.mixed_precision
+        network = FineTuned(head, convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed)
+        return network.to(self.job.device)
 
 
 def start_of(job: Job) -> Start:
@@ -137,75 +154,39 @@ def full_network(job: Job) -> MLP:
     return MLP(stacked, activation, train_last_layer=network.train_last_layer)
 
 
-def trained_network(start: Start) -> StackedNetwork:
-    """Return the network that the job trains, at its initialization: full or low-rank, on convolutions or not."""
-    head = start.mlp if start.job.cell.parameterization == "full" else low_rank_network(start)
-    return head if start.convolutions is None else fine_tuned(start, head)
-
-
 def low_rank_network(start: Start) -> LowRankMLP:
     """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its initialization.
 
     The cores W~_l(0) are the same draw for both ways to choose the factors.
     """
-    job, mlp = start.job, start.mlp
-    network, data, generators = job.experiment.network, job.experiment.data, job.generators("factors")
-    assert network.rank is not None, "the settings require it"
-    cores = [semi_orthogonal(network.rank, network.rank, generators, network.eps) for _ in mlp.hidden_weights]
+    job, mlp, network = start.job, start.mlp, start.job.experiment.network
+    rank, classes, generators = network.rank, start.data.train.classes, job.generators("factors")
+    assert rank is not None, "the settings require it"
+    cores = [semi_orthogonal(rank, rank, generators, network.eps) for _ in mlp.hidden_weights]
     if job.cell.parameterization == "s_big":
         hidden = [weight.double() for weight in mlp.hidden_weights]
-        big = big_factors(hidden, start.first_gradient, data.classes, network.eps)
-        factors = [_beyond_big(job, factor.cpu()) for factor in big]
+        big = big_factors(hidden, start.first_gradient, classes, network.eps)
+        v, u = (_beyond_big(job, factor.cpu()) for factor in big)
     else:
-        factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
-    input_factor, *inner, output_factor = (
-        factor.to(job.device, job.dtype) for factor in (factors[0], *cores, factors[1])
-    )
-    return LowRankMLP(input_factor, inner, output_factor, mlp.weights[-1].detach(), mlp.activation)
+        v, u = random_factors(job.experiment.data.dimension, network.width, rank, generators)
+    v, *cores, u = (matrix.to(job.device, job.dtype) for matrix in (v, *cores, u))
+    return LowRankMLP(v, cores, u, mlp.weights[-1].detach(), mlp.activation)
 
 
-def fine_tuned(start: Start, head: MLP | LowRankMLP) -> FineTuned:
-    """Return a head on convolutions that are trained with it."""
-    data = start.job.convolved
-    assert data is not None
-    assert start.convolutions is not None
-    return FineTuned(
-        head,
-        start.convolutions,
-        IMAGES[data.images].shape,
-        size=data.size,
-        pool=data.pool,
-        mixed_precision=start.job.experiment.training.mixed_precision,
-    ).to(start.job.device)
-
-
-def first_samples(start: Start) -> Split:
-    """Return the samples whose gradient defines S_big, as the MLP sees them."""
-    train, job = start.data.train, start.job
-    if (size := job.experiment.network.first_batch) is not None:
-        count = train.inputs.shape[-1]
-        orders = [torch.randperm(count, generator=generator) for generator in job.generators("first_batch")]
-        train = train.at(torch.stack(orders)[:, :size].to(job.device))
-    if start.convolutions is None:
-        return train
-    with torch.no_grad():
-        return Split(fine_tuned(start, start.mlp).features(train.inputs), train.labels, train.classes)
+def _beyond_big(job: Job, factor: Tensor) -> Tensor:
+    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` or widened to `rank` columns."""
+    network, generators = job.experiment.network, job.generators("complement")
+    assert network.rank is not None
+    if network.rank > factor.shape[-1]:
+        return widened_factor(factor, network.rank, generators)
+    return rotated_factor(factor, network.rotation, generators)
 
 
 def observers(start: Start) -> list[Observer]:
     """Return the observers that the settings ask for; those of hidden weights only for the full network."""
     observe, is_full = start.job.experiment.observe, start.job.cell.parameterization == "full"
     return [
-        pkgutil.resolve_name(OBSERVABLES[name].target).observing(getattr(observe, name), start)
+        pkgutil.resolve_name(OBSERVABLES[name].target)(getattr(observe, name), start)
         for name in observe.names
         if is_full or not OBSERVABLES[name].full_only
     ]
-
-
-def _beyond_big(job: Job, factor: Tensor) -> Tensor:
-    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` and widened to `rank` columns."""
-    network, generators = job.experiment.network, job.generators("complement")
-    assert network.rank is not None
-    if network.rank > factor.shape[-1]:
-        return widened_factor(factor, network.rank, generators)
-    return rotated_factor(factor, network.rotation, generators)

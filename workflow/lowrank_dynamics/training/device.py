@@ -35,9 +35,8 @@ def use_cpu(threads: int) -> None:
 def claimed_device(name: str) -> Iterator[torch.device]:
     """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the CPU.
 
-    Of several GPUs it is one that no other job of this project and user has, and where all are taken it is waited for:
-    jobs that run side by side use different ones and do not pile up on any. Raises UserError if `cuda` is asked for and
-    there is none.
+    Of several GPUs it is one that no other job of this project and user has; while all are taken it waits. Raises
+    UserError if `cuda` is asked for and there is none.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
     wanted, the setting `mixed_precision` says so.
@@ -48,7 +47,8 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     if name == "cpu" or not available:
-        _warn_of_idle_gpu(name)
+        if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
+            log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU", torch.__version__)
         yield CPU
         return
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
@@ -66,9 +66,3 @@ def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return the most memory that this process has had until now, on the host and, if it trains there, on the GPU."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"host": host} | ({} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20})
-
-
-def _warn_of_idle_gpu(name: str) -> None:
-    """Say so if the scheduler gave a GPU that is not going to be used."""
-    if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
-        log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU", torch.__version__)

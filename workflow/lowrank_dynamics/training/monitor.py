@@ -3,7 +3,7 @@
 The measurements go to the same Parquet schema as those of the workflow, so that its readers take them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,13 +19,12 @@ from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import Chain, Loss, parts
 from lowrank_dynamics.models.low_rank import big_basis
-from lowrank_dynamics.models.subspaces import LayerBases, layer_bases
+from lowrank_dynamics.models.subspaces import LayerBases, block_shares, layer_bases
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import watch_origin
-from lowrank_dynamics.training.observables.block_shares import BlockShares
 from lowrank_dynamics.training.observables.observer import Observation
-from lowrank_dynamics.training.observables.singular_structure import SingularStructure
+from lowrank_dynamics.training.observables.singular_structure import References, singular_structure
 
 Quantity = Literal["block_shares", "singular_structure"]
 
@@ -62,22 +61,22 @@ class Watch:
             raise UserError(f"there is no quantity {others[0]!r} to watch; choose of {', '.join(get_args(Quantity))}")
         self._started = datetime.now(UTC)
         self._recorded: list[Measurement] = []
-        self._shares = self._block_shares(loss) if "block_shares" in quantities else None
-        self._structure = SingularStructure(1, self._chain.classes) if "singular_structure" in quantities else None
-        if self._structure is not None:
+        self._blocks = self._defined_blocks(loss) if "block_shares" in quantities else {}
+        self._references: References | None = {} if "singular_structure" in quantities else None
+        if self._references is not None:
             self._require_three_groups()
 
     @torch.no_grad()
     def record(self, step: int, **values: float) -> None:
         """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss."""
-        weights = self._weights()
-        observations: list[Observation] = [
-            Observation(name, 0, torch.tensor([value])) for name, value in values.items()
-        ]
-        if self._structure is not None:
-            observations += self._named(self._structure.of(weights))
-        if self._shares is not None:
-            observations += self._named(self._shares.of(weights))
+        observations = [Observation(name, 0, torch.tensor([value])) for name, value in values.items()]
+        for layer in self._layers:
+            weight = self._weight(layer)
+            if self._references is not None:
+                observations += singular_structure(layer, weight, self._chain.classes, self._references)
+            if layer in self._blocks:
+                initial, bases = self._blocks[layer]
+                observations.append(Observation("block_share", layer, block_shares(weight - initial, bases)))
         present = np.ones(1, dtype=bool)
         self._recorded += [
             Measurement(step, layer, quantity, measured.double().cpu().numpy(), present)
@@ -104,24 +103,20 @@ class Watch:
         named = {activation.target.rpartition(":")[2]: name for name, activation in ACTIVATIONS.items()}
         return named.get(type(used).__name__, type(used).__name__)
 
-    def _weights(self) -> list[Tensor]:
-        """Return the watched weights, float64, each (1, m, n) like a stack of one trial."""
-        hidden = self._chain.hidden
-        return [hidden[layer - 1].weight.detach().double().unsqueeze(0) for layer in self._layers]
+    def _weight(self, layer: int) -> Tensor:
+        """Return the weight of a layer, float64, (1, m, n) like a stack of one trial."""
+        return self._chain.hidden[layer - 1].weight.detach().double().unsqueeze(0)
 
-    def _named(self, observations: Iterator[Observation]) -> Iterator[Observation]:
-        """Yield observations with the number of their layer in place of their place among the watched ones."""
-        for quantity, place, values in observations:
-            yield Observation(quantity, self._layers[place - 1], values)
-
-    def _block_shares(self, loss: Loss | None) -> BlockShares:
+    def _defined_blocks(self, loss: Loss | None) -> dict[int, tuple[Tensor, LayerBases]]:
+        """Return, by watched layer, the weight and the bases that the shares of a change refer to."""
         if loss is None:
             raise UserError("block shares need the loss of one batch, whose gradient defines the blocks")
-        _require_width(self._chain, last=self._layers[-1])
-        hidden = [layer.weight.detach().double() for layer in self._chain.hidden[: self._layers[-1]]]
+        last = self._layers[-1]
+        _require_width(self._chain, last)
+        hidden = [layer.weight.detach().double() for layer in self._chain.hidden[:last]]
         bases = layer_bases(hidden, big_basis(self._chain, loss))
-        chosen = [LayerBases(*(basis.unsqueeze(0) for basis in bases[layer - 1])) for layer in self._layers]
-        return BlockShares(1, [weight.clone() for weight in self._weights()], chosen)
+        stacked = [LayerBases(*(basis.unsqueeze(0) for basis in each)) for each in bases]
+        return {layer: (self._weight(layer).clone(), stacked[layer - 1]) for layer in self._layers}
 
     def _require_three_groups(self) -> None:
         for layer in self._layers:

@@ -40,7 +40,7 @@ class StackedOptimizer:
     depends on where in the stack a trial lies.
     """
 
-    def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float = 0.0) -> None:
+    def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
         entry = OPTIMIZERS[name]
         self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
         self._optimizer = pkgutil.resolve_name(entry.target)(

@@ -17,8 +17,3 @@ def trial_generator(seed: int, experiment: str, purpose: Purpose, trial: int) ->
     key = f"{seed}/{experiment}/{purpose}/{trial}".encode()
     state = int.from_bytes(hashlib.sha256(key).digest()[:8], "little") >> 1
     return torch.Generator().manual_seed(state)
-
-
-def trial_generators(seed: int, experiment: str, purpose: Purpose, trials: range) -> list[torch.Generator]:
-    """Return `trial_generator` for each of the trials, in their order."""
-    return [trial_generator(seed, experiment, purpose, trial) for trial in trials]

@@ -1,8 +1,6 @@
 """The learning curves: losses and accuracies."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.models.networks import StackedNetwork
 from lowrank_dynamics.training.build import Start
 from lowrank_dynamics.training.losses import OBJECTIVES
-from lowrank_dynamics.training.observables.observer import Iterate, Observation
+from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
 
 AT_ONCE = 1000
 """Samples that are evaluated together, which limits the memory it takes."""
@@ -23,23 +21,13 @@ def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
     return (largest == labels).double().mean(dim=-1)
 
 
-@dataclass(frozen=True)
-class LossAndAccuracy:
+class LossAndAccuracy(Observer):
     """Loss and accuracy on all training data and, where there are such, on test data."""
 
-    every: int
-    objective: str
-    train: Split
-    test: Split | None
-
-    @classmethod
-    def observing(cls, every: int, start: Start) -> Self:
-        """Return the observer of a training from its `start`."""
-        return cls(every, start.job.experiment.training.objective, start.data.train, start.data.test)
-
-    def is_due(self, step: int) -> bool:
-        """Return whether to measure at this step."""
-        return step % self.every == 0
+    def __init__(self, every: int, start: Start) -> None:
+        super().__init__(every)
+        self.objective = OBJECTIVES[start.job.experiment.training.objective]
+        self.train, self.test = start.data.train, start.data.test
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield `train_loss` and `train_accuracy`, and the same of the test data."""
@@ -55,5 +43,5 @@ class LossAndAccuracy:
         network.eval()
         outputs = torch.cat([network(chunk) for chunk in split.inputs.split(AT_ONCE, dim=-1)], dim=-1)
         network.train()
-        yield Observation(f"{name}_loss", 0, OBJECTIVES[self.objective](outputs, split.targets))
+        yield Observation(f"{name}_loss", 0, self.objective(outputs, split.targets))
         yield Observation(f"{name}_accuracy", 0, accuracy(outputs, split.labels))

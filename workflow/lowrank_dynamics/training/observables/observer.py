@@ -1,7 +1,8 @@
 """What an observer is: it turns the iterate at one step into measurements."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -31,15 +32,21 @@ class Observation(NamedTuple):
     values: Tensor
 
 
-class Observer(Protocol):
-    """Measures something at some of the steps, and always at the last.
+class Observer(ABC):
+    """Measures something at every `every`-th step, and always at the last.
 
-    Its class has the method `observing`, which makes one from its setting in `observe` and the start of a training.
-    One that remembers something from step to step has it, as tensors by name, in an attribute `state`.
+    A class of observers is called with its setting in `observe` and the start of a training. What one remembers from
+    step to step is in `state`, whose values are tensors.
     """
 
-    def is_due(self, step: int) -> bool:
-        """Return whether to measure at this step."""
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.state: dict[Any, Tensor] = {}
 
+    def is_due(self, step: int, *, last: bool) -> bool:
+        """Return whether to measure at this step."""
+        return last or step % self.every == 0
+
+    @abstractmethod
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield what is observed of an iterate; a value that is not defined is NaN and leaves no row in the metrics."""
