@@ -39,10 +39,9 @@ def claims(output: Page, metrics: Files = [], scale: Scale = "laptop", configs: 
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows = claims_table(load_claims(configs / CLAIMS), runs, load_settings(scale, configs), scale)
-    unverified = _unverified(runs.values())
     origin = verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
-    table = tables.Table(rows, origin | {"unverified": unverified})
-    tables.write(table, as_page(rows, scale, unverified), output)
+    table = tables.Table(rows, origin | _unverified(runs.values()))
+    tables.write(table, as_page(rows, scale, table.unverified), output)
 
 
 @app.command()
@@ -64,9 +63,9 @@ def sensitivity(
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
     base = tables.read(declared, COLUMNS)
     rows = compare(base.rows, {name: table.rows for name, table in varied.items()}, study)
-    unverified = _unverified([base, *varied.values()])
-    origin = {"scale": scale, "code": code_version(), "unverified": unverified}
-    tables.write(tables.Table(rows, origin), as_page(rows, study, scale, unverified), output)
+    origin = {"scale": scale, "code": code_version(), **_unverified([base, *varied.values()])}
+    table = tables.Table(rows, origin)
+    tables.write(table, as_page(rows, study, scale, table.unverified), output)
 
 
 @app.command()
@@ -86,10 +85,9 @@ def compare(
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
-    unverified = _unverified(runs.values())
     origin = comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
-    table = tables.Table(rows, origin | {"unverified": unverified})
-    tables.write(table, as_page(rows, uncompared, scale, unverified), output)
+    table = tables.Table(rows, origin | _unverified(runs.values()))
+    tables.write(table, as_page(rows, uncompared, scale, table.unverified), output)
 
 
 @app.command()
@@ -104,35 +102,19 @@ def figure_page(  # noqa: PLR0917 (a command's options)
     configs: Configs = CONFIGS,
 ) -> None:
     """Write the page of one figure: what to look for, verdicts, what the scale reduced, what produced it."""
-    from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.figure_page import write_figure_page
-    from lowrank_dynamics.storage.embedded import read_provenance
-    from lowrank_dynamics.storage.tables import read
 
-    write_figure_page(
-        name,
-        scale,
-        picture=picture,
-        caption=caption.read_text(),
-        verdicts=read(claims, COLUMNS).rows,
-        origins=[read_provenance(path) for path in metrics],
-        settings=load_settings(scale, configs),
-        paper=load_settings("paper", configs),
-        path=output,
-    )
+    write_figure_page(name, scale, configs, output, metrics=metrics, picture=picture, claims=claims, caption=caption)
 
 
 @app.command()
 def claims_page(claims: Claims, output: Output, scale: Scale = "laptop") -> None:
     """Write the verdicts as a page with a field to search them."""
-    from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.claims_page import write_claims_page
-    from lowrank_dynamics.storage.tables import read
 
-    table = read(claims, COLUMNS)
-    write_claims_page(table.rows, scale, table.unverified, output)
+    write_claims_page(claims, scale, output)
 
 
-def _unverified(sources: Iterable[Any]) -> list[str]:
-    """Return which of the data behind metrics or tables are not verified."""
-    return sorted({name for source in sources for name in source.unverified})
+def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
+    """Return what the origin of a table says of the metrics or tables behind it: which of the data are not verified."""
+    return {"unverified": sorted({name for source in sources for name in source.unverified})}
