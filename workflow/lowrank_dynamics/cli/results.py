@@ -8,6 +8,7 @@ import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study
+from lowrank_dynamics.storage import provenance
 
 Page = Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")]
 Files = Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")]
@@ -35,11 +36,10 @@ def claims(output: Page, metrics: Files = [], scale: Scale = "laptop", configs: 
     from lowrank_dynamics.report.claims_markdown import as_page
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import verdicts_origin
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows = claims_table(load_claims(configs / CLAIMS), runs, load_settings(scale, configs), scale)
-    origin = verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
+    origin = provenance.verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))
     tables.write(table, as_page(rows, scale, table.unverified), output)
 
@@ -57,13 +57,12 @@ def sensitivity(
     from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.sensitivity_markdown import as_page
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import code_version
 
     study = load_study(configs)
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
     base = tables.read(declared, COLUMNS)
     rows = compare(base.rows, {name: table.rows for name, table in varied.items()}, study)
-    origin = {"scale": scale, "code": code_version(), **_unverified([base, *varied.values()])}
+    origin = {"scale": scale, "code": provenance.code_version(), **_unverified([base, *varied.values()])}
     table = tables.Table(rows, origin)
     tables.write(table, as_page(rows, study, scale, table.unverified), output)
 
@@ -81,11 +80,10 @@ def compare(
     from lowrank_dynamics.report.comparison_markdown import as_page
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import comparison_origin
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
-    origin = comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
+    origin = provenance.comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))
     tables.write(table, as_page(rows, uncompared, scale, table.unverified), output)
 

@@ -31,7 +31,6 @@ IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensi
 GUIDE = "ARCHIVE.txt"
 CODE = re.compile(r'"code": "(.*?)"')
 """Where a provenance in JSON, at whatever depth, names a version of the code."""
-OF_THIS_COMMIT = "All of them were made by the code of this commit."
 TEXT = """\
 lowrank-dynamics {version}, a run at {scale} scale, with the sources at commit {commit}
 
@@ -89,7 +88,8 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
     entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
     entries["ENVIRONMENT.txt"] = Entry(_environment().encode())
-    entries[GUIDE] = Entry(_guide(scale, commit, [*absent, *(others or [OF_THIS_COMMIT])]).encode())
+    remarks = [*absent, *(others or ["All of them were made by the code of this commit."])]
+    entries[GUIDE] = Entry(_guide(scale, commit, remarks).encode())
     contents = {name: entry.content for name, entry in entries.items() if not entry.leads_to}
     entries[CHECKSUMS] = Entry(checksums(contents).encode())
     path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.tar.gz"

@@ -15,8 +15,6 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page
 from lowrank_dynamics.storage import metrics, tables
 
-PICTURES = Path("figures/reference")
-
 
 def keep(root: Path, scale: str) -> list[Path]:
     """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
@@ -25,7 +23,8 @@ def keep(root: Path, scale: str) -> list[Path]:
     nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
     if there are no metrics or no verdicts.
     """
-    results, folder, pictures = root / "results" / scale, root / FOLDER / scale, root / PICTURES / scale
+    results, folder = root / "results" / scale, root / FOLDER / scale
+    figures, pictures = root / "figures" / scale, root / "figures" / "reference" / scale
     own = _own_experiments(root / "configs", scale)
     sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
     judged = results / "claims.parquet"
@@ -34,8 +33,8 @@ def keep(root: Path, scale: str) -> list[Path]:
     for source in sources:
         metrics.write(thinned(metrics.read(source)), folder / source.name)
     _keep_verdicts(judged, scale, folder / judged.name)
-    figures = [root / "figures" / scale / f"{name}.png" for name, each in FIGURES.items() if own & {*each.experiments}]
-    drawn = [path for path in figures if path.exists()]
+    named = [figures / f"{name}.png" for name, figure in FIGURES.items() if own & set(figure.experiments)]
+    drawn = [picture for picture in named if picture.exists()]
     pictures.mkdir(parents=True, exist_ok=True)
     for picture in drawn:
         shutil.copy(picture, pictures)
