@@ -44,21 +44,17 @@ def expected(experiment: str) -> list[str]:
     return markdown(("claim", "decided by", "expected", "taken to mean", "verdict"), rows)
 
 
-def filled(text: str) -> str:
-    """Return a document with its tables as the reference has them."""
-
-    def table(place: re.Match[str]) -> str:
-        lines = verdicts() if place[2] == "verdicts" else expected(place[2])
-        return place[1] + "\n".join(lines) + place[3]
-
-    return PLACE.sub(table, text)
+def filled(place: re.Match[str]) -> str:
+    """Return a place between two markers with the table that the reference gives."""
+    lines = verdicts() if place[2] == "verdicts" else expected(place[2])
+    return place[1] + "\n".join(lines) + place[3]
 
 
 def main() -> None:
     """Write the tables into the documents, or check them."""
     for document in DOCUMENTS:
         before = document.read_text()
-        after = filled(before)
+        after = PLACE.sub(filled, before)
         if before != after and "--check" in sys.argv[1:]:
             sys.exit(f"{document.relative_to(ROOT)}: its tables are not those of the reference; run `make tables`")
         document.write_text(after)

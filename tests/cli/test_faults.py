@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -20,13 +21,16 @@ TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell"
 PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-images", "100"]
 
 
-def command(*arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, limit: Callable[[], None] | None = None, stderr: int | IO[str] = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run one of the project's commands, after `limit` in its process."""
     return subprocess.run(
         [sys.executable, "-m", "lowrank_dynamics", *arguments],
         cwd=ROOT,
-        env=environment(PYTHONPATH="workflow"),
-        capture_output=True,
+        env=environment(PYTHONPATH="workflow", **variables),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         check=False,
         preexec_fn=limit,
@@ -57,19 +61,11 @@ def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
     """Where the standard error cannot be written either, the sentence is on the standard output."""
-    wanted = [sys.executable, "-m", "lowrank_dynamics", *TRAIN, "--output", str(tmp_path / "output")]
+    output = str(tmp_path / "output")
     with Path("/dev/full").open("w") as full:
-        run = subprocess.run(
-            wanted,
-            cwd=ROOT,
-            env=environment(PYTHONPATH="workflow", PYTHONUNBUFFERED=""),
-            stdout=subprocess.PIPE,
-            stderr=full,
-            check=False,
-            preexec_fn=small_files,
-        )
+        run = command(*TRAIN, "--output", output, limit=small_files, stderr=full, PYTHONUNBUFFERED="")
     assert run.returncode == 1
-    assert run.stdout.decode().startswith(f"error: {tmp_path / 'output'} cannot be read or written (")
+    assert run.stdout.startswith(f"error: {output} cannot be read or written (")
 
 
 def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
@@ -111,10 +107,8 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
 
 def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> None:
     """But the metrics, which cannot be written either, end it."""
-    state = tmp_path / "state.pt"
-    run = command(
-        *TRAIN, "--output", str(tmp_path / "o"), "--checkpoint", str(state), "--every", "0", limit=small_files
-    )
+    places = ["--output", str(tmp_path / "o"), "--checkpoint", str(tmp_path / "state.pt")]
+    run = command(*TRAIN, *places, "--every", "0", limit=small_files)
     assert "state.pt cannot be written, training continues without" in run.stderr
     assert "File too large" in last_line(run)
     assert list(tmp_path.iterdir()) == []

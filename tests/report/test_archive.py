@@ -151,11 +151,10 @@ def test_results_of_this_commit_need_no_remark(unpacked: Path) -> None:
 def test_a_whole_run_passes_the_check_of_the_code_in_its_archive(finished: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
     commit(project)
-    module = [sys.executable, "-m", "lowrank_dynamics"]
-    own = environment(PYTHONPATH="workflow")
 
     def said(folder: Path, *arguments: str) -> str:
-        run = subprocess.run([*module, *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False)
+        command, own = [sys.executable, "-m", "lowrank_dynamics", *arguments], environment(PYTHONPATH="workflow")
+        run = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         return run.stdout + run.stderr
 

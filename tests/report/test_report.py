@@ -10,6 +10,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from conftest import ROOT
@@ -43,21 +44,19 @@ def opened(page: Path) -> Iterator[WebDriver]:
         driver.quit()
 
 
-def click(driver: WebDriver, path: str) -> None:
-    WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.XPATH, path))[0].click()
+def awaited(driver: WebDriver, by: str, value: str) -> WebElement:
+    return WebDriverWait(driver, 20).until(lambda _: driver.find_elements(by, value))[0]
 
 
 @in_a_browser
 def test_the_report_shows_every_figure_with_its_page(finished: Path) -> None:
     with opened(finished / "results" / "smoke" / "report.html") as driver:
         for part in dict.fromkeys(FIGURES[name].part for name in DRAWN):
-            click(driver, f"//*[text()='{part}']")
+            awaited(driver, By.XPATH, f"//*[text()='{part}']").click()
             for name in (name for name in DRAWN if FIGURES[name].part == part):
-                click(driver, f"//tr[normalize-space(td)='{title(name)}']//a[@iconname='eye']")
-                WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.TAG_NAME, "iframe"))
-                driver.switch_to.frame(driver.find_element(By.TAG_NAME, "iframe"))
-                heading = WebDriverWait(driver, 20).until(lambda _: driver.find_element(By.TAG_NAME, "h1"))
-                assert heading.text == title(name)
+                awaited(driver, By.XPATH, f"//tr[normalize-space(td)='{title(name)}']//a[@iconname='eye']").click()
+                driver.switch_to.frame(awaited(driver, By.TAG_NAME, "iframe"))
+                assert awaited(driver, By.TAG_NAME, "h1").text == title(name)
                 picture = driver.find_element(By.TAG_NAME, "img")
                 assert int(picture.get_property("naturalWidth")) > 1000
                 text = driver.find_element(By.TAG_NAME, "body").text
@@ -65,7 +64,7 @@ def test_the_report_shows_every_figure_with_its_page(finished: Path) -> None:
                 assert "What this scale reduced" in text
                 assert all(claim.statement in text for claim in CLAIMS.values() if name in claim.figures)
                 driver.switch_to.default_content()
-            click(driver, "//*[text()='Results']")
+            awaited(driver, By.XPATH, "//*[text()='Results']").click()
 
 
 @in_a_browser

@@ -34,7 +34,8 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
-    _spare_collections()
+    gc.set_threshold(100_000)  # look for cyclic garbage rarely, as what modules make stays, and not at all
+    atexit.register(gc.freeze)  # at the end: half a second a job
     try:
         end_when_asked()
         app(prog_name="lowrank-dynamics")
@@ -43,12 +44,6 @@ def main() -> None:
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error
         _end(f"{where} cannot be read or written ({why}); fix this and rerun; no progress is lost")
-
-
-def _spare_collections() -> None:
-    """Look for cycles of garbage rarely, as what modules make stays, and not at all at the end: half a second a job."""
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
 
 
 def _end(sentence: str, status: int = 1) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study
+from lowrank_dynamics.storage import provenance
 
 Page = Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")]
 Files = Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")]
@@ -35,14 +36,12 @@ def claims(output: Page, metrics: Files = [], scale: Scale = "laptop", configs: 
     from lowrank_dynamics.report.claims_markdown import as_page
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import verdicts_origin
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows = claims_table(load_claims(configs / CLAIMS), runs, load_settings(scale, configs), scale)
-    unverified = _unverified(runs.values())
-    origin = verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
-    table = tables.Table(rows, origin | {"unverified": unverified})
-    tables.write(table, as_page(rows, scale, unverified), output)
+    origin = provenance.verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
+    table = tables.Table(rows, origin | _unverified(runs.values()))
+    tables.write(table, as_page(rows, scale, table.unverified), output)
 
 
 @app.command()
@@ -58,15 +57,14 @@ def sensitivity(
     from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.sensitivity_markdown import as_page
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import code_version
 
     study = load_study(configs)
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
     base = tables.read(declared, COLUMNS)
     rows = compare(base.rows, {name: table.rows for name, table in varied.items()}, study)
-    unverified = _unverified([base, *varied.values()])
-    origin = {"scale": scale, "code": code_version(), "unverified": unverified}
-    tables.write(tables.Table(rows, origin), as_page(rows, study, scale, unverified), output)
+    origin = {"scale": scale, "code": provenance.code_version(), **_unverified([base, *varied.values()])}
+    table = tables.Table(rows, origin)
+    tables.write(table, as_page(rows, study, scale, table.unverified), output)
 
 
 @app.command()
@@ -82,14 +80,12 @@ def compare(
     from lowrank_dynamics.report.comparison_markdown import as_page
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
-    from lowrank_dynamics.storage.provenance import comparison_origin
 
     runs = {path.stem: stored.read(path) for path in metrics}
     rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
-    unverified = _unverified(runs.values())
-    origin = comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
-    table = tables.Table(rows, origin | {"unverified": unverified})
-    tables.write(table, as_page(rows, uncompared, scale, unverified), output)
+    origin = provenance.comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
+    table = tables.Table(rows, origin | _unverified(runs.values()))
+    tables.write(table, as_page(rows, uncompared, scale, table.unverified), output)
 
 
 @app.command()
@@ -104,35 +100,19 @@ def figure_page(  # noqa: PLR0917 (a command's options)
     configs: Configs = CONFIGS,
 ) -> None:
     """Write the page of one figure: what to look for, verdicts, what the scale reduced, what produced it."""
-    from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.figure_page import write_figure_page
-    from lowrank_dynamics.storage.embedded import read_provenance
-    from lowrank_dynamics.storage.tables import read
 
-    write_figure_page(
-        name,
-        scale,
-        picture=picture,
-        caption=caption.read_text(),
-        verdicts=read(claims, COLUMNS).rows,
-        origins=[read_provenance(path) for path in metrics],
-        settings=load_settings(scale, configs),
-        paper=load_settings("paper", configs),
-        path=output,
-    )
+    write_figure_page(name, scale, configs, output, metrics=metrics, picture=picture, claims=claims, caption=caption)
 
 
 @app.command()
 def claims_page(claims: Claims, output: Output, scale: Scale = "laptop") -> None:
     """Write the verdicts as a page with a field to search them."""
-    from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.report.claims_page import write_claims_page
-    from lowrank_dynamics.storage.tables import read
 
-    table = read(claims, COLUMNS)
-    write_claims_page(table.rows, scale, table.unverified, output)
+    write_claims_page(claims, scale, output)
 
 
-def _unverified(sources: Iterable[Any]) -> list[str]:
-    """Return which of the data behind metrics or tables are not verified."""
-    return sorted({name for source in sources for name in source.unverified})
+def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
+    """Return what the origin of a table says of the metrics or tables behind it: which of the data are not verified."""
+    return {"unverified": sorted({name for source in sources for name in source.unverified})}

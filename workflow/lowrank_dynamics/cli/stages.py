@@ -14,7 +14,6 @@ from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training.interruption import deferred
 
-Experiment = Annotated[str, typer.Option(help="an experiment of the settings")]
 Weights = Annotated[Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
@@ -73,7 +72,7 @@ def features(  # noqa: PLR0917 (a command's options)
 @app.command()
 def train(  # noqa: PLR0917 (a command's options)
     output: Output,
-    experiment: Experiment,
+    experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     scale: Scale = "laptop",
     configs: Configs = CONFIGS,

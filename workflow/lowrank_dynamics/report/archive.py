@@ -5,14 +5,16 @@ The same commit, results and packages give the same bytes. It runs nothing of th
 
 import gzip
 import io
+import json
 import platform
+import re
 import subprocess
 import tarfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, FORMATS
@@ -26,8 +28,9 @@ from lowrank_dynamics.version import __version__
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html", "pages/*.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
-GUIDE, ENVIRONMENT = "ARCHIVE.txt", "ENVIRONMENT.txt"
-OF_THIS_COMMIT = "All of them were made by the code of this commit."
+GUIDE = "ARCHIVE.txt"
+CODE = re.compile(r'"code": "(.*?)"')
+"""Where a provenance in JSON, at whatever depth, names a version of the code."""
 TEXT = """\
 lowrank-dynamics {version}, a run at {scale} scale, with the sources at commit {commit}
 
@@ -37,14 +40,14 @@ results/{scale}/claims.*     the verdict on every claim, as a table and as a pag
 results/{scale}/comparison.* the run against the reference
 results/{scale}/report.html  all of it on one page; results/{scale}/pages/ has its parts
 figures/{scale}/             the figures
-requirements.txt, {environment}   what to install, and what was installed where this archive was made
-{checksums}   the sha256 of every other file
+requirements.txt, ENVIRONMENT.txt   what to install, and what was installed where this archive was made
+CHECKSUMS   the sha256 of every other file
 
 README.md says what is in each file. Every Parquet file and every figure says itself what produced it.
 {remarks}
 To check that every file is as it was:
 
-    sha256sum --check --quiet {checksums}
+    sha256sum --check --quiet CHECKSUMS
 
 To check also that none was added, and that the verdicts follow from the metrics, with requirements.txt installed:
 
@@ -84,14 +87,13 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
         )
     absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
     entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
-    entries[ENVIRONMENT] = Entry(_environment().encode())
-    entries[GUIDE] = Entry(_guide(scale, commit, [*absent, *(others or [OF_THIS_COMMIT])]).encode())
+    entries["ENVIRONMENT.txt"] = Entry(_environment().encode())
+    remarks = [*absent, *(others or ["All of them were made by the code of this commit."])]
+    entries[GUIDE] = Entry(_guide(scale, commit, remarks).encode())
     contents = {name: entry.content for name, entry in entries.items() if not entry.leads_to}
     entries[CHECKSUMS] = Entry(checksums(contents).encode())
-    name = f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}"
-    time = int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD"))
-    path = folder / f"{name}.tar.gz"
-    _pack({f"{name}/{place}": entry for place, entry in entries.items()}, time, path)
+    path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.tar.gz"
+    _pack(entries, int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), path)
     return Archived(path, len(contents), absent + others)
 
 
@@ -147,24 +149,11 @@ def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
 
 def _of_other_code(root: Path, traced: Sequence[str], commit: str) -> Iterator[str]:
     """Yield a sentence for each other code than that of the commit that results were made by."""
-    by_code: dict[str, list[str]] = {}
-    for name in traced:
-        for code in sorted(set(_codes(read_provenance(root / name)))):
-            by_code.setdefault(code, []).append(name)
-    for code, names in sorted(by_code.items()):
-        if code != f"{__version__} at {commit}":
-            which = "every file of metrics, every figure, the verdicts" if names == list(traced) else ", ".join(names)
-            yield f"Not made by the code of this commit, but by {code}: {which}."
-
-
-def _codes(origin: Any) -> Iterator[str]:
-    """Yield every version of the code that a provenance names, at whatever depth."""
-    if isinstance(origin, Mapping):
-        for key, value in origin.items():
-            yield from [value] if key == "code" and isinstance(value, str) else _codes(value)
-    elif isinstance(origin, list):
-        for part in origin:
-            yield from _codes(part)
+    codes = {name: CODE.findall(json.dumps(read_provenance(root / name))) for name in traced}
+    for code in sorted({code for named in codes.values() for code in named} - {f"{__version__} at {commit}"}):
+        names = [name for name, named in codes.items() if code in named]
+        which = "every file of metrics, every figure, the verdicts" if names == list(traced) else ", ".join(names)
+        yield f"Not made by the code of this commit, but by {code}: {which}."
 
 
 def _environment() -> str:
@@ -177,12 +166,12 @@ def _environment() -> str:
 def _guide(scale: str, commit: str, remarks: Sequence[str]) -> str:
     """Return the text that says what is in an archive and how to check it."""
     filled = "".join(f"\n{textwrap.fill(line, 110, break_long_words=False)}\n" for line in remarks)
-    names = {"environment": ENVIRONMENT, "checksums": CHECKSUMS}
-    return TEXT.format(version=__version__, scale=scale, commit=commit, remarks=filled, **names)
+    return TEXT.format(version=__version__, scale=scale, commit=commit, remarks=filled)
 
 
 def _pack(entries: Mapping[str, Entry], time: int, path: Path) -> None:
-    """Write entries, all of one time and of nobody, in the order of their names."""
+    """Write entries to a folder named after the archive, all of one time and of nobody, in the order of their names."""
+    top = path.name.removesuffix(".tar.gz")
     with (
         replacing(path) as partial,
         partial.open("wb") as raw,
@@ -190,7 +179,7 @@ def _pack(entries: Mapping[str, Entry], time: int, path: Path) -> None:
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         for name in sorted(entries):
-            entry, member = entries[name], tarfile.TarInfo(name)
+            entry, member = entries[name], tarfile.TarInfo(f"{top}/{name}")
             member.mtime, member.mode = time, 0o755 if entry.executable else 0o644
             member.size, member.linkname = len(entry.content), entry.leads_to
             member.type = tarfile.SYMTYPE if entry.leads_to else tarfile.REGTYPE

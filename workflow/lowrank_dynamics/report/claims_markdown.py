@@ -9,10 +9,7 @@ from lowrank_dynamics.report.markdown import markdown, stamp
 
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
-    """Return the table in Markdown: a line for each claim, then the cells behind each.
-
-    `unverified` says what of the data is not verified.
-    """
+    """Return the page of a table of verdicts; `unverified` names the data that are not verified."""
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", "", *stamp(unverified)]
     lines += markdown(
         ("figures", "what the paper says", "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
@@ -22,17 +19,15 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
         lines += [f"Measured: {first['quantity']}. Threshold: {threshold(first)}, because {first['because']}.", ""]
-        lines += markdown(
-            ("cell", "mean ± sd", "trials", "verdict"), (_cell_line(cell) for _, cell in cells.iterrows())
-        )
+        header = ("cell", "mean ± sd", "trials", "verdict")
+        lines += markdown(header, (_cell_line(cell) for _, cell in cells.iterrows()))
     return "\n".join(lines) + "\n"
 
 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], weakest_cells(cells).iloc[0]
-    verdict = f"**{first['claim_verdict']}**"
     numbers = weakest["cell"], measured_or_why(weakest), threshold(first)
-    return first["figures"], first["statement"], first["budget"], *numbers, verdict
+    return first["figures"], first["statement"], first["budget"], *numbers, f"**{first['claim_verdict']}**"
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:

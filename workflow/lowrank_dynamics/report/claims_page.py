@@ -1,38 +1,26 @@
-"""The page of all claims: a table that can be searched and sorted out by verdict."""
+"""The page of all claims: a table that can be searched and filtered by verdict."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
-from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.analysis.table import COLUMNS, measured, measured_or_why, summary, threshold, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER
 from lowrank_dynamics.report.rendering import render
+from lowrank_dynamics.storage.tables import read
 
 
-def write_claims_page(verdicts: pd.DataFrame, scale: str, unverified: Iterable[str], path: Path) -> None:
-    """Write the page of the claims in `verdicts` to `path`; `unverified` names the data that are not verified."""
-    weakest = weakest_cells(verdicts).to_dict("records") if len(verdicts) else []
+def write_claims_page(claims: Path, scale: str, path: Path) -> None:
+    """Write the page of the verdicts in the file `claims` to `path`."""
+    verdicts, origin = read(claims, COLUMNS)
     render(
         "claims_page.html.j2",
         path,
         title=f"Claims at {scale} scale",
         summary=summary(verdicts),
-        unverified=list(unverified),
+        unverified=origin.get("unverified"),
         verdicts=[str(verdict) for verdict in reversed(ORDER)],
-        claims=[_claim(pd.Series(claim), verdicts[verdicts["claim"] == claim["claim"]]) for claim in weakest],
+        claims=weakest_cells(verdicts).to_dict("records"),
+        cells={claim: cells.to_dict("records") for claim, cells in verdicts.groupby("claim")},
+        measured=measured,
+        measured_or_why=measured_or_why,
+        threshold=threshold,
     )
-
-
-def _claim(claim: pd.Series, cells: pd.DataFrame) -> dict[str, object]:
-    return {
-        **claim,
-        "verdict": claim["claim_verdict"],
-        "threshold": threshold(claim),
-        "measured": measured_or_why(claim),
-        "cells": [
-            {"cell": cell["cell"], "measured": measured(cell), "verdict": cell["verdict"], "reason": cell["reason"]}
-            for _, cell in cells.iterrows()
-        ],
-        "weakest": claim["cell"],
-    }

@@ -18,10 +18,7 @@ PHRASES = {
 
 
 def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:
-    """Return the comparison in Markdown: the counts, then each experiment, what differs, what is not compared.
-
-    `unverified` says what of the data is not verified.
-    """
+    """Return the page: the counts, then each experiment, what differs, what is not compared."""
     lines = [f"# The run at {scale} scale against the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
     if not compared.empty:
         header = ("experiment", "reference", "trials", *Outcome, "furthest from the reference, relative to the largest")

@@ -1,100 +1,70 @@
 """The page of one figure: the picture, what to look for, the verdicts, what the scale reduced, what produced it."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-from lowrank_dynamics.analysis.table import measured_or_why, threshold, weakest_cells
+from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
 from lowrank_dynamics.config.diff import differences
+from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, title
-from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.report.rendering import render
+from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import concise
+from lowrank_dynamics.storage.tables import read
 
-SEPARATE = (
-    "cells",
-    "settings",
-    "settings_sha256",
-    "data",
-    "scale",
-    "variant",
-    "started",
-    "seconds",
-    "megabytes",
-)
-"""What a page does not repeat in its list of what produced a figure."""
+SHARED = ("code", "libraries", "python", "machine")
+"""What a page says of the provenance of an experiment's cells, where they have it in common."""
 
 
 def write_figure_page(
     name: str,
     scale: str,
-    *,
-    picture: Path,
-    caption: str,
-    verdicts: pd.DataFrame,
-    origins: Sequence[Mapping[str, Any]],
-    settings: Settings,
-    paper: Settings,
+    configs: Path,
     path: Path,
+    *,
+    metrics: Sequence[Path],
+    picture: Path,
+    claims: Path,
+    caption: Path,
 ) -> None:
     """Write the page of the figure called `name` to `path`.
 
-    `picture` is its PNG, `caption` what to look for, `verdicts` the table of all claims; `origins` holds the provenance
-    of the metrics of each of its experiments, in their order; `settings` are those of
-    the run, `paper` those at paper scale.
+    The other paths are those of the settings' folder, of the metrics of each of the figure's experiments in their
+    order, of the figure as PNG, of the table of verdicts, and of the text that says what to look for.
     """
+    settings, paper = load_settings(scale, configs), load_settings("paper", configs)
     experiments = FIGURES[name].experiments
+    verdicts = read(claims, COLUMNS).rows
+    shown = verdicts["figures"].str.split(", ").map(lambda figures: name.removeprefix("figure_") in figures)
     render(
         "figure_page.html.j2",
         path,
         title=title(name),
         scale=scale,
         picture=base64.b64encode(picture.read_bytes()).decode(),
-        caption=caption.strip(),
-        claims=[_claim(cell) for _, cell in weakest_cells(_about(verdicts, name)).iterrows()],
+        caption=caption.read_text().strip(),
+        claims=weakest_cells(verdicts[shown]).to_dict("records"),
+        measured_or_why=measured_or_why,
+        threshold=threshold,
         reductions={each: differences(settings.experiment(each), paper.experiment(each)) for each in experiments},
-        experiments=[_experiment(name, origin) for name, origin in zip(experiments, origins, strict=True)],
+        experiments=[_experiment(each, source) for each, source in zip(experiments, metrics, strict=True)],
     )
 
 
-def _about(verdicts: pd.DataFrame, name: str) -> pd.DataFrame:
-    label = name.removeprefix("figure_")
-    return verdicts[[label in figures.split(", ") for figures in verdicts["figures"]]]
-
-
-def _claim(cell: pd.Series) -> dict[str, str]:
-    return {
-        "statement": cell["statement"],
-        "cell": cell["cell"],
-        "measured": measured_or_why(cell),
-        "threshold": threshold(cell),
-        "verdict": cell["claim_verdict"],
-    }
-
-
-def _experiment(name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+def _experiment(name: str, metrics: Path) -> dict[str, Any]:
     """Return what a page says of what produced an experiment's metrics."""
-    cells = origin["cells"]
-    shared = concise(origin)
-    first = next(iter(cells.values()))
+    origin = read_provenance(metrics)
+    cells, common = origin["cells"], concise(origin)
+    by_variant = {cell["variant"]: cell["settings"] for cell in cells.values()}
+    first, *others = by_variant.values()
     return {
         "name": name,
-        "jobs": [
-            {"cell": cell, **{key: own.get(key) for key in ("started", "seconds", "megabytes")}}
-            for cell, own in cells.items()
-        ],
-        "seconds": sum(own.get("seconds", 0) for own in cells.values()),
-        "data": first["data"],
-        "shared": {key: value for key, value in shared.items() if key not in SEPARATE},
-        "settings": yaml.safe_dump(_settings(cells), sort_keys=False, allow_unicode=True),
+        "cells": cells,
+        "data": next(iter(cells.values()))["data"],
+        "shared": {key: common[key] for key in SHARED if key in common},
+        "settings": yaml.safe_dump(by_variant if others else first, sort_keys=False, allow_unicode=True),
     }
-
-
-def _settings(cells: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Return the settings of an experiment's cells, said once for each variant."""
-    by_variant = {own["variant"]: own["settings"] for own in cells.values()}
-    return next(iter(by_variant.values())) if len(by_variant) == 1 else by_variant

@@ -15,8 +15,6 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page
 from lowrank_dynamics.storage import metrics, tables
 
-PICTURES = Path("figures/reference")
-
 
 def keep(root: Path, scale: str) -> list[Path]:
     """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
@@ -25,7 +23,8 @@ def keep(root: Path, scale: str) -> list[Path]:
     nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
     if there are no metrics or no verdicts.
     """
-    results, folder, pictures = root / "results" / scale, root / FOLDER / scale, root / PICTURES / scale
+    results, folder = root / "results" / scale, root / FOLDER / scale
+    figures, pictures = root / "figures" / scale, root / "figures" / "reference" / scale
     own = _own_experiments(root / "configs", scale)
     sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
     judged = results / "claims.parquet"
@@ -33,16 +32,13 @@ def keep(root: Path, scale: str) -> list[Path]:
         raise UserError(f"{results} has no metrics and verdicts to keep; run `snakemake --config scale={scale}` first")
     for source in sources:
         metrics.write(thinned(metrics.read(source)), folder / source.name)
-    verdicts = folder / "claims.parquet"
-    _keep_verdicts(judged, scale, verdicts)
-    copied = {}
-    for name in (name for name, figure in FIGURES.items() if own & set(figure.experiments)):
-        if (picture := root / "figures" / scale / f"{name}.png").exists():
-            copied[picture] = pictures / picture.name
+    _keep_verdicts(judged, scale, folder / judged.name)
+    named = [figures / f"{name}.png" for name, figure in FIGURES.items() if own & set(figure.experiments)]
+    drawn = [picture for picture in named if picture.exists()]
     pictures.mkdir(parents=True, exist_ok=True)
-    for source, target in copied.items():
-        shutil.copy(source, target)
-    return [*(folder / source.name for source in sources), verdicts, *copied.values()]
+    for picture in drawn:
+        shutil.copy(picture, pictures)
+    return [*(folder / source.name for source in (*sources, judged)), *(pictures / picture.name for picture in drawn)]
 
 
 def _keep_verdicts(source: Path, scale: str, target: Path) -> None:
@@ -64,12 +60,11 @@ def _keep_verdicts(source: Path, scale: str, target: Path) -> None:
 def _own_experiments(configs: Path, scale: str) -> set[str]:
     """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
     own, paper = load_settings(scale, configs), load_settings("paper", configs)
-    if scale == "paper":
-        return set(own.experiments)
     return {
         name
         for name, experiment in own.experiments.items()
         for variant in experiment.variants
-        if variant not in paper.experiment(name).variants
+        if scale == "paper"
+        or variant not in paper.experiment(name).variants
         or differing_keys(own.of_variant(name, variant), paper.of_variant(name, variant))
     }

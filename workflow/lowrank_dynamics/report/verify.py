@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
-from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.files import CLAIMS, load_settings
 from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics, tables
@@ -38,10 +38,15 @@ def check(folder: Path) -> str:
     listed = _listed(folder)
     if changes := list(_changes(folder, listed)):
         raise UserError("\n".join(changes))
-    traced, scales = with_provenance(listed), _scales(folder)
+    traced, judged = with_provenance(listed), sorted(folder.glob("results/*/claims.parquet"))
+    if not judged:
+        raise UserError(
+            f"{folder} holds no results/<scale>/claims.parquet, and so no verdicts; fetch the archive again"
+        )
+    scales = [table.parent.name for table in judged]
     if found := [*untraced(folder, traced), *(each for scale in scales for each in contradictions(folder, scale))]:
         raise UserError("\n".join(f"{each}; fetch the archive again, or tell who made it" for each in found))
-    verdicts = sum(tables.read(_table(folder, scale), COLUMNS).rows["claim"].nunique() for scale in scales)
+    verdicts = sum(tables.read(table, COLUMNS).rows["claim"].nunique() for table in judged)
     return (
         f"{folder.resolve().name}: {len(listed)} files have their checksums, {len(traced)} of them say what produced "
         f"them, and the metrics give the {verdicts} verdicts again"
@@ -74,37 +79,23 @@ def contradictions(root: Path, scale: str) -> Iterator[str]:
     The verdicts are given again from the metrics of the experiments that the table in `root` names as its own.
     Raises UserError if a file cannot be read.
     """
-    settings = load_settings(scale, root / "configs")
-    paths = {path.stem: path for path in sorted((root / "results" / scale / "metrics").glob("*.parquet"))}
-    runs = {name: metrics.read(path) for name, path in paths.items()}
-    for name, run in runs.items():
-        variants = settings.experiments[name].variants if name in settings.experiments else ()
-        expected = {settings.of_variant(name, variant).digest for variant in variants}
+    configs, results = root / "configs", root / "results" / scale
+    settings, path = load_settings(scale, configs), results / "claims.parquet"
+    runs = {}
+    for file in sorted(results.glob("metrics/*.parquet")):
+        run = runs[file.stem] = metrics.read(file)
+        variants = settings.experiments[file.stem].variants if file.stem in settings.experiments else ()
+        expected = {settings.of_variant(file.stem, variant).digest for variant in variants}
         if not {cell.settings_sha256 for cell in run.cells.values()} <= expected:
-            yield f"{paths[name]} was computed with other settings than those in {root / 'configs'}"
-    table = tables.read(_table(root, scale), COLUMNS)
+            yield f"{file} was computed with other settings than those in {configs}"
+    table = tables.read(path, COLUMNS)
     judged = table.origin.get("settings_sha256", {})
     if missing := set(judged) - set(runs):
-        yield f"{_table(root, scale)} is about {', '.join(sorted(missing))}, of which there are no metrics"
+        yield f"{path} is about {', '.join(sorted(missing))}, of which there are no metrics"
         return
-    chosen = {name: run for name, run in runs.items() if name in judged}
-    again = claims_table(load_claims(root / "configs" / "claims.yaml"), chosen, settings, scale)
+    again = claims_table(load_claims(configs / CLAIMS), {name: runs[name] for name in judged}, settings, scale)
     if names := _differing(table.rows, again):
-        yield f"{_table(root, scale)} contradicts the metrics beside it on {', '.join(names)}"
-
-
-def _table(root: Path, scale: str) -> Path:
-    return root / "results" / scale / "claims.parquet"
-
-
-def _scales(folder: Path) -> list[str]:
-    """Return the scales whose verdicts are in a folder. Raises UserError if there are none."""
-    scales = sorted(path.parent.name for path in folder.glob("results/*/claims.parquet"))
-    if not scales:
-        raise UserError(
-            f"{folder} holds no results/<scale>/claims.parquet, and so no verdicts; fetch the archive again"
-        )
-    return scales
+        yield f"{path} contradicts the metrics beside it on {', '.join(names)}"
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -122,14 +113,14 @@ def _listed(folder: Path) -> dict[str, str]:
 def _changes(folder: Path, listed: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence each on the files that differ from their checksums, are missing, or were added."""
     present = set(_files(folder)) - {CHECKSUMS}
-    differing = sorted(name for name in present & set(listed) if sha256(folder / name) != listed[name])
     again = "unpack the archive again, or fetch it again"
-    for names, what, advice in (
-        (differing, "differs from its checksum", again),
-        (sorted(set(listed) - present), "is missing", again),
-        (sorted(present - set(listed)), "is not of the archive", "take it out of the folder"),
-    ):
-        yield from (f"{folder / name} {what}; {advice}" for name in names)
+    for name in sorted(present & set(listed)):
+        if sha256(folder / name) != listed[name]:
+            yield f"{folder / name} differs from its checksum; {again}"
+    yield from (f"{folder / name} is missing; {again}" for name in sorted(set(listed) - present))
+    yield from (
+        f"{folder / name} is not of the archive; take it out of the folder" for name in sorted(present - set(listed))
+    )
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -142,14 +133,11 @@ def _files(folder: Path) -> Iterator[str]:
 def _differing(table: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     """Return the claims whose rows differ in two tables of verdicts, except for rounding of the values."""
     stored = pa.Table.from_pandas(again, preserve_index=False).to_pandas()  # with the types that files have
-    names = dict.fromkeys([*table["claim"], *stored["claim"]])
-    return [name for name in names if not _alike(table[table["claim"] == name], stored[stored["claim"] == name])]
-
-
-def _alike(rows: pd.DataFrame, others: pd.DataFrame) -> bool:
-    left, right = rows.reset_index(drop=True), others.reset_index(drop=True)
-    try:
-        assert_frame_equal(left, right, check_dtype=False, rtol=TOLERANCE, atol=1e-12)
-    except AssertionError:
-        return False
-    return True
+    differing = []
+    for name in dict.fromkeys([*table["claim"], *stored["claim"]]):
+        left, right = (rows[rows["claim"] == name].reset_index(drop=True) for rows in (table, stored))
+        try:
+            assert_frame_equal(left, right, check_dtype=False, rtol=TOLERANCE, atol=1e-12)
+        except AssertionError:
+            differing.append(name)
+    return differing
