@@ -124,11 +124,11 @@ def test_cifar(content: bytes) -> None:
 @fuzzed
 @given(content=damaged(sample_of("package")))
 def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / weights.PACKAGE_FILE
-    path.write_bytes(content)
-    for read in (weights.from_flax, weights.from_torchvision):
+    for name in (weights.PACKAGE_FILE, weights.TORCHVISION):
+        path = tmp_path / name
+        path.write_bytes(content)
         with pytest.raises(RejectedError, match="of VGG-16 weights"):
-            read(path)
+            weights.read(path)
 
 
 @fuzzed
@@ -141,7 +141,7 @@ def test_pickles(tmp_path: Path, pickled: bytes) -> None:
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         archive.addfile(entry, io.BytesIO(pickled))
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
-        weights.from_flax(path)
+        weights.read(path)
 
 
 @fuzzed

@@ -13,14 +13,12 @@ from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset, stored_weights
+from lowrank_dynamics.data.loading import drawn_dataset, stored_convolutions, stored_dataset
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.convolutions import make_convolutions
 from lowrank_dynamics.models.fine_tuned import FineTuned
 from lowrank_dynamics.models.initialization import (
     big_factors,
     mlp_weights,
-    random_factors,
     rotated_factor,
     semi_orthogonal,
     widened_factor,
@@ -87,10 +85,8 @@ class Start:
     @cached_property
     def convolutions(self) -> nn.Module | None:
         """The convolutions that are trained too, as they start; None if there are none."""
-        if self.job.convolved is None:
-            return None
-        name = self.job.convolved.convolutions
-        return make_convolutions(name, stored_weights(self.job.weights, name))
+        convolved = self.job.convolved
+        return stored_convolutions(convolved.convolutions, self.job.weights) if convolved else None
 
     @cached_property
     def first_gradient(self) -> Tensor:
@@ -157,7 +153,7 @@ def low_rank_network(start: Start) -> LowRankMLP:
         big = big_factors(hidden, start.first_gradient.double(), data.classes, network.eps)
         factors = [_beyond_big(job, factor.cpu()) for factor in big]
     else:
-        factors = [*random_factors(data.dimension, network.width, network.rank, generators)]
+        factors = [semi_orthogonal(rows, network.rank, generators) for rows in (data.dimension, network.width)]
     input_factor, *inner, output_factor = (
         factor.to(job.device, job.dtype) for factor in (factors[0], *cores, factors[1])
     )
