@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.data.loading import whiten
 from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
 from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
@@ -116,8 +117,6 @@ def test_rrelu_draws_from_each_trials_own_generator() -> None:
 @pytest.mark.parametrize("whitened", [True, False])
 def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     inputs, targets = data()
-    if whitened:
-        left, _, right_t = torch.linalg.svd(inputs, full_matrices=False)
-        inputs = left @ right_t
+    inputs = whiten(inputs) if whitened else inputs
     fit = torch.linalg.lstsq(inputs.mT, targets.mT).solution.mT
     torch.testing.assert_close(linear_fit_loss(inputs, targets), squared_error(fit @ inputs, targets))
