@@ -191,11 +191,7 @@ nn.init.zeros_(zero.weight)
         (mlp(14, 3), 6, "needs two Linear layers at least, and this Sequential has 1"),
         (nn.Sequential(nn.Linear(14, 12), nn.BatchNorm1d(12), last), 6, r"module 1 \(BatchNorm1d\) has weights"),
         (mlp(14, 12, 3, activation=nn.Identity).requires_grad_(False), 6, "the first layer is frozen"),
-        (
-            nn.Sequential(normed, last),
-            6,
-            r"weight of module 0 \(ParametrizedLinear\) is computed from other parameters",
-        ),
+        (nn.Sequential(normed, last), 6, r"module 0 \(ParametrizedLinear\) is computed from other parameters"),
         (nn.Sequential(zero, last), 6, "the first layer's weight is zero"),
     ],
 )

@@ -73,10 +73,7 @@ def decode_idx(content: bytes, file: str) -> Tensor:
 
 
 def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], Origin]:
-    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from.
-
-    The sample and the full edition give the same images.
-    """
+    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from."""
     sources = [*(user_folder("fashion-mnist") if edition is FULL else []), *edition.places]
     origin = {"edition": edition.name}
     tensors = {}
@@ -90,17 +87,14 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
 def prepare(training_images: int, test_images: int, path: Path, _: Path | None = None) -> None:
     """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
 
-    The embedded sample serves if it holds enough images, else the full edition from the first source that has it.
+    The embedded sample serves if it holds enough of the same images, else the full edition from the first source of it.
     """
     enough = training_images <= SAMPLE_SIZE[0] and test_images <= SAMPLE_SIZE[1]
     write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
 def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
-    """Read a prepared file: inputs (784, N), shifted and scaled so that the training pixels have mean 0 and variance 1.
-
-    The test images are shifted and scaled by the same values.
-    """
+    """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all training pixels."""
     tensors, origin = read_tensors(path)
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)

@@ -47,10 +47,7 @@ def stored_dataset(data: StoredData, path: Path, weights: Path | None, dtype: to
 
 
 def stored_convolutions(name: str, weights: Path | None) -> nn.Sequential:
-    """Return the convolutions called `name`; `weights` is the file of pretrained ones' values.
-
-    Raises UserError, which names the file, if it holds other values.
-    """
+    """Return convolutions, pretrained ones with the values in `weights`. Raises UserError if that file holds others."""
     try:
         return make_convolutions(name, read_tensors(weights)[0] if weights else None)
     except RuntimeError as error:

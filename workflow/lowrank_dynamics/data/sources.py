@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, TypeVar
@@ -113,12 +114,9 @@ def user_folder(subfolder: str) -> list[Source]:
 
 
 def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: str) -> tuple[bytes, str]:
-    """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
-
-    Raises UserError as `first_accepted` does.
-    """
+    """Return the decoded content of `file` that has a digest, and its source. Raises UserError if no source has it."""
     wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
-    return first_accepted(wanted, [(source, file) for source in sources], partial(_decoded, sha256=sha256), remedy)
+    return first_accepted(wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy)
 
 
 def first_accepted(

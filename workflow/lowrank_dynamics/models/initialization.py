@@ -27,10 +27,7 @@ def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float 
 def mlp_weights(
     dimension: int, width: int, classes: int, depth: int, *, eps: float, last_eps: float, generators: Generators
 ) -> list[Tensor]:
-    """Draw W_1(0) .. W_L(0) of an MLP with `depth` = L layers, float64, stacked.
-
-    The hidden layers are `eps` times a semi-orthogonal matrix, the last one `last_eps` times one.
-    """
+    """Draw W_1(0) .. W_L(0), L = `depth`, stacked: semi-orthogonal times `eps`, and the last one times `last_eps`."""
     widths = [dimension] + [width] * (depth - 1)
     hidden = [semi_orthogonal(rows, columns, generators, eps) for columns, rows in pairwise(widths)]
     return [*hidden, semi_orthogonal(classes, width, generators, last_eps)]

@@ -31,10 +31,7 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
 
 
 def top_singular_subspaces(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return orthonormal bases (..., m, k) and (..., n, k) of the top-k left and right singular subspaces.
-
-    Raises UserError if sigma_k is zero to rounding, for then the subspaces are not defined.
-    """
+    """Return the top-k left (..., m, k) and right (..., n, k) singular vectors. Raises UserError for a rank below k."""
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     if bool((values[..., k - 1] <= torch.finfo(values.dtype).eps * values[..., 0]).any()):
         raise UserError(f"the gradient has rank below K = {k}, so its top-K singular subspaces are not defined")
@@ -88,10 +85,7 @@ def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
-    """Return each block's share (..., 4) of the squared Frobenius norm of `change` = W_l(t) - W_l(0).
-
-    The four sum to 1. A change of zero has no shares: they come out as NaN.
-    """
+    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0."""
     energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
 
