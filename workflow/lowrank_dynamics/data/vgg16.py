@@ -38,7 +38,7 @@ def fetch() -> tuple[dict[str, Tensor], Origin]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError for other weights."""
+    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError for others."""
     from_torchvision = path.suffix == ".pth"
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True) if from_torchvision else _from_flax(path)
