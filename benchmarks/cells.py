@@ -13,8 +13,8 @@ from lowrank_dynamics.config.base import merged
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.data.loading import prepare_images
 from lowrank_dynamics.training.build import Job, Start, observers, start_of
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.loop import train
@@ -52,7 +52,7 @@ def _images(experiment: Experiment) -> Path | None:
         return None
     path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}")
     if not path.exists():
-        prepare_images("fashion_mnist", experiment.data.training_samples, 1000, path, None)
+        fashion_mnist.prepare(experiment.data.training_samples, 1000, path)
     return path
 
 

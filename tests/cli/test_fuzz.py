@@ -115,11 +115,11 @@ def test_cifar(content: bytes) -> None:
 @fuzzed
 @given(content=damaged(packed(pickle.dumps({"VGG16_0": {"Conv_0": {"kernel": [1.0]}}}))))
 def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / weights.PACKAGE_FILE
-    path.write_bytes(content)
-    for read in (weights.from_flax, weights.from_torchvision):
+    for name in (weights.PACKAGE_FILE, weights.TORCHVISION):
+        path = tmp_path / name
+        path.write_bytes(content)
         with pytest.raises(RejectedError, match="of VGG-16 weights"):
-            read(path)
+            weights.read(path)
 
 
 @fuzzed
@@ -128,7 +128,7 @@ def test_pickles(tmp_path: Path, pickled: bytes) -> None:
     path = tmp_path / weights.PACKAGE_FILE
     path.write_bytes(packed(pickled))
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
-        weights.from_flax(path)
+        weights.read(path)
 
 
 @fuzzed

@@ -1,6 +1,7 @@
 """Heads on convolutions: features, S_big from a batch, wider heads, and fine-tuning trial by trial."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ CONVOLVED = {
     "size": 16,
     "convolutions": "tiny",
     "pool": 3,
-    "fine_tuned": False,
 }
 ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []}
 
@@ -69,57 +69,56 @@ def stored_features(images: Path) -> Path:
     return path
 
 
-def heads(settings: Callable[..., Settings], **changes: Any) -> Settings:
-    """Return settings of heads on the tiny convolutions, with d = 216 features and a hidden width below that."""
-    return settings(
-        data=CONVOLVED | changes.pop("data", {}),
-        network__width=40,
-        network__rank=changes.pop("rank", 20),
-        network__first_batch=16,
-        network__last_eps=0.1,
-        parameterizations=["full", "s_big", "random"],
-        observe=ONLY_LOSS,
-        dtype="float32",
-        training={
-            "objective": "cross_entropy",
-            "optimizer": "sgd_momentum",
-            "batch_size": 16,
-            "learning_rate": 0.05,
-            "weight_decay": 5e-4,
-            "mixed_precision": False,
-            "schedule": "cosine",
-            "steps": 4,
-            "stop_near_linear_fit": None,
-        }
-        | changes,
-    )
+@pytest.fixture
+def job(settings: Callable[..., Settings], images: Path, stored_features: Path) -> Callable[..., Job]:
+    """Return a function that makes a job of heads, fine-tuned or not, with d = 216 and a hidden width below that."""
+    heads: dict[str, Any] = {
+        "network__width": 40,
+        "network__rank": 20,
+        "network__first_batch": 16,
+        "network__last_eps": 0.1,
+        "parameterizations": ["full", "s_big", "random"],
+        "observe": ONLY_LOSS,
+        "dtype": "float32",
+        "training__objective": "cross_entropy",
+        "training__optimizer": "sgd_momentum",
+        "training__batch_size": 16,
+        "training__learning_rate": 0.05,
+        "training__weight_decay": 5e-4,
+        "training__schedule": "cosine",
+        "training__steps": 4,
+    }
+
+    def make(parameterization: str, trials: range, *, tuned: bool = False, **changes: Any) -> Job:
+        chosen = settings(data=CONVOLVED | {"fine_tuned": tuned}, **heads | changes)
+        return Job(chosen, NAME, Cell("gelu", parameterization), trials, images if tuned else stored_features)
+
+    return make
 
 
-@pytest.mark.parametrize("parameterization", ["full", "s_big", "random"])
-def test_heads_train_on_stored_features_trial_by_trial(
-    settings: Callable[..., Settings], stored_features: Path, parameterization: str
+@pytest.mark.parametrize(
+    ("parameterization", "tuned"), [("full", False), ("s_big", False), ("random", False), ("full", True)]
+)
+def test_heads_and_full_models_train_trial_by_trial(
+    job: Callable[..., Job], parameterization: str, tuned: bool
 ) -> None:
-    cell = Cell("gelu", parameterization)
-    stacked = measured(Job(heads(settings), NAME, cell, range(3), stored_features))
-    alone = measured(Job(heads(settings), NAME, cell, range(1, 2), stored_features))
+    stacked = measured(job(parameterization, range(3), tuned=tuned))
+    alone = measured(job(parameterization, range(1, 2), tuned=tuned))
     assert {key[1] for key in stacked} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}
     assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
     start = [value for (step, quantity, *_), value in stacked.items() if step == 0 and quantity == "test_loss"]
     assert np.array(start) == pytest.approx(np.log(10), rel=1e-2)
 
 
-def test_without_a_file_a_head_says_what_it_needs(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(
-        UserError, match=r"small needs the file .*features/.*-40-20-tiny-16-3\.safetensors; name it: --data"
-    ):
-        measured(Job(heads(settings), NAME, Cell("gelu", "full"), range(1)))
+def test_without_a_file_a_head_says_what_it_needs(job: Callable[..., Job]) -> None:
+    message = r"small needs the file .*features/.*-40-20-tiny-16-3\.safetensors; name it: --data"
+    with pytest.raises(UserError, match=message):
+        measured(replace(job("full", range(1)), stored=None))
 
 
-def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settings], stored_features: Path) -> None:
+def test_a_batch_of_each_trials_own_defines_s_big(job: Callable[..., Job]) -> None:
     """And a wider head keeps it: its first 2K columns are those of the narrow one."""
-    jobs = [
-        Job(heads(settings, rank=rank), NAME, Cell("gelu", "s_big"), range(2), stored_features) for rank in (20, 30)
-    ]
+    jobs = [job("s_big", range(2), network__rank=rank) for rank in (20, 30)]
     narrow, wide = (start_of(job).network for job in jobs)
     torch.testing.assert_close(wide.input_factor[..., :20], narrow.input_factor)
     torch.testing.assert_close(wide.output_factor[..., :20], narrow.output_factor)
@@ -130,20 +129,15 @@ def test_a_batch_of_each_trials_own_defines_s_big(settings: Callable[..., Settin
 
 
 @pytest.mark.parametrize("parameterization", ["full", "s_big"])
-def test_the_full_model_starts_as_a_head_on_features(
-    settings: Callable[..., Settings], images: Path, stored_features: Path, parameterization: str
-) -> None:
-    cell = Cell("gelu", parameterization)
-    alone = measured(Job(heads(settings), NAME, cell, range(2), stored_features))
-    whole = measured(Job(heads(settings, data={"fine_tuned": True}), NAME, cell, range(2), images))
-    for key, value in alone.items():
+def test_the_full_model_starts_as_a_head_on_features(job: Callable[..., Job], parameterization: str) -> None:
+    head, whole = (measured(job(parameterization, range(2), tuned=tuned)) for tuned in (False, True))
+    for key, value in head.items():
         if key[0] == 0:
             assert whole[key] == pytest.approx(value, rel=1e-5)
 
 
-def test_the_convolutions_are_trained(settings: Callable[..., Settings], images: Path) -> None:
-    job = Job(heads(settings, data={"fine_tuned": True}), NAME, Cell("gelu", "full"), range(2), images)
-    start = start_of(job)
+def test_the_convolutions_are_trained(job: Callable[..., Job]) -> None:
+    start = start_of(job("full", range(2), tuned=True))
     at_start = [copy.detach().clone() for copy in start.network.copies]
     list(train(start, []))
     for before, after in zip(at_start, start.network.copies, strict=True):
@@ -151,21 +145,11 @@ def test_the_convolutions_are_trained(settings: Callable[..., Settings], images:
         assert not torch.equal(after[0], after[1])
 
 
-def test_the_convolutions_of_a_trial_are_its_own(settings: Callable[..., Settings], images: Path) -> None:
-    tuned = heads(settings, data={"fine_tuned": True})
-    cell = Cell("gelu", "full")
-    stacked = measured(Job(tuned, NAME, cell, range(3), images))
-    alone = measured(Job(tuned, NAME, cell, range(2, 3), images))
-    assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
-
-
-def test_mixed_precision_is_close(settings: Callable[..., Settings], images: Path) -> None:
-    cell = Cell("gelu", "full")
-    losses = [
-        measured(Job(heads(settings, data={"fine_tuned": True}, mixed_precision=mixed), NAME, cell, range(1), images))
-        for mixed in (False, True)
-    ]
-    for key, value in losses[0].items():
+def test_mixed_precision_is_close(job: Callable[..., Job]) -> None:
+    exact, mixed = (
+        measured(job("full", range(1), tuned=True, training__mixed_precision=mixed)) for mixed in (False, True)
+    )
+    for key, value in exact.items():
         if key[1] == "test_loss":
-            assert losses[1][key] == pytest.approx(value, rel=1e-2)
-    assert losses[0] != losses[1]
+            assert mixed[key] == pytest.approx(value, rel=1e-2)
+    assert exact != mixed

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowrank_dynamics.config.registries import CONVOLUTIONS
 from lowrank_dynamics.data import external, vgg16
-from lowrank_dynamics.data.loading import stored_weights
+from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import make_convolutions
@@ -59,12 +59,8 @@ def as_flax(values: dict[str, Tensor]) -> dict[str, Any]:
 def test_the_names_are_those_of_torchvision() -> None:
     entry = CONVOLUTIONS["vgg16"]
     assert entry.names[:3] == ["features.0", "features.2", "features.5"]
-    assert (len(entry.names), entry.names[-1], entry.channels, entry.halvings) == (
-        13,
-        "features.28",
-        512,
-        5,
-    )
+    assert (len(entry.names), entry.names[-1]) == (13, "features.28")
+    assert (entry.channels, entry.halvings) == (512, 5)
     tiny = make_convolutions("tiny").state_dict()
     assert list(tiny) == [f"{name}.{part}" for name in CONVOLUTIONS["tiny"].names for part in ("weight", "bias")]
     with pytest.raises(UserError, match=r"vgg16 need their own weights; name the folder of `fetch` with --weights"):
@@ -99,11 +95,11 @@ def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path
     harmful = [Harmful(trace), np.array([Harmful(trace)], dtype=object), {"VGG16_0": eval}]
     for content in harmful:
         with pytest.raises(RejectedError, match="only arrays are read"):
-            vgg16.from_flax(write_package(content, tmp_path))
+            vgg16.read(write_package(content, tmp_path))
     path = tmp_path / vgg16.TORCHVISION
     torch.save({**values, "features.0.weight": Harmful(trace)}, path)
     with pytest.raises(RejectedError, match="is no file of VGG-16 weights"):
-        vgg16.from_torchvision(path)
+        vgg16.read(path)
     assert not trace.exists()
 
 
@@ -112,19 +108,16 @@ def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path
 )
 def test_an_archive_without_the_weights_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
-        vgg16.from_flax(write_package(content, tmp_path))
+        vgg16.read(write_package(content, tmp_path))
 
 
 def test_truncated_files_are_refused(values: dict[str, Tensor], tmp_path: Path) -> None:
-    for path, read in (
-        (write_torchvision(values, tmp_path), vgg16.from_torchvision),
-        (write_package(as_flax(values), tmp_path), vgg16.from_flax),
-    ):
+    for path in (write_torchvision(values, tmp_path), write_package(as_flax(values), tmp_path)):
         whole = path.read_bytes()
         for length in (0, 10, len(whole) // 2):
             path.write_bytes(whole[:length])
             with pytest.raises(RejectedError, match="of VGG-16 weights"):
-                read(path)
+                vgg16.read(path)
 
 
 def test_fetched_weights_come_from_the_first_source_that_has_them(
@@ -160,4 +153,4 @@ def test_weights_of_other_convolutions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(make_convolutions("tiny").state_dict(), {}, path)
     with pytest.raises(UserError, match=r"weights\.safetensors does not hold the weights of vgg16; delete it"):
-        stored_weights(path, "vgg16")
+        stored_convolutions("vgg16", path)

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
 
 from conftest import NAME
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.chain import Loss, parts
+from lowrank_dynamics.models.chain import parts
 from lowrank_dynamics.models.low_rank import big_basis, low_rank
 from lowrank_dynamics.models.subspaces import principal_angles
 from lowrank_dynamics.training.build import Job, start_of
@@ -175,10 +176,12 @@ def test_the_mode_is_kept_and_everything_is_trained() -> None:
         (lambda value: value.square(), r"the loss must be a tensor with one value, and it is of shape \(40, 3\)"),
         (lambda value: value.sum().item(), "the loss must be a tensor with one value, and it is a float"),
         (lambda value: value.sum().detach(), "the loss has no gradient: compute it anew of the model"),
+        (lambda value: value.sum() * 0, "no finite gradient in the first layer, or one that is zero"),
+        (lambda value: value[:1].square().sum(), "the gradient has rank below K = 3, only 1"),
     ],
-    ids=["not reduced", "a number", "detached"],
+    ids=["not reduced", "a number", "detached", "zero gradient", "one sample"],
 )
-def test_what_is_no_loss_is_refused(loss: Callable[[Tensor], Any], message: str) -> None:
+def test_what_is_no_loss_for_s_big_is_refused(loss: Callable[[Tensor], Any], message: str) -> None:
     model = mlp(14, 12, 3)
     inputs, _ = batch(model)
     with pytest.raises(UserError, match=message):
@@ -187,18 +190,15 @@ def test_what_is_no_loss_is_refused(loss: Callable[[Tensor], Any], message: str)
 
 def test_the_same_rank_gives_the_same_network() -> None:
     model = mlp(14, 12, 12, 3)
-    one, other, drawn = (
-        compressed(model, 9),
-        compressed(model, 9),
-        low_rank(model, loss_of(model), 9, generator=torch.Generator().manual_seed(7)),
-    )
+    one, other = compressed(model, 9), compressed(model, 9)
+    drawn = low_rank(model, loss_of(model), 9, generator=torch.Generator().manual_seed(7))
     assert torch.equal(one.input_factor.weight, other.input_factor.weight)
     assert torch.equal(one.input_factor.weight[:6], drawn.input_factor.weight[:6])
     assert not torch.equal(one.input_factor.weight[6:], drawn.input_factor.weight[6:])
 
 
-def _zero(layer: nn.Module) -> None:
-    nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+last, zero, normed = nn.Linear(12, 3), nn.Linear(14, 12), weight_norm(nn.Linear(14, 12))
+nn.init.zeros_(zero.weight)
 
 
 class Shifted(nn.Linear):
@@ -207,12 +207,7 @@ class Shifted(nn.Linear):
 
 
 def between(module: nn.Module, width: int = 12) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(14, 12), module, nn.Linear(width, 12), nn.GELU(), nn.Linear(12, 3))
-
-
-def no_loss(model: nn.Sequential) -> Loss:
-    inputs, _ = batch(model)
-    return lambda: model(inputs).sum() * 0
+    return nn.Sequential(nn.Linear(14, 12), module, nn.Linear(width, 12), nn.GELU(), last)
 
 
 @pytest.mark.parametrize(
@@ -222,20 +217,12 @@ def no_loss(model: nn.Sequential) -> Loss:
         (mlp(14, 12, 3), 13, "the rank must be at most 12, the smallest width; it is 13"),
         (mlp(6, 12, 3), 6, r"the theory needs K < d/2, and this MLP has K = 3 outputs and d = 6 inputs"),
         (mlp(14, 3), 6, "needs two Linear layers at least, and this Sequential has 1"),
-        (
-            nn.Sequential(nn.Linear(9, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)),
-            4,
-            r"module 1 \(BatchNorm1d\) has weights",
-        ),
+        (nn.Sequential(nn.Linear(14, 12), nn.BatchNorm1d(12), last), 6, r"module 1 \(BatchNorm1d\) has weights"),
         (mlp(14, 12, 3, activation=nn.Identity).requires_grad_(False), 6, "the first layer is frozen"),
-        (
-            nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(14, 12)), nn.Linear(12, 3)),
-            6,
-            r"the weight of module 0 \(ParametrizedLinear\) is computed from other parameters",
-        ),
-        (nn.Sequential(nn.Linear(14, 12).apply(_zero), nn.Linear(12, 3)), 6, "the first layer's weight is zero"),
+        (nn.Sequential(normed, last), 6, r"module 0 \(ParametrizedLinear\) is computed from other parameters"),
+        (nn.Sequential(zero, last), 6, "the first layer's weight is zero"),
         (mlp(14, 12, 3), 8.5, "the rank must be a whole number; it is 8.5"),
-        (nn.Sequential(Shifted(14, 12), nn.Linear(12, 3)), 6, r"module 0 \(Shifted\) is a Linear layer with a forward"),
+        (nn.Sequential(Shifted(14, 12), last), 6, r"module 0 \(Shifted\) is a Linear layer with a forward"),
         (between(nn.LayerNorm(12, elementwise_affine=False)), 6, "LayerNorm after layer 1 does not act on each unit"),
         (between(nn.Softmax(dim=1)), 6, "Softmax after layer 1 does not act on each unit by itself"),
         (between(nn.GLU()), 6, "GLU after layer 1 does not act on each unit by itself"),
@@ -245,15 +232,6 @@ def no_loss(model: nn.Sequential) -> Loss:
 def test_where_the_theory_does_not_apply_it_says_so(model: nn.Sequential, rank: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         low_rank(model, lambda: torch.zeros(()), rank)
-
-
-def test_a_gradient_of_zero_is_refused() -> None:
-    model = mlp(14, 12, 3)
-    with pytest.raises(UserError, match="no finite gradient in the first layer, or one that is zero"):
-        low_rank(model, no_loss(model))
-    inputs, _ = batch(model)
-    with pytest.raises(UserError, match="the gradient has rank below K = 3, only 1"):
-        low_rank(model, lambda: model(inputs[:1]).square().sum())
 
 
 def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.registries import ACTIVATIONS
-from lowrank_dynamics.models.initialization import mlp_weights, random_factors, semi_orthogonal
+from lowrank_dynamics.data.loading import whiten
+from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
 from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
 
@@ -39,7 +40,7 @@ def test_semi_orthogonal(rows: int, columns: int) -> None:
 def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth: int) -> None:
     """With r = d = m, V orthogonal, W~_1 = W_1 V, W~_l = W_l and U = I equation (10) is the MLP."""
     first, *inner, last = weights(depth)
-    turn, _ = random_factors(D, M, D, generators(5))
+    turn = semi_orthogonal(D, D, generators(5))
     activation = make_activation(name, [])
     full = MLP([first, *inner, last], activation)
     unit = torch.eye(M, dtype=torch.float64).expand(TRIALS, M, M)
@@ -65,7 +66,7 @@ def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> N
 def test_gradients_against_finite_differences(name: str) -> None:
     inputs, targets = data()
     full = weights()
-    input_factor, output_factor = random_factors(D, M, 4, generators(5))
+    input_factor, output_factor = semi_orthogonal(D, 4, generators(5)), semi_orthogonal(M, 4, generators(8))
     cores = [semi_orthogonal(4, 4, generators(6), 0.5) for _ in range(2)]
     activation = make_activation(name, [])
     for network in (MLP(full, activation), LowRankMLP(input_factor, cores, output_factor, full[-1], activation)):
@@ -116,8 +117,6 @@ def test_rrelu_draws_from_each_trials_own_generator() -> None:
 @pytest.mark.parametrize("whitened", [True, False])
 def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     inputs, targets = data()
-    if whitened:
-        left, _, right_t = torch.linalg.svd(inputs, full_matrices=False)
-        inputs = left @ right_t
+    inputs = whiten(inputs) if whitened else inputs
     fit = torch.linalg.lstsq(inputs.mT, targets.mT).solution.mT
     torch.testing.assert_close(linear_fit_loss(inputs, targets), squared_error(fit @ inputs, targets))

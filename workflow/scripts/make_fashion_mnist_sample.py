@@ -13,7 +13,7 @@ import struct
 
 from torch import Tensor
 
-from lowrank_dynamics.data.fashion_mnist import FILES, FULL, SAMPLE, SAMPLE_FOLDER, select
+from lowrank_dynamics.data.fashion_mnist import FILES, FULL, SAMPLE_FOLDER, SAMPLE_SIZE, select
 
 
 def encode_idx(values: Tensor) -> bytes:
@@ -24,9 +24,8 @@ def encode_idx(values: Tensor) -> bytes:
 
 def main() -> None:
     """Write the sample's four files and print their digests."""
-    tensors, _ = select(FULL, SAMPLE.training_images, SAMPLE.test_images)
-    names = ("train_images", "train_labels", "test_images", "test_labels")
-    for file, name in zip(FILES, names, strict=True):
+    tensors, _ = select(FULL, *SAMPLE_SIZE)
+    for name, file in FILES.items():
         content = encode_idx(tensors[name])
         (SAMPLE_FOLDER / file).write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
         print(f"{hashlib.sha256(content).hexdigest()}  {file}")

@@ -39,11 +39,11 @@ def prepare(
     source: Annotated[Path | None, typer.Option(help="the folder with the images that `fetch` wrote")] = None,
 ) -> None:
     """Choose and verify images and write them to one file."""
-    from lowrank_dynamics.data.loading import prepare_images
+    from lowrank_dynamics.data.loading import data_module
 
     if images not in IMAGES:
         raise UserError(f"there are no images {images!r}; choose one of {', '.join(IMAGES)}")
-    prepare_images(images, training_images, test_images, output, source and external.content(source))
+    data_module(images).prepare(training_images, test_images, output, source and external.content(source))
 
 
 @app.command()

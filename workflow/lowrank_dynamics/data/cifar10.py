@@ -3,6 +3,7 @@
 import hashlib
 import tarfile
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,8 @@ from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
 ARCHIVE = "cifar-10-binary.tar.gz"
 ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 FOLDER = "cifar-10-batches-bin"
-TRAINING_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
-FILES = (*TRAINING_FILES, TEST_FILE)
+FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), TEST_FILE)
 RECORDS = 10_000
 PIXELS = 3 * 32 * 32
 OFFICIAL = Url("official address", "https://www.cs.toronto.edu/~kriz")
@@ -31,23 +31,14 @@ def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
     An archive with another md5, and an unpacked folder, which has none, are used only if `allow_unverified`; the origin
     then says so under `unverified`. Raises UserError, which tells what became of each source, if none has the images.
     """
-    own = user_folder("cifar-10")
-    places = [(source, file) for source in own for file in (ARCHIVE, f"{FOLDER}/{TEST_FILE}")]
-    places.append((OFFICIAL, ARCHIVE))
+    places = [*product(user_folder("cifar-10"), (ARCHIVE, f"{FOLDER}/{TEST_FILE}")), (OFFICIAL, ARCHIVE)]
     read, remedy = partial(_read, allow_unverified=allow_unverified), f"put {ARCHIVE} into a folder cifar-10"
-    (contents, unverified), source = first_accepted("CIFAR-10", places, read, remedy)
-    tensors = _tensors(contents)
-    if not unverified:
-        return tensors, {"cifar-10": f"{source}, archive md5 {ARCHIVE_MD5}"}
-    found = hashlib.sha256(b"".join(contents.values())).hexdigest()
-    return tensors, {"cifar-10": f"{source}, {unverified}, sha256 {found}", "unverified": "CIFAR-10"}
+    (tensors, proof, mark), source = first_accepted("CIFAR-10", places, read, remedy)
+    return tensors, {"cifar-10": f"{source}, {proof}", **mark}
 
 
 def prepare(training_images: int, test_images: int, path: Path, fetched: Path | None) -> None:
-    """Write the first images of each class of the file `fetched` to one file: uint8, (N, 3, 32, 32), with the origin.
-
-    Raises UserError if no such file is named.
-    """
+    """Write the first images of each class in the file `fetched` to `path`. Raises UserError if that is None."""
     if fetched is None:
         raise UserError("the images of CIFAR-10 are downloaded first; name the folder that `fetch` wrote with --source")
     tensors, origin = read_tensors(fetched)
@@ -57,8 +48,8 @@ def prepare(training_images: int, test_images: int, path: Path, fetched: Path | 
 def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
     """Return the images, uint8 (n, 3, 32, 32), and the labels (n,) in a binary batch.
 
-    A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises RejectedError for a file that
-    does not end with a record, and for an invalid label.
+    A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises RejectedError for a truncated
+    file and for an invalid label.
     """
     if not content or len(content) % (PIXELS + 1):
         raise RejectedError(f"{file} is truncated: {len(content)} bytes are no multiple of {PIXELS + 1}")
@@ -69,39 +60,42 @@ def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
     return records[:, 1:].reshape(-1, 3, 32, 32), labels
 
 
-def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, bytes], str]:
-    """Return the content of each of `FILES`, and why it is not verified, or nothing if it is."""
-    is_archive = path.name == ARCHIVE
-    problem = _unverified_archive(path) if is_archive else f"{path.parent} is unpacked, so that no md5 vouches for it"
+def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, Tensor], str, Origin]:
+    """Return images and labels by split, the digest that belongs to them, and a mark if they are not verified."""
+    problem = _unverified(path)
     if problem and not allow_unverified:
         raise RejectedError(f"{problem}; with allow_unverified_data=true it would be used, and be marked everywhere")
-    contents = _of_archive(path) if is_archive else {file: (path.parent / file).read_bytes() for file in FILES}
-    for file, content in contents.items():
-        images, _ = decode(content, str(path.parent / file))
-        if len(images) != RECORDS:
-            raise RejectedError(f"{path.parent / file} has {len(images)} images, expected {RECORDS}")
-    return contents, problem
+    contents = _contents(path)
+    images, labels = zip(*(decode(content, str(path.parent / file)) for file, content in contents.items()), strict=True)
+    for file, batch in zip(FILES, images, strict=True):
+        if len(batch) != RECORDS:
+            raise RejectedError(f"{path.parent / file} has {len(batch)} images, expected {RECORDS}")
+    tensors = {
+        "train_images": torch.cat(images[:-1]),
+        "train_labels": torch.cat(labels[:-1]),
+        "test_images": images[-1].contiguous(),
+        "test_labels": labels[-1].contiguous(),
+    }
+    if not problem:
+        return tensors, f"archive md5 {ARCHIVE_MD5}", {}
+    found = hashlib.sha256(b"".join(contents.values())).hexdigest()
+    return tensors, f"{problem}, sha256 {found}", {"unverified": "CIFAR-10"}
 
 
-def _unverified_archive(path: Path) -> str:
-    """Return why an archive is not verified; nothing if it is."""
+def _unverified(path: Path) -> str:
+    """Return why an archive, or the folder of a file, is not verified; nothing if it is."""
+    if path.name != ARCHIVE:
+        return f"{path.parent} is unpacked, so that no md5 vouches for it"
     with path.open("rb") as file:
         found = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
     return "" if found == ARCHIVE_MD5 else f"{path} has md5 {found}, expected {ARCHIVE_MD5}"
 
 
-def _of_archive(path: Path) -> dict[str, bytes]:
+def _contents(path: Path) -> dict[str, bytes]:
+    if path.name != ARCHIVE:
+        return {file: (path.parent / file).read_bytes() for file in FILES}
     try:
         with tarfile.open(path) as archive:
             return {file: archive.extractfile(f"{FOLDER}/{file}").read() for file in FILES}  # type: ignore[union-attr]
     except Exception as error:  # a broken archive makes the readers raise anything
         raise RejectedError(f"{path} is truncated or corrupt ({error})") from error
-
-
-def _tensors(contents: dict[str, bytes]) -> dict[str, Tensor]:
-    decoded = {file: decode(content, file) for file, content in contents.items()}
-    tensors = {}
-    for split, files in (("train", TRAINING_FILES), ("test", (TEST_FILE,))):
-        images, labels = zip(*(decoded[file] for file in files), strict=True)
-        tensors[f"{split}_images"], tensors[f"{split}_labels"] = torch.cat(images), torch.cat(labels)
-    return tensors

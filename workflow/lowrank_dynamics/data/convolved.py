@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lowrank_dynamics.config.data import ConvolvedData
 from lowrank_dynamics.data.dataset import Dataset, labeled_dataset
-from lowrank_dynamics.data.loading import stored_weights
-from lowrank_dynamics.models.convolutions import as_input, make_convolutions, pooled
+from lowrank_dynamics.data.loading import stored_convolutions
+from lowrank_dynamics.models.convolutions import as_input, pooled
 from lowrank_dynamics.progress import Progress
 from lowrank_dynamics.storage.tensors import read_origin, read_tensors, write_tensors
 
@@ -18,27 +18,19 @@ AT_ONCE = 100
 
 
 def prepare_features(
-    images: Path,
-    convolutions: str,
-    weights: Path | None,
-    path: Path,
-    *,
-    size: int,
-    pool: int,
-    device: torch.device,
+    images: Path, convolutions: str, weights: Path | None, path: Path, *, size: int, pool: int, device: torch.device
 ) -> None:
     """Write the features of the prepared images to one file: float32, (N, channels * pool^2), with the labels.
 
     `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones.
     """
     tensors, origin = read_tensors(images)
-    network = make_convolutions(convolutions, stored_weights(weights, convolutions)).to(device)
+    network = stored_convolutions(convolutions, weights).to(device)
     features = {}
     for split in ("train", "test"):
-        features[f"{split}_labels"] = tensors[f"{split}_labels"]
-        chosen = tensors[f"{split}_images"].to(device)
-        name = f"features of the {split} images"
+        chosen, name = tensors[f"{split}_images"].to(device), f"features of the {split} images"
         features[f"{split}_features"] = extract(network, chosen, size=size, pool=pool, name=name)
+        features[f"{split}_labels"] = tensors[f"{split}_labels"]
     write_tensors(features, origin | (read_origin(weights) if weights else {}), path)
 
 
@@ -46,10 +38,7 @@ def prepare_features(
 def extract(
     convolutions: Callable[[Tensor], Tensor], images: Tensor, *, size: int, pool: int, name: str = "features"
 ) -> Tensor:
-    """Return features (N, channels * pool^2), on the CPU, of uint8 images (N, rows, columns) or (N, 3, rows, columns).
-
-    The progress is shown under `name`.
-    """
+    """Return features (N, channels * pool^2), on the CPU, of uint8 images: (N, rows, columns), or RGB (N, 3, ...)."""
     found = []
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
     with Progress(name, len(images), unit="image") as progress:

@@ -56,29 +56,28 @@ def labeled_dataset(inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], 
 
 
 def first_of_each_class(labels: Tensor, count: int) -> Tensor:
-    """Return the indices, ascending, of the first `count / classes` samples of each class.
+    """Return the indices, ascending, of the first `count / classes` samples of each class, by `labels` (N,).
 
-    `labels`: (N,) integers. Raises UserError if `count` is no multiple of the number of classes or a class is short.
+    Raises UserError if `count` is no multiple of the number of classes or a class is short.
     """
     classes = int(labels.max()) + 1
     each, remainder = divmod(count, classes)
     if remainder:
         raise UserError(f"{count} samples cannot be shared equally among {classes} classes")
     members = [torch.nonzero(labels == label).flatten() for label in range(classes)]
-    shortest = min(len(indices) for indices in members)
-    if shortest < each:
+    if (shortest := min(map(len, members))) < each:
         raise UserError(f"{count} samples need {each} of each class, but one class has only {shortest}")
     return torch.cat([indices[:each] for indices in members]).sort().values
 
 
 def first_images(tensors: Mapping[str, Tensor], training_images: int, test_images: int) -> dict[str, Tensor]:
-    """Return, by name, the first so many images of each class of either split, in file order, with their labels.
+    """Return the first so many images of either split, in file order and equally many of each class, with their labels.
 
     `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if a class is short.
     """
     chosen = {}
     for split, count in (("train", training_images), ("test", test_images)):
         indices = first_of_each_class(tensors[f"{split}_labels"], count)
-        for kind in ("images", "labels"):
-            chosen[f"{split}_{kind}"] = tensors[f"{split}_{kind}"][indices].contiguous()
+        for name in (f"{split}_images", f"{split}_labels"):
+            chosen[name] = tensors[name][indices].contiguous()
     return chosen

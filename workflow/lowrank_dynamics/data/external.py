@@ -18,8 +18,7 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 
     `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name.
     """
-    from lowrank_dynamics.data import cifar10
-    from lowrank_dynamics.data import vgg16 as weights
+    from lowrank_dynamics.data import cifar10, vgg16
     from lowrank_dynamics.storage.tensors import write_tensors
 
     if name not in NAMES:
@@ -27,11 +26,11 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        found = weights.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
+        found = vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
     except UserError as error:
         (folder / MISSING).write_text(f"{error}\n")
-        return
-    write_tensors(*found, folder / CONTENT)
+    else:
+        write_tensors(*found, folder / CONTENT)
 
 
 def missing(folder: Path) -> str:

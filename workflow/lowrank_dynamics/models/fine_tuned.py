@@ -10,15 +10,15 @@ from lowrank_dynamics.models.convolutions import as_input, pooled
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, StackedNetwork
 
 AT_ONCE = 128
-"""Images of a trial that pass through the convolutions together, which limits the memory that evaluation takes."""
+"""Images of a trial that pass through the convolutions together: this limits the memory that evaluation takes."""
 
 
 class FineTuned(StackedNetwork):
     """Convolutions, each trial's own copy, and a head with its trials stacked.
 
-    Every copy starts from the values of `convolutions`. `shape` is that of an image: (1, rows, columns) if it is grey,
-    else (3, rows, columns); `size` is the side to which it is resized, `pool` the cells a side of the last average.
-    With `mixed_precision` the convolutions compute in bfloat16 where that keeps enough digits; the head never does.
+    Images have a `shape` (1 or 3, rows, columns); `size` is the side to which they are resized, `pool` the cells a side
+    of the last average. With `mixed_precision` the convolutions, but not the head, compute in bfloat16 where that keeps
+    enough digits.
     """
 
     def __init__(
@@ -34,12 +34,9 @@ class FineTuned(StackedNetwork):
         super().__init__()
         self.head = head
         self.shape, self.size, self.pool, self.mixed_precision = shape, size, pool, mixed_precision
-        self._names = list(convolutions.state_dict())
         self._convolutions = (convolutions,)  # in a tuple, for its own values are not among what is trained
-        self.copies = nn.ParameterList(
-            nn.Parameter(value.expand(head.trials, *value.shape).clone())
-            for value in convolutions.state_dict().values()
-        )
+        self._names, values = zip(*convolutions.named_parameters(), strict=True)
+        self.copies = nn.ParameterList(value.expand(head.trials, *value.shape).clone() for value in values)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map inputs (pixels, N) or (trials, pixels, N) in [0, 1] to outputs (trials, K, N)."""

@@ -13,7 +13,7 @@ from lowrank_dynamics.config.registries import ACTIVATIONS
 class RReLU(nn.Module):
     """Randomized leaky ReLU whose slopes come from each trial's own generator.
 
-    In training, every negative entry gets a slope drawn uniformly from [1/8, 1/3]; in evaluation all get the mean.
+    In training every negative entry's slope is uniform in [`lower`, `upper`], in evaluation their mean.
     `torch.nn.RReLU` draws from the global generator, which would tie the trials together.
     """
 
@@ -80,7 +80,7 @@ class MLP(StackedNetwork):
 
     def __init__(self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(nn.Parameter(weight.clone()) for weight in weights)
+        self.weights = nn.ParameterList(weight.clone() for weight in weights)
         self.weights[-1].requires_grad_(train_last_layer)
         self.activation = activation
 
@@ -110,7 +110,7 @@ class LowRankMLP(StackedNetwork):
     ) -> None:
         super().__init__()
         self.input_factor = nn.Parameter(input_factor.clone())
-        self.cores = nn.ParameterList(nn.Parameter(core.clone()) for core in cores)
+        self.cores = nn.ParameterList(core.clone() for core in cores)
         self.output_factor = nn.Parameter(output_factor.clone())
         self.last = nn.Parameter(last.clone())
         self.activation = activation

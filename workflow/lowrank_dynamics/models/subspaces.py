@@ -19,15 +19,12 @@ ROUNDING = 10.0
 
 
 class LayerBases(NamedTuple):
-    """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, a basis in the columns of each.
+    """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, of shape m x n."""
 
-    `u1`: (..., m, m-p), `u2`: (..., m, p), `v1`: (..., n, n-p), `v2`: (..., n, p), for a layer of shape m x n.
-    """
-
-    u1: Tensor
-    u2: Tensor
-    v1: Tensor
-    v2: Tensor
+    u1: Tensor  # (..., m, m-p)
+    u2: Tensor  # (..., m, p)
+    v1: Tensor  # (..., n, n-p)
+    v2: Tensor  # (..., n, p)
 
 
 def orthogonal_complement(basis: Tensor) -> Tensor:
@@ -75,8 +72,7 @@ def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps
 def polar_factor(matrix: Tensor) -> Tensor:
     """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`, of the same span.
 
-    It is `matrix` / eps if the columns are orthogonal and of length eps. Raises UserError if the span has fewer than k
-    dimensions.
+    It is `matrix` / eps if the columns are orthogonal, of length eps. Raises UserError for a span of fewer dimensions.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     if matrix.shape[-2] < matrix.shape[-1] or bool((values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()):
@@ -88,14 +84,12 @@ def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, eps: float | None
     """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
 
     `hidden_weights` are W_1(0) .. W_{L-1}(0), each eps times a matrix with orthonormal columns; `big` spans S_big. If
-    `eps` is None they may be any, and U_{l,2} is an orthonormal basis of the span of W_l(0) V_{l,2}: then raises
-    UserError if a layer maps V_{l,2} to fewer dimensions.
+    `eps` is None they may be any, and U_{l,2} is the polar factor of W_l(0) V_{l,2}.
     """
     bases = []
     v1, v2 = big, orthogonal_complement(big)
     for weight in hidden_weights:
-        image = weight @ v2
-        u2 = polar_factor(image) if eps is None else image / eps
+        u2 = polar_factor(weight @ v2) if eps is None else weight @ v2 / eps
         u1 = orthogonal_complement(u2)
         bases.append(LayerBases(u1, u2, v1, v2))
         v1, v2 = u1, u2
@@ -109,10 +103,7 @@ def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
-    """Return each block's share (..., 4) of the squared Frobenius norm of `change` = W_l(t) - W_l(0).
-
-    The four sum to 1. A change of zero has no shares: they come out as NaN.
-    """
+    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0."""
     energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
 

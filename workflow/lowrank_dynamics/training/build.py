@@ -14,14 +14,12 @@ from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.data.loading import drawn_dataset, stored_dataset, stored_weights
+from lowrank_dynamics.data.loading import drawn_dataset, stored_convolutions, stored_dataset
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.convolutions import make_convolutions
 from lowrank_dynamics.models.fine_tuned import FineTuned
 from lowrank_dynamics.models.initialization import (
     big_factors,
     mlp_weights,
-    random_factors,
     rotated_factor,
     semi_orthogonal,
     widened_factor,
@@ -116,7 +114,7 @@ class Start:
         data = self.job.convolved
         if data is None:
             return head
-        convolutions = make_convolutions(data.convolutions, stored_weights(self.job.weights, data.convolutions))
+        convolutions = stored_convolutions(data.convolutions, self.job.weights)
         shape, mixed = IMAGES[data.images].shape, self.job.experiment.training.mixed_precision
         network = FineTuned(head, convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed)
         return network.to(self.job.device)
@@ -168,7 +166,7 @@ def low_rank_network(start: Start) -> LowRankMLP:
         big = big_factors(hidden, start.first_gradient, classes, network.eps)
         v, u = (_beyond_big(job, factor.cpu()) for factor in big)
     else:
-        v, u = random_factors(job.experiment.data.dimension, network.width, rank, generators)
+        v, u = (semi_orthogonal(rows, rank, generators) for rows in (job.experiment.data.dimension, network.width))
     v, *cores, u = (matrix.to(job.device, job.dtype) for matrix in (v, *cores, u))
     return LowRankMLP(v, cores, u, mlp.weights[-1].detach(), mlp.activation)
 
