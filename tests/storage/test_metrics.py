@@ -14,6 +14,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.storage.seal import SEAL, sealing
 
 CELL = Cell("elu", "full")
 BOTH = np.array([True, True])
@@ -100,11 +101,17 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a readable file of metrics"):
         metrics.read(path)
-    pq.write_table(example().replace_schema_metadata({"schema_version": "0", "provenance": "{}"}), path)
+    with sealing(path) as partial:
+        other = {"schema_version": "0", "seal": SEAL, "provenance": "{}"}
+        pq.write_table(example().replace_schema_metadata(other), partial)
     with pytest.raises(UserError, match="has metrics schema 0, expected 3"):
         metrics.read(path)
-    foreign = {"schema_version": metrics.SCHEMA_VERSION, "provenance": '{"cells": {"elu-full": {"scale": 1}}}'}
-    pq.write_table(example().replace_schema_metadata(foreign), path)
+    with sealing(path) as partial:
+        foreign = other | {
+            "schema_version": metrics.SCHEMA_VERSION,
+            "provenance": '{"cells": {"elu-full": {"scale": 1}}}',
+        }
+        pq.write_table(example().replace_schema_metadata(foreign), partial)
     with pytest.raises(UserError, match=r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"):
         metrics.read(path)
 

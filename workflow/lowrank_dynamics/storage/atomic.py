@@ -1,11 +1,15 @@
 """Writing a file whole or not at all, and knowing beforehand where nothing can be written."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from lowrank_dynamics.errors import UserError
+
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 @contextmanager
@@ -19,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        partial.chmod(0o666 & ~UMASK)  # not every library that writes here asks what the user's files may be
         partial.replace(path)
     except OSError as error:
         raise OSError(error.errno or 0, error.strerror or str(error), error.filename or str(path)) from error

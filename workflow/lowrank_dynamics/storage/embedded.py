@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.seal import require_intact
 
 DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
@@ -38,6 +39,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def _of_parquet(path: Path) -> str:
+    require_intact(path)
     return (pq.read_schema(path).metadata or {})[b"provenance"].decode()
 
 

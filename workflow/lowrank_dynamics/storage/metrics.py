@@ -20,8 +20,8 @@ from lowrank_dynamics.config.experiment import CellSettings
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,14 +170,15 @@ def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(metrics.provenance)}
-    with replacing(path) as partial:
+    metadata = {"schema_version": SCHEMA_VERSION, "seal": SEAL, "provenance": json.dumps(metrics.provenance)}
+    with sealing(path) as partial:
         pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
 
 
 def read(path: Path) -> Metrics:
-    """Return the metrics in `path`. Raises UserError if it is no such file or of another schema."""
+    """Return the metrics in `path`. Raises UserError if it is no such file, altered, or of another schema."""
     try:
+        require_intact(path)
         found = pq.read_table(path)
         metadata = {key.decode(): value.decode() for key, value in (found.schema.metadata or {}).items()}
         version, provenance = metadata["schema_version"], metadata["provenance"]

@@ -2,33 +2,37 @@
 
 import hashlib
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.atomic import replacing
 
 _MARK = b"sealed with sha256 "
 _LENGTH = 64
 SEAL = _MARK.decode() + "0" * _LENGTH
-"""What a writer puts into a file's metadata; `seal` replaces the zeros, once the file is complete."""
+"""What a writer puts into a file's metadata; `sealing` replaces the zeros, once the file is complete."""
 
 
-def seal(path: Path) -> None:
-    """Put the digest of a file, taken with zeros in its place, into the one `SEAL` in it."""
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
-        start = content.find(_MARK) + len(_MARK)
-        content[start : start + _LENGTH] = _digest(content, start)
+@contextmanager
+def sealing(path: Path) -> Iterator[Path]:
+    """Do as `replacing`, and put the digest of the file, taken with zeros in its place, into the one `SEAL` in it."""
+    with replacing(path) as partial:
+        yield partial
+        with partial.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+            start = content.find(_MARK) + len(_MARK)
+            content[start : start + _LENGTH] = _digest(content, start)
 
 
 def require_intact(path: Path) -> None:
-    """Raise UserError if a file has no seal, or another one than its bytes give; OSError if it cannot be read."""
-    with path.open("rb") as file:
-        if path.stat().st_size < len(SEAL):
-            raise UserError(f"{path} is truncated; delete it and run again")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            mark = content.find(_MARK)
-            start = mark + len(_MARK)
-            if mark < 0 or content[start : start + _LENGTH] != _digest(content, start):
-                raise UserError(f"{path} was altered, or was not written by this version; delete it and run again")
+    """Raise ValueError if a file has no seal, or another one than its bytes give; OSError if it cannot be read."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        mark = content.find(_MARK)
+        start = mark + len(_MARK)
+        if mark < 0:
+            raise ValueError("it has no digest, or is not whole")
+        if content[start : start + _LENGTH] != _digest(content, start):
+            raise ValueError("it was altered: its digest is another")
 
 
 def _digest(content: mmap.mmap, start: int) -> bytes:

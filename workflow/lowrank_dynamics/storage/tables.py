@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 SCHEMA_VERSION = "1"
 
@@ -29,9 +30,9 @@ class Table(NamedTuple):
 
 def write(table: Table, page: str, path: Path) -> None:
     """Write a table to `path` and, beside it with the suffix .md, the page; an interrupted write leaves neither."""
-    metadata = {"schema_version": SCHEMA_VERSION, "provenance": json.dumps(table.origin)}
+    metadata = {"schema_version": SCHEMA_VERSION, "seal": SEAL, "provenance": json.dumps(table.origin)}
     contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
-    with replacing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
+    with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
         pq.write_table(contents, partial)
         partial_page.write_text(page)
 
@@ -39,8 +40,9 @@ def write(table: Table, page: str, path: Path) -> None:
 def read(path: Path, columns: Sequence[str]) -> Table:
     """Return the table in `path`. Raises UserError if it holds none, or one that lacks some of the columns."""
     try:
+        require_intact(path)
         found = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"{path} is not a readable table of verdicts ({error}); delete it and run again") from error
     metadata = found.schema.metadata or {}
     version = metadata.get(b"schema_version", b"").decode()

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 Origin = dict[str, str]
 """Where a content came from, by part; the key `unverified` is there if it could not be checked, and says why."""
@@ -19,9 +19,9 @@ Origin = dict[str, str]
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
     """Write tensors with their origin; an interrupted write leaves no file at `path`, and raises OSError."""
-    with replacing(path) as partial:
+    with sealing(path) as partial:
         try:
-            save_file(dict(tensors), partial, metadata={"origin": json.dumps(origin)})
+            save_file(dict(tensors), partial, metadata={"note": json.dumps({"seal": SEAL, "origin": origin})})
         except SafetensorError as error:
             raise OSError(0, str(error), str(path)) from error
 
@@ -29,19 +29,25 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Origin]:
     """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["origin"])  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
 
 
 def read_origin(path: Path) -> Origin:
     """Return where the content of a file came from. Raises UserError if it cannot be read."""
     with _opened(path) as file:
-        return json.loads(file.metadata()["origin"])
+        return _origin(file)
+
+
+def _origin(file: Any) -> Origin:
+    """Return the origin in the file's one note; several would stand there in an order that changes."""
+    return json.loads(file.metadata()["note"])["origin"]
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a file. Raises UserError if it, or what is read of it, is not as it must be."""
     try:
+        require_intact(path)
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
+            require_intact(self.path)
             stored = torch.load(self.path, weights_only=True, map_location="cpu")
             key, state = stored["key"], State(**stored["state"])
         except Exception as error:  # a broken file makes the reader raise anything
@@ -81,8 +82,8 @@ class Checkpoint:
         """
         began = time.monotonic()
         try:
-            with replacing(self.path) as partial:
-                torch.save({"key": self.key, "state": state._asdict()}, partial)
+            with sealing(self.path) as partial:
+                torch.save({"key": self.key, "seal": SEAL, "state": state._asdict()}, partial)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])
         self._written = time.monotonic()
