@@ -19,12 +19,12 @@ def draw(metrics: Metrics) -> Figure:
     variants = list(metrics.variants.values())
     rows = len(metrics.activations) if len(_layers(metrics)) > 1 else 1
     height = (1.5 if len(variants) == 1 else 0.85) * rows + 0.3
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, height * len(variants)), layout="constrained")
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, height * len(variants)))
     for variant, group in zip(variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True):
         draw_block_shares(variant, group)
         if len(variants) > 1:
             group.suptitle(OPTIMIZERS[variant.settings.training.optimizer].label, fontsize=8, weight="bold")
-    style.legend_below(figure, figure.axes[0])
+    style.legend_below(figure)
     return figure
 
 

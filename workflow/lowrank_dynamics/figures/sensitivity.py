@@ -25,7 +25,7 @@ def draw(table: Table) -> Figure:
     compared = table.rows
     claims = list(dict.fromkeys(compared["claim"]))
     columns = list(dict.fromkeys(zip(compared["choice"], compared["value"], strict=True)))
-    figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6))
     places = _draw_marks(compared, claims, columns, axes)
     axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
     axes.set_xticks(list(places.values()), [value.replace("_", " ") for _, value in columns], rotation=90)
@@ -36,7 +36,7 @@ def draw(table: Table) -> Figure:
         axes.text(middle, -0.9, choice.replace("_", " "), fontsize=6, rotation=35, ha="left", va="bottom")
     axes.set_ylim(len(claims) - 0.5, -0.7)
     axes.spines[:].set_visible(False)
-    style.legend_below(figure, axes)
+    style.legend_below(figure)
     return figure
 
 
