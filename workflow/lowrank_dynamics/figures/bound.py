@@ -1,5 +1,6 @@
 """Figure bound: the updates of blocks 2 to 4 against the bound of theorem 3.5, which the paper does not plot."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,8 +26,7 @@ def draw(metrics: Metrics) -> Figure:
         for activation, axes in zip(metrics.activations, row, strict=True):
             _draw_panel(variant, activation, axes)
         row[0].set_ylabel(rf"$\epsilon = {variant.settings.network.eps:g}$")
-    for axes in panels[-1]:
-        axes.set_xlabel("step $t$")
+    plt.setp(panels[-1], xlabel="step $t$")
     style.legend_below(figure)
     return figure
 

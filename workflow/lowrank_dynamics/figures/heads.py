@@ -48,11 +48,8 @@ def draw_heads(
     panels = figure.subplots(2, len(metrics.activations), sharex=True, sharey="row", squeeze=False)
     count, chance = _steps_per_epoch(metrics), math.log(metrics.settings.data.classes)
     for activation, (above, below) in zip(metrics.activations, panels.T, strict=True):
-        for quantity, axes, width in (
-            ("test_accuracy", above, 1.2),
-            ("test_loss", below, 1.2),
-            ("train_loss", below, 0.5),
-        ):
+        places = {"test_accuracy": (above, 1.2), "test_loss": (below, 1.2), "train_loss": (below, 0.5)}
+        for quantity, (axes, width) in places.items():
             shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
             style.lines(shown, axes, "network", networks, x="epoch", palette=palette, linewidth=width)
         above.set(title=ACTIVATIONS[activation].label, xlabel="epoch", ylabel="test accuracy (%)")

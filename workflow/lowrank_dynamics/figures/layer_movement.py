@@ -1,14 +1,18 @@
 """Figures 8 to 10: singular values and subspace movement of one hidden layer of all six networks."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.figures.movement import MEASURES, draw_movement
 from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
+
+MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (°)"}
 
 
 def draw(metrics: Metrics, layer: int) -> Figure:
@@ -20,8 +24,7 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     draw_singular_values(metrics, layer, activations, panels.flat)
     for axes in panels.flat[len(activations) :]:
         axes.set_visible(False)
-    for axes in panels[:, 0]:
-        axes.set_ylabel(rf"$\sigma_i(W_{layer}(t))$")
+    plt.setp(panels[:, 0], ylabel=rf"$\sigma_i(W_{layer}(t))$")
     style.legend_below(spectra)
     rows = [(measure, side) for measure in MEASURES for side in ("left", "right")]
     for row, (measure, side) in zip(distances.subplots(4, 3, sharex=True, sharey="row"), rows, strict=True):
@@ -31,3 +34,12 @@ def draw(metrics: Metrics, layer: int) -> Figure:
         row[0].set_ylabel(MEASURES[measure])
     style.legend_below(distances)
     return figure
+
+
+def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equal: Any) -> None:
+    """Draw a movement such as `sine_left_top` in one layer, angles in degrees, from the reference iterate on."""
+    moved = metrics.frame(quantity, layer=layer, **equal)
+    if quantity.startswith("angle"):
+        moved["value"] = np.degrees(moved["value"])
+    style.activation_lines(moved, axes)
+    axes.set(xlabel="step $t$", ylabel="")

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.figures.movement import MEASURES, draw_movement
+from lowrank_dynamics.figures.layer_movement import MEASURES, draw_movement
 from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
 

@@ -28,36 +28,24 @@ DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
+LOOK = {
+    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    "lines.linewidth": 1.2,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "lowrank-dynamics",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
 def apply() -> None:
     """Set the style that every figure is drawn in."""
-    sns.set_theme(
-        context="paper",
-        style="ticks",
-        palette="colorblind",
-        rc={
-            "font.size": 8,
-            "axes.labelsize": 8,
-            "axes.titlesize": 8,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "legend.fontsize": 7,
-            "legend.title_fontsize": 7,
-            "axes.linewidth": 0.6,
-            "lines.linewidth": 1.2,
-            "xtick.major.size": 2.5,
-            "ytick.major.size": 2.5,
-            "xtick.major.width": 0.6,
-            "ytick.major.width": 0.6,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 300,
-            "svg.hashsalt": "lowrank-dynamics",
-            "svg.fonttype": "none",
-            "pdf.fonttype": 42,
-        },
-    )
+    sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=LOOK)
 
 
 def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, **options: Any) -> None:
@@ -68,14 +56,14 @@ def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None =
     names = None if order is None else list(order)
     told_apart = {"hue": by, "hue_order": names, "style": by, "style_order": names}
     band = {"errorbar": "sd", "err_kws": {"alpha": 0.2, "linewidth": 0}}
-    sns.lineplot(data, **({"x": "step", "y": "value", "ax": axes} | told_apart | band | options))
+    sns.lineplot(data, ax=axes, **({"x": "step", "y": "value"} | told_apart | band | options))
 
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
     shown = [activation for name, activation in ACTIVATIONS.items() if name in set(data["activation"])]
     dashes = [SOLID if activation.smooth else DASHED for activation in shown]
-    labeled = data.assign(activation=activation_labels(data["activation"]))
+    labeled = data.assign(activation=[ACTIVATIONS[name].label for name in data["activation"]])
     lines(labeled, axes, "activation", [activation.label for activation in shown], dashes=dashes, **options)
 
 
@@ -87,11 +75,6 @@ def activation_panels(
     for name, axes in zip(activations, panels[0], strict=True):
         axes.set_title(ACTIVATIONS[name].label)
     return figure, panels
-
-
-def activation_labels(names: Iterable[str]) -> list[str]:
-    """Return the labels of activations given by name."""
-    return [ACTIVATIONS[name].label for name in names]
 
 
 def legend_below(figure: Figure | SubFigure) -> None:
