@@ -22,7 +22,8 @@ ROW = [*TRIAL, "layer", "index"]
 
 def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
     """Return the quantity where each trial ends."""
-    return _at_end(metrics.frame(quantity, index=index))
+    rows = metrics.frame(quantity, index=index)
+    return rows[rows["step"] == _last_step(rows)]
 
 
 def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
@@ -205,15 +206,11 @@ def _last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
-def _at_end(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["step"] == _last_step(rows)]
-
-
 def _at_end_with_start(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
     """Return the rows of a quantity where each trial ends, with its value at step 0 as the column `start`."""
     rows = metrics.frame(quantity, **equal)
     start = rows[rows["step"] == 0].rename(columns={"value": "start"})
-    return _at_end(rows).merge(start[[*ROW, "start"]], on=ROW)
+    return rows[rows["step"] == _last_step(rows)].merge(start[[*ROW, "start"]], on=ROW)
 
 
 def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:

@@ -34,7 +34,7 @@ def draw(table: Table) -> Figure:
     for verdict, (marker, color) in MARKS.items():
         given = marks[marks["claim_verdict"] == verdict]
         if len(given):
-            axes.scatter("place", "row", data=given, marker=marker, color=color, s=18, linewidths=1, label=str(verdict))
+            axes.scatter(given["place"], given["row"], marker=marker, color=color, s=18, linewidths=1, label=verdict)
     axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
     axes.set_xticks(columns["place"], columns["value"].str.replace("_", " "), rotation=90)
     axes.tick_params(length=0, labelsize=6)
