@@ -61,8 +61,8 @@ def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mappin
     if metrics is None:
         return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
     if alternative:
-        run = {key: metrics.values(key) for key in CELL}
-        cells = [cell for cell in cells if all(value in run.get(key, [value]) for key, value in cell.items())]
+        run = {key: metrics.values(key) for key in claim.cells if key in CELL}
+        cells = [cell for cell in cells if all(cell[key] in present for key, present in run.items())]
     try:
         measured = MEASURES[claim.measure](metrics, **claim.options)
     except (UserError, np.linalg.LinAlgError) as error:

@@ -26,8 +26,6 @@ SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-
-
 LOOK = {
     **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
@@ -100,6 +98,5 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any]) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found once for all formats
     for extension in FORMATS:
-        path = stem.with_suffix(f".{extension}")
-        with replacing(path) as partial:
+        with replacing(stem.with_suffix(f".{extension}")) as partial:
             figure.savefig(partial, format=extension, metadata=metadata[extension])
