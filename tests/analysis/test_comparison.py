@@ -47,23 +47,18 @@ def outcome(losses: Values, expected: Values | None = None) -> Outcome:
     return Outcome(found)
 
 
-def test_the_same_run_has_the_same_numbers_however_many_of_its_trials() -> None:
+def test_the_same_run_has_the_same_numbers_however_many_of_its_trials_and_steps() -> None:
     for trials in (TRIALS, 3, 1):
         assert outcome(values()[:, :trials]) == Outcome.SAME
         assert outcome(values(), values()[:, :trials]) == Outcome.SAME
-
-
-def test_rounding_makes_no_difference() -> None:
-    assert outcome(values() * (1 + 1e-12)) == Outcome.SAME
+    assert outcome(values()[:40, :3]) == Outcome.SAME  # ended before the slowest trial of the reference
 
 
 @pytest.mark.parametrize("trials", [3, 5, 10])
 @pytest.mark.parametrize("each_its_own", [True, False], ids=["an offset a trial", "noise at every step"])
 def test_other_draws_rarely_differ(trials: int, each_its_own: bool) -> None:
-    outcomes = [
-        outcome(*(values(seed, trials, each_its_own=each_its_own) for seed in (2 * pair, 2 * pair + 1)))
-        for pair in range(40)
-    ]
+    drawn = [values(seed, trials, each_its_own=each_its_own) for seed in range(80)]
+    outcomes = [outcome(run, expected) for run, expected in zip(drawn[::2], drawn[1::2], strict=True)]
     assert set(outcomes) <= {Outcome.WITHIN, Outcome.DIFFERS}
     assert outcomes.count(Outcome.DIFFERS) <= 4
 
@@ -79,7 +74,8 @@ def test_one_trial_has_a_spread_only_among_others() -> None:
     assert outcome(values()[:, :1] * 1.05, values()[:, :1]) == Outcome.ONE_TRIAL
 
 
-def test_where_all_trials_agree_only_rounding_may_differ() -> None:
+def test_rounding_makes_no_difference_and_is_all_that_may_where_all_trials_agree() -> None:
+    assert outcome(values() * (1 + 1e-12)) == Outcome.SAME
     flat = np.ones((STEPS, TRIALS))
     assert outcome(flat * (1 + 1e-10), flat) == Outcome.SAME
     assert outcome(flat * (1 + 1e-6), flat) == Outcome.DIFFERS
@@ -95,16 +91,9 @@ def test_what_is_not_there_is_not_the_same() -> None:
     assert outcome(3 * infinite, infinite) == Outcome.DIFFERS
 
 
-def test_a_run_that_ended_before_the_slowest_trial_of_the_reference_is_compared_until_then() -> None:
-    assert outcome(values()[:40, :3]) == Outcome.SAME
-
-
 def test_a_trial_that_ends_a_little_later_is_compared() -> None:
-    def ended(at: int) -> Metrics:
-        rows = [row(at, "last_step", [at] * 3, layer=0)]
-        return planted({CELL: rows}, trials=3)
-
-    (found,) = compare(ended(101), ended(100), NAME).itertuples()
+    run, expected = (planted({CELL: [row(end, "last_step", [end] * 3, layer=0)]}, trials=3) for end in (101, 100))
+    (found,) = compare(run, expected, NAME).itertuples()
     assert (found.points, found.outcome) == (1, Outcome.DIFFERS)
     assert found.difference == pytest.approx(0.01)
 
@@ -129,9 +118,8 @@ def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None
 
 
 def test_only_settings_that_numbers_depend_on_count() -> None:
-    one, same, other = (
-        run_of(values(), **changes).settings for changes in ({}, {"threads": 2}, {"network__width": 64})
-    )
+    changes: list[dict[str, Any]] = [{}, {"threads": 2}, {"network__width": 64}]
+    one, same, other = (run_of(values(), **each).settings for each in changes)
     assert differing_keys(one, same.model_copy(update={"trials": 1})) == []
     assert differing_keys(other.model_copy(update={"seed": 2}), one) == ["network.width", "seed"]
 
@@ -158,9 +146,8 @@ def judge(project: Path, *run: str) -> None:
     """Write the verdicts on the claims about all experiments, of which some were run."""
     claims, path = load_claims(project / "configs" / "claims.yaml"), project / "results" / "laptop" / "claims.parquet"
     every = load_settings("laptop", project / "configs")
-    chosen = every.model_copy(
-        update={"experiments": {name: every.experiment(name) for name in (KEPT, LEFT_OUT, "vgg_heads")}}
-    )
+    experiments = {name: every.experiment(name) for name in (KEPT, LEFT_OUT, "vgg_heads")}
+    chosen = every.model_copy(update={"experiments": experiments})
     rows = claims_table(claims, dict.fromkeys(run, run_of(values())), chosen, "laptop")
     tables.write(tables.Table(rows, {"settings_sha256": {name: {} for name in run}}), "", path)
 
@@ -230,12 +217,11 @@ def test_cells_that_were_not_run_are_named(project: Path) -> None:
 
 
 def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
-    with pytest.raises(
-        UserError, match="has no metrics and verdicts to keep; run `snakemake --config scale=smoke` first"
-    ):
+    message = "has no metrics and verdicts to keep; run `snakemake --config scale={}` first"
+    with pytest.raises(UserError, match=message.format("smoke")):
         keep(project, "smoke")
     (project / "results" / "laptop" / "claims.parquet").unlink()
-    with pytest.raises(UserError, match="has no metrics and verdicts to keep"):
+    with pytest.raises(UserError, match=message.format("laptop")):
         keep(project, "laptop")
     assert not (project / "results" / "reference").exists()
 

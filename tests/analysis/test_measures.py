@@ -13,6 +13,8 @@ from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
+ELU = Cell("elu", "full")
+
 
 def values(name: str, metrics: Metrics, **options: Any) -> pd.Series:
     return MEASURES[name](metrics, **options)["value"]
@@ -22,20 +24,15 @@ def test_comparisons_pair_the_trials() -> None:
     full, low = ([1.0, 2.0, 4.0], [2.0, 3.0, 5.0])
     cells = {Cell("elu", name): [row(9, "loss", ends, layer=0)] for name, ends in (("full", full), ("s_big", low))}
     metrics, to = planted(cells), {"parameterization": "full"}
-    for by, expected in (
-        ("difference", [1.0, 1.0, 1.0]),
-        ("relative_difference", [1.0, 0.5, 0.25]),
-        ("ratio", [2.0, 1.5, 1.25]),
-    ):
+    compared = {"difference": [1.0, 1.0, 1.0], "relative_difference": [1.0, 0.5, 0.25], "ratio": [2.0, 1.5, 1.25]}
+    for by, expected in compared.items():
         found = MEASURES["compared_at_end"](metrics, quantity="loss", to=to, by=by)
         assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == expected
         assert set(found["trial"]) == {0, 1, 2}
 
 
 def test_end_against_start_and_growth() -> None:
-    metrics = planted(
-        {Cell("elu", "full"): [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]}
-    )
+    metrics = planted({ELU: [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]})
     assert values("end_against_start", metrics, quantity="train_loss").tolist() == [0.25]
     assert values("residual_growth", metrics).tolist() == [2.0]
 
@@ -48,7 +45,7 @@ def test_fits_find_the_rates_that_were_planted() -> None:
         factor = [np.exp(-rate * min(step, end)) for rate, end in zip(rates, (30, 39), strict=True)]
         rows += [row(step, "gradient_norm", factor)]
         rows += [row(step, "gradient_singular_value", [[3 * f, 2 * f**0.5] for f in factor])]
-    metrics = planted({Cell("elu", "full"): rows})
+    metrics = planted({ELU: rows})
     np.testing.assert_allclose(values("gradient_decay_fit", metrics), 1.0)
     agreement = MEASURES["decay_rate_agreement"](metrics)
     np.testing.assert_allclose(agreement.loc[agreement["index"] == 1, "value"], 1.0)
@@ -60,7 +57,7 @@ def test_growth_is_no_decay() -> None:
     for step in range(10):
         rows += [row(step, "gradient_norm", [1.1**step] * 3)]
         rows += [row(step, "gradient_singular_value", [[1.1**step, 0.9**step]] * 3)]
-    metrics = planted({Cell("elu", "full"): rows})
+    metrics = planted({ELU: rows})
     np.testing.assert_allclose(values("gradient_decay_fit", metrics), -1.0)
     assert (values("decay_rate_agreement", metrics) < 0).all()
 
@@ -68,7 +65,7 @@ def test_growth_is_no_decay() -> None:
 def test_slopes_in_eps() -> None:
     eps = [1.0, 0.1, 0.01]
     tails = [[3 * each for each in eps], [each**2 for each in eps]]
-    metrics = planted({Cell("elu", "full"): [row(0, "tail", tails)]}, observe__start_eps=eps)
+    metrics = planted({ELU: [row(0, "tail", tails)]}, observe__start_eps=eps)
     np.testing.assert_allclose(values("slope_at_the_start", metrics, quantity="tail"), [1.0, 2.0])
     parts = []
     for each in eps:
@@ -85,7 +82,7 @@ def test_gap_ratio_and_decay_of_the_bound() -> None:
         rows.append(row(step, "gradient_singular_value", [[9.0, 5.0, tail]]))
         rows.append(row(step, "update_bound", [bound]))
         rows.append(row(step, "block_update", [[100.0, 0.1, update, 0.2]]))
-    metrics = planted({Cell("elu", "full"): rows}, data__classes=2)
+    metrics = planted({ELU: rows}, data__classes=2)
     assert values("gradient_gap", metrics).tolist() == [0.5]
     assert values("update_ratio", metrics).tolist() == [0.75]
     assert values("bound_decay", metrics).tolist() == [0.25]
@@ -97,12 +94,8 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
         moved = [row(t, f"sine_{side}_middle", [t * left]) for t in (1, 3) for side in ("left", "right")]
         return [row(0, "singular_value", start), row(3, "singular_value", end), *moved]
 
-    cells = {
-        Cell("elu", "full"): cell(0.1, 0.1),
-        Cell("relu", "full"): cell(0.2, 0.4),
-        Cell("rrelu", "full"): cell(0.4, 0.8),
-    }
-    metrics = planted(cells, data__classes=2)
+    moves = {"elu": (0.1, 0.1), "relu": (0.2, 0.4), "rrelu": (0.4, 0.8)}
+    metrics = planted({Cell(name, "full"): cell(*both) for name, both in moves.items()}, data__classes=2)
     moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
     displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
@@ -125,9 +118,7 @@ def test_the_time_to_reach_is_relative_and_at_least_what_was_seen() -> None:
     """Nine tenths of the full network's end, 0.9: reached after 2 steps by it, after 3 and never by the other."""
     full, low = [[0.1, 0.8, 0.82, 0.9], [0.1, 0.2, 0.85, 0.9]], [[0.1, 0.2, 0.6, 0.9], [0.1, 0.1, 0.1, 0.1]]
     cells = {
-        Cell("gelu", name): [
-            row(step, "test_accuracy", at, layer=0) for step, at in enumerate(zip(*trials, strict=True))
-        ]
+        Cell("gelu", name): [row(t, "test_accuracy", at, layer=0) for t, at in enumerate(zip(*trials, strict=True))]
         for name, trials in (("full", full), ("s_big", low))
     }
     options = {"quantity": "test_accuracy", "fraction": 0.9, "of": {"parameterization": "full"}}
@@ -138,9 +129,7 @@ def test_the_time_to_reach_is_relative_and_at_least_what_was_seen() -> None:
 
 def test_a_share_of_gain_needs_a_gain() -> None:
     ends = {("s_big", "2k"): [0.5, 0.5], ("s_big", "4k"): [0.7, 0.7], ("full", "2k"): [0.9, 0.4]}
-    cells = {
-        Cell("gelu", name, variant): [row(9, "test_accuracy", at, layer=0)] for (name, variant), at in ends.items()
-    }
+    cells = {Cell("gelu", *names): [row(9, "test_accuracy", at, layer=0)] for names, at in ends.items()}
     start, end = ({"parameterization": name, "variant": "2k"} for name in ("s_big", "full"))
     found = MEASURES["share_of_gain"](planted(cells), "test_accuracy", start, end)
     wide = found.loc[found["variant"] == "4k", "value"]

@@ -16,35 +16,20 @@ from lowrank_dynamics.report.sensitivity_markdown import as_page
 from lowrank_dynamics.storage import tables
 
 STUDY = load_study(ROOT / "configs")
-NOT_RUN = claims_table(
-    load_claims(ROOT / "configs" / "claims.yaml"),
-    {},
-    load_settings("laptop/sensitivity/head_last_layer_1", ROOT / "configs"),
-    "laptop/sensitivity/head_last_layer_1",
-)
+SCALE = "laptop/sensitivity/head_last_layer_1"
+NOT_RUN = claims_table(load_claims(ROOT / "configs" / "claims.yaml"), {}, load_settings(SCALE, ROOT / "configs"), SCALE)
 
 
 def verdicts(**by_claim: str) -> pd.DataFrame:
     """Return a table of verdicts with two cells a claim, the second of which decides."""
     rows = [
-        {
-            "claim": claim,
-            "figures": "3",
-            "worst": mean,
-            "over_trials": "mean",
-            "cell": cell,
-            "mean": mean,
-            "deviation": 0.01,
-            "trials": 3,
-            "verdict": verdict,
-            "claim_verdict": decided,
-            "comparison": "at_least",
-            "threshold": 0.9,
-        }
+        (claim, decided, cell, mean, mean, verdict)
         for claim, decided in by_claim.items()
         for cell, mean, verdict in (("ELU", 0.99, "reproduced"), ("GELU", 0.5, decided))
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"])
+    judged = {"over_trials": "mean", "comparison": "at_least", "threshold": 0.9}
+    return table.assign(figures="3", deviation=0.01, trials=3, **judged)
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 """The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from inspect import Parameter, signature
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.base import Frozen, one_of
-from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
 from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.registries import ACTIVATIONS, FIGURES
@@ -18,7 +17,7 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 
 Comparison = Literal["at_least", "at_most", "within"]
-COMPARISONS: tuple[Comparison, ...] = ("at_least", "at_most", "within")
+COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 Column = Literal["activation", "parameterization", "variant", "layer", "side", "index"]
 CellKey = dict[Column, str | int]
 """Which cell of a claim: a value for each of the columns that tell its cells apart."""
@@ -119,34 +118,26 @@ class Claims(Frozen):
     scales_that_cannot_tell: dict[str, str]
     claims: dict[str, Claim]
 
-    def of(self, experiments: Iterable[str]) -> dict[str, Claim]:
-        """Return the claims about the given experiments, by name."""
-        chosen = set(experiments)
-        return {name: claim for name, claim in self.claims.items() if claim.experiment in chosen}
-
     def check(self, settings: Settings) -> None:
         """Raise UserError, which names the claim, if one is about what the settings do not know."""
         for name, claim in self.claims.items():
-            where = f"claims.yaml: claims.{name}"
-            if claim.experiment not in settings.experiments:
-                known = ", ".join(settings.experiments)
-                raise UserError(f"{where}.experiment: {claim.experiment!r} is not one of {known}")
-            for column, known_values in _known(settings.experiment(claim.experiment)).items():
-                for value in claim.cells.get(column, []):
-                    if value not in known_values:
-                        known = ", ".join(map(str, known_values))
-                        raise UserError(f"{where}.cells.{column}: {value!r} is not one of {known}")
+            _check(f"{name}.experiment", [claim.experiment], settings.experiments)
+            experiment = settings.experiments[claim.experiment]
+            known: dict[Column, Collection[str | int]] = {
+                "activation": ACTIVATIONS,
+                "parameterization": experiment.parameterizations,
+                "variant": experiment.variants,
+                "layer": range(1, experiment.network.depth),
+                "side": ("left", "right"),
+            }
+            for column, values in claim.cells.items():
+                _check(f"{name}.cells.{column}", values, known.get(column, values))
 
 
-def _known(experiment: Experiment) -> dict[Column, Iterable[str | int]]:
-    """Return which values the columns of an experiment's metrics may have."""
-    return {
-        "activation": list(ACTIVATIONS),
-        "parameterization": experiment.parameterizations,
-        "variant": list(experiment.variants),
-        "layer": range(1, experiment.network.depth),
-        "side": ("left", "right"),
-    }
+def _check(key: str, values: Collection[str | int], known: Collection[str | int]) -> None:
+    for value in values:
+        if value not in known:
+            raise UserError(f"claims.yaml: claims.{key}: {value!r} is not one of {', '.join(map(str, known))}")
 
 
 def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
@@ -159,10 +150,9 @@ def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
 
 def cell_label(cell: CellKey) -> str:
     """Return a cell's values as words, such as `GELU, layer 3`."""
-    return ", ".join(_label(column, value) for column, value in cell.items())
-
-
-def _label(column: Column, value: str | int) -> str:
-    if column == "activation":
-        return ACTIVATIONS[str(value)].label
-    return {"layer": f"layer {value}", "index": f"i = {value}"}.get(column, str(value))
+    words: dict[Column, Callable[[Any], str]] = {
+        "activation": lambda name: ACTIVATIONS[name].label,
+        "layer": "layer {}".format,
+        "index": "i = {}".format,
+    }
+    return ", ".join(words.get(column, str)(value) for column, value in cell.items())

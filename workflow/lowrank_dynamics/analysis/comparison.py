@@ -62,13 +62,9 @@ def compare_all(
                 uncompared.append(Uncompared(what, f"{nearest.scale} has another {', '.join(differing)}"))
             else:
                 tables.append(compare(own, nearest, experiment).assign(scale=nearest.scale))
-                uncompared += [Uncompared(f"{experiment} {cell}", "was not run") for cell in _lacking(own, nearest)]
+                lacking = [cell for cell in nearest.cells if cell not in own.cells]
+                uncompared += [Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking]
     return pd.concat(tables, ignore_index=True), uncompared
-
-
-def _lacking(run: Metrics, reference: Metrics) -> list[str]:
-    """Return the names of the cells of the reference that the run has not."""
-    return [name for name in reference.cells if name not in run.cells]
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
@@ -103,10 +99,8 @@ def _pooled(own: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
 def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, int, float, float, Outcome]:
     """Return what `COLUMNS` has of a quantity beyond its names; `pairs` has its values in run and reference."""
     trials, point = pairs["trial"].nunique(), [pairs["step"], pairs["index"]]
-    gaps = pairs["value"] - pairs["value_expected"]
-    gaps = gaps.mask(pairs["value"] == pairs["value_expected"], 0).fillna(
-        np.inf
-    )  # of infinities, and of what is missing
+    gaps = (pairs["value"] - pairs["value_expected"]).mask(pairs["value"] == pairs["value_expected"], 0)
+    gaps = gaps.fillna(np.inf)  # of infinities, and of what is missing
     largest = float(pairs["value_expected"].abs().replace(np.inf, 0).max())
     means = gaps.groupby(point).mean().abs()
     tolerance = STANDARD_ERRORS * (2 / trials) ** 0.5 * pairs["spread"].groupby(point).first()

@@ -29,8 +29,8 @@ def thinned(whole: Metrics, most: int = STEPS) -> Metrics:
     kept = np.zeros(len(keys), dtype=bool)
     for _, rows in keys.groupby(SERIES, observed=True, sort=False):
         steps = np.unique(rows["step"])
-        chosen = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
-        kept[rows.index[rows["step"].isin(steps[chosen])]] = True
+        chosen = steps[np.linspace(0, len(steps) - 1, most).round().astype(int)]
+        kept[rows.index[rows["step"].isin(chosen)]] = True
     cells = {name: cell.model_copy(update={"thinned_to": most}) for name, cell in whole.cells.items()}
     return Metrics(whole.table.filter(pa.array(kept)), cells)
 

@@ -12,17 +12,15 @@ COLUMNS += ["over_trials", "comparison", "threshold"]
 
 
 def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
-    """Return one row for each claim and alternative, with its weakest cell, those of the declared values first.
+    """Return one row for each claim and alternative, with its weakest cell, after those of the declared values.
 
     `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
-    The choice and the value of the first rows are `declared`.
     """
-    rows = [weakest_cells(declared).assign(choice=DECLARED, value=DECLARED)]
-    for name, table in alternatives.items():
-        choice, value, _ = study.alternatives[name]
-        rows.append(weakest_cells(table).assign(choice=choice, value=value))
+    tables = {(DECLARED, DECLARED): declared}
+    tables |= {study.alternatives[name][:2]: table for name, table in alternatives.items() if len(table)}
+    rows = [weakest_cells(table).assign(choice=choice, value=value) for (choice, value), table in tables.items()]
     joined = pd.concat(rows, ignore_index=True)
-    varied = joined.loc[joined["choice"] != DECLARED, "claim"].unique()
+    varied = joined.loc[joined["choice"] != DECLARED, "claim"]
     return joined.loc[joined["claim"].isin(varied), COLUMNS].reset_index(drop=True)
 
 

@@ -27,7 +27,9 @@ def claims_table(claims: Claims, runs: Mapping[str, Metrics], settings: Settings
     """
     judged = {name: runs[name].within(**each.judged) for name, each in settings.experiments.items() if name in runs}
     rows: list[dict[str, Any]] = []
-    for name, claim in claims.of(settings.experiments).items():
+    for name, claim in claims.claims.items():
+        if claim.experiment not in settings.experiments:
+            continue
         found = judged.get(claim.experiment)
         cells = judge(claim, found, scale, claims.scales_that_cannot_tell)
         budget = _budget(found.settings) if found else ""
@@ -36,10 +38,10 @@ def claims_table(claims: Claims, runs: Mapping[str, Metrics], settings: Settings
 
 
 def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
+    figures = ", ".join(figure.removeprefix("figure_") for figure in claim.figures)
     said = claim.model_dump(include={"place", "statement", "quantity", "experiment", "because"})
     threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
-    judged = {"over_trials": claim.over_trials, **asdict(cell)}
-    return {"claim": name, "figures": figure_labels(claim), **said, **threshold, **judged}
+    return {"claim": name, "figures": figures, **said, **threshold, "over_trials": claim.over_trials, **asdict(cell)}
 
 
 def _budget(settings: CellSettings) -> str:
@@ -53,11 +55,6 @@ def _budget(settings: CellSettings) -> str:
     return f"{steps} of {training.batch_size} samples, {epochs:g} epochs"
 
 
-def figure_labels(claim: Claim) -> str:
-    """Return the figures that show a claim as words, such as `8, 9, 10`."""
-    return ", ".join(name.removeprefix("figure_") for name in claim.figures)
-
-
 def summary(table: pd.DataFrame) -> str:
     """Return how many claims have which verdict, the best first."""
     verdicts = table.drop_duplicates("claim")["claim_verdict"]
@@ -67,17 +64,11 @@ def summary(table: pd.DataFrame) -> str:
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each claim: of the cells with its verdict, the one whose value is nearest to failing."""
-    return pd.DataFrame([_weakest(cells) for _, cells in table.groupby("claim", sort=False)])
-
-
-def _weakest(cells: pd.DataFrame) -> pd.Series:
-    decisive = cells[cells["verdict"] == cells["claim_verdict"]]
-    first = decisive.iloc[0]
-    value = decisive["worst" if first["over_trials"] == "worst" else "mean"]
-    if value.isna().all():
-        return first
-    value = value.abs() if first["comparison"] == "within" else value
-    return decisive.iloc[int(value.argmin() if first["comparison"] == "at_least" else value.argmax())]
+    decisive = table[table["verdict"] == table["claim_verdict"]]
+    value = decisive["worst"].where(decisive["over_trials"] == "worst", decisive["mean"])
+    value = value.abs().where(decisive["comparison"] == "within", value)
+    distance = value.where(decisive["comparison"] == "at_least", -value)
+    return decisive.loc[distance.fillna(np.inf).groupby(decisive["claim"], sort=False).idxmin()]
 
 
 def measured(cell: pd.Series) -> str:

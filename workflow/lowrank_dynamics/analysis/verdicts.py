@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
-from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.fits import CELL
+from lowrank_dynamics.analysis.measures import MEASURES, of_cell
 from lowrank_dynamics.config.files import split_scale
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
@@ -60,14 +61,15 @@ def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mappin
     if metrics is None:
         return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
     if alternative:
-        cells = [cell for cell in cells if _was_run(cell, metrics)]
+        run = {key: metrics.values(key) for key in claim.cells if key in CELL}
+        cells = [cell for cell in cells if all(cell[key] in present for key, present in run.items())]
     try:
         measured = MEASURES[claim.measure](metrics, **claim.options)
     except (UserError, np.linalg.LinAlgError) as error:
         return _none_testable(cells, str(error))
     if unknown := sorted(set(claim.cells) - set(measured.columns)):
         return _none_testable(cells, f"{claim.measure} tells no cells apart by {unknown[0]}")
-    judged = [_judge_cell(claim, cell, measured, metrics.settings.trials) for cell in cells]
+    judged = [_judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials) for cell in cells]
     reason = cannot_tell.get(scale)
     return [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged] if reason else judged
 
@@ -77,26 +79,29 @@ def worst(cells: list[CellVerdict]) -> Verdict:
     return min((cell.verdict for cell in cells), key=ORDER.index)
 
 
-def _was_run(cell: CellKey, metrics: Metrics) -> bool:
-    keys = ("activation", "parameterization", "variant")
-    return all(cell[key] in metrics.values(key) for key in keys if key in cell)
-
-
 def _none_testable(cells: list[CellKey], reason: str) -> list[CellVerdict]:
     return [CellVerdict(cell_label(cell), Verdict.NOT_TESTABLE, reason) for cell in cells]
 
 
-def _judge_cell(claim: Claim, cell: CellKey, measured: pd.DataFrame, expected_trials: int) -> CellVerdict:
-    """Compare the values of one cell's trials with the threshold."""
-    rows = measured
-    for column, value in cell.items():
-        rows = rows[rows[column] == value]
+def _judge_cell(claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials: int) -> CellVerdict:
+    """Compare the values in `rows`, those of one cell's trials, with the threshold."""
     values, label = rows["value"], cell_label(cell)
     if problem := _problem(rows, expected_trials):
         return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
-    mean, deviation = float(values.mean()), float(values.std())
-    verdict, reason = _verdict(claim, claim.worst(values), mean, deviation / len(values) ** 0.5)
-    return CellVerdict(label, verdict, reason, mean, deviation, claim.worst(values), len(values))
+    mean, deviation, worst_trial = float(values.mean()), float(values.std()), claim.worst(values)
+    if claim.over_trials == "worst":
+        value, error = worst_trial, 0.0
+    else:
+        value, error = mean, STANDARD_ERRORS * (deviation / len(values) ** 0.5)
+    if claim.meets(value, error):
+        verdict, reason = Verdict.REPRODUCED, ""
+    elif claim.meets(value):
+        verdict, reason = Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
+    elif claim.meets(value, weaker=True):
+        verdict, reason = Verdict.PARTLY, "only in the weaker reading"
+    else:
+        verdict, reason = Verdict.NOT_REPRODUCED, ""
+    return CellVerdict(label, verdict, reason, mean, deviation, worst_trial, len(values))
 
 
 def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
@@ -111,14 +116,3 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
         few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
     return "" if np.isfinite(rows["value"]).all() else "a value is not finite"
-
-
-def _verdict(claim: Claim, worst_trial: float, mean: float, standard_error: float) -> tuple[Verdict, str]:
-    """Return the verdict on a cell and, where it needs one, the reason."""
-    value, error = (worst_trial, 0.0) if claim.over_trials == "worst" else (mean, STANDARD_ERRORS * standard_error)
-    if not claim.meets(value):
-        weaker = claim.meets(value, weaker=True)
-        return (Verdict.PARTLY, "only in the weaker reading") if weaker else (Verdict.NOT_REPRODUCED, "")
-    if not claim.meets(value, error):
-        return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
-    return Verdict.REPRODUCED, ""

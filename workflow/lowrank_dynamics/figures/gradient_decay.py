@@ -1,13 +1,14 @@
 """Figure 12: the norm of the first layer's gradient and its top-K singular values along training."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.fits import decay_rate, until_the_end, while_all_run
+from lowrank_dynamics.analysis.fits import CELL, TRIAL, decay_rate, fitted, until_first_end
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
+
+NORM = r"$\|G_1\|_F$"
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -16,30 +17,26 @@ def draw(metrics: Metrics) -> Figure:
     Geometric mean over trials until the first of them ends, band of one geometric standard deviation; the rates are
     fitted to each trial until its own end.
     """
-    activations, classes = metrics.activations, metrics.settings.data.classes
-    figure, panels = plt.subplots(
-        1, len(activations), figsize=(style.TEXT_WIDTH, 2.4), layout="constrained", sharey=True, squeeze=False
-    )
-    for activation, axes in zip(activations, panels.flat, strict=True):
-        norm = metrics.frame("gradient_norm", activation=activation)
+    classes = metrics.settings.data.classes
+    figure, panels = style.activation_panels(metrics.activations, 2.4, sharey=True)
+    for activation, axes in zip(metrics.activations, panels.flat, strict=True):
+        norm = metrics.frame("gradient_norm", activation=activation).assign(curve=NORM)
         values = metrics.frame("gradient_singular_value", activation=activation, index=list(range(1, classes + 1)))
-        norm["curve"] = r"$\|G_1\|_F$"
         values["curve"] = r"$\sigma_" + values["index"].astype(str) + r"(G_1)$"
         _draw_panel(pd.concat([norm, values]), metrics, axes)
-        axes.set_title(style.activation_labels([activation])[0])
-    style.legend_below(figure, figure.axes[0])
+    style.legend_below(figure)
     return figure
 
 
 def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     """Draw the curves of one activation, with the range of their fitted rates in per cent a step."""
     axes.set_yscale("log")
-    names = sorted(curves["curve"].unique(), key=lambda name: ("sigma" in name, name))
+    names = sorted(curves["curve"].unique(), key=lambda name: (name != NORM, name))
     palette = ["black", *style.COLORS[: len(names) - 1]]
-    style.lines(while_all_run(curves, metrics), axes, "curve", names, palette=palette)
+    style.lines(until_first_end(curves, metrics, CELL), axes, "curve", names, palette=palette)
     axes.set(xlabel="step $t$", ylabel="")
-    fitted = until_the_end(curves, metrics).groupby("curve")[["trial", "step", "value"]]
-    rates = 100 * fitted.apply(lambda curve: decay_rate(curve).mean())
-    norm, rest = rates[names[0]], rates.drop(names[0])
-    text = f"rate, %/step\n{names[0]}: {norm:.2f}\n$\\sigma_i$: {rest.min():.2f} to {rest.max():.2f}"
+    fits = fitted(until_first_end(curves, metrics, TRIAL), ["curve", "trial"], decay_rate)
+    rates = 100 * fits.groupby("curve")["value"].mean()
+    others = rates.drop(NORM)
+    text = f"rate, %/step\n{NORM}: {rates[NORM]:.2f}\n$\\sigma_i$: {others.min():.2f} to {others.max():.2f}"
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=6)

@@ -1,12 +1,13 @@
 """Figure 13: the tail of the first layer's gradient against the K-th singular value of the signal."""
 
-import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.fits import gradient_gap, while_all_run
+from lowrank_dynamics.analysis.fits import CELL, until_first_end
+from lowrank_dynamics.analysis.measures import gradient_gap
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
+
+TAIL, SIGNAL = r"$\sigma_{K+1}(G_1(t))$", r"$\sigma_K(W_2'YX')$"
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -14,29 +15,19 @@ def draw(metrics: Metrics) -> Figure:
 
     Mean over trials until the first of them ends, band of one standard deviation.
     """
-    activations, classes = metrics.activations, metrics.settings.data.classes
-    figure, panels = plt.subplots(
-        1, len(activations), figsize=(style.TEXT_WIDTH, 1.9), layout="constrained", sharey=True, squeeze=False
-    )
-    for activation, axes in zip(activations, panels.flat, strict=True):
+    classes = metrics.settings.data.classes
+    gaps = gradient_gap(metrics).groupby("activation")["value"].min()
+    figure, panels = style.activation_panels(metrics.activations, 1.9, sharey=True)
+    for activation, axes in zip(metrics.activations, panels.flat, strict=True):
         tail = metrics.frame("gradient_singular_value", activation=activation, index=classes + 1)
-        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)
-        constants = gradient_gap(tail, signal)
-        tail_label, signal_label = r"$\sigma_{K+1}(G_1(t))$", r"$\sigma_K(W_2'YX')$"
-        sns.lineplot(
-            while_all_run(tail, metrics),
-            x="step",
-            y="value",
-            color=style.COLORS[1],
-            label=tail_label,
-            **style.BAND,
-            ax=axes,
-        )
-        mean, deviation = signal["value"].mean(), signal["value"].std()
-        axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=signal_label)
+        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)["value"]
+        style.lines(until_first_end(tail, metrics, CELL).assign(curve=TAIL), axes, "curve", palette=style.COLORS[1:2])
+        mean, deviation = signal.mean(), signal.std()
+        axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=SIGNAL)
         axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
-        axes.set(title=style.activation_labels([activation])[0], xlabel="step $t$", ylabel="", yscale="log")
-        axes.text(0.96, 0.06, rf"$G_3 \geq {constants.min():.3f}$", transform=axes.transAxes, ha="right", fontsize=7)
+        axes.set(xlabel="step $t$", ylabel="", yscale="log")
+        text = rf"$G_3 \geq {gaps[activation]:.3f}$"
+        axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=7)
     panels[0, 0].set_ylabel("singular value")
-    style.legend_below(figure, figure.axes[0])
+    style.legend_below(figure)
     return figure

@@ -8,30 +8,25 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
-
-CLASSES = 10
-PANELS = {"test_accuracy": "test accuracy (%)", "test_loss": "loss"}
 
 
 def draw(full_model: Metrics, heads: Metrics) -> Figure:
     """Draw accuracy and losses of the full head and the low-rank ones; the full model above the heads alone."""
     narrowest, *_ = heads.variants.values()
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 6.4), layout="constrained")
-    grid = figure.add_gridspec(2)
-    parts = [figure.add_subfigure(place) for place in (grid[0], grid[1])]
-    labels = list(style.PARAMETERIZATIONS.values())
-    for part, metrics, title in zip(parts, (full_model, narrowest), ("(a) full model", "(b) head only"), strict=True):
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 6.4))
+    parts = {"(a) full model": full_model, "(b) head only": narrowest}
+    for (title, metrics), part in zip(parts.items(), figure.subfigures(2, 1, squeeze=False).flat, strict=True):
         curves = head_curves(metrics)
         curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-        draw_heads(part, metrics, curves, labels, style.COLORS[:3])
+        draw_heads(part, metrics, curves, list(style.PARAMETERIZATIONS.values()), style.COLORS[:3])
         part.suptitle(title, x=0, ha="left", fontsize=8)
-    style.legend_below(figure, parts[1].axes[0])
+    style.legend_below(figure)
     return figure
 
 
@@ -47,31 +42,22 @@ def draw_heads(
 ) -> None:
     """Draw the curves of some `networks`, the values of that column: rows accuracy and loss, columns activations.
 
-    The mean over trials with a band of one standard deviation, against epochs and, on top, steps. The training loss is
-    thin; the grey line is the loss at chance, log K, of outputs that say nothing.
+    The horizontal axes count epochs and, on top, steps. The training loss is thin; the grey line is the loss at chance,
+    log K, of outputs that say nothing.
     """
-    panels = figure.subplots(len(PANELS), len(metrics.activations), sharex=True, sharey="row", squeeze=False)
-    widths = {"test_accuracy": (0, 1.2), "test_loss": (1, 1.2), "train_loss": (1, 0.5)}
-    for activation, title, column in zip(
-        metrics.activations, style.activation_labels(metrics.activations), panels.T, strict=True
-    ):
-        for quantity, (row, width) in widths.items():
+    panels = figure.subplots(2, len(metrics.activations), sharex=True, sharey="row", squeeze=False)
+    count, chance = _steps_per_epoch(metrics), math.log(metrics.settings.data.classes)
+    for activation, (above, below) in zip(metrics.activations, panels.T, strict=True):
+        places = {"test_accuracy": (above, 1.2), "test_loss": (below, 1.2), "train_loss": (below, 0.5)}
+        for quantity, (axes, width) in places.items():
             shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
-            style.lines(shown, column[row], "network", networks, x="epoch", palette=palette, linewidth=width)
-        column[0].set_title(title)
-        _finish(column, metrics)
-
-
-def _finish(column: Sequence[Axes], metrics: Metrics) -> None:
-    """Label the axes of one activation, add the one that counts steps, and the loss at chance."""
-    for axes, label in zip(column, PANELS.values(), strict=True):
-        axes.set(xlabel="epoch", ylabel=label)
-    count = _steps_per_epoch(metrics)
-    steps = column[0].secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))
-    steps.set_xlabel("step")
-    steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    column[1].set_ylim(0, max(column[1].get_ylim()[1], 1.05 * math.log(CLASSES)))
-    column[1].axhline(math.log(CLASSES), color="0.6", linewidth=0.6, zorder=0)
+            style.lines(shown, axes, "network", networks, x="epoch", palette=palette, linewidth=width)
+        above.set(title=ACTIVATIONS[activation].label, xlabel="epoch", ylabel="test accuracy (%)")
+        below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
+        below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
+        steps = above.secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))
+        steps.set_xlabel("step")
+        steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _steps_per_epoch(metrics: Metrics) -> int:

@@ -1,36 +1,45 @@
 """Figures 8 to 10: singular values and subspace movement of one hidden layer of all six networks."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.figures.movement import MEASURES, draw_movement, movement
-from lowrank_dynamics.figures.singular_values import draw_singular_values, mean_singular_values
+from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
+
+MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (°)"}
 
 
 def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2), layout="constrained")
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2))
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
     activations = metrics.activations
     panels = spectra.subplots(math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False)
-    values = mean_singular_values(metrics, layer)
-    for name, axes in zip(activations, panels.flat, strict=False):
-        draw_singular_values(values, name, axes)
+    draw_singular_values(metrics, layer, activations, panels.flat)
     for axes in panels.flat[len(activations) :]:
         axes.set_visible(False)
-    for axes in panels[:, 0]:
-        axes.set_ylabel(rf"$\sigma_i(W_{layer}(t))$")
-    style.legend_below(spectra, panels[0, 0])
-    panels = distances.subplots(4, 3, sharex=True, sharey="row")
+    plt.setp(panels[:, 0], ylabel=rf"$\sigma_i(W_{layer}(t))$")
+    style.legend_below(spectra)
     rows = [(measure, side) for measure in MEASURES for side in ("left", "right")]
-    for row, (measure, side) in zip(panels, rows, strict=True):
-        for group, axes in zip(style.GROUPS, row, strict=True):
-            draw_movement(movement(metrics, layer, measure, side, group), axes)
-            axes.set_title(f"{style.GROUPS[group]}, {side}")
+    for row, (measure, side) in zip(distances.subplots(4, 3, sharex=True, sharey="row"), rows, strict=True):
+        for (group, label), axes in zip(style.GROUPS.items(), row, strict=True):
+            draw_movement(metrics, layer, f"{measure}_{side}_{group}", axes)
+            axes.set_title(f"{label}, {side}")
         row[0].set_ylabel(MEASURES[measure])
-    style.legend_below(distances, panels[0, 0])
+    style.legend_below(distances)
     return figure
+
+
+def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equal: Any) -> None:
+    """Draw a movement such as `sine_left_top` in one layer, angles in degrees, from the reference iterate on."""
+    moved = metrics.frame(quantity, layer=layer, **equal)
+    if quantity.startswith("angle"):
+        moved["value"] = np.degrees(moved["value"])
+    style.activation_lines(moved, axes)
+    axes.set(xlabel="step $t$", ylabel="")

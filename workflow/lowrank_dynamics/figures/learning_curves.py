@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,32 +15,19 @@ PANELS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
-    activations = metrics.activations
-    figure, panels = plt.subplots(
-        len(PANELS),
-        len(activations),
-        figsize=(style.TEXT_WIDTH, 3.4),
-        layout="constrained",
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-    )
+    figure, panels = style.activation_panels(metrics.activations, 3.4, rows=len(PANELS), sharex=True, sharey="row")
     for (quantity, label), row in zip(PANELS.items(), panels, strict=True):
-        for activation, axes in zip(activations, row, strict=True):
-            curves = per_image(metrics, quantity, activation=activation)
-            draw_networks(curves, axes)
+        for activation, axes in zip(metrics.activations, row, strict=True):
+            draw_networks(per_image(metrics, quantity, activation=activation), axes)
             axes.set(xlabel="epoch", ylabel=label)
-    for axes, title in zip(panels[0], style.activation_labels(activations), strict=True):
-        axes.set_title(title)
-    style.legend_below(figure, panels[0, 0])
+    style.legend_below(figure)
     return figure
 
 
 def draw_networks(curves: pd.DataFrame, axes: Axes) -> None:
-    """Draw a curve of `per_image` for each network: mean over trials, band of one standard deviation."""
+    """Draw a curve of `per_image` for each network."""
     curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-    dashes = [style.SOLID, style.DASHED, style.DOTTED]
-    networks = style.PARAMETERIZATIONS.values()
+    networks, dashes = style.PARAMETERIZATIONS.values(), [style.SOLID, style.DASHED, style.DOTTED]
     style.lines(curves, axes, "network", networks, palette=style.COLORS[:3], dashes=dashes)
 
 
@@ -51,5 +37,4 @@ def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
     assert isinstance(data, StoredData), "synthetic data have no test images"
     factors = {"test_loss": 1 / data.test_images, "test_accuracy": 100}
     curves = metrics.frame(quantity, **equal)
-    curves["value"] *= factors[quantity]
-    return curves
+    return curves.assign(value=curves["value"] * factors[quantity])

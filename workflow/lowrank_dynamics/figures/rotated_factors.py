@@ -11,12 +11,11 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(style.TEXT_WIDTH, 2.3), layout="constrained")
-    angles = [f"{variant.settings.network.rotation:g}°" for variant in metrics.variants.values()]
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(style.TEXT_WIDTH, 2.3))
+    angles = {f"{variant.settings.network.rotation:g}°": variant for variant in metrics.variants.values()}
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
-        curves = [per_image(variant, quantity) for variant in metrics.variants.values()]
-        named = pd.concat(curve.assign(angle=angle) for curve, angle in zip(curves, angles, strict=True))
-        style.lines(named, axes, "angle", angles, palette="viridis")
+        curves = pd.concat(per_image(variant, quantity).assign(angle=angle) for angle, variant in angles.items())
+        style.lines(curves, axes, "angle", angles, palette="viridis")
         axes.set(xlabel="epoch", ylabel=label)
-    style.legend_below(figure, panels[0])
+    style.legend_below(figure)
     return figure

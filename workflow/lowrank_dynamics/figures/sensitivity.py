@@ -1,12 +1,13 @@
 """Figure sensitivity: the verdict on each claim when one declared choice after another is changed."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.sensitivity import COLUMNS
 from lowrank_dynamics.analysis.verdicts import Verdict
+from lowrank_dynamics.config.study import DECLARED
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.tables import Table
 
@@ -22,40 +23,25 @@ MARKS = {
 
 def draw(table: Table) -> Figure:
     """Draw a mark for each claim and alternative; `table` is that of `analysis.sensitivity.compare`."""
-    compared = table.rows
-    claims = list(dict.fromkeys(compared["claim"]))
-    columns = list(dict.fromkeys(zip(compared["choice"], compared["value"], strict=True)))
-    figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6), layout="constrained")
-    places = _draw_marks(compared, claims, columns, axes)
-    axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
-    axes.set_xticks(list(places.values()), [value.replace("_", " ") for _, value in columns], rotation=90)
-    axes.tick_params(length=0, labelsize=6)
-    for choice in dict.fromkeys(choice for choice, _ in columns[1:]):
-        of_choice = [place for (name, _), place in places.items() if name == choice]
-        middle = (of_choice[0] + of_choice[-1]) / 2
-        axes.text(middle, -0.9, choice.replace("_", " "), fontsize=6, rotation=35, ha="left", va="bottom")
-    axes.set_ylim(len(claims) - 0.5, -0.7)
-    axes.spines[:].set_visible(False)
-    style.legend_below(figure, axes)
-    return figure
-
-
-def _draw_marks(
-    compared: pd.DataFrame, claims: list[str], columns: list[tuple[str, str]], axes: Axes
-) -> dict[tuple[str, str], float]:
-    """Draw the marks and return the place of each column; a gap divides the choices."""
-    places: dict[tuple[str, str], float] = {}
-    place = 0.0
-    for position, column in enumerate(columns):
-        place += 1.0 if position == 0 or columns[position - 1][0] == column[0] else 1.8
-        places[column] = place
+    rows, claims = pd.factorize(table.rows["claim"])
+    columns = table.rows[["choice", "value"]].drop_duplicates()
+    begins = columns["choice"] != columns["choice"].shift(fill_value=DECLARED)
+    columns["place"] = np.where(begins, 1.8, 1.0).cumsum()  # a gap divides the choices
+    marks = table.rows.assign(row=rows).merge(columns)
+    figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6))
     for row in range(0, len(claims), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0)
     for verdict, (marker, color) in MARKS.items():
-        given = compared[compared["claim_verdict"] == verdict]
-        if given.empty:
-            continue
-        x = [places[column] for column in zip(given["choice"], given["value"], strict=True)]
-        y = [claims.index(claim) for claim in given["claim"]]
-        axes.scatter(x, y, marker=marker, color=color, s=18, linewidths=1, label=str(verdict))
-    return places
+        given = marks[marks["claim_verdict"] == verdict]
+        if len(given):
+            axes.scatter(given["place"], given["row"], marker=marker, color=color, s=18, linewidths=1, label=verdict)
+    axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
+    axes.set_xticks(columns["place"], columns["value"].str.replace("_", " "), rotation=90)
+    axes.tick_params(length=0, labelsize=6)
+    for choice, places in columns[columns["choice"] != DECLARED].groupby("choice", sort=False)["place"]:
+        middle = (places.min() + places.max()) / 2
+        axes.text(middle, -0.9, str(choice).replace("_", " "), fontsize=6, rotation=35, ha="left", va="bottom")
+    axes.set_ylim(len(claims) - 0.5, -0.7)
+    axes.spines[:].set_visible(False)
+    style.legend_below(figure)
+    return figure

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
-from lowrank_dynamics.figures.movement import MEASURES, draw_movement, movement
-from lowrank_dynamics.figures.singular_values import draw_singular_values, mean_singular_values
+from lowrank_dynamics.figures.layer_movement import MEASURES, draw_movement
+from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
 
 SHOWN = ("elu", "relu")
@@ -13,18 +13,14 @@ SHOWN = ("elu", "relu")
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the distance of the middle left and right subspaces from the reference, and the singular values."""
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 1.8), layout="constrained")
+    figure = plt.figure(figsize=(style.TEXT_WIDTH, 1.8))
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
-    panels = distances.subplots(1, 2, sharey=True)
-    for side, axes in zip(("left", "right"), panels, strict=True):
-        moved = movement(metrics, 1, "sine", side, "middle")
-        draw_movement(moved[moved["activation"].isin(style.activation_labels(SHOWN))], axes)
+    for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):
+        draw_movement(metrics, 1, f"sine_{side}_middle", axes, activation=SHOWN)
         axes.set(title=f"middle, {side}", ylabel=MEASURES["sine"])
-    style.legend_below(distances, panels[0])
+    style.legend_below(distances)
     panels = spectra.subplots(1, 2, sharey=True)
-    values = mean_singular_values(metrics, layer=1)
-    for name, axes in zip(SHOWN, panels, strict=True):
-        draw_singular_values(values, name, axes)
+    draw_singular_values(metrics, 1, SHOWN, panels)
     panels[0].set_ylabel(r"$\sigma_i(W_1(t))$")
-    style.legend_below(spectra, panels[0])
+    style.legend_below(spectra)
     return figure

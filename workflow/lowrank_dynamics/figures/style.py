@@ -1,14 +1,16 @@
 """The one look of all figures: sizes, colors and line styles, and saving the same bytes every time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
 from lowrank_dynamics.config.registries import ACTIVATIONS, FORMATS
 from lowrank_dynamics.storage.atomic import replacing
@@ -18,46 +20,30 @@ mpl.use("Agg")
 
 TEXT_WIDTH = 5.5  # inches
 COLORS = sns.color_palette("colorblind")
-BAND = {"errorbar": "sd", "err_kws": {"alpha": 0.2, "linewidth": 0}}
-"""Keywords of seaborn's lineplot for the mean over trials with a band of one standard deviation."""
 GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
 PARAMETERIZATIONS = {"full": "full", "s_big": r"low-rank, $S_{\mathrm{big}}$", "random": "low-rank, random"}
 SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+LOOK = {
+    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    "lines.linewidth": 1.2,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "lowrank-dynamics",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
 
 
 def apply() -> None:
     """Set the style that every figure is drawn in."""
-    sns.set_theme(
-        context="paper",
-        style="ticks",
-        palette="colorblind",
-        rc={
-            "font.size": 8,
-            "axes.labelsize": 8,
-            "axes.titlesize": 8,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "legend.fontsize": 7,
-            "legend.title_fontsize": 7,
-            "axes.linewidth": 0.6,
-            "lines.linewidth": 1.2,
-            "xtick.major.size": 2.5,
-            "ytick.major.size": 2.5,
-            "xtick.major.width": 0.6,
-            "ytick.major.width": 0.6,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "figure.dpi": 100,
-            "savefig.dpi": 300,
-            "svg.hashsalt": "lowrank-dynamics",
-            "svg.fonttype": "none",
-            "pdf.fonttype": 42,
-        },
-    )
+    sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=LOOK)
 
 
 def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, **options: Any) -> None:
@@ -67,17 +53,31 @@ def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None =
     """
     names = None if order is None else list(order)
     told_apart = {"hue": by, "hue_order": names, "style": by, "style_order": names}
-    sns.lineplot(data, **({"x": "step", "y": "value", "ax": axes} | told_apart | BAND | options))
+    band = {"errorbar": "sd", "err_kws": {"alpha": 0.2, "linewidth": 0}}
+    sns.lineplot(data, ax=axes, **({"x": "step", "y": "value"} | told_apart | band | options))
 
 
-def activation_labels(names: Iterable[str]) -> list[str]:
-    """Return the labels of activations given by name."""
-    return [ACTIVATIONS[name].label for name in names]
+def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
+    """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
+    shown = [activation for name, activation in ACTIVATIONS.items() if name in set(data["activation"])]
+    dashes = [SOLID if activation.smooth else DASHED for activation in shown]
+    labeled = data.assign(activation=[ACTIVATIONS[name].label for name in data["activation"]])
+    lines(labeled, axes, "activation", [activation.label for activation in shown], dashes=dashes, **options)
 
 
-def legend_below(figure: Figure | SubFigure, axes: Axes) -> None:
-    """Put the legend of `axes` below all panels of a figure, in one row, and take away those inside the panels."""
-    handles, labels = axes.get_legend_handles_labels()
+def activation_panels(
+    activations: Sequence[str], height: float, rows: int = 1, **sharing: Any
+) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure of this height in inches and its panels, a column for each activation with its label on top."""
+    figure, panels = plt.subplots(rows, len(activations), figsize=(TEXT_WIDTH, height), squeeze=False, **sharing)
+    for name, axes in zip(activations, panels[0], strict=True):
+        axes.set_title(ACTIVATIONS[name].label)
+    return figure, panels
+
+
+def legend_below(figure: Figure | SubFigure) -> None:
+    """Put the legend of a figure's first panel below all of them, in one row, and take away those inside the panels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     for panel in figure.axes:
         if (legend := panel.get_legend()) is not None:
             legend.remove()
@@ -96,8 +96,7 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any]) -> None:
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # the layout is found once for all formats
+    figure.set_layout_engine("none")  # the layout is found once for all formats
     for extension in FORMATS:
-        path = stem.with_suffix(f".{extension}")
-        with replacing(path) as partial:
+        with replacing(stem.with_suffix(f".{extension}")) as partial:
             figure.savefig(partial, format=extension, metadata=metadata[extension])
