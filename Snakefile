@@ -3,7 +3,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -13,6 +12,7 @@ min_version("9.0")
 project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
 os.environ.update(PYTHONPATH=str(project / "workflow"))
+os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import files
@@ -22,11 +22,13 @@ from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.markdown import headline
-from lowrank_dynamics.storage.atomic import require_writable
+from lowrank_dynamics.storage.atomic import require_folder, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
 
 try:
+    for folder in ("results", "figures"):
+        require_folder(Path(folder))
     request = files.requested(config)
     scale = request.scale
     settings = files.load_with_study(scale)
@@ -34,8 +36,8 @@ try:
     study = files.load_study()
     claims = load_claims()
     claims.check(settings[scale])
-except UserError as error:
-    raise WorkflowError(str(error))
+except (UserError, OSError) as error:
+    sys.exit(f"error: {error}")
 
 
 # On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
@@ -90,8 +92,11 @@ rule compare:
 
 
 onstart:
-    for folder in ("results", "figures"):
-        require_writable(Path(folder))
+    try:
+        for folder in ("results", "figures"):
+            require_writable(Path(folder))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 onsuccess:
@@ -100,7 +105,7 @@ onsuccess:
         print(f"results/{scale}/report.html shows them with verdicts and settings")
     for page in ("claims.md", "comparison.md", "sensitivity.md"):
         if (file := Path("results", scale, page)).exists():
-            print(f"{file}: {headline(file.read_text())}")
+            print(f"{file}: {headline(file.read_text(encoding="utf-8"))}")
     tell_missing()
 
 

@@ -44,14 +44,14 @@ def write(start: str, machine: str, measured: Iterable[Row]) -> None:
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     said = f"{when}, version {code_version()}, on {machine}, torch {torch.__version__}, {platform.system()}:"
     table = [said, "", *markdown(("what", "median (range)", "goal", "met"), lines)]
-    before, rest = PAGE.read_text().split(start)
+    before, rest = PAGE.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
-    PAGE.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]))
+    PAGE.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8")
 
 
 def _processor() -> str:
     """Return the model of the processor."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

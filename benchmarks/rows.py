@@ -121,7 +121,7 @@ def outside_training() -> Iterator[Row]:
     cells = list(Path("results/laptop/cells").rglob("*.parquet"))
     if not benchmarks or not cells:
         return
-    jobs = sum(float(path.read_text().splitlines()[1].split("\t")[0]) for path in benchmarks)
+    jobs = sum(float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]) for path in benchmarks)
     trained = sum(cell.seconds for path in cells for cell in metrics.read(path).cells.values())
     share = 100 * (1 - trained / jobs)
     yield Row("share of a laptop run's job seconds outside training", f"{share:.1f} %", "at most 15 %", share <= 15)
@@ -140,7 +140,7 @@ def growth() -> Iterator[Row]:
 
 def _print_peak(cell: Cell) -> None:
     """Print by how many megabytes this process grows at most while it makes the networks of a cell and trains them."""
-    Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # begins the peak anew
     before = _status("VmRSS")
     training(start(FASHION, cell, steps(5)))()()
     print((_status("VmHWM") - before) / 1024)
@@ -148,7 +148,7 @@ def _print_peak(cell: Cell) -> None:
 
 def _status(key: str) -> int:
     """Return a number of kilobytes that the system knows of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 

@@ -53,11 +53,11 @@ def filled(place: re.Match[str]) -> str:
 def main() -> None:
     """Write the tables into the documents, or check them."""
     for document in DOCUMENTS:
-        before = document.read_text()
+        before = document.read_text(encoding="utf-8")
         after = PLACE.sub(filled, before)
         if before != after and "--check" in sys.argv[1:]:
             sys.exit(f"{document.relative_to(ROOT)}: its tables are not those of the reference; run `make tables`")
-        document.write_text(after)
+        document.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -161,6 +161,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(file: Path, key: str, value: object) -> None:
-    content = yaml.safe_load(file.read_text())
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     put(content, key.split("."), value)
-    file.write_text(yaml.safe_dump(content))
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -62,7 +62,7 @@ def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
 def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
     """Where the standard error cannot be written either, the sentence is on the standard output."""
     output = str(tmp_path / "output")
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         run = command(*TRAIN, "--output", output, limit=small_files, stderr=full, PYTHONUNBUFFERED="")
     assert run.returncode == 1
     assert run.stdout.startswith(f"error: {output} cannot be read or written (")

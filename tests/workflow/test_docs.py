@@ -22,13 +22,13 @@ PACKAGE = ROOT / "workflow" / "lowrank_dynamics"
 
 def commands(document: Path) -> list[str]:
     """Return the lines of the shell blocks of a document."""
-    blocks = re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
         assert (document.parent / link).exists(), link
 
 

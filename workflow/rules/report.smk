@@ -27,7 +27,7 @@ rule figure_page:
     conda:
         "../../environment.yml"
     params:
-        caption=lambda wildcards, input: Path(input.caption).read_text(),
+        caption=lambda wildcards, input: Path(input.caption).read_text(encoding="utf-8"),
         reductions=lambda wildcards: [
             differences(settings[wildcards.scale].experiment(name), paper.experiment(name))
             for name in FIGURES[wildcards.figure].experiments

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.interruption import end_when_asked
+from lowrank_dynamics.training.interruption import RUN, end_when_asked, end_with
 
 app = typer.Typer(
     add_completion=False,
@@ -31,6 +32,9 @@ def main() -> None:
 
     So does whatever the machine refuses: a full disk, a folder that may not be written.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
@@ -38,6 +42,7 @@ def main() -> None:
     atexit.register(gc.freeze)  # at the end: half a second a job
     try:
         end_when_asked()
+        end_with(os.environ.get(RUN))
         app(prog_name="lowrank-dynamics")
     except UserError as error:
         _end(str(error), error.status)

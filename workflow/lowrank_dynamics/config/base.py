@@ -6,8 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
-"""What may be part of a path."""
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+"""What an experiment may be called, also in paths."""
+Part = Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.]*$")]
+"""What a variant or an alternative may be called: a part of a name in paths, which may be a number."""
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+"""Bounds beyond what any machine can compute, so that a slip of the keyboard is told before a job starts."""
 
 
 class Frozen(BaseModel):

@@ -6,9 +6,9 @@ that are stored; images are written by the function `prepare` of the module of t
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from lowrank_dynamics.config.base import Frozen, name_in
+from lowrank_dynamics.config.base import Count, Frozen, Positive, name_in
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 
 
@@ -16,9 +16,9 @@ class DrawnData(Frozen):
     """Synthetic data, drawn anew in each trial and whitened if asked for."""
 
     source: str
-    dimension: PositiveInt = Field(description="d, the number of inputs")
+    dimension: Count = Field(description="d, the number of inputs")
     classes: int = Field(ge=2, description="K, the number of classes and of outputs")
-    samples: PositiveInt = Field(description="N, the number of training samples")
+    samples: Count = Field(description="N, the number of training samples")
     whitened: bool = Field(description="whether X X' = I_d")
 
     test_images: ClassVar[int] = 0
@@ -41,7 +41,7 @@ class ClusterData(DrawnData):
     """Gaussian clusters, one a class."""
 
     source: Literal["clusters"]
-    separation: PositiveFloat = Field(description="distance of two centers in standard deviations of a cluster")
+    separation: Positive = Field(description="distance of two centers in standard deviations of a cluster")
 
 
 class StoredData(Frozen):
@@ -78,9 +78,9 @@ class ConvolvedData(StoredData):
 
     source: Literal["convolved"]
     images: Annotated[str, name_in(IMAGES)]
-    size: PositiveInt = Field(description="pixels a side, to which images are resized")
+    size: Count = Field(description="pixels a side, to which images are resized")
     convolutions: Annotated[str, name_in(CONVOLUTIONS)]
-    pool: PositiveInt = Field(description="cells a side of the average at the end")
+    pool: Count = Field(description="cells a side of the average at the end")
     fine_tuned: bool = Field(description="whether the convolutions are trained too; if not, features are computed once")
 
     @property

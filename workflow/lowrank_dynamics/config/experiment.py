@@ -4,9 +4,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from lowrank_dynamics.config.base import Frozen, Name, merged, name_in, one_of
+from lowrank_dynamics.config.base import Count, Frozen, Part, Positive, merged, name_in, one_of
 from lowrank_dynamics.config.data import ConvolvedData, Data, DrawnData
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS
 
@@ -18,13 +18,13 @@ BASE = "base"
 class Network(Frozen):
     """The MLP, full or low-rank, and its initialization."""
 
-    depth: int = Field(ge=2, description="L, the number of weight matrices")
-    width: PositiveInt = Field(description="m, the hidden width")
-    rank: PositiveInt | None = Field(description="r of the low-rank networks; null where there are none")
-    first_batch: PositiveInt | None = Field(description="random samples whose gradient defines S_big; null for all")
+    depth: int = Field(ge=2, le=1_000, description="L, the number of weight matrices")
+    width: Count = Field(description="m, the hidden width")
+    rank: Count | None = Field(description="r of the low-rank networks; null where there are none")
+    first_batch: Count | None = Field(description="random samples whose gradient defines S_big; null for all")
     rotation: float = Field(ge=0, le=90, description="psi, by which the s_big factors are rotated away, in degrees")
-    eps: PositiveFloat = Field(description="eps, the size of the initial hidden weights")
-    last_eps: PositiveFloat = Field(description="the size of the initial last layer W_L")
+    eps: Positive = Field(description="eps, the size of the initial hidden weights")
+    last_eps: Positive = Field(description="the size of the initial last layer W_L")
     train_last_layer: bool = Field(description="whether W_L is trained; the theory setting keeps it fixed")
 
 
@@ -33,13 +33,13 @@ class Training(Frozen):
 
     objective: Literal["squared_error", "cross_entropy"]
     optimizer: Annotated[str, name_in(OPTIMIZERS)]
-    batch_size: PositiveInt | None = Field(description="samples in a step; null for all of them")
-    learning_rate: PositiveFloat = Field(description="eta")
-    weight_decay: float = Field(ge=0, description="the decay of a weight in a step, relative to weight and eta")
+    batch_size: Count | None = Field(description="samples in a step; null for all of them")
+    learning_rate: Positive = Field(description="eta")
+    weight_decay: float = Field(ge=0, le=1e6, description="the decay of a weight in a step, relative to weight and eta")
     mixed_precision: bool = Field(description="whether convolutions that are trained compute in bfloat16")
     schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
-    steps: int = Field(ge=0, description="the number of steps, at most; 0 measures the start only")
-    stop_near_linear_fit: PositiveFloat | None = Field(
+    steps: int = Field(ge=0, le=1_000_000_000, description="the number of steps, at most; 0 measures the start only")
+    stop_near_linear_fit: Positive | None = Field(
         description="stop a trial once its loss exceeds that of the best linear fit by at most this fraction"
     )
 
@@ -60,11 +60,11 @@ class Training(Frozen):
 class Observe(Frozen):
     """How often each observable is measured, in steps; null for never. The last step is always measured."""
 
-    loss: PositiveInt = Field(description="losses and accuracies; also when the stopping rule is checked")
-    singular_structure: PositiveInt | None = Field(description="singular values and movement of singular subspaces")
-    block_shares: PositiveInt | None = Field(description="the four blocks' shares of the change of each hidden layer")
-    gradient: PositiveInt | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
-    start_eps: tuple[PositiveFloat, ...] = Field(strict=False, description="the eps at which G_1(0) is measured")
+    loss: Count = Field(description="losses and accuracies; also when the stopping rule is checked")
+    singular_structure: Count | None = Field(description="singular values and movement of singular subspaces")
+    block_shares: Count | None = Field(description="the four blocks' shares of the change of each hidden layer")
+    gradient: Count | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
+    start_eps: tuple[Positive, ...] = Field(strict=False, description="the eps at which G_1(0) is measured")
 
     @property
     def names(self) -> list[str]:
@@ -84,9 +84,9 @@ class Variant(Frozen):
 class Shared(Frozen):
     """The settings that the cells of one variant share."""
 
-    trials: PositiveInt
+    trials: int = Field(gt=0, le=1_000)
     dtype: Literal["float32", "float64"]
-    threads: PositiveInt = Field(description="threads of one job; the cores left over run other jobs")
+    threads: int = Field(gt=0, le=1_000, description="threads of one job; the cores left over run other jobs")
     data: Data
     network: Network
     training: Training
@@ -110,7 +110,7 @@ class Experiment(Shared):
 
     activations: tuple[str, ...] = Field(min_length=1, strict=False)
     parameterizations: tuple[Parameterization, ...] = Field(min_length=1, strict=False)
-    variants: dict[Name, Variant] = Field(default={BASE: Variant()}, min_length=1)
+    variants: dict[Part, Variant] = Field(default={BASE: Variant()}, min_length=1)
 
     @property
     def judged(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,16 +114,38 @@ def load_study(folder: Path = CONFIGS) -> Study:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the keys and values in a file. Raises UserError, which names it, if it is missing or holds none."""
+    """Return the keys and values in a file.
+
+    Raises UserError, which names it, if it cannot be read or holds none, and the line of a key that stands twice.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; restore it as the project has it") from error
+        text = path.read_text(encoding="utf-8")
+        for key in _repeated(yaml.compose(text, loader)):
+            line = key.start_mark.line + 1
+            raise UserError(f"{path}: line {line}: the key {key.value} stands there for the second time; remove one")
+        content = yaml.load(text, loader)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); restore it as the project has it") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
     return content
+
+
+def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Yield the keys that stand in one block for a second time, of which YAML would keep the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key
+            seen.add(key.value)
+            yield from _repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from _repeated(each)
 
 
 def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -31,9 +31,10 @@ def validated(model: type[Model], content: Any, file: Path, overlays: Sequence[O
 
 
 def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
-    keys = list(_key_path(problem["loc"], content))
+    keys = [key for key in _key_path(problem["loc"], content) if key != "[key]"]
     file = _file_at_fault(keys, base_file, overlays)
     known = {"extra_forbidden": "unknown key", "missing": "missing key"}
+    known["string_pattern_mismatch"] = "a name may have lowercase letters, digits and _ only, and begins with a letter"
     known["value_error"] = problem["msg"].removeprefix("Value error, ")
     message = known.get(problem["type"], f"{problem['msg'].removeprefix('Input ')}, is {problem['input']!r}")
     return f"{file}: {'.'.join(map(str, keys))}: {message}"

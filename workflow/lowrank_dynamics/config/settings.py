@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.base import Frozen
+from lowrank_dynamics.config.base import Frozen, Name
 from lowrank_dynamics.config.data import DrawnData
 from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
@@ -28,9 +28,9 @@ class Cell(NamedTuple):
 class Settings(Frozen):
     """All settings of one scale."""
 
-    seed: int = Field(ge=0, description="the root of every random draw")
+    seed: int = Field(ge=0, lt=2**63, description="the root of every random draw")
     device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
-    experiments: dict[str, Experiment]
+    experiments: dict[Name, Experiment]
 
     def experiment(self, name: str) -> Experiment:
         """Return the experiment called `name`. Raises UserError, with the names there are, if there is none."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.base import Frozen, Name
+from lowrank_dynamics.config.base import Frozen, Name, Part
 from lowrank_dynamics.errors import UserError
 
 Changes = dict[str, dict[str, Any]]
@@ -19,7 +19,7 @@ class Choice(Frozen):
 
     label: str
     declared: str
-    alternatives: dict[Name, Annotated[Changes, Field(min_length=1)]] = Field(min_length=1)
+    alternatives: dict[Part, Annotated[Changes, Field(min_length=1)]] = Field(min_length=1)
 
 
 class Alternative(NamedTuple):

@@ -28,7 +28,7 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     try:
         found = vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
     except UserError as error:
-        (folder / MISSING).write_text(f"{error}\n")
+        (folder / MISSING).write_text(f"{error}\n", encoding="utf-8")
     else:
         write_tensors(*found, folder / CONTENT)
 
@@ -36,7 +36,7 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 def missing(folder: Path) -> str:
     """Return why the content of `folder` is unavailable; nothing if it is there."""
     note = folder / MISSING
-    return note.read_text().strip() if note.exists() else ""
+    return note.read_text(encoding="utf-8").strip() if note.exists() else ""
 
 
 def content(folder: Path) -> Path:

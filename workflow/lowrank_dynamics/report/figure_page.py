@@ -46,7 +46,7 @@ def write_figure_page(
         title=title(name),
         scale=scale,
         picture=base64.b64encode(picture.read_bytes()).decode(),
-        caption=caption.read_text().strip(),
+        caption=caption.read_text(encoding="utf-8").strip(),
         claims=weakest_cells(verdicts[shown]).to_dict("records"),
         measured_or_why=measured_or_why,
         threshold=threshold,

@@ -21,4 +21,4 @@ def render(template: str, path: Path, **content: Any) -> None:
     """Write the page that a template makes of its content; an interrupted write leaves no file at `path`."""
     page = TEMPLATES.get_template(template).render(**content)
     with replacing(path) as partial:
-        partial.write_text(page)
+        partial.write_text(page, encoding="utf-8")

@@ -103,7 +103,7 @@ def _listed(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS
     if not path.is_file():
         raise UserError(f"{path} is missing; name the folder that an archive was unpacked to")
-    lines = path.read_text(errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
     if None in found or not found:
         raise UserError(f"{path} is not a list of sha256 and file, one a line; unpack the archive again")

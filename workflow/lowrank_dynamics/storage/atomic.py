@@ -32,6 +32,12 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def require_folder(path: Path) -> None:
+    """Raise UserError if there is something at a path that is no folder, such as a file or a link to nowhere."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{path} is no folder, and the run would write into it; remove it or give it another name")
+
+
 def require_writable(folder: Path) -> None:
     """Make a folder and see that files can be written there. Raises UserError, which says why not, if they cannot."""
     try:

@@ -34,7 +34,7 @@ def write(table: Table, page: str, path: Path) -> None:
     contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
     with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
         pq.write_table(contents, partial)
-        partial_page.write_text(page)
+        partial_page.write_text(page, encoding="utf-8")
 
 
 def read(path: Path, columns: Sequence[str]) -> Table:

@@ -1,6 +1,10 @@
 """What happens when a command is asked to stop, by Ctrl-C or by a scheduler: one sentence, and nothing half-written."""
 
+import logging
+import os
+import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -8,7 +12,11 @@ from typing import Never
 
 from lowrank_dynamics.errors import Interrupted
 
+log = logging.getLogger(__name__)
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RUN = "LOWRANK_RUN"
+"""The environment variable by which a run of the workflow tells its jobs its process number."""
 
 
 def end_when_asked() -> None:
@@ -19,6 +27,26 @@ def end_when_asked() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def end_with(run: str | None) -> None:
+    """From now on stop as if asked to when the process numbered `run` has ended, however it did; for None never.
+
+    So the jobs of a run that was killed do not go on beside those of the next. It works where Linux has `pidfd_open`.
+    """
+    if run is None or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        ended = os.pidfd_open(int(run))
+    except (OSError, ValueError):
+        return
+
+    def wait() -> None:
+        select.select([ended], [], [])
+        log.warning("the run that this is a job of has ended, so this ends too")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager
