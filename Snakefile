@@ -105,7 +105,8 @@ onsuccess:
         print(f"results/{scale}/report.html shows them with verdicts and settings")
     for page in ("claims.md", "comparison.md", "sensitivity.md"):
         if (file := Path("results", scale, page)).exists():
-            print(f"{file}: {headline(file.read_text(encoding="utf-8"))}")
+            page_text = file.read_text(encoding="utf-8")
+            print(f"{file}: {headline(page_text)}")
     tell_missing()
 
 
