@@ -22,13 +22,12 @@ from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.markdown import headline
-from lowrank_dynamics.storage.atomic import require_folder, require_writable
+from lowrank_dynamics.storage.atomic import require_place, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
 
 try:
-    for folder in ("results", "figures"):
-        require_folder(Path(folder))
+    require_place(Path(), "results", "figures")
     request = files.requested(config)
     scale = request.scale
     settings = files.load_with_study(scale)

@@ -84,7 +84,7 @@ def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
 Planted = dict[Cell, list[Measurement]]
 
 
-def planted(cells: Planted, **changes: Any) -> Metrics:
+def planted(cells: Planted, experiment: str = NAME, **changes: Any) -> Metrics:
     """Return the metrics of an experiment whose cells have just these measurements, with changes of SMALL."""
     shared = {key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields}
     own = CellSettings.model_validate({"seed": 1, **shared})
@@ -93,7 +93,7 @@ def planted(cells: Planted, **changes: Any) -> Metrics:
         cell.name: Origin(scale="laptop", variant=cell.variant, settings=own, settings_sha256=cell.variant, **program)
         for cell in cells
     }
-    tables = [stored.table("small", cell, rows) for cell, rows in cells.items()]
+    tables = [stored.table(experiment, cell, rows) for cell, rows in cells.items()]
     return Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), origins)
 
 

@@ -48,7 +48,7 @@ def snakemake(folder: Path, *arguments: str, cores: int = 2, **variables: str) -
 
 def succeeding(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command where the package is found, see that it succeeds, and return what it said."""
-    variables = environment(PYTHONPATH="workflow")
+    variables = environment()
     run = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run

@@ -49,7 +49,8 @@ ALWAYS = {"over_trials": "worst"}
         ({}, (0.6, 0.61, 0.62), Verdict.PARTLY, "weaker reading"),
         ({}, (0.2, 0.3, 0.4), Verdict.NOT_REPRODUCED, ""),
         ({}, (0.99, 0.99), Verdict.NOT_TESTABLE, "only 2 trials; 3 are needed to estimate the spread"),
-        ({}, (0.99, 0.99, np.inf), Verdict.NOT_TESTABLE, "not finite"),
+        ({}, (0.99, 0.99, np.inf), Verdict.NOT_TESTABLE, "a value is not finite"),
+        ({}, (0.99, 0.99, 1e300), Verdict.NOT_TESTABLE, "the spread is not finite"),
         (AT_MOST, (0.8, 0.81, 0.82), Verdict.REPRODUCED, ""),
         (AT_MOST, (0.94, 0.95, 0.96), Verdict.PARTLY, "weaker reading"),
         (AT_MOST, (1.2, 1.1, 1.1), Verdict.NOT_REPRODUCED, ""),
@@ -79,6 +80,13 @@ def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
     found = judge(both, planted(cells), "laptop", NOWHERE)
     assert [cell.verdict for cell in found] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
     assert worst(found) is Verdict.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize("value", [1.1, -0.1, 1e299])
+def test_a_share_that_cannot_be_is_refused(settings: Callable[..., Settings], value: float) -> None:
+    claims = Claims(scales_that_cannot_tell={}, claims={})
+    with pytest.raises(UserError, match=f"the metrics of small have a block_share of {value:g}, which cannot be"):
+        claims_table(claims, {"small": shares(value, 0.9, 0.9)}, settings(), "laptop")
 
 
 ELU = Cell("elu", "full")
@@ -154,7 +162,7 @@ COMPARED = {"measure": "compared_at_end"}
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
         ({"figures": ["figure_99"]}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
-        ({"cells": {"layr": [1]}}, "cells.layr.[key]: should be 'activation'"),
+        ({"cells": {"layr": [1]}}, "cells.layr: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),
         ({"options": {"quantity": "loss", "step": 3}}, "options.step: Extra inputs are not permitted"),
         ({"options": {"quantity": "loss", "index": "one"}}, "options.index: Input should be a valid integer"),

@@ -133,7 +133,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with settings and the metrics of a run at laptop scale, whose working directory it is."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for name in (KEPT, LEFT_OUT):
-        metrics.write(run_of(values()), tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet")
+        metrics.write(
+            run_of(values(), experiment=name), tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet"
+        )
     (tmp_path / "figures" / "laptop").mkdir(parents=True)
     for picture in ("figure_3.png", "figure_6.png", "figure_6.pdf"):
         (tmp_path / "figures" / "laptop" / picture).touch()

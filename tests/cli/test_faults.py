@@ -28,7 +28,7 @@ def command(
     return subprocess.run(
         [sys.executable, "-m", "lowrank_dynamics", *arguments],
         cwd=ROOT,
-        env=environment(PYTHONPATH="workflow", **variables),
+        env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -92,7 +92,7 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
     wanted = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "paper", "--experiment", "case_study"]
     wanted += ["--cell", "elu-full", "--output", str(output), "--checkpoint", str(state)]
-    own = {"cwd": ROOT, "env": environment(PYTHONPATH="workflow"), "preexec_fn": heeding_interrupts}
+    own = {"cwd": ROOT, "env": environment(), "preexec_fn": heeding_interrupts}
     with subprocess.Popen(wanted, **own, stderr=subprocess.PIPE, text=True) as job:
         assert job.stderr is not None
         first = job.stderr.readline()

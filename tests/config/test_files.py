@@ -18,6 +18,39 @@ def test_a_file_that_is_no_settings_is_named(folder: Path, content: str) -> None
         load_settings("smoke", folder)
 
 
+@pytest.mark.parametrize("name", ["paper", "smoke", "sensitivity"])
+def test_a_key_that_stands_twice_is_refused(folder: Path, name: str) -> None:
+    """YAML would keep the last one and drop the others, a whole block of settings perhaps."""
+    file = folder / f"{name}.yaml"
+    lines = file.read_text(encoding="utf-8").count("\n")
+    with file.open("a", encoding="utf-8") as end:
+        end.write("\nexperiments:\n  case_study: {trials: 2}\n")
+    with pytest.raises(
+        UserError, match=rf"{name}\.yaml: line {lines + 2}: the key experiments stands there for the sec"
+    ):
+        load_with_study("smoke", folder)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(folder: Path) -> None:
+    (folder / "paper.yaml").unlink()
+    (folder / "paper.yaml").mkdir()
+    with pytest.raises(UserError, match=r"paper\.yaml cannot be read \(Is a directory\)"):
+        load_settings("smoke", folder)
+
+
+@pytest.mark.parametrize("name", ["../evil", "Evil", "e vil", "4k", "a.b", ""])
+def test_a_name_that_is_no_part_of_a_path_is_refused(folder: Path, name: str) -> None:
+    change(
+        folder / "paper.yaml",
+        "experiments",
+        {name: {"like": "case_study"}} | yaml.safe_load((folder / "paper.yaml").read_text())["experiments"],
+    )
+    with pytest.raises(
+        UserError, match=r"paper\.yaml: experiments\..*: a name may have lowercase letters, digits and _"
+    ):
+        load_settings("paper", folder)
+
+
 def test_unknown_scales_keys_and_experiments_are_refused() -> None:
     with pytest.raises(UserError, match="choose one of laptop, smoke, paper"):
         load_settings("desktop", ROOT / "configs")

@@ -20,7 +20,7 @@ def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
     names = (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k"))
     quantities = ("test_accuracy", "test_loss", "train_loss")
     rows = [row(step, quantity, [0.1, 0.2], layer=0) for step in (0, 10) for quantity in quantities]
-    found = planted(dict.fromkeys(names, rows), training__batch_size=10, network__rank=20)
+    found = planted(dict.fromkeys(names, rows), "vgg_heads", training__batch_size=10, network__rank=20)
     cells = {name: origin.model_copy(update={"data": data_origin}) for name, origin in found.cells.items()}
     stored.write(stored.Metrics(found.table, cells), path)
     return path
@@ -46,6 +46,14 @@ def test_the_mark_fits_into_the_narrowest_figure() -> None:
     assert 0 < extent.x0 < extent.x1 < figure.bbox.x1
     assert extent.y1 <= figure.bbox.y1
     plt.close(figure)
+
+
+def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) -> None:
+    source = heads_file(tmp_path / "heads.parquet", {})
+    with pytest.raises(UserError, match=r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"):
+        draw.draw("figure_6", [source], tmp_path / "figure")
+    with pytest.raises(UserError, match=r"heads\.parquet is of laptop, not of paper; delete it"):
+        draw.draw("figure_15", [source], tmp_path / "figure", "paper")
 
 
 @pytest.mark.parametrize("extension", FORMATS)

@@ -153,7 +153,7 @@ def test_a_whole_run_passes_the_check_of_the_code_in_its_archive(finished: Path,
     commit(project)
 
     def said(folder: Path, *arguments: str) -> str:
-        command, own = [sys.executable, "-m", "lowrank_dynamics", *arguments], environment(PYTHONPATH="workflow")
+        command, own = [sys.executable, "-m", "lowrank_dynamics", *arguments], environment()
         run = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         return run.stdout + run.stderr

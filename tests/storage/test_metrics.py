@@ -61,13 +61,26 @@ def test_every_value_lands_in_its_row() -> None:
 
 
 def test_a_stopped_trial_keeps_its_last_values(tmp_path: Path) -> None:
-    path = tmp_path / "cell.parquet"
+    path = tmp_path / "elu-full.parquet"
     metrics.write(Metrics(example(stop=1), ORIGINS), path)
     joined = metrics.aggregate([path])
     losses = joined.frame("train_loss", trial=1).sort_values("step")
     assert losses["value"].tolist() == [20.0, 21.0, 21.0]
     assert joined.frame("train_loss", trial=0)["value"].tolist() == [10.0, 11.0, 12.0]
     assert joined.settings == ORIGINS[CELL.name].settings
+
+
+def test_a_file_of_something_else_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "elu-full.parquet"
+    metrics.write(Metrics(example(), ORIGINS), path)
+    assert metrics.aggregate([path], "small", "laptop").table.equals(example())
+    with pytest.raises(UserError, match=r"elu-full\.parquet is of small, not of case_study; delete it"):
+        metrics.aggregate([path], "case_study", "laptop")
+    with pytest.raises(UserError, match=r"elu-full\.parquet is of laptop, not of paper; delete it"):
+        metrics.aggregate([path], "small", "paper")
+    other = path.rename(tmp_path / "relu-full.parquet")
+    with pytest.raises(UserError, match=r"relu-full\.parquet is of the cell elu-full; delete it"):
+        metrics.aggregate([other], "small", "laptop")
 
 
 def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:

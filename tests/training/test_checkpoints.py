@@ -1,7 +1,7 @@
 """An interrupted training resumes with the same numbers, bit for bit, and from its own state only."""
 
 import logging
-import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +17,10 @@ import torch
 
 from conftest import ROOT, MakeJob, assert_same, rows_of
 from lowrank_dynamics.storage import code, metrics
+from lowrank_dynamics.storage.seal import SEAL, sealing
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.run import checkpoint_of
+from runs import environment
 
 RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("elu", "full", {}),
@@ -97,9 +99,29 @@ def test_nothing_in_a_state_is_executed(job: MakeJob, tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return Path.touch, (tmp_path / "executed",)
 
-    torch.save({"key": "", "state": Harmful()}, tmp_path / "state.pt")
+    with sealing(tmp_path / "state.pt") as partial:
+        torch.save({"key": "", "seal": SEAL, "state": Harmful()}, partial)
     assert checkpoint_of(job(), tmp_path / "state.pt", every=60).load() is None
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
+    """Even if that is killed: it writes its state, and the next run resumes from there."""
+    run = subprocess.Popen(["sleep", "600"])
+    state, output = tmp_path / "state.pt", tmp_path / "cell.parquet"
+    command = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "laptop", "--experiment", "case_study"]
+    command += ["--cell", "rrelu-full", "--output", str(output), "--checkpoint", str(state)]
+    with subprocess.Popen(command, env=environment(LOWRANK_RUN=str(run.pid)), stderr=subprocess.PIPE, text=True) as job:
+        assert job.stderr
+        assert "step 0 of" in job.stderr.readline()
+        run.kill()
+        said = job.stderr.read()
+    run.wait()
+    assert "the run that this is a job of has ended" in said
+    assert re.search(r"error: case_study rrelu-full: stopped at step \d+", said)
+    assert job.returncode == 130
+    assert state.exists()
+    assert not output.exists()
 
 
 @pytest.mark.slow
@@ -112,10 +134,9 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "smoke", "--configs", str(configs)]
     command += ["--experiment", "case_study", "--cell", "rrelu-full"]
     resumable = [*command, "--output", str(output), "--checkpoint", str(state), "--every", "0"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     for awaited in (state, state, state.with_name("state.pt.partial"), output.with_name("cell.parquet.partial")):
         before = awaited.stat().st_mtime_ns if awaited.exists() else 0
-        job = subprocess.Popen(resumable, env=environment, stderr=subprocess.DEVNULL)
+        job = subprocess.Popen(resumable, env=environment(), stderr=subprocess.DEVNULL)
         while job.poll() is None and not (awaited.exists() and awaited.stat().st_mtime_ns > before):
             time.sleep(0.0005)
         job.send_signal(signal.SIGKILL)
@@ -123,7 +144,7 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
         if output.exists():  # the last kill came too late
             metrics.read(output)
             break
-    subprocess.run(resumable, env=environment, check=True, capture_output=True)
-    subprocess.run([*command, "--output", str(tmp_path / "whole.parquet")], env=environment, check=True)
+    subprocess.run(resumable, env=environment(), check=True, capture_output=True)
+    subprocess.run([*command, "--output", str(tmp_path / "whole.parquet")], env=environment(), check=True)
     assert metrics.read(output).table.equals(metrics.read(tmp_path / "whole.parquet").table)
     assert not state.exists()

@@ -23,7 +23,8 @@ rule claims:
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"
     shell:
-        "python -m lowrank_dynamics claims {input.metrics} --scale {wildcards.scale} --output {output.table} 2> {log}"
+        "python -m lowrank_dynamics claims {input.metrics} --all --scale {wildcards.scale} "
+        "--output {output.table} 2> {log}"
 
 
 rule claims_hold:

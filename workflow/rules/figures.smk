@@ -21,4 +21,4 @@ rule figure:
         "Draw {wildcards.figure}"
     shell:
         "python -m lowrank_dynamics figure {wildcards.figure} {params.metrics} "
-        "--output figures/{wildcards.scale}/{wildcards.figure} 2> {log}"
+        "--scale {wildcards.scale} --output figures/{wildcards.scale}/{wildcards.figure} 2> {log}"

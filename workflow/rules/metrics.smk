@@ -17,4 +17,4 @@ rule aggregate:
     message:
         "Aggregate the metrics of {wildcards.experiment}"
     shell:
-        "python -m lowrank_dynamics aggregate {input.cells} --output {output} 2> {log}"
+        "python -m lowrank_dynamics aggregate {input.cells} --scale {wildcards.scale} --output {output} 2> {log}"

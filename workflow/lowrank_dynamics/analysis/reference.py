@@ -39,7 +39,7 @@ def references(folder: Path, experiment: str) -> Iterator[Metrics]:
     """Yield the references of an experiment, by name of scale. Raises UserError for a file that cannot be read."""
     for path in sorted(folder.glob(f"*/{experiment}.parquet")):
         try:
-            yield metrics.read(path)
+            yield metrics.read(path, experiment, path.parent.name)
         except UserError as error:
             raise UserError(f"the reference {path} cannot be read; restore it as the project has it") from error
 

@@ -1,7 +1,7 @@
 """The table of verdicts, one row a cell, and what it says in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.claims import Claim, Claims
-from lowrank_dynamics.analysis.verdicts import ORDER, CellVerdict, judge, worst
+from lowrank_dynamics.analysis.verdicts import ORDER, CellVerdict, judge, require_possible, worst
 from lowrank_dynamics.config.experiment import CellSettings
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
@@ -19,16 +19,21 @@ COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
-def claims_table(claims: Claims, runs: Mapping[str, Metrics], settings: Settings, scale: str) -> pd.DataFrame:
+def claims_table(
+    claims: Claims, runs: Mapping[str, Metrics], settings: Settings, scale: str, only: Collection[str] | None = None
+) -> pd.DataFrame:
     """Return one row for each cell of each claim about the experiments of `settings`, judged by the `runs` by name.
 
-    Of a run count the trials and cells that the settings have. The columns are those of the claim and of `CellVerdict`;
-    `budget`, how long was trained; and `claim_verdict`, the worst of the claim's cells.
+    If experiments are named by `only`, the claims are those about them. Of a run count the trials and cells that the
+    settings have. The columns are those of the claim and of `CellVerdict`; `budget`, how long was trained; and
+    `claim_verdict`, the worst of the claim's cells. Raises UserError for a value that cannot be.
     """
+    for name, run in runs.items():
+        require_possible(name, run)
     judged = {name: runs[name].within(**each.judged) for name, each in settings.experiments.items() if name in runs}
     rows: list[dict[str, Any]] = []
     for name, claim in claims.claims.items():
-        if claim.experiment not in settings.experiments:
+        if claim.experiment not in (settings.experiments if only is None else only):
             continue
         found = judged.get(claim.experiment)
         cells = judge(claim, found, scale, claims.scales_that_cannot_tell)

@@ -20,8 +20,13 @@ from lowrank_dynamics.storage.metrics import Metrics
 FEWEST_TRIALS = 3
 WAS_NOT_RUN = "was not run"
 """How the reason ends where there are no metrics of an experiment."""
+ROUNDING = 1e-5
 STANDARD_ERRORS = 2.0
 """How many standard errors of the mean must lie on the right side of the threshold."""
+
+
+LARGEST = {"block_share": 1.0, "train_accuracy": 1.0, "test_accuracy": 1.0, "gradient_tail": 1.0}
+"""What lies between 0 and this, but for rounding."""
 
 
 class Verdict(StrEnum):
@@ -74,6 +79,18 @@ def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mappin
     return [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged] if reason else judged
 
 
+def require_possible(experiment: str, metrics: Metrics) -> None:
+    """Raise UserError, which names it, if a share, an accuracy or a ratio lies outside of what it can be."""
+    for quantity in metrics.values("quantity") & LARGEST.keys():
+        values = metrics.frame(quantity)["value"]
+        impossible = values[(values < -ROUNDING) | (values > LARGEST[quantity] + ROUNDING)]
+        if len(impossible):
+            raise UserError(
+                f"the metrics of {experiment} have a {quantity} of {impossible.iloc[0]:g}, which cannot be; "
+                "delete them and run again"
+            )
+
+
 def worst(cells: list[CellVerdict]) -> Verdict:
     """Return the worst of the cells' verdicts."""
     return min((cell.verdict for cell in cells), key=ORDER.index)
@@ -115,4 +132,7 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
     if len(rows) < FEWEST_TRIALS:
         few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
-    return "" if np.isfinite(rows["value"]).all() else "a value is not finite"
+    if not np.isfinite(rows["value"]).all():
+        return "a value is not finite"
+    with np.errstate(over="ignore"):
+        return "" if np.isfinite(rows["value"].std()) else "the spread is not finite"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study
+from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study, measured_scale
 from lowrank_dynamics.storage import provenance
 
 Page = Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")]
@@ -21,15 +21,22 @@ def figure(
     name: str,
     metrics: Metrics,
     output: Annotated[Path, typer.Option(help="the file to write, without its suffix")],
+    scale: Scale | None = None,
 ) -> None:
     """Draw one figure as PDF, SVG and PNG."""
     from lowrank_dynamics.figures.draw import draw
 
-    draw(name, metrics, output)
+    draw(name, metrics, output, scale)
 
 
 @app.command()
-def claims(output: Page, metrics: Files = [], scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:  # noqa: B006
+def claims(
+    output: Page,
+    metrics: Files = [],  # noqa: B006
+    scale: Scale = "laptop",
+    configs: Configs = CONFIGS,
+    every: Annotated[bool, typer.Option("--all", help="also on claims about experiments that are not given")] = False,
+) -> None:
     """Give a verdict on every claim about the experiments."""
     from lowrank_dynamics.analysis.claims import load_claims
     from lowrank_dynamics.analysis.table import claims_table
@@ -37,8 +44,9 @@ def claims(output: Page, metrics: Files = [], scale: Scale = "laptop", configs: 
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
 
-    runs = {path.stem: stored.read(path) for path in metrics}
-    rows = claims_table(load_claims(configs / CLAIMS), runs, load_settings(scale, configs), scale)
+    runs = {path.stem: stored.read(path, path.stem, measured_scale(scale)) for path in metrics}
+    settings, judged = load_settings(scale, configs), None if every else set(runs)
+    rows = claims_table(load_claims(configs / CLAIMS), runs, settings, scale, judged)
     origin = provenance.verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))
     tables.write(table, as_page(rows, scale, table.unverified), output)
@@ -81,7 +89,7 @@ def compare(
     from lowrank_dynamics.storage import metrics as stored
     from lowrank_dynamics.storage import tables
 
-    runs = {path.stem: stored.read(path) for path in metrics}
+    runs = {path.stem: stored.read(path, path.stem, scale) for path in metrics}
     rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
     origin = provenance.comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))

@@ -108,8 +108,8 @@ def train(  # noqa: PLR0917 (a command's options)
 
 
 @app.command()
-def aggregate(cells: list[Path], output: Output) -> None:
-    """Join the metrics of an experiment's cells into one file."""
+def aggregate(cells: list[Path], output: Output, scale: Scale | None = None) -> None:
+    """Join the metrics of an experiment's cells into one file, which is named after it."""
     from lowrank_dynamics.storage import metrics
 
-    metrics.write(metrics.aggregate(cells), output)
+    metrics.write(metrics.aggregate(cells, output.stem, scale), output)

@@ -11,22 +11,28 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import figure_origin
+from lowrank_dynamics.storage.tables import Table
 
 
-def draw(name: str, files: Sequence[Path], stem: Path) -> None:
+def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None) -> None:
     """Draw the figure called `name` and write it to `stem` + .pdf, .svg and .png.
 
-    `files` are the metrics of the figure's experiments, in their order, or the table of a figure that shows none. Data
-    that are not verified are named in the figure. Raises UserError if there is no such figure or a file holds something
-    else.
+    `files` are the metrics of the figure's experiments, in their order, or the table of a figure that shows none; of
+    this scale if it is named. Data that are not verified are named in the figure. Raises UserError if there is no such
+    figure or a file holds something else.
     """
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
-    shown = [tables.read(file, module.COLUMNS) if source.table else metrics.read(file) for file in files]
+    shown: list[Metrics] | list[Table]
+    if source.table:
+        shown = [tables.read(file, module.COLUMNS) for file in files]
+    else:
+        shown = [metrics.read(file, name, scale) for file, name in zip(files, source.experiments, strict=True)]
     figure = module.draw(*shown, **source.options)
     if unverified := {data for each in shown for data in each.unverified}:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")

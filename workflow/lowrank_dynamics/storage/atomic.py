@@ -32,10 +32,17 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def require_folder(path: Path) -> None:
-    """Raise UserError if there is something at a path that is no folder, such as a file or a link to nowhere."""
-    if os.path.lexists(path) and not path.is_dir():
-        raise UserError(f"{path} is no folder, and the run would write into it; remove it or give it another name")
+def require_place(folder: Path, *names: str) -> None:
+    """Raise UserError if a run cannot be in a folder: this user may not write there, or a name in it is no folder."""
+    for own in (folder, folder / ".snakemake"):
+        if own.exists() and not os.access(own, os.W_OK):
+            raise UserError(
+                f"nothing can be written to {own.resolve()}; let this user write there, or run in a folder of your "
+                "own: --directory FOLDER"
+            )
+    for name in names:
+        if os.path.lexists(folder / name) and not (folder / name).is_dir():
+            raise UserError(f"{name} is no folder, and the run would write into it; give it another name")
 
 
 def require_writable(folder: Path) -> None:

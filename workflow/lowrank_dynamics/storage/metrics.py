@@ -175,41 +175,53 @@ def write(metrics: Metrics, path: Path) -> None:
         pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
 
 
-def read(path: Path) -> Metrics:
-    """Return the metrics in `path`. Raises UserError if it is no such file, altered, or of another schema."""
+def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
+    """Return the metrics in `path`, of this experiment and scale if they are named.
+
+    Raises UserError if it is no such file, altered, of another schema, or of another experiment or scale.
+    """
     try:
         require_intact(path)
-        found = pq.read_table(path)
-        metadata = {key.decode(): value.decode() for key, value in (found.schema.metadata or {}).items()}
+        table = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         version, provenance = metadata["schema_version"], metadata["provenance"]
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UserError(f"{path} is not a readable file of metrics ({error}); delete it and run again") from error
-    if version != SCHEMA_VERSION or found.schema.names != SCHEMA.names:
+    if version != SCHEMA_VERSION or table.schema.names != SCHEMA.names:
         raise UserError(f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run again")
     try:
-        return Metrics(found, _Provenance.model_validate_json(provenance).cells)
+        found = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         differs = f"{path} has a provenance of other code, which differs at {where}"
         raise UserError(f"{differs}; delete it and rerun") from error
+    for expected, there in ((experiment, found.values("experiment")), (scale, {c.scale for c in found.cells.values()})):
+        if expected is not None and there != {expected}:
+            raise UserError(f"{path} is of {', '.join(sorted(there))}, not of {expected}; delete it and run again")
+    return found
 
 
 class _Provenance(BaseModel):
     cells: dict[str, Origin]
 
 
-def aggregate(paths: Iterable[Path]) -> Metrics:
-    """Return the metrics of an experiment's cells as one.
+def aggregate(paths: Iterable[Path], experiment: str | None = None, scale: str | None = None) -> Metrics:
+    """Return the metrics of an experiment's cells, each in a file named after it, as one.
 
     The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early
-    keeps its last values, as its weights do. Raises UserError if two cells of one variant come from different settings.
+    keeps its last values, as its weights do. Raises UserError if a file is of another cell, or two of one variant
+    come from different settings.
     """
-    parts = [read(path) for path in paths]
-    cells = {name: cell for part in parts for name, cell in part.cells.items()}
+    parts = {path: read(path, experiment, scale) for path in paths}
+    if others := [path for path, part in parts.items() if set(part.cells) != {path.stem}]:
+        raise UserError(f"{others[0]} is of the cell {', '.join(parts[others[0]].cells)}; delete it and run again")
+    cells = {name: cell for part in parts.values() for name, cell in part.cells.items()}
     origins = {(cell.variant, cell.settings_sha256) for cell in cells.values()}
     if len(origins) > len({variant for variant, _ in origins}):
         raise UserError(f"{', '.join(cells)} come from different settings; delete them and run again")
-    return Metrics(pa.concat_tables(_held_to_the_end(part.table) for part in parts).unify_dictionaries(), cells)
+    return Metrics(
+        pa.concat_tables(_held_to_the_end(part.table) for part in parts.values()).unify_dictionaries(), cells
+    )
 
 
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
