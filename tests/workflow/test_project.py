@@ -32,4 +32,4 @@ def test_conda_installs_the_same_requirements() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
     assert {package.split("=")[0] for package in conda} == {"python", "pip"}
-    assert pip == {"pip": ["-r requirements.txt"]}
+    assert pip == {"pip": ["-r requirements.txt", "-e ."]}
