@@ -19,10 +19,12 @@ endif
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
+	@python -m lowrank_dynamics outcome --scale $(SCALE)
 
 # The claims again, with one declared choice after another changed.
 sensitivity: $(ENVIRONMENT)
 	@snakemake sensitivity --cores $(CORES) --config scale=$(SCALE)
+	@python -m lowrank_dynamics outcome --scale $(SCALE)
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)

@@ -21,7 +21,7 @@ from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.markdown import headline
+from lowrank_dynamics.report.outcome import outcome
 from lowrank_dynamics.storage.atomic import require_place, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
@@ -99,13 +99,8 @@ onstart:
 
 
 onsuccess:
-    print(f"The figures at {scale} scale are in figures/{scale}/")
-    if Path(f"results/{scale}/report.html").exists():
-        print(f"results/{scale}/report.html shows them with verdicts and settings")
-    for page in ("claims.md", "comparison.md", "sensitivity.md"):
-        if (file := Path("results", scale, page)).exists():
-            page_text = file.read_text(encoding="utf-8")
-            print(f"{file}: {headline(page_text)}")
+    if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
+        print(*outcome(scale), sep="\n")
     tell_missing()
 
 

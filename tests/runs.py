@@ -29,7 +29,7 @@ def copied(folder: Path) -> Path:
 
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a terminal in which the project's own one is activated."""
-    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MAKELEVEL")}
     return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
 
 

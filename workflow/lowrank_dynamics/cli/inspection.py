@@ -50,6 +50,15 @@ def verdicts(
         raise UserError(f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers")
 
 
+@app.command("outcome")
+def tell_outcome(scale: Scale = "laptop") -> None:
+    """Print where the figures of a run are, and what is to be read about them; run it where the run is."""
+    from lowrank_dynamics.report.outcome import outcome
+
+    for line in outcome(scale):
+        typer.echo(line)
+
+
 @app.command("provenance")
 def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")]) -> None:
     """Print what produced a file: settings, data and their sources, code, libraries, machine."""
