@@ -1,7 +1,9 @@
 """What the machine refuses ends a command with one sentence, a nonzero exit and nothing half-written."""
 
+import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,8 @@ import torch
 from conftest import ROOT
 from lowrank_dynamics.cli import stages
 from lowrank_dynamics.errors import UserError
-from runs import SMOKE, copied, environment, heeding_interrupts
+from lowrank_dynamics.storage.atomic import require_place
+from runs import SMOKE, copied, environment, heeding_interrupts, snakemake
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
 PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-images", "100"]
@@ -84,6 +87,45 @@ def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "nothing can be written to results (Read-only file system); let this user write there" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere/at/all")], ids=["file", "link"])
+def test_results_that_are_no_folder(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "results")
+    run = snakemake(tmp_path, "-n", "--snakefile", str(ROOT / "Snakefile"), *SMOKE)
+    said = "error: results is no folder, and the run would write into it; give it another name"
+    assert said in run.stderr.splitlines()
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+
+
+def test_a_project_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"nothing can be written to .*; let this user write there, or .* --directory"):
+        require_place(tmp_path)
+
+
+def test_a_locale_without_the_letters_of_a_page(tmp_path: Path) -> None:
+    """Text is UTF-8 in files whatever the user's locale; what a terminal lacks it gets as numbers."""
+    made = shutil.which("localedef")
+    if (
+        made is None
+        or subprocess.run(
+            [made, "-i", "en_US", "-f", "ISO-8859-1", tmp_path / "en_US.ISO-8859-1"], check=False, capture_output=True
+        ).returncode
+        > 1
+    ):
+        pytest.skip("no locale can be made here")
+    latin = {"LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
+    metrics, judged = "results/reference/laptop/fashion_mnist.parquet", tmp_path / "claims.parquet"
+    run = command("claims", metrics, "--output", str(judged), **latin)
+    assert run.returncode == 0, run.stderr
+    page = judged.with_suffix(".md").read_text(encoding="utf-8")
+    assert "≥" in page
+    assert "was not run" not in page  # the claims are those about this experiment
+    refused = command("claims", "κ.parquet", "--output", str(judged), **latin)
+    assert "error: " in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
