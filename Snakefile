@@ -18,6 +18,7 @@ from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import files
 from lowrank_dynamics.config.diff import differences
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
+from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
@@ -30,7 +31,7 @@ try:
     require_place(Path(), "results", "figures")
     request = files.requested(config)
     scale = request.scale
-    settings = files.load_with_study(scale)
+    settings = files.load_with_study(scale, trials=request.trials, trials_per_job=request.trials_per_job)
     paper = files.load_settings("paper")
     study = files.load_study()
     claims = load_claims()
@@ -50,6 +51,8 @@ wildcard_constraints:
     scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
     experiment="|".join(settings[scale].experiments),
     figure="|".join(FIGURES),
+    cell="[^/]+",
+    trials="[0-9]+-[0-9]+",
 
 
 include: "workflow/rules/inputs.smk"

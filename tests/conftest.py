@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = yaml.safe_load("""
 activations: [elu]
 parameterizations: [full]
 trials: 3
+trials_per_job: null
 dtype: float64
 threads: 1
 data: {source: clusters, dimension: 12, classes: 3, samples: 48, separation: 7.0, whitened: true}

@@ -55,13 +55,17 @@ def test_unknown_scales_keys_and_experiments_are_refused() -> None:
     with pytest.raises(UserError, match="choose one of laptop, smoke, paper"):
         load_settings("desktop", ROOT / "configs")
     with pytest.raises(
-        UserError, match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data"
+        UserError, match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data, "
     ):
         requested({"scales": "paper"})
+    for key, value in (("trials", "x"), ("trials", 0), ("trials_per_job", -1), ("trials", 1.5)):
+        with pytest.raises(UserError, match=f"--config {key}={value}: it must be a whole number above 0"):
+            requested({key: value})
     with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
         requested({"strict_claims": "maybe"})
-    assert requested({}) == ("laptop", False, False)
-    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True, False)
+    assert requested({}) == ("laptop", False, False, None, None)
+    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True, False, None, None)
+    assert requested({"trials": 3, "trials_per_job": "1"}) == ("laptop", False, False, 3, 1)
     assert requested({"strict_claims": True}).strict_claims
     assert requested({"allow_unverified_data": "true"}).allow_unverified_data
     with pytest.raises(UserError, match="choose one of case_study"):
@@ -220,3 +224,14 @@ def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
     change(folder / "sensitivity.yaml", "choices.width.color", "red")
     with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.color: unknown key"):
         load_study(folder)
+
+
+def test_a_limit_on_trials_keeps_the_settings_and_their_digest() -> None:
+    paper = load_settings("paper", ROOT / "configs")
+    few = paper.limited(3, 2)
+    case_study = few.experiment("case_study")
+    assert case_study.shards == [range(2), range(2, 3)]
+    assert few.of_variant("case_study").digest == paper.of_variant("case_study").digest
+    assert paper.experiment("case_study").shards == [range(10)]
+    assert paper.limited(100, 100).experiment("case_study").shards == [range(10)]
+    assert load_with_study("laptop", ROOT / "configs", trials=1)["laptop/sensitivity/width_64"].limited(None, None)

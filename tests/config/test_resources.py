@@ -9,13 +9,14 @@ import pytest
 from conftest import NAME, ROOT
 from lowrank_dynamics.config import resources
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.settings import Cell, Settings, shard_name
 
 FULL = Cell("elu", "full")
 
 
 def asked(make: Callable[..., Settings], **changes: Any) -> resources.Demand:
-    return resources.training_demand(make(**{"training__steps": 1_000_000, **changes}), NAME, FULL)
+    made = make(**{"training__steps": 1_000_000, **changes})
+    return resources.training_demand(made, NAME, FULL, range(made.experiment(NAME).trials))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_more_numbers_take_more_memory(settings: Callable[..., Settings], more: 
 def test_a_low_rank_network_takes_less_than_the_full_one() -> None:
     paper = load_settings("paper", ROOT / "configs")
     full, low_rank = (
-        resources.training_demand(paper, "fashion_mnist", Cell("gelu", name)) for name in ("full", "s_big")
+        resources.training_demand(paper, "fashion_mnist", Cell("gelu", name), range(5)) for name in ("full", "s_big")
     )
     assert low_rank.minutes < full.minutes / 4
     assert low_rank.megabytes < full.megabytes
@@ -63,9 +64,11 @@ def test_every_cell_got_by_with_what_it_would_ask_for(finished: Path) -> None:
     smoke = load_settings("smoke", ROOT / "configs").model_copy(update={"device": "cpu"})
     for name in smoke.experiments:
         for cell in smoke.cells(name):
-            benchmark = finished / "results" / "smoke" / "benchmarks" / "train" / name / f"{cell.name}.tsv"
+            (shard,) = smoke.experiment(name).shards
+            folder = finished / "results" / "smoke" / "benchmarks" / "train" / name / cell.name
+            benchmark = folder / f"{shard_name(shard)}.tsv"
             keys, values = (line.split("\t") for line in benchmark.read_text().splitlines())
             took = dict(zip(keys, values, strict=True))
-            wanted = resources.training_demand(smoke, name, cell)
+            wanted = resources.training_demand(smoke, name, cell, shard)
             assert float(took["s"]) < 60 * wanted.minutes
             assert took["max_rss"] == "NA" or float(took["max_rss"]) < wanted.megabytes

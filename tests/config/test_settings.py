@@ -15,6 +15,8 @@ REFUSED = [
     ("experiments.case_study.training.learning_rate", 0.0, "greater than 0, is 0.0"),
     ("experiments.case_study.training.steps", "many", "valid integer, is 'many'"),
     ("experiments.case_study.training.steps", 10**20, "less than or equal to 1000000000, is 1000"),
+    ("experiments.case_study.trials_per_job", 0, "greater than 0, is 0"),
+    ("experiments.case_study.trials_per_job", 11, "trials_per_job must be at most trials = 5, is 11"),
     ("experiments.case_study.trials", 10**12, "less than or equal to 1000, is 1000000000000"),
     ("experiments.case_study.training.learning_rate", 1e308, "less than or equal to 1000000, is 1e+308"),
     ("experiments.case_study.training.steps", True, "valid integer, is True"),
@@ -97,7 +99,7 @@ def test_settings_are_frozen_and_keep_the_papers_step(scale: str) -> None:
 
 def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     before = load_settings("laptop", folder)
-    change(folder / "laptop.yaml", "experiments.case_study.trials", 4)
+    change(folder / "laptop.yaml", "experiments.case_study.training.steps", 40)
     after = load_settings("laptop", folder)
     assert before.of_variant("case_study").digest != after.of_variant("case_study").digest
     assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest

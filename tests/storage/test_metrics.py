@@ -12,6 +12,7 @@ from conftest import planted, row
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.aggregation import aggregate
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import Origin
 from lowrank_dynamics.storage.seal import SEAL, sealing
@@ -61,9 +62,9 @@ def test_every_value_lands_in_its_row() -> None:
 
 
 def test_a_stopped_trial_keeps_its_last_values(tmp_path: Path) -> None:
-    path = tmp_path / "elu-full.parquet"
+    path = tmp_path / "elu-full" / "0-1.parquet"
     metrics.write(Metrics(example(stop=1), ORIGINS), path)
-    joined = metrics.aggregate([path])
+    joined = aggregate([path])
     losses = joined.frame("train_loss", trial=1).sort_values("step")
     assert losses["value"].tolist() == [20.0, 21.0, 21.0]
     assert joined.frame("train_loss", trial=0)["value"].tolist() == [10.0, 11.0, 12.0]
@@ -71,23 +72,23 @@ def test_a_stopped_trial_keeps_its_last_values(tmp_path: Path) -> None:
 
 
 def test_a_file_of_something_else_is_not_taken_for_it(tmp_path: Path) -> None:
-    path = tmp_path / "elu-full.parquet"
+    path = tmp_path / "elu-full" / "0-1.parquet"
     metrics.write(Metrics(example(), ORIGINS), path)
-    assert metrics.aggregate([path], "small", "laptop").table.equals(example())
-    with pytest.raises(UserError, match=r"elu-full\.parquet is of small, not of case_study; delete it"):
-        metrics.aggregate([path], "case_study", "laptop")
-    with pytest.raises(UserError, match=r"elu-full\.parquet is of laptop, not of paper; delete it"):
-        metrics.aggregate([path], "small", "paper")
-    other = path.rename(tmp_path / "relu-full.parquet")
-    with pytest.raises(UserError, match=r"relu-full\.parquet is of the cell elu-full; delete it"):
-        metrics.aggregate([other], "small", "laptop")
+    assert aggregate([path], "small", "laptop").table.equals(example())
+    with pytest.raises(UserError, match=r"0-1\.parquet is of small, not of case_study; delete it"):
+        aggregate([path], "case_study", "laptop")
+    with pytest.raises(UserError, match=r"0-1\.parquet is of laptop, not of paper; delete it"):
+        aggregate([path], "small", "paper")
+    other = path.parent.rename(tmp_path / "relu-full") / path.name
+    with pytest.raises(UserError, match=r"0-1\.parquet is of the cell elu-full; delete it"):
+        aggregate([other], "small", "laptop")
 
 
 def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        metrics.write(Metrics(example(), {name: origin(digest=name)}), tmp_path / f"{name}.parquet")
+        metrics.write(Metrics(example(), {name: origin(digest=name)}), tmp_path / name / "0-1.parquet")
     with pytest.raises(UserError, match="a, b come from different settings"):
-        metrics.aggregate([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+        aggregate([tmp_path / "a" / "0-1.parquet", tmp_path / "b" / "0-1.parquet"])
 
 
 def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
@@ -96,8 +97,8 @@ def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
         rows = [Measurement(0, 0, "train_loss", np.array([float(len(name)), 1.0]), BOTH)]
         cell = Cell("elu", "full", name)
         origins = {cell.name: origin(name, name, training__learning_rate=rate)}
-        metrics.write(Metrics(metrics.table("small", cell, rows), origins), tmp_path / f"{cell.name}.parquet")
-    joined = metrics.aggregate([tmp_path / "elu-full-warm.parquet", tmp_path / "elu-full-cold.parquet"])
+        metrics.write(Metrics(metrics.table("small", cell, rows), origins), tmp_path / cell.name / "0-1.parquet")
+    joined = aggregate([tmp_path / f"elu-full-{name}" / "0-1.parquet" for name in ("warm", "cold")])
     metrics.write(joined, tmp_path / "joined.parquet")
     variants = metrics.read(tmp_path / "joined.parquet").variants
     assert list(variants) == ["warm", "cold"]

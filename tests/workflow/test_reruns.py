@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.config.settings import shard_name
 from runs import DRAWN, SMOKE, assert_same_results, copied, environment, heeding_interrupts, planned, snakemake
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,12 @@ def drawn(*figures: str) -> set[str]:
 
 def trained(*experiments: str) -> set[str]:
     """Return what a dry run calls the training of some experiments and all that follows."""
-    cells = {f"Train {name} {cell.name}" for name in experiments for cell in SETTINGS.cells(name)}
+    cells = {
+        f"Train {name} {cell.name}, trials {shard_name(trials)}"
+        for name in experiments
+        for cell in SETTINGS.cells(name)
+        for trials in SETTINGS.experiment(name).shards
+    }
     figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
     joined = {f"Aggregate the metrics of {name}" for name in experiments}
     return cells | joined | drawn(*figures) | judged() | {"Compare the run at smoke scale with the reference"}
@@ -103,7 +109,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True, **quiet) as killed:
         cells = folder / "results" / "smoke" / "cells"
-        wait_for(lambda: len(list(cells.glob("*/*.parquet"))) >= 12, killed)
+        wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 12, killed)
         refused = snakemake(folder, *SMOKE)
         killed.kill()
         killed.wait()

@@ -50,10 +50,10 @@ def test_a_job_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     by_gres = re.sub(r"^# (set-resources:|  (?:train|features): \{gpu)", r"\1", profile.read_text(), flags=re.MULTILINE)
     profile.write_text(by_gres)
-    cell = "results/smoke/cells/deep_unwhitened/gelu-full-adam.parquet"
+    cell = "results/smoke/cells/deep_unwhitened/gelu-full-adam/0-1.parquet"
     target = (*SMOKE, "--", cell)
     run = cluster.start(*RUN, *target, cwd=folder, log=tmp_path / "said.txt")
-    log = folder / "results" / "smoke" / "logs" / "train" / "deep_unwhitened" / "gelu-full-adam.log"
+    log = folder / "results" / "smoke" / "logs" / "train" / "deep_unwhitened" / "gelu-full-adam" / "0-1.log"
     slurm_cluster.wait_for(lambda: log.exists() and "step 600 of" in log.read_text())
     assert "gpu:1" in cluster.ask("squeue", "--noheader", "--format=%b")
     cluster.ask("scancel", "--user=root")

@@ -43,9 +43,13 @@ def test_every_figure_exists_in_every_format(finished: Path) -> None:
 def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:
     results = finished / "results" / "smoke"
     settings = load_settings("smoke", ROOT / "configs")
-    cells = [f"{experiment}/{cell.name}" for experiment in settings.experiments for cell in settings.cells(experiment)]
+    cells = [
+        f"{name}/{cell.name}/0-{each.trials - 1}"
+        for name, each in settings.experiments.items()
+        for cell in settings.cells(name)
+    ]
     for folder, ending in (("cells", "parquet"), ("benchmarks/train", "tsv")):
-        assert {str(path.relative_to(results)) for path in (results / folder).glob("*/*")} == {
+        assert {str(path.relative_to(results)) for path in (results / folder).glob("*/*/*")} == {
             f"{folder}/{cell}.{ending}" for cell in cells
         }
     found = metrics.read(results / "metrics" / "fashion_mnist.parquet")
@@ -53,7 +57,7 @@ def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path)
     assert origin["data"]["edition"] == "sample"
     assert origin["libraries"].keys() == {"torch", "numpy", "pyarrow"}
     assert found.settings.data.training_images == 100
-    assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big.log").read_text()
+    assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big" / "0-1.log").read_text()
 
 
 def test_every_file_answers_what_produced_it(finished: Path) -> None:

@@ -54,8 +54,9 @@ def features_resources(wildcards):
 
 
 def training_resources(wildcards):
-    """The time and memory that training a cell requests."""
-    return training_demand(settings[wildcards.scale], wildcards.experiment, cell_of(wildcards))
+    """The time and memory that training some trials of a cell requests."""
+    shard = shard_of(wildcards.trials)
+    return training_demand(settings[wildcards.scale], wildcards.experiment, cell_of(wildcards), shard)
 
 
 def training_code(wildcards):
@@ -64,10 +65,15 @@ def training_code(wildcards):
     return sources("training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards)))
 
 
-def cell_metrics(wildcards):
-    """The metrics of every cell of an experiment."""
-    cells = settings[wildcards.scale].cells(wildcards.experiment)
-    return [f"results/{wildcards.scale}/cells/{wildcards.experiment}/{cell.name}.parquet" for cell in cells]
+def shard_metrics(wildcards):
+    """The metrics of every job of an experiment."""
+    return expand(
+        "results/{scale}/cells/{experiment}/{cell}/{trials}.parquet",
+        scale=wildcards.scale,
+        experiment=wildcards.experiment,
+        cell=[cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)],
+        trials=[shard_name(trials) for trials in experiment_of(wildcards).shards],
+    )
 
 
 def figure_metrics(wildcards):

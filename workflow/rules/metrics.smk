@@ -1,10 +1,10 @@
-# Aggregation: the metrics of an experiment's cells as one tidy Parquet file.
+# Aggregation: the metrics of an experiment's jobs as one tidy Parquet file.
 
 
 rule aggregate:
     input:
-        cells=cell_metrics,
-        code=sources("storage.metrics"),
+        shards=shard_metrics,
+        code=sources("storage.aggregation"),
     output:
         "results/{scale}/metrics/{experiment}.parquet",
     log:
@@ -14,7 +14,10 @@ rule aggregate:
     localrule: True
     conda:
         "../../environment.yml"
+    params:
+        trials=lambda wildcards: experiment_of(wildcards).trials,
     message:
         "Aggregate the metrics of {wildcards.experiment}"
     shell:
-        "python -m lowrank_dynamics aggregate {input.cells} --scale {wildcards.scale} --output {output} 2> {log}"
+        "python -m lowrank_dynamics aggregate {input.shards} --scale {wildcards.scale} "
+        "--trials {params.trials} --output {output} 2> {log}"

@@ -1,4 +1,4 @@
-# Training: one job a cell, with all its trials and everything measured on the way.
+# Training: one job for some trials of a cell, or all, with everything measured on the way.
 # On a cluster, cells that take a few minutes share a job (profiles/slurm says how many).
 
 
@@ -8,11 +8,11 @@ rule train:
         data=stored_data,
         weights=trained_weights,
     output:
-        "results/{scale}/cells/{experiment}/{cell}.parquet",
+        "results/{scale}/cells/{experiment}/{cell}/{trials}.parquet",
     log:
-        "results/{scale}/logs/train/{experiment}/{cell}.log",
+        "results/{scale}/logs/train/{experiment}/{cell}/{trials}.log",
     benchmark:
-        "results/{scale}/benchmarks/train/{experiment}/{cell}.tsv"
+        "results/{scale}/benchmarks/train/{experiment}/{cell}/{trials}.tsv"
     group:
         lambda wildcards: "brief_cells" if training_resources(wildcards).is_brief else None
     conda:
@@ -30,9 +30,10 @@ rule train:
         data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
         weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:
-        "Train {wildcards.experiment} {wildcards.cell}"
+        "Train {wildcards.experiment} {wildcards.cell}, trials {wildcards.trials}"
     shell:
         "python -m lowrank_dynamics train --scale {wildcards.scale} --experiment {wildcards.experiment} "
         "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} "
-        "--checkpoint results/{wildcards.scale}/checkpoints/{wildcards.experiment}/{wildcards.cell}.pt "
+        "--trials {wildcards.trials} "
+        "--checkpoint results/{wildcards.scale}/checkpoints/{wildcards.experiment}/{wildcards.cell}/{wildcards.trials}.pt "
         "--output {output} 2> {log}"

@@ -27,10 +27,13 @@ def resources(scale: Scale = "paper", configs: Configs = CONFIGS) -> None:
     settings = load_settings(scale, configs)
     for name in settings.experiments:
         for cell in settings.cells(name):
-            asked = training_demand(settings, name, cell)
+            shards = settings.experiment(name).shards
+            asked = training_demand(settings, name, cell, shards[0])
+            jobs = f"{len(shards)} jobs of " if len(shards) > 1 else ""
             brief = ", with others" if asked.is_brief else ""
             work = f"{asked.operations / 1e12:,.3g} trillion operations"
-            typer.echo(f"{name} {cell.name}: {asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB, {work}{brief}")
+            each = f"{jobs}{asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB, {work}{brief}"
+            typer.echo(f"{name} {cell.name}: {each}")
 
 
 @app.command()

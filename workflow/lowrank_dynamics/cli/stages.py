@@ -80,13 +80,15 @@ def train(  # noqa: PLR0917 (a command's options)
         Path | None, typer.Option(help="the file that `prepare` or `features` wrote, where the experiment needs one")
     ] = None,
     weights: Weights = None,
+    trials: Annotated[str | None, typer.Option(help="first and last, such as 0-4; all if left out")] = None,
     threads: Threads = 1,
     checkpoint: Annotated[
         Path | None, typer.Option(help="a file for the state, from which an interrupted training resumes")
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
 ) -> None:
-    """Train all trials of one cell and write what is measured on the way."""
+    """Train trials of one cell and write what is measured on the way."""
+    from lowrank_dynamics.config.settings import shard_of
     from lowrank_dynamics.storage import metrics
     from lowrank_dynamics.training.build import Job
     from lowrank_dynamics.training.device import claimed_device, use_cpu
@@ -96,9 +98,9 @@ def train(  # noqa: PLR0917 (a command's options)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
     use_cpu(threads)
-    trials = range(settings.experiment(experiment).trials)
+    chosen_trials = shard_of(trials) if trials else range(settings.experiment(experiment).trials)
     with claimed_device(settings.device) as device:
-        job = Job(settings, experiment, chosen, trials, data, weights and external.content(weights), device)
+        job = Job(settings, experiment, chosen, chosen_trials, data, weights and external.content(weights), device)
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
             found = run(job, scale, kept, threads=threads, started=started)
@@ -108,8 +110,14 @@ def train(  # noqa: PLR0917 (a command's options)
 
 
 @app.command()
-def aggregate(cells: list[Path], output: Output, scale: Scale | None = None) -> None:
-    """Join the metrics of an experiment's cells into one file, which is named after it."""
+def aggregate(
+    shards: Annotated[list[Path], typer.Argument(help="what the jobs wrote: CELL/TRIALS.parquet")],
+    output: Output,
+    scale: Scale | None = None,
+    trials: Annotated[int | None, typer.Option(help="how many each cell must have", min=1)] = None,
+) -> None:
+    """Join the metrics of an experiment's jobs into one file, which is named after it."""
     from lowrank_dynamics.storage import metrics
+    from lowrank_dynamics.storage.aggregation import aggregate as joined
 
-    metrics.write(metrics.aggregate(cells, output.stem, scale), output)
+    metrics.write(joined(shards, output.stem, scale, trials), output)

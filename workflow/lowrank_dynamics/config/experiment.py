@@ -100,8 +100,8 @@ class CellSettings(Shared):
 
     @property
     def digest(self) -> str:
-        """The sha256 of the settings."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """The sha256 of the settings without the number of trials, on which the numbers of none of them depend."""
+        content = json.dumps(self.model_dump(mode="json", exclude={"trials"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -111,6 +111,13 @@ class Experiment(Shared):
     activations: tuple[str, ...] = Field(min_length=1, strict=False)
     parameterizations: tuple[Parameterization, ...] = Field(min_length=1, strict=False)
     variants: dict[Part, Variant] = Field(default={BASE: Variant()}, min_length=1)
+    trials_per_job: int | None = Field(gt=0, description="how many trials a job trains; null for all of them")
+
+    @property
+    def shards(self) -> list[range]:
+        """The trials of each job of a cell."""
+        size = self.trials_per_job or self.trials
+        return [range(first, min(first + size, self.trials)) for first in range(0, self.trials, size)]
 
     @property
     def judged(self) -> dict[str, Any]:
@@ -139,6 +146,12 @@ class Experiment(Shared):
         if len(set(names)) < len(names):
             raise ValueError(f"each may be named once, is {list(names)}")
         return names
+
+    @model_validator(mode="after")
+    def _shards_are_parts(self) -> Self:
+        if self.trials_per_job is not None and self.trials_per_job > self.trials:
+            raise ValueError(f"trials_per_job must be at most trials = {self.trials}, is {self.trials_per_job}")
+        return self
 
     @model_validator(mode="after")
     def _within_the_theory(self) -> Self:

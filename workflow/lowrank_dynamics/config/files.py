@@ -26,11 +26,17 @@ RESERVED = ("data", "reference")
 
 
 class Request(NamedTuple):
-    """What a run is asked for: to fail if a claim is not reproduced, to use data even if they cannot be checked."""
+    """What a run is asked for.
+
+    To fail if a claim is not reproduced, to use data even if they cannot be checked, to train at most so many trials of
+    each experiment, and at most so many in a job.
+    """
 
     scale: str
-    strict_claims: bool
-    allow_unverified_data: bool
+    strict_claims: bool = False
+    allow_unverified_data: bool = False
+    trials: int | None = None
+    trials_per_job: int | None = None
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
@@ -40,20 +46,25 @@ def scales(folder: Path = CONFIGS) -> list[str]:
 
 
 def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
-    """Return what is asked for with `snakemake --config`: by default laptop scale and no switch.
+    """Return what is asked for with `snakemake --config`: by default laptop scale, no switch and no limit.
 
     Raises UserError for any other key or value.
     """
-    switch = ["true", "false"]
-    choices = {"scale": scales(folder), "strict_claims": switch, "allow_unverified_data": switch}
-    asked = {"scale": "laptop", **{key: str(value) for key, value in config.items()}}
-    asked |= {key: value.lower() for key, value in asked.items() if key != "scale"}
-    for key, value in asked.items():
-        if key not in choices:
-            raise UserError(f"--config {key}: unknown key; the keys are {', '.join(choices)}")
-        if value not in choices[key]:
-            raise UserError(f"--config {key}={value}: choose one of {', '.join(choices[key])}")
-    return Request(asked["scale"], asked.get("strict_claims") == "true", asked.get("allow_unverified_data") == "true")
+    asked: dict[str, Any] = {"scale": "laptop"}
+    for key, value in config.items():
+        text = str(value) if key == "scale" else str(value).lower()
+        if key not in Request._fields:
+            raise UserError(f"--config {key}: unknown key; the keys are {', '.join(Request._fields)}")
+        if key in ("trials", "trials_per_job"):
+            if not (text.isdecimal() and int(text) > 0):
+                raise UserError(f"--config {key}={value}: it must be a whole number above 0")
+            asked[key] = int(text)
+            continue
+        choices = scales(folder) if key == "scale" else ["true", "false"]
+        if text not in choices:
+            raise UserError(f"--config {key}={value}: choose one of {', '.join(choices)}")
+        asked[key] = text if key == "scale" else text == "true"
+    return Request(**asked)
 
 
 def split_scale(name: str) -> tuple[str, str]:
@@ -96,8 +107,10 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     return validated(Settings, settings, base_file, overlays)
 
 
-def load_with_study(scale: str, folder: Path = CONFIGS) -> dict[str, Settings]:
-    """Return the settings of a scale and of every alternative in its sensitivity study, by name.
+def load_with_study(
+    scale: str, folder: Path = CONFIGS, trials: int | None = None, trials_per_job: int | None = None
+) -> dict[str, Settings]:
+    """Return the settings of a scale and of every alternative in its sensitivity study, by name, with these limits.
 
     Raises UserError as `load_settings` does, so that a mistake in any of them is found before a job starts.
     """
@@ -105,7 +118,8 @@ def load_with_study(scale: str, folder: Path = CONFIGS) -> dict[str, Settings]:
     settings = load_settings(scale, folder)
     study.check(settings.experiments)
     alternatives = [f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)]
-    return {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
+    loaded = {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
+    return {name: each.limited(trials, trials_per_job) for name, each in loaded.items()}
 
 
 def load_study(folder: Path = CONFIGS) -> Study:

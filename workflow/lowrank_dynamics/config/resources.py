@@ -63,10 +63,10 @@ class Work(NamedTuple):
 NOTHING = Work(0, 0, 0)
 
 
-def training_demand(settings: Settings, name: str, cell: Cell) -> Demand:
-    """Return the demand of training all trials of a cell of the experiment called `name`."""
+def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> Demand:
+    """Return the demand of training the trials of a shard of a cell of the experiment called `name`."""
     experiment = settings.experiment(name).of_variant(cell.variant)
-    data, training, trials = experiment.data, experiment.training, experiment.trials
+    data, training, trials = experiment.data, experiment.training, len(shard)
     head = _head(experiment, cell.parameterization)
     convolutions = _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
     batch = training.batch_size or data.training_samples
@@ -80,6 +80,7 @@ def training_demand(settings: Settings, name: str, cell: Cell) -> Demand:
         seconds=trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
         kept=COPIES * trials * (head.weights + convolutions.weights),
         passing=trials * activations,
+        trials=trials,
     )
 
 
@@ -99,13 +100,20 @@ def features_demand(settings: Settings, name: str) -> Demand:
 
 
 def _demand(
-    settings: Settings, experiment: Experiment, *, operations: float, kept: float, passing: float, seconds: float = 0.0
+    settings: Settings,
+    experiment: Experiment,
+    *,
+    operations: float,
+    kept: float,
+    passing: float,
+    seconds: float = 0.0,
+    trials: int = 1,
 ) -> Demand:
     """Return the demand of a job that holds its data, `kept` numbers too, and `passing` ones on the device only."""
     data, kind = experiment.data, "cpu" if settings.device == "cpu" else "gpu"
     expected = operations / OPERATIONS_A_SECOND[kind][experiment.dtype] + seconds
     inputs = data.dimension * (data.training_samples + data.test_images)
-    stored = 2 * inputs * (experiment.trials if isinstance(data, DrawnData) else 1)  # in the file and as they are used
+    stored = 2 * inputs * (trials if isinstance(data, DrawnData) else 1)  # in the file and as they are used
     numbers = stored + kept + (passing if kind == "cpu" else 0)
     size = numbers * (4 if experiment.dtype == "float32" else 8)
     return Demand(

@@ -25,6 +25,19 @@ class Cell(NamedTuple):
         return "-".join(self if self.variant != BASE else self[:2])
 
 
+def shard_name(trials: range) -> str:
+    """Return the part of a path that tells which trials a job trains, such as `0-4` for the first five."""
+    return f"{trials.start}-{trials.stop - 1}"
+
+
+def shard_of(name: str) -> range:
+    """Return the trials that `shard_name` has named. Raises UserError for any other text."""
+    first, dash, last = name.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise UserError(f"the trials of a job are the first and the last, such as 0-4, and not {name!r}")
+    return range(int(first), int(last) + 1)
+
+
 class Settings(Frozen):
     """All settings of one scale."""
 
@@ -37,6 +50,16 @@ class Settings(Frozen):
         if name not in self.experiments:
             raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(self.experiments)}")
         return self.experiments[name]
+
+    def limited(self, trials: int | None, trials_per_job: int | None) -> "Settings":
+        """Return the settings with at most so many trials of each experiment, and at most so many in a job."""
+        experiments = {}
+        for name, each in self.experiments.items():
+            count = min(each.trials, trials or each.trials)
+            size = trials_per_job or each.trials_per_job
+            changes = {"trials": count, "trials_per_job": size and min(size, count)}
+            experiments[name] = each.model_copy(update=changes)
+        return self.model_copy(update={"experiments": experiments})
 
     def cells(self, name: str) -> list[Cell]:
         """Return the cells of the experiment called `name`."""

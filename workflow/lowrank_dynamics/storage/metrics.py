@@ -1,4 +1,4 @@
-"""The one tidy Parquet schema of all measurements: record, write, read, aggregate.
+"""The one tidy Parquet schema of all measurements: record, write, read.
 
 A row is one number: which experiment and cell, which trial and step, which layer, quantity and index, its value.
 Provenance lies in the file's metadata. This module imports no torch.
@@ -99,7 +99,7 @@ class Metrics(NamedTuple):
         condition &= pc.field("parameterization").isin(list(parameterizations))
         cells = {}
         for name, cell in self.cells.items():
-            settings = cell.settings and cell.settings.model_copy(update={"trials": trials})
+            settings = cell.settings and cell.settings.model_copy(update={"trials": min(trials, cell.settings.trials)})
             cells[name] = cell.model_copy(update={"settings": settings})
         return Metrics(self.table.filter(condition), cells)
 
@@ -126,14 +126,18 @@ class Measurement(NamedTuple):
     present: NDArray[np.bool_]
 
 
-def table(experiment: str, cell: Cell, measurements: Iterable[Measurement]) -> pa.Table:
-    """Return the tidy table of one cell, sorted by quantity, layer, index, trial and step; NaN values have no row."""
+def table(experiment: str, cell: Cell, measurements: Iterable[Measurement], first: int = 0) -> pa.Table:
+    """Return the tidy table of trials of one cell, numbered from `first` on; NaN values have no row.
+
+    It is sorted by quantity, layer, index, trial and step.
+    """
     found = list(measurements)
     quantities = sorted({measurement.quantity for measurement in found})
     parts = [_columns(measurement, quantities.index(measurement.quantity)) for measurement in found]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort([columns[name] for name in ("step", "trial", "index", "layer", "quantity")])
     columns = {name: column[order] for name, column in columns.items()}
+    columns["trial"] += first
     arrays = {"quantity": _names(columns.pop("quantity"), quantities)}
     arrays |= {name: _numbers(column, SCHEMA.field(name).type) for name, column in columns.items()}
     for name, value in {"experiment": experiment, **cell._asdict()}.items():
@@ -203,36 +207,3 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
 
 class _Provenance(BaseModel):
     cells: dict[str, Origin]
-
-
-def aggregate(paths: Iterable[Path], experiment: str | None = None, scale: str | None = None) -> Metrics:
-    """Return the metrics of an experiment's cells, each in a file named after it, as one.
-
-    The cells stay in the order of `paths`. Every trial gets a row at every step of its cell: one that stopped early
-    keeps its last values, as its weights do. Raises UserError if a file is of another cell, or two of one variant
-    come from different settings.
-    """
-    parts = {path: read(path, experiment, scale) for path in paths}
-    if others := [path for path, part in parts.items() if set(part.cells) != {path.stem}]:
-        raise UserError(f"{others[0]} is of the cell {', '.join(parts[others[0]].cells)}; delete it and run again")
-    cells = {name: cell for part in parts.values() for name, cell in part.cells.items()}
-    origins = {(cell.variant, cell.settings_sha256) for cell in cells.values()}
-    if len(origins) > len({variant for variant, _ in origins}):
-        raise UserError(f"{', '.join(cells)} come from different settings; delete them and run again")
-    return Metrics(
-        pa.concat_tables(_held_to_the_end(part.table) for part in parts.values()).unify_dictionaries(), cells
-    )
-
-
-def _held_to_the_end(metrics: pa.Table) -> pa.Table:
-    """Return the table of a cell with each trial's last values repeated at the later steps of the other trials."""
-    ends = metrics.group_by("trial").aggregate([("step", "max")])
-    held = [metrics]
-    for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
-        last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
-        for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
-            measured = pc.unique(metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string()))
-            rows = last.filter(pc.field("quantity").isin(measured))
-            position = metrics.schema.get_field_index("step")
-            held.append(rows.set_column(position, SCHEMA.field("step"), pa.repeat(step, len(rows))))
-    return pa.concat_tables(held)

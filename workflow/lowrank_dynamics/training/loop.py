@@ -84,14 +84,15 @@ class _Run:
         outputs = self.network(batch.inputs)
         losses = OBJECTIVES[self.settings.objective](outputs, batch.targets)
         if len(diverged := torch.nonzero(~losses.isfinite())):
+            trial = self.job.trials[int(diverged[0])]
             raise UserError(
-                f"{self.job.title}: the training loss is not finite at step {step} in trial {int(diverged[0])}; "
+                f"{self.job.title}: the training loss is not finite at step {step} in trial {trial}; "
                 f"lower training.learning_rate, which is {self.settings.learning_rate:g}"
             )
         gradients = torch.autograd.grad(losses.sum(), self._trained)
-        iterate = Iterate(step, self.network, batch, outputs.detach(), losses.detach(), gradients)
         last = step == self.settings.steps
-        rows = self._measure(iterate, last=last)
+        iterate = Iterate(step, self.network, batch, outputs.detach(), losses.detach(), gradients, last)
+        rows = self._measure(iterate)
         if last or step % self.job.experiment.observe.loss == 0:
             progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
             rows += self._stop(iterate, last=last)
@@ -104,12 +105,12 @@ class _Run:
         return rows
 
     @torch.no_grad()
-    def _measure(self, iterate: Iterate, *, last: bool) -> list[Measurement]:
+    def _measure(self, iterate: Iterate) -> list[Measurement]:
         """Return what the observers that are due measure on the running trials."""
         return [
             Measurement(iterate.step, layer, quantity, values.double().cpu().numpy(), self._running.cpu().numpy())
             for observer in self.observers
-            if observer.is_due(iterate.step, last=last)
+            if observer.is_due(iterate.step, last=iterate.last)
             for quantity, layer, values in observer.measure(iterate)
         ]
 

@@ -24,7 +24,7 @@ def run(job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, st
     """
     try:
         start = start_of(job)
-        table = metrics.table(job.name, job.cell, train(start, observers(start), checkpoint))
+        table = metrics.table(job.name, job.cell, train(start, observers(start), checkpoint), job.trials[0])
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"{job.title} does not fit into the memory of the device {description(job.device)}; lower trials, "

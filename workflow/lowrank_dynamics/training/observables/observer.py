@@ -13,7 +13,8 @@ from lowrank_dynamics.models.networks import StackedNetwork
 class Iterate(NamedTuple):
     """The networks at one step, with what the samples of that step gave.
 
-    `outputs`: (trials, K, n), `losses`: (trials,), and the `gradients` of the trained weights, shaped like them.
+    `outputs`: (trials, K, n), `losses`: (trials,), and the `gradients` of the trained weights, shaped like them; and
+    whether it is the `last` step of all.
     """
 
     step: int
@@ -22,6 +23,7 @@ class Iterate(NamedTuple):
     outputs: Tensor
     losses: Tensor
     gradients: Sequence[Tensor]
+    last: bool = False
 
 
 class Observation(NamedTuple):

@@ -37,10 +37,19 @@ class SingularStructure(Observer):
         return super().is_due(step, last=last) or not all(bool(trials.all()) for trials in found)
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield the `singular_structure` of each hidden layer."""
+        """Yield the `singular_structure` of each hidden layer.
+
+        At a step at which it is measured for the sake of trials without a reference it is NaN in all others, so that no
+        trial has other rows than it has alone.
+        """
         assert isinstance(iterate.network, MLP)
+        ordinary = super().is_due(iterate.step, last=iterate.last)
         for layer, weight in enumerate(iterate.network.hidden_weights, start=1):
-            yield from singular_structure(layer, weight, self.classes, self.state)
+            before = self.state.get((layer, FOUND), torch.zeros(len(weight), dtype=torch.bool, device=weight.device))
+            extra = before.clone() & (not ordinary)
+            for quantity, place, values in singular_structure(layer, weight, self.classes, self.state):
+                rows = extra.view(-1, *[1] * (values.ndim - 1))
+                yield Observation(quantity, place, values.masked_fill(rows, torch.nan))
 
 
 def singular_structure(layer: int, weight: Tensor, k: int, references: References) -> Iterator[Observation]:
