@@ -37,10 +37,10 @@ def drawn(*figures: str) -> set[str]:
     return {f"Draw {name}" for name in figures} | described(*figures)
 
 
-def trained(*experiments: str) -> set[str]:
-    """Return what a dry run calls the training of some experiments and all that follows."""
+def trained(*experiments: str, changed: str = "") -> set[str]:
+    """Return what a dry run calls the training of some experiments, of `changed` trials, and all that follows."""
     cells = {
-        f"Train {name} {cell.name}, trials {shard_name(trials)}"
+        f"Train {name} {cell.name}, trials {changed or shard_name(trials)}"
         for name in experiments
         for cell in SETTINGS.cells(name)
         for trials in SETTINGS.experiment(name).shards
@@ -58,7 +58,11 @@ def drawn_by(module: str) -> set[str]:
 CLUSTERS = [name for name, each in SETTINGS.experiments.items() if each.data.source == "clusters"]
 APPENDED = ("", "# edited\n")
 EDITS: dict[str, tuple[str, str, set[str]]] = {
-    "configs/smoke.yaml": ("fashion_mnist:\n    trials: 2", "fashion_mnist:\n    trials: 1", trained("fashion_mnist")),
+    "configs/smoke.yaml": (
+        "fashion_mnist:\n    trials: 2",
+        "fashion_mnist:\n    trials: 1",
+        trained("fashion_mnist", changed="0-0"),
+    ),
     "configs/claims.yaml": ("at_least: 0.9\n", "at_least: 0.95\n", judged()),
     f"{PACKAGE}/training/loop.py": (*APPENDED, trained(*SETTINGS.experiments)),
     f"{PACKAGE}/training/observables/first_gradient.py": (*APPENDED, trained("first_gradient")),

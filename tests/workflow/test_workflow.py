@@ -13,6 +13,7 @@ from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.files import load_settings, load_study
 from lowrank_dynamics.config.registries import FORMATS
+from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
@@ -43,14 +44,15 @@ def test_every_figure_exists_in_every_format(finished: Path) -> None:
 def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:
     results = finished / "results" / "smoke"
     settings = load_settings("smoke", ROOT / "configs")
-    cells = [
-        f"{name}/{cell.name}/0-{each.trials - 1}"
-        for name, each in settings.experiments.items()
+    jobs = [
+        f"{name}/{cell.name}/{shard_name(shard)}"
+        for name, experiment in settings.experiments.items()
         for cell in settings.cells(name)
+        for shard in experiment.shards
     ]
     for folder, ending in (("cells", "parquet"), ("benchmarks/train", "tsv")):
         assert {str(path.relative_to(results)) for path in (results / folder).glob("*/*/*")} == {
-            f"{folder}/{cell}.{ending}" for cell in cells
+            f"{folder}/{each}.{ending}" for each in jobs
         }
     found = metrics.read(results / "metrics" / "fashion_mnist.parquet")
     origin = found.provenance["cells"]["gelu-s_big"]
@@ -161,6 +163,28 @@ def test_images_and_features_are_named_by_their_content(finished: Path) -> None:
         "features/fashion_mnist-100-100-tiny-16-3.safetensors",
         "images/fashion_mnist-100-100.safetensors",
     ]
+
+
+@pytest.mark.slow
+def test_one_trial_a_job_gives_the_same_rows_and_a_further_trial_one_more_job(finished: Path, tmp_path: Path) -> None:
+    folder, target = copied(tmp_path), "results/smoke/metrics/theory_setting.parquet"
+    alone = ("--config", "scale=smoke", "trials_per_job=1", "--", target)
+    run = snakemake(folder, *alone)
+    assert run.returncode == 0, run.stderr
+    assert metrics.read(folder / target).table.equals(metrics.read(finished / target).table)
+    smoke = folder / "configs" / "smoke.yaml"
+    smoke.write_text(
+        smoke.read_text().replace(
+            "theory_setting:\n    activations: [elu, tanh]\n    trials: 2",
+            "theory_setting:\n    activations: [elu, tanh]\n    trials: 3",
+        )
+    )
+    plan = snakemake(folder, "-n", *alone).stdout
+    jobs = {f"theory_setting {activation}-full, trials 2-2" for activation in ("elu", "tanh")}
+    assert set(re.findall(r"^ *Job \d+: Train (.*)$", plan, re.MULTILINE)) == jobs
+    one = snakemake(folder, "-n", "--config", "scale=smoke", "trials=1", "trials_per_job=1", "--", target).stdout
+    assert "Train" not in one  # the first trial is there
+    assert "Aggregate" in one
 
 
 @pytest.mark.slow
