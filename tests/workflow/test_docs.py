@@ -113,6 +113,7 @@ def test_the_architecture_names_every_room() -> None:
 def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
     """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
     known = {
+        ". .venv/bin/activate",
         "make",
         "make test",
         "make test-all",
