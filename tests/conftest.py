@@ -29,6 +29,7 @@ activations: [elu]
 parameterizations: [full]
 trials: 3
 trials_per_job: null
+samples_at_once: null
 dtype: float64
 threads: 1
 data: {source: clusters, dimension: 12, classes: 3, samples: 48, separation: 7.0, whitened: true}

@@ -15,6 +15,8 @@ REFUSED = [
     ("experiments.case_study.training.learning_rate", 0.0, "greater than 0, is 0.0"),
     ("experiments.case_study.training.steps", "many", "valid integer, is 'many'"),
     ("experiments.case_study.training.steps", 10**20, "less than or equal to 1000000000, is 1000"),
+    ("experiments.case_study.samples_at_once", -1, "greater than 0, is -1"),
+    ("experiments.case_study.samples_at_once", 100, "samples_at_once must be null for rrelu"),
     ("experiments.case_study.trials_per_job", 0, "greater than 0, is 0"),
     ("experiments.case_study.trials_per_job", 11, "trials_per_job must be at most trials = 5, is 11"),
     ("experiments.case_study.trials", 10**12, "less than or equal to 1000, is 1000000000000"),

@@ -18,8 +18,9 @@ class Difference(NamedTuple):
 
 
 def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
-    """Return every difference of two settings, in the order of the settings, but how trials are put into jobs."""
-    own, other = (dict(_flat(each.model_dump(mode="json", exclude={"trials_per_job"}))) for each in (here, there))
+    """Return every difference of two settings, in their order, except for how work is put into jobs and chunks."""
+    ways = {"trials_per_job", "samples_at_once"}
+    own, other = (dict(_flat(each.model_dump(mode="json", exclude=ways))) for each in (here, there))
     keys = dict.fromkeys([*other, *own])
     return [Difference(key, own.get(key), other.get(key)) for key in keys if own.get(key) != other.get(key)]
 

@@ -86,6 +86,7 @@ class Shared(Frozen):
 
     trials: int = Field(gt=0, le=1_000)
     dtype: Literal["float32", "float64"]
+    samples_at_once: Count | None = Field(description="samples that go through a network at a time; null for all")
     threads: int = Field(gt=0, le=1_000, description="threads of one job; the cores left over run other jobs")
     data: Data
     network: Network
@@ -151,6 +152,14 @@ class Experiment(Shared):
     def _shards_are_parts(self) -> Self:
         if self.trials_per_job is not None and self.trials_per_job > self.trials:
             raise ValueError(f"trials_per_job must be at most trials = {self.trials}, is {self.trials_per_job}")
+        return self
+
+    @model_validator(mode="after")
+    def _chunks_give_the_whole(self) -> Self:
+        if self.samples_at_once is not None and (
+            drawn := [name for name in self.activations if ACTIVATIONS[name].random]
+        ):
+            raise ValueError(f"samples_at_once must be null for {drawn[0]}, which draws slopes for a whole batch")
         return self
 
     @model_validator(mode="after")

@@ -72,7 +72,11 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     batch = training.batch_size or data.training_samples
     evaluated = data.test_images + (data.training_samples if training.batch_size else 0)
     passes = 3 * batch * training.steps + evaluated * (1 + training.steps // experiment.observe.loss)
-    activations = COPIES * max(batch, EVALUATED_AT_ONCE) * head.activations + 2 * batch * convolutions.activations
+    together = min(batch, experiment.samples_at_once or batch)
+    evaluated_together = experiment.samples_at_once or EVALUATED_AT_ONCE
+    activations = (
+        COPIES * max(together, evaluated_together) * head.activations + 2 * together * convolutions.activations
+    )
     return _demand(
         settings,
         experiment,

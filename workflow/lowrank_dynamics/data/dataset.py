@@ -1,6 +1,6 @@
 """What training reads of a data set, and how labels become targets and images become inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +23,11 @@ class Split:
     def targets(self) -> Tensor:
         """One-hot Y: (K, N) or (trials, K, N), of the inputs' dtype."""
         return functional.one_hot(self.labels, self.classes).mT.to(self.inputs.dtype)
+
+    def chunks(self, size: int) -> "Iterator[Split]":
+        """Yield the samples in their order, so many at a time."""
+        for inputs, labels in zip(self.inputs.split(size, dim=-1), self.labels.split(size, dim=-1), strict=True):
+            yield Split(inputs, labels, self.classes)
 
     def to(self, device: torch.device) -> "Split":
         """Return the same samples on a device."""

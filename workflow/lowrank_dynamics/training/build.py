@@ -100,7 +100,7 @@ class Start:
         if isinstance(network, FineTuned):
             with torch.no_grad():
                 samples = Split(network.features(samples.inputs), samples.labels, samples.classes)
-        return first_gradient(self.mlp, experiment.training.objective, samples)
+        return first_gradient(self.mlp, experiment.training.objective, samples, experiment.samples_at_once)
 
     @cached_property
     def bases(self) -> list[LayerBases]:

@@ -15,7 +15,7 @@ from lowrank_dynamics.progress import Progress
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.build import Start
 from lowrank_dynamics.training.checkpoints import Checkpoint, State
-from lowrank_dynamics.training.losses import OBJECTIVES, linear_fit_loss
+from lowrank_dynamics.training.losses import forward_and_back, linear_fit_loss
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 from lowrank_dynamics.training.optimizer import StackedOptimizer
 
@@ -81,17 +81,18 @@ class _Run:
 
     def step(self, step: int, batch: Split, progress: Progress) -> list[Measurement]:
         """Measure what is due at a step and, unless it is the last of all trials, move on to the next."""
-        outputs = self.network(batch.inputs)
-        losses = OBJECTIVES[self.settings.objective](outputs, batch.targets)
+        at_once = self.job.experiment.samples_at_once
+        outputs, losses, gradients = forward_and_back(
+            self.network, batch, self.settings.objective, self._trained, at_once
+        )
         if len(diverged := torch.nonzero(~losses.isfinite())):
             trial = self.job.trials[int(diverged[0])]
             raise UserError(
                 f"{self.job.title}: the training loss is not finite at step {step} in trial {trial}; "
                 f"lower training.learning_rate, which is {self.settings.learning_rate:g}"
             )
-        gradients = torch.autograd.grad(losses.sum(), self._trained)
         last = step == self.settings.steps
-        iterate = Iterate(step, self.network, batch, outputs.detach(), losses.detach(), gradients, last)
+        iterate = Iterate(step, self.network, batch, outputs, losses, gradients, last)
         rows = self._measure(iterate)
         if last or step % self.job.experiment.observe.loss == 0:
             progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")

@@ -1,13 +1,14 @@
 """What training minimizes, one value a trial; its first gradient; and the loss of the best linear fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.models.networks import MLP
+from lowrank_dynamics.models.networks import MLP, StackedNetwork
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,6 +28,8 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return losses.mean(dim=-1)
 
 
+MEANS = ("cross_entropy",)
+"""The objectives that are means over samples; the others are sums."""
 OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared_error": squared_error,
     "cross_entropy": cross_entropy,
@@ -44,14 +47,55 @@ def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
     return (targets.double().square().sum(dim=(-2, -1)) - explained.square().sum(dim=(-2, -1))) / 2
 
 
+class Pass(NamedTuple):
+    """What samples give: outputs (trials, K, n), losses (trials,), and their gradients in some parameters."""
+
+    outputs: Tensor
+    losses: Tensor
+    gradients: Sequence[Tensor]
+
+
 @torch.enable_grad()
-def first_gradient(mlp: MLP, objective: str, data: Split) -> Tensor:
+def forward_and_back(
+    network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], at_once: int | None
+) -> Pass:
+    """Return what all samples of `data` give, which go through the network `at_once` at a time, or all if it is None.
+
+    The losses and gradients are added up in the order of the samples, which is the sum of the whole to rounding, and
+    activations are kept of so many samples only. `objective` is a name in `OBJECTIVES`.
+    """
+    count = data.inputs.shape[-1]
+    if at_once is None or at_once >= count:
+        return _pass(network, data, objective, parameters)
+    outputs = parameters[0].new_empty(network.trials, data.classes, count)  # at once, for small ones scatter the memory
+    losses = parameters[0].new_zeros(network.trials)
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for place, chunk in zip(outputs.split(at_once, dim=-1), data.chunks(at_once), strict=True):
+        own = _pass(network, chunk, objective, parameters, share=place.shape[-1] / count)
+        place.copy_(own.outputs)
+        losses += own.losses
+        for total, gradient in zip(gradients, own.gradients, strict=True):
+            total.add_(gradient)
+    return Pass(outputs, losses, gradients)
+
+
+def _pass(
+    network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], share: float = 1.0
+) -> Pass:
+    """Return what samples give together; `share` is theirs of all samples, if a loss is a mean over those."""
+    outputs = network(data.inputs)
+    losses = OBJECTIVES[objective](outputs, data.targets)
+    if objective in MEANS and share < 1:
+        losses = share * losses
+    return Pass(outputs.detach(), losses.detach(), torch.autograd.grad(losses.sum(), parameters))
+
+
+def first_gradient(mlp: MLP, objective: str, data: Split, at_once: int | None = None) -> Tensor:
     """Return G_1(0): (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are at their mean.
 
-    `objective` is a name in `OBJECTIVES`.
+    `objective` is a name in `OBJECTIVES`; samples go through the network `at_once` at a time.
     """
     mlp.eval()
-    losses = OBJECTIVES[objective](mlp(data.inputs), data.targets)
-    (gradient,) = torch.autograd.grad(losses.sum(), mlp.weights[0])
+    (gradient,) = forward_and_back(mlp, data, objective, [mlp.weights[0]], at_once).gradients
     mlp.train()
     return gradient

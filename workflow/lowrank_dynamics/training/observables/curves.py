@@ -12,7 +12,7 @@ from lowrank_dynamics.training.losses import OBJECTIVES
 from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
 
 AT_ONCE = 1000
-"""Samples that are evaluated together, which limits the memory it takes."""
+"""Samples that are evaluated together where the settings leave it open, which limits the memory it takes."""
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -26,7 +26,8 @@ class LossAndAccuracy(Observer):
 
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)
-        self.objective = OBJECTIVES[start.job.experiment.training.objective]
+        experiment = start.job.experiment
+        self.objective, self.at_once = OBJECTIVES[experiment.training.objective], experiment.samples_at_once or AT_ONCE
         self.train, self.test = start.data.train, start.data.test
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
@@ -41,7 +42,7 @@ class LossAndAccuracy(Observer):
 
     def _evaluate(self, name: str, split: Split, network: StackedNetwork) -> Iterator[Observation]:
         network.eval()
-        outputs = torch.cat([network(chunk) for chunk in split.inputs.split(AT_ONCE, dim=-1)], dim=-1)
+        outputs = torch.cat([network(chunk) for chunk in split.inputs.split(self.at_once, dim=-1)], dim=-1)
         network.train()
         yield Observation(f"{name}_loss", 0, self.objective(outputs, split.targets))
         yield Observation(f"{name}_accuracy", 0, accuracy(outputs, split.labels))
