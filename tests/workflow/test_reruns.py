@@ -149,7 +149,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(finished: Path, tmp_path:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as run:
-        wait_for(lambda: any("step" in file.read_text() for file in logs.glob("*.log")), run)
+        wait_for(lambda: any("step" in file.read_text() for file in logs.glob("*/*.log")), run)
         os.killpg(run.pid, signal.SIGINT)
         said = run.communicate()[0].decode()
     assert run.returncode != 0
