@@ -1,8 +1,5 @@
 """What is watched while an MLP of your own trains: its schema and laws, agreement with the workflow, refusals."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import ROOT, MakeJob, rows_of
+from conftest import MakeJob, rows_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.monitor import Watch
-from runs import environment
 from stacks import loss_of, mlp, of_weights
 
 
@@ -113,24 +109,3 @@ def test_watching_needs_a_loss_and_a_record() -> None:
         Watch(model)
     with pytest.raises(UserError, match="nothing was recorded"):
         Watch(model, quantities=["singular_structure"]).metrics()
-
-
-@pytest.mark.slow
-def test_the_example_of_the_documents_runs(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "library.md").read_text()
-    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert example
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example[1]],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(ROOT / "workflow"), OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
-    assert "both reach 80 % of the test images" in " ".join(text.split())
-    assert full == pytest.approx(0.8, abs=0.02)
-    assert small == pytest.approx(0.8, abs=0.02)
-    assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}
