@@ -18,8 +18,8 @@ from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import files
 from lowrank_dynamics.config.diff import differences
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
-from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.config.resources import features_demand, training_demand
+from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import outcome
@@ -103,7 +103,8 @@ onstart:
 
 onsuccess:
     if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
-        print(*outcome(scale), sep="\n")
+        for line in outcome(scale):
+            print(line)
     tell_missing()
 
 

@@ -156,6 +156,19 @@ def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ("4", "such as 0-4, and not '4'"),
+        ("3-1", "such as 0-4, and not '3-1'"),
+        ("0-9", "has 2 trials, numbered from 0"),
+    ],
+)
+def test_trials_that_there_are_not(tmp_path: Path, trials: str, message: str) -> None:
+    said = last_line(command(*TRAIN, "--trials", trials, "--output", str(tmp_path / "cell.parquet")))
+    assert message in said
+
+
 def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     said = last_line(command(*PREPARE, "--output", str(tmp_path / "results" / "images")))

@@ -45,9 +45,7 @@ def test_a_name_that_is_no_part_of_a_path_is_refused(folder: Path, name: str) ->
         "experiments",
         {name: {"like": "case_study"}} | yaml.safe_load((folder / "paper.yaml").read_text())["experiments"],
     )
-    with pytest.raises(
-        UserError, match=r"paper\.yaml: experiments\..*: a name may have lowercase letters, digits and _"
-    ):
+    with pytest.raises(UserError, match=r"paper\.yaml: experiments\..*: a name that becomes part of a path must match"):
         load_settings("paper", folder)
 
 
@@ -234,4 +232,5 @@ def test_a_limit_on_trials_keeps_the_settings_and_their_digest() -> None:
     assert few.of_variant("case_study").digest == paper.of_variant("case_study").digest
     assert paper.experiment("case_study").shards == [range(10)]
     assert paper.limited(100, 100).experiment("case_study").shards == [range(10)]
-    assert load_with_study("laptop", ROOT / "configs", trials=1)["laptop/sensitivity/width_64"].limited(None, None)
+    for settings in load_with_study("laptop", ROOT / "configs", trials=1).values():
+        assert {each.trials for each in settings.experiments.values()} == {1}

@@ -152,6 +152,16 @@ def test_the_one_call_of_the_loss_leaves_no_trace() -> None:
     assert int(features[0].num_batches_tracked) == 1
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_normalization_may_follow_the_head(training: bool) -> None:
+    """Its running means are restored only after the gradient has gone through it."""
+    head, after = mlp(14, 12, 3), nn.BatchNorm1d(3).double().train(training)
+    inputs, labels = batch(head)
+    before = copy.deepcopy(after.state_dict())
+    low_rank(head, lambda: functional.cross_entropy(after(head(inputs)), labels))
+    assert all(torch.equal(value, before[name]) for name, value in after.state_dict().items())
+
+
 def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
     first, again, last, activation = nn.Linear(14, 14), nn.Linear(14, 14), nn.Linear(14, 3), nn.GELU()
     model = nn.Sequential(first, activation, again, activation, last).double()

@@ -109,3 +109,10 @@ def test_watching_needs_a_loss_and_a_record() -> None:
         Watch(model)
     with pytest.raises(UserError, match="nothing was recorded"):
         Watch(model, quantities=["singular_structure"]).metrics()
+
+
+def test_a_quantity_of_your_own_keeps_its_digits() -> None:
+    model = mlp(10, 12, 2)
+    watch = Watch(model, quantities=["singular_structure"])
+    watch.record(0, learning_rate=0.1)
+    assert watch.metrics().frame("learning_rate")["value"].tolist() == [0.1]

@@ -1,7 +1,7 @@
 # The report: a page for each figure, the claims as a page, and Snakemake's own report of them with the code of the rules.
 
 captions = Path(os.path.relpath(project / "workflow" / "report"))
-templates = sorted(Path(sources("report.rendering")[0]).parent.glob("*.j2"))
+templates = sorted(Path(os.path.relpath(project / "workflow" / "lowrank_dynamics" / "report")).glob("*.j2"))
 
 
 rule figure_page:

@@ -98,7 +98,10 @@ def train(  # noqa: PLR0917 (a command's options)
     settings = load_settings(scale, configs)
     chosen = settings.cell(experiment, cell)
     use_cpu(threads)
-    chosen_trials = shard_of(trials) if trials else range(settings.experiment(experiment).trials)
+    count = settings.experiment(experiment).trials
+    chosen_trials = shard_of(trials) if trials else range(count)
+    if chosen_trials.stop > count:
+        raise UserError(f"{experiment} has {count} trials, numbered from 0; there are no trials {trials}")
     with claimed_device(settings.device) as device:
         job = Job(settings, experiment, chosen, chosen_trials, data, weights and external.content(weights), device)
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None

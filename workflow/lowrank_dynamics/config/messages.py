@@ -34,7 +34,8 @@ def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Ov
     keys = [key for key in _key_path(problem["loc"], content) if key != "[key]"]
     file = _file_at_fault(keys, base_file, overlays)
     known = {"extra_forbidden": "unknown key", "missing": "missing key"}
-    known["string_pattern_mismatch"] = "a name may have lowercase letters, digits and _ only, and begins with a letter"
+    if problem["type"] == "string_pattern_mismatch":
+        known[problem["type"]] = f"a name that becomes part of a path must match {problem['ctx']['pattern']}"
     known["value_error"] = problem["msg"].removeprefix("Value error, ")
     message = known.get(problem["type"], f"{problem['msg'].removeprefix('Input ')}, is {problem['input']!r}")
     return f"{file}: {'.'.join(map(str, keys))}: {message}"

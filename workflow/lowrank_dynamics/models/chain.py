@@ -99,7 +99,7 @@ def _is_elementwise(module: nn.Module, like: Tensor) -> bool:
     try:
         with _leaving_no_trace(like.device):
             outputs, others = trial(inputs), trial(changed)
-    except (RuntimeError, TypeError, ValueError):
+    except Exception:  # a module that takes no such input raises anything
         return False
     kept = outputs.shape == inputs.shape
     return kept and torch.allclose(outputs.flatten()[1:], others.flatten()[1:], equal_nan=True)
@@ -119,19 +119,24 @@ def first_gradient(chain: Chain, loss: Loss) -> Tensor:
     hook = chain.layers[-1].register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         with _leaving_no_trace(weight.device):
-            value = loss()
+            value = _checked(loss())
+            gradient, *of_outputs = torch.autograd.grad(value, [weight, *outputs], allow_unused=True)
     finally:
         hook.remove()
+    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
+        raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
+    _look_for_each_class([each.flatten(end_dim=-2) for each in of_outputs if each is not None])
+    return gradient
+
+
+def _checked(value: object) -> Tensor:
+    """Return a loss. Raises UserError if it is no tensor with one value and a gradient."""
     if not isinstance(value, Tensor) or value.numel() != 1:
         found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise UserError(f"the loss must be a tensor with one value, and it is {found}")
     if not value.requires_grad:
         raise UserError("the loss has no gradient: compute it anew of the model, not under no_grad or inference_mode")
-    gradient, *of_outputs = torch.autograd.grad(value, [weight, *outputs], allow_unused=True)
-    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
-        raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
-    _look_for_each_class([each.flatten(end_dim=-2) for each in of_outputs if each is not None])
-    return gradient
+    return value
 
 
 def _look_for_each_class(gradients: Sequence[Tensor]) -> None:

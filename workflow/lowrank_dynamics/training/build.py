@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
@@ -109,14 +109,19 @@ class Start:
         big = big_subspace(self.mlp.hidden_weights[0], self.first_gradient, classes, eps)
         return layer_bases(self.mlp.hidden_weights, big, eps)
 
+    @cached_property
+    def _convolutions(self) -> nn.Module | None:
+        """The convolutions that are trained, as they start; None if there are none."""
+        data = self.job.convolved
+        return stored_convolutions(data.convolutions, self.job.weights) if data else None
+
     def _on_convolutions(self, head: MLP | LowRankMLP) -> StackedNetwork:
         """Return a head on convolutions that are trained with it, or the head itself if there are none."""
         data = self.job.convolved
-        if data is None:
+        if data is None or self._convolutions is None:
             return head
-        convolutions = stored_convolutions(data.convolutions, self.job.weights)
         shape, mixed = IMAGES[data.images].shape, self.job.experiment.training.mixed_precision
-        network = FineTuned(head, convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed)
+        network = FineTuned(head, self._convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed)
         return network.to(self.job.device)
 
 

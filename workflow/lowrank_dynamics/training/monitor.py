@@ -69,7 +69,9 @@ class Watch:
     @torch.no_grad()
     def record(self, step: int, **values: float) -> None:
         """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss."""
-        observations = [Observation(name, 0, torch.tensor([value])) for name, value in values.items()]
+        observations = [
+            Observation(name, 0, torch.tensor([value], dtype=torch.float64)) for name, value in values.items()
+        ]
         for layer in self._layers:
             weight = self._weight(layer)
             if self._references is not None:
