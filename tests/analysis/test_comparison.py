@@ -186,6 +186,12 @@ def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
 
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
     (project / "results" / "laptop").rename(project / "results" / "paper")
+    with pytest.raises(UserError, match=r"\.parquet is of laptop, not of paper; delete it"):
+        keep(project, "paper")
+    for path in (project / "results" / "paper" / "metrics").iterdir():
+        run = metrics.read(path)
+        cells = {name: cell.model_copy(update={"scale": "paper"}) for name, cell in run.cells.items()}
+        metrics.write(metrics.Metrics(run.table, cells), path)
     kept = {path.stem for path in keep(project, "paper")}
     assert kept == {KEPT, LEFT_OUT, "claims"}
 

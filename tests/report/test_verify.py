@@ -106,7 +106,10 @@ INCONSISTENT = [
     (replace("configs/paper.yaml", "steps: 20", "steps: 40"), [f"small.parquet {OTHER_SETTINGS}"]),
     (
         rename_the_metrics,
-        [f"large.parquet {OTHER_SETTINGS}", "claims.parquet is about small, of which there are no metrics;"],
+        [
+            "large.parquet is of another experiment or scale than its place says",
+            "claims.parquet is about small, of which there are no metrics;",
+        ],
     ),
     (forget_what_produced_a_figure, ["figure_3.png has no provenance that can be read"]),
 ]

@@ -31,7 +31,7 @@ def keep(root: Path, scale: str) -> list[Path]:
     if not sources or not judged.exists():
         raise UserError(f"{results} has no metrics and verdicts to keep; run `snakemake --config scale={scale}` first")
     for source in sources:
-        metrics.write(thinned(metrics.read(source)), folder / source.name)
+        metrics.write(thinned(metrics.read(source, source.stem, scale)), folder / source.name)
     _keep_verdicts(judged, scale, folder / judged.name)
     named = [figures / f"{name}.png" for name, figure in FIGURES.items() if own & set(figure.experiments)]
     drawn = [picture for picture in named if picture.exists()]

@@ -86,7 +86,9 @@ def contradictions(root: Path, scale: str) -> Iterator[str]:
         run = runs[file.stem] = metrics.read(file)
         variants = settings.experiments[file.stem].variants if file.stem in settings.experiments else ()
         expected = {settings.of_variant(file.stem, variant).digest for variant in variants}
-        if not {cell.settings_sha256 for cell in run.cells.values()} <= expected:
+        if (run.scale, run.values("experiment")) != (scale, {file.stem}):
+            yield f"{file} is of another experiment or scale than its place says"
+        elif not {cell.settings_sha256 for cell in run.cells.values()} <= expected:
             yield f"{file} was computed with other settings than those in {configs}"
     table = tables.read(path, COLUMNS)
     judged = table.origin.get("settings_sha256", {})
