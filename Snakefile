@@ -15,7 +15,7 @@ os.environ.update(PYTHONPATH=str(project / "workflow"))
 os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
-from lowrank_dynamics.config import files
+from lowrank_dynamics.config import budget, files
 from lowrank_dynamics.config.diff import differences
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
@@ -31,7 +31,9 @@ try:
     require_place(Path(), "results", "figures")
     request = files.requested(config)
     scale = request.scale
-    settings = files.load_with_study(scale, trials=request.trials, trials_per_job=request.trials_per_job)
+    settings = files.load_with_study(
+        scale, trials=request.trials, trials_per_job=request.trials_per_job, gpu=request.gpu
+    )
     paper = files.load_settings("paper")
     study = files.load_study()
     claims = load_claims()
@@ -43,6 +45,11 @@ except (UserError, OSError) as error:
 # On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
 if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count():
     workflow.register_resource("gpu", gpus.count())
+
+# A cluster's profile limits the time of a job; what cannot be done within it, or on the GPU, is named beforehand.
+if workflow.is_main_process and "runtime" in workflow.global_resources:
+    for problem in budget.impossible(settings[scale], workflow.global_resources["runtime"].value):
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 wildcard_constraints:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from lowrank_dynamics.config.base import merged
+from lowrank_dynamics.config.cards import Gpu, known_gpu
 from lowrank_dynamics.config.messages import Overlay, validated
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.study import DECLARED, Study
@@ -29,7 +30,7 @@ class Request(NamedTuple):
     """What a run is asked for.
 
     To fail if a claim is not reproduced, to use data even if they cannot be checked, to train at most so many trials of
-    each experiment, and at most so many in a job.
+    each experiment, and at most so many in a job; and the GPU that jobs request time and memory for.
     """
 
     scale: str
@@ -37,6 +38,7 @@ class Request(NamedTuple):
     allow_unverified_data: bool = False
     trials: int | None = None
     trials_per_job: int | None = None
+    gpu: Gpu | None = None
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
@@ -52,19 +54,28 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
     """
     asked: dict[str, Any] = {"scale": "laptop"}
     for key, value in config.items():
-        text = str(value) if key == "scale" else str(value).lower()
         if key not in Request._fields:
             raise UserError(f"--config {key}: unknown key; the keys are {', '.join(Request._fields)}")
-        if key in ("trials", "trials_per_job"):
-            if not (text.isdecimal() and int(text) > 0):
-                raise UserError(f"--config {key}={value}: it must be a whole number above 0")
-            asked[key] = int(text)
-            continue
-        choices = scales(folder) if key == "scale" else ["true", "false"]
-        if text not in choices:
-            raise UserError(f"--config {key}={value}: choose one of {', '.join(choices)}")
-        asked[key] = text if key == "scale" else text == "true"
+        try:
+            asked[key] = _asked(key, value, folder)
+        except ValueError as error:
+            raise UserError(f"--config {key}={value}: {error}") from error
     return Request(**asked)
+
+
+def _asked(key: str, value: object, folder: Path) -> object:
+    """Return the value of a key of `Request`. Raises ValueError, which says what is right, for any other."""
+    if key == "gpu":
+        return known_gpu(value)
+    text = str(value) if key == "scale" else str(value).lower()
+    if key in ("trials", "trials_per_job"):
+        if not (text.isdecimal() and int(text) > 0):
+            raise ValueError("it must be a whole number above 0")
+        return int(text)
+    choices = scales(folder) if key == "scale" else ["true", "false"]
+    if text not in choices:
+        raise ValueError(f"choose one of {', '.join(choices)}")
+    return text if key == "scale" else text == "true"
 
 
 def split_scale(name: str) -> tuple[str, str]:
@@ -108,18 +119,23 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
 
 
 def load_with_study(
-    scale: str, folder: Path = CONFIGS, trials: int | None = None, trials_per_job: int | None = None
+    scale: str,
+    folder: Path = CONFIGS,
+    trials: int | None = None,
+    trials_per_job: int | None = None,
+    gpu: Gpu | None = None,
 ) -> dict[str, Settings]:
-    """Return the settings of a scale and of every alternative in its sensitivity study, by name, with these limits.
+    """Return the settings of a scale and of every alternative in its sensitivity study, by name.
 
-    Raises UserError as `load_settings` does, so that a mistake in any of them is found before a job starts.
+    They have these limits, and this GPU. Raises UserError as `load_settings` does, so that a mistake in any of them is
+    found before a job starts.
     """
     study = load_study(folder)
     settings = load_settings(scale, folder)
     study.check(settings.experiments)
     alternatives = [f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)]
     loaded = {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
-    return {name: each.limited(trials, trials_per_job) for name, each in loaded.items()}
+    return {name: each.limited(trials, trials_per_job).on(gpu) for name, each in loaded.items()}
 
 
 def load_study(folder: Path = CONFIGS) -> Study:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen, Name
+from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.data import DrawnData
 from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
 from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
@@ -43,6 +44,7 @@ class Settings(Frozen):
 
     seed: int = Field(ge=0, lt=2**63, description="the root of every random draw")
     device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
+    gpu: Gpu = Field(description="what time and memory are requested for: a GPU of cards.py, or operations a second")
     experiments: dict[Name, Experiment]
 
     def experiment(self, name: str) -> Experiment:
@@ -60,6 +62,10 @@ class Settings(Frozen):
             changes = {"trials": count, "trials_per_job": size and min(size, count)}
             experiments[name] = each.model_copy(update=changes)
         return self.model_copy(update={"experiments": experiments})
+
+    def on(self, gpu: Gpu | None) -> "Settings":
+        """Return the settings with another GPU to request time and memory for, if one is named."""
+        return self if gpu is None else self.model_copy(update={"gpu": gpu})
 
     def cells(self, name: str) -> list[Cell]:
         """Return the cells of the experiment called `name`."""
