@@ -16,7 +16,6 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import files
-from lowrank_dynamics.config.diff import differences
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
@@ -32,7 +31,6 @@ try:
     request = files.requested(config)
     scale = request.scale
     settings = files.load_with_study(scale, trials=request.trials, trials_per_job=request.trials_per_job)
-    paper = files.load_settings("paper")
     study = files.load_study()
     claims = load_claims()
     claims.check(settings[scale])

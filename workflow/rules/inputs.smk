@@ -103,6 +103,12 @@ def figure_files(path, *, fetched, scale=scale):
     return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
 
+def further_figures():
+    """The figures of tables, which the target `all` leaves out, that are there: the report shows them too."""
+    places = [Path("figures", scale, f"{name}.png") for name, figure in FIGURES.items() if figure.table]
+    return [path for path in places if path.exists()]
+
+
 def tell_missing():
     """Print which figures could not be drawn and why, and let the next run try again."""
     figures = {}
