@@ -1,11 +1,13 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.0")
+started = time.monotonic()
 
 # The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
 # written where the run is: here, or in the folder of `--directory`.
@@ -21,7 +23,7 @@ from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.outcome import outcome
+from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage.atomic import require_place, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
@@ -77,18 +79,24 @@ rule all:
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
     localrule: True
+    message:
+        "All figures, verdicts and the report are there"
 
 
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
     localrule: True
+    message:
+        "The sensitivity study is there"
 
 
 rule compare:
     input:
         f"results/{scale}/comparison.parquet",
     localrule: True
+    message:
+        "The comparison with the reference is there"
 
 
 onstart:
@@ -100,11 +108,11 @@ onstart:
 
 
 onsuccess:
+    note_missing(scale, unavailable())
     if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
-        for line in outcome(scale):
-            print(line)
-    tell_missing()
+        print("", *outcome(scale, time.monotonic() - started), sep="\n")
 
 
 onerror:
-    tell_missing()
+    note_missing(scale, unavailable())
+    print(*missing(scale), sep="\n")

@@ -109,12 +109,12 @@ def further_figures():
     return [path for path in places if path.exists()]
 
 
-def tell_missing():
-    """Print which figures could not be drawn and why, and let the next run try again."""
+def unavailable():
+    """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}
     for name, figure in FIGURES.items():
         for folder in downloads(*figure.experiments):
-            figures.setdefault(external.missing(folder), []).append(name)
-    for reason in filter(None, figures):
-        print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")
+            if reason := external.missing(folder):
+                figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))
+    return figures

@@ -24,11 +24,6 @@ class Cell(NamedTuple):
         """The cell's part of a path, for example `gelu-s_big` or, of a variant, `gelu-full-adam`."""
         return "-".join(self if self.variant != BASE else self[:2])
 
-    @classmethod
-    def named(cls, name: str) -> "Cell":
-        """Return the cell that `name` is the name of; no part of a name has a dash."""
-        return cls(*name.split("-"))
-
 
 def shard_name(trials: range) -> str:
     """Return the part of a path that tells which trials a job trains, such as `0-4` for the first five."""

@@ -64,7 +64,7 @@ def produced(name: str, file: Path, scale: str, paper: Settings) -> Production:
 def _fewer_cells(run: Iterable[str], paper: Iterable[Cell]) -> list[Difference]:
     """Return in which of their names the cells of a run differ from those of the paper."""
     found = []
-    ours = [Cell.named(cell) for cell in run]
+    ours = [Cell(*name.split("-")) for name in run]  # no part of a name has a dash
     for field in Cell._fields:
         here, there = (list(dict.fromkeys(getattr(cell, field) for cell in cells)) for cells in (ours, paper))
         if set(here) != set(there):
