@@ -102,7 +102,7 @@ def test_nothing_is_wider_than_a_phone(finished: Path) -> None:
 @in_a_browser
 def test_every_figure_is_printed(finished: Path) -> None:
     with opened(finished / REPORT) as driver:
-        printed = base64.b64decode(driver.print_page())
+        printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {})["data"])
     found = re.findall(rb"/Subtype /Image\s.*?/Width (\d+)\s.*?/Height (\d+)", printed, re.DOTALL)
     sizes = Counter((int(width), int(height)) for width, height in found)
     for name in DRAWN:

@@ -107,7 +107,7 @@ def write_report(  # noqa: PLR0917 (a command's options)
     """Put verdicts, figures, comparison and settings of a run on one page."""
     from lowrank_dynamics.report.page import write_page
 
-    write_page(pictures, results, captions, scale, configs, output)
+    write_page(pictures, output, results=results, captions=captions, scale=scale, configs=configs)
 
 
 def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The report: one page that holds a run, from the verdicts to the settings of each experiment, and asks for nothing else.
+"""The report: one page that holds a run, from the verdicts to the settings of each experiment, and needs nothing else.
 
 It is made of the run's Parquet files and figures by the templates beside this module.
 """
@@ -47,7 +47,9 @@ class Shown(NamedTuple):
     experiments: list[Production]
 
 
-def write_page(pictures: Sequence[Path], results: Path, captions: Path, scale: str, configs: Path, path: Path) -> None:
+def write_page(
+    pictures: Sequence[Path], path: Path, *, results: Path, captions: Path, scale: str, configs: Path
+) -> None:
     """Write the report of the run at `scale` in the folder `results` to `path`.
 
     `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those without a table that are not
@@ -90,7 +92,9 @@ def _verdicts(rows: pd.DataFrame, scale: str) -> dict[str, Any]:
         "counts": counts,
         "claims": weakest,
         "cells": {claim: cells.to_dict("records") for claim, cells in rows.groupby("claim")},
-        "figures_of": {claim: [figure_named(one) for one in of["figures"].split(", ")] for claim, of in weakest.items()},
+        "figures_of": {
+            claim: [figure_named(one) for one in of["figures"].split(", ")] for claim, of in weakest.items()
+        },
         "measured": table.measured,
         "measured_or_why": table.measured_or_why,
         "threshold": table.threshold,
