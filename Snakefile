@@ -1,11 +1,13 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.0")
+started = time.monotonic()
 
 # The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
 # written where the run is: here, or in the folder of `--directory`.
@@ -16,13 +18,12 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
-from lowrank_dynamics.config.diff import differences
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.outcome import outcome
+from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage.atomic import require_place, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
@@ -34,7 +35,6 @@ try:
     settings = files.load_with_study(
         scale, trials=request.trials, trials_per_job=request.trials_per_job, gpu=request.gpu
     )
-    paper = files.load_settings("paper")
     study = files.load_study()
     claims = load_claims()
     claims.check(settings[scale])
@@ -86,18 +86,24 @@ rule all:
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
     localrule: True
+    message:
+        "All figures, verdicts and the report are there"
 
 
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
     localrule: True
+    message:
+        "The sensitivity study is there"
 
 
 rule compare:
     input:
         f"results/{scale}/comparison.parquet",
     localrule: True
+    message:
+        "The comparison with the reference is there"
 
 
 onstart:
@@ -109,11 +115,11 @@ onstart:
 
 
 onsuccess:
+    note_missing(scale, unavailable())
     if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
-        for line in outcome(scale):
-            print(line)
-    tell_missing()
+        print("", *outcome(scale, time.monotonic() - started), sep="\n")
 
 
 onerror:
-    tell_missing()
+    note_missing(scale, unavailable())
+    print(*missing(scale), sep="\n")

@@ -103,12 +103,18 @@ def figure_files(path, *, fetched, scale=scale):
     return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
 
-def tell_missing():
-    """Print which figures could not be drawn and why, and let the next run try again."""
+def further_figures():
+    """The figures of tables, which the target `all` leaves out, that are there: the report shows them too."""
+    places = [Path("figures", scale, f"{name}.png") for name, figure in FIGURES.items() if figure.table]
+    return [path for path in places if path.exists()]
+
+
+def unavailable():
+    """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}
     for name, figure in FIGURES.items():
         for folder in downloads(*figure.experiments):
-            figures.setdefault(external.missing(folder), []).append(name)
-    for reason in filter(None, figures):
-        print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")
+            if reason := external.missing(folder):
+                figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))
+    return figures

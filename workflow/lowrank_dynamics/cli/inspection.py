@@ -54,11 +54,16 @@ def verdicts(
 
 
 @app.command("outcome")
-def tell_outcome(scale: Scale = "laptop") -> None:
+def tell_outcome(
+    scale: Scale = "laptop",
+    since: Annotated[float | None, typer.Option(help="when the run began, in seconds since 1970")] = None,
+) -> None:
     """Print where the figures of a run are, and what is to be read about them; run it where the run is."""
+    import time
+
     from lowrank_dynamics.report.outcome import outcome
 
-    for line in outcome(scale):
+    for line in outcome(scale, None if since is None else time.time() - since):
         typer.echo(line)
 
 
