@@ -15,7 +15,7 @@ ifneq ($(shell $(PYTHON) --version), $(shell test -x .venv/bin/python && .venv/b
 endif
 endif
 
-.PHONY: figures sensitivity archive bench test test-all check tables format lock clean
+.PHONY: figures sensitivity beyond archive bench test test-all check tables format lock clean
 
 figures: $(ENVIRONMENT)
 	@snakemake --cores $(CORES) --config scale=$(SCALE)
@@ -25,6 +25,11 @@ figures: $(ENVIRONMENT)
 sensitivity: $(ENVIRONMENT)
 	@snakemake sensitivity --cores $(CORES) --config scale=$(SCALE)
 	@python -m lowrank_dynamics outcome --scale $(SCALE)
+
+# Five studies of our own, beyond the paper.
+beyond: $(ENVIRONMENT)
+	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
+	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)

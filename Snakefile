@@ -17,7 +17,7 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import files
 from lowrank_dynamics.config.diff import differences
-from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
+from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, figures_of, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
@@ -32,10 +32,11 @@ try:
     request = files.requested(config)
     scale = request.scale
     settings = files.load_with_study(scale, trials=request.trials, trials_per_job=request.trials_per_job)
-    paper = files.load_settings("paper")
+    paper = {name: files.load_settings(name) for name in ("paper", "paper/beyond")}
     study = files.load_study()
-    claims = load_claims()
-    claims.check(settings[scale])
+    for name in (scale, f"{scale}/beyond"):
+        statements = files.statements_of(name)
+        load_claims(statements).check(settings[name], statements)
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
 
@@ -48,8 +49,8 @@ if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count
 wildcard_constraints:
     name="|".join(external.NAMES),
     images="|".join(IMAGES),
-    scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join(settings[scale].experiments),
+    scale=f"{scale}(/beyond|/sensitivity/[a-z0-9_.]+)?",
+    experiment="|".join((*settings[scale].experiments, *settings[f"{scale}/beyond"].experiments)),
     figure="|".join(FIGURES),
     cell="[^/]+",
     trials="[0-9]+-[0-9]+",
@@ -78,6 +79,14 @@ rule all:
         f"results/{scale}/comparison.parquet",
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
+    localrule: True
+
+
+rule beyond:
+    input:
+        figure_files("figures/{scale}/{figure}.{format}", fetched=False, scale=f"{scale}/beyond"),
+        f"results/{scale}/beyond/claims.parquet",
+        f"results/{scale}/beyond/comparison.parquet",
     localrule: True
 
 

@@ -96,9 +96,9 @@ def figure_files(path, *, fetched, scale=scale):
     The two are separate, so that the latter do not wait until the former are known.
     """
     wanted = []
-    for name, figure in FIGURES.items():
-        folders = downloads(*figure.experiments)
-        if not figure.table and bool(folders) == fetched and available(folders):
+    for name in figures_of(settings[scale].experiments):
+        folders = downloads(*FIGURES[name].experiments, scale=scale)
+        if bool(folders) == fetched and available(folders):
             wanted.append(name)
     return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
@@ -106,8 +106,8 @@ def figure_files(path, *, fetched, scale=scale):
 def tell_missing():
     """Print which figures could not be drawn and why, and let the next run try again."""
     figures = {}
-    for name, figure in FIGURES.items():
-        for folder in downloads(*figure.experiments):
+    for name in figures_of(settings[scale].experiments):
+        for folder in downloads(*FIGURES[name].experiments):
             figures.setdefault(external.missing(folder), []).append(name)
     for reason in filter(None, figures):
         print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")

@@ -29,7 +29,10 @@ rule figure_page:
     params:
         caption=lambda wildcards, input: Path(input.caption).read_text(encoding="utf-8"),
         reductions=lambda wildcards: [
-            differences(settings[wildcards.scale].experiment(name), paper.experiment(name))
+            differences(
+                settings[wildcards.scale].experiment(name),
+                paper[files.at_paper_scale(wildcards.scale)].experiment(name),
+            )
             for name in FIGURES[wildcards.figure].experiments
         ],
         metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),

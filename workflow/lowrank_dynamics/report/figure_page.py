@@ -9,7 +9,7 @@ import yaml
 
 from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
 from lowrank_dynamics.config.diff import differences
-from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.files import at_paper_scale, load_settings
 from lowrank_dynamics.config.registries import FIGURES, title
 from lowrank_dynamics.report.rendering import render
 from lowrank_dynamics.storage.embedded import read_provenance
@@ -36,7 +36,7 @@ def write_figure_page(
     The other paths are those of the settings' folder, of the metrics of each of the figure's experiments in their
     order, of the figure as PNG, of the table of verdicts, and of the text that says what to look for.
     """
-    settings, paper = load_settings(scale, configs), load_settings("paper", configs)
+    settings, paper = load_settings(scale, configs), load_settings(at_paper_scale(scale), configs)
     experiments = FIGURES[name].experiments
     verdicts = read(claims, COLUMNS).rows
     shown = verdicts["figures"].str.split(", ").map(lambda figures: name.removeprefix("figure_") in figures)

@@ -9,7 +9,7 @@ from lowrank_dynamics.analysis.reference import FOLDER, thinned
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.files import at_paper_scale, load_settings
 from lowrank_dynamics.config.registries import FIGURES
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page
@@ -59,12 +59,12 @@ def _keep_verdicts(source: Path, scale: str, target: Path) -> None:
 
 def _own_experiments(configs: Path, scale: str) -> set[str]:
     """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
-    own, paper = load_settings(scale, configs), load_settings("paper", configs)
+    own, paper = load_settings(scale, configs), load_settings(at_paper_scale(scale), configs)
     return {
         name
         for name, experiment in own.experiments.items()
         for variant in experiment.variants
-        if scale == "paper"
+        if scale == at_paper_scale(scale)
         or variant not in paper.experiment(name).variants
         or differing_keys(own.of_variant(name, variant), paper.of_variant(name, variant))
     }
