@@ -93,11 +93,16 @@ def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return reduced(metrics.frame(quantity), ROW, lambda value: value.max())
 
 
-def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
-    """Return the largest ratio of two quantities at the same step."""
+def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
+    """Return the rows of a quantity relative to those of another, at the same step."""
     place = [*ROW, "step"]
     rows = metrics.frame(quantity).merge(metrics.frame(to)[[*place, "value"]], on=place, suffixes=("", "_other"))
-    return reduced(rows.assign(value=rows["value"] / rows["value_other"]), ROW, lambda value: value.max())
+    return rows.assign(value=rows["value"] / rows["value_other"])
+
+
+def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
+    """Return the largest ratio of two quantities at any step."""
+    return reduced(ratios(metrics, quantity, to), ROW, lambda value: value.max())
 
 
 def admissible_step(metrics: Metrics) -> pd.DataFrame:

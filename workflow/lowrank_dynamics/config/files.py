@@ -131,7 +131,7 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
 def load_with_study(
     scale: str, folder: Path = CONFIGS, trials: int | None = None, trials_per_job: int | None = None
 ) -> dict[str, Settings]:
-    """Return the settings of a scale, of its studies beyond the paper and of every alternative of its sensitivity study.
+    """Return the settings of a scale, its studies beyond the paper and every alternative of its sensitivity study.
 
     They are returned by name, and with these limits.
 
