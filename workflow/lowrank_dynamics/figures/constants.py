@@ -15,20 +15,20 @@ def draw(metrics: Metrics) -> Figure:
 
     Mean over trials, until the first of them ends, band of one standard deviation; geometric on the right.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.6), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.6))
     variants = metrics.variants
     eps = {name: each.settings.network.eps for name, each in variants.items()}
     middle = sorted(variants, key=lambda name: eps[name])[len(variants) // 2]
     curvature = until_first_end(ratios(variants[middle], "curvature", "curvature_bound"), variants[middle], CELL)
     tail = ratios(metrics, "first_tail", "first_tail_bound")
     tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
-    for axes, rows, x in ((left, curvature, "step"), (right, tail, "eps")):
-        axes.set_yscale("log")
+    style.activation_lines(curvature, left)
+    right.set(xscale="log", yscale="log")
+    markers = list(style.MARKERS[: len(metrics.activations)])
+    style.activation_lines(tail, right, x="eps", markers=markers, markersize=4)
+    for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
-        options = {"markers": list(style.MARKERS[: len(metrics.activations)]), "markersize": 4} if x == "eps" else {}
-        style.activation_lines(rows, axes, x=x, **options)
-    right.set_xscale("log")
-    left.set(xlabel="step $t$", ylabel="measured / bound", title=r"curvature / $\gamma$")
-    right.set(xlabel=r"$\epsilon$", title=r"$\sigma_{K+1}(G_1(0))\, /\, (C_1 \epsilon)$")
+    left.set(xlabel="step $t$", ylabel="measured / bound", ylim=(0, 1.05), title=r"curvature / $\gamma$")
+    right.set(xlabel=r"$\epsilon$", ylabel="", title=r"$\sigma_{K+1}(G_1(0))\, /\, (C_1 \epsilon)$")
     style.legend_below(figure)
     return figure
