@@ -56,7 +56,8 @@ def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     style.lines(rows.dropna(subset="beta"), axes, "curve", eps.values(), x="beta", **options)
     for name, beta in NAMED.items():
         axes.axvline(beta, color="0.6", linewidth=0.6, zorder=0)
-        axes.annotate(activation(name).label, (beta, 1.0), rotation=90, fontsize=6, ha="right", va="top", color="0.4")
+        place = {"transform": axes.get_xaxis_transform(), "rotation": 90, "ha": "right", "va": "bottom"}
+        axes.text(beta, 0.03, activation(name).label, fontsize=6, color="0.4", **place)
     _mark(rows, "gelu", NAMED["gelu"], axes)
     if "relu" in metrics.activations:
         share = rows.loc[rows["activation"] == "relu", "value"].mean()
