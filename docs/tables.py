@@ -35,7 +35,7 @@ def verdicts() -> list[str]:
 
 
 def findings() -> list[str]:
-    """Return the table of our findings at laptop scale: what was expected, and what was measured where it is decided."""
+    """Return the table of our findings at laptop scale: what was expected, and what decides."""
     rows = []
     for _, cell in claims("laptop/beyond").iterrows():
         study, expected = cell["place"].removeprefix("study "), cell["statement"]
