@@ -20,7 +20,7 @@ run = started=$$(date +%s) && snakemake $(1) --cores $(CORES) --config scale=$(S
   && python -m lowrank_dynamics outcome --scale $(SCALE) --since $$started
 REPORT = results/$(SCALE)/report.html
 
-.PHONY: figures sensitivity open archive bench test test-all check tables format lock clean help
+.PHONY: figures sensitivity beyond open archive bench test test-all check tables format lock clean help
 
 figures: $(ENVIRONMENT)  ## every figure, the verdicts and the report
 	@$(call run,)
@@ -33,6 +33,11 @@ open:  ## show the report, where there is a browser
 	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys, webbrowser; webbrowser.open("file://$(CURDIR)/$(REPORT)") or sys.exit("no browser was found")' \
 	  || { echo "$(REPORT) is one file; open it on any machine that has a browser" >&2; exit 1; }
+
+# Five studies of our own, beyond the paper.
+beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
+	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
+	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results

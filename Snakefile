@@ -18,7 +18,7 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
-from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
+from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, figures_of, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
@@ -36,8 +36,9 @@ try:
         scale, trials=request.trials, trials_per_job=request.trials_per_job, gpu=request.gpu
     )
     study = files.load_study()
-    claims = load_claims()
-    claims.check(settings[scale])
+    for name in (scale, f"{scale}/beyond"):
+        statements = files.statements_of(name)
+        load_claims(statements).check(settings[name], statements)
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
 
@@ -55,8 +56,8 @@ if workflow.is_main_process and "runtime" in workflow.global_resources:
 wildcard_constraints:
     name="|".join(external.NAMES),
     images="|".join(IMAGES),
-    scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join(settings[scale].experiments),
+    scale=f"{scale}(/beyond|/sensitivity/[a-z0-9_.]+)?",
+    experiment="|".join((*settings[scale].experiments, *settings[f"{scale}/beyond"].experiments)),
     figure="|".join(FIGURES),
     cell="[^/]+",
     trials="[0-9]+-[0-9]+",
@@ -88,6 +89,16 @@ rule all:
     localrule: True
     message:
         "All figures, verdicts and the report are there"
+
+
+rule beyond:
+    input:
+        figure_files("figures/{scale}/{figure}.{format}", fetched=False, scale=f"{scale}/beyond"),
+        f"results/{scale}/beyond/claims.parquet",
+        f"results/{scale}/beyond/comparison.parquet",
+    localrule: True
+    message:
+        "All figures and findings beyond the paper are there"
 
 
 rule sensitivity:

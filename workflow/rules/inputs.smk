@@ -96,9 +96,9 @@ def figure_files(path, *, fetched, scale=scale):
     The two are separate, so that the latter do not wait until the former are known.
     """
     wanted = []
-    for name, figure in FIGURES.items():
-        folders = downloads(*figure.experiments)
-        if not figure.table and bool(folders) == fetched and available(folders):
+    for name in figures_of(settings[scale].experiments):
+        folders = downloads(*FIGURES[name].experiments, scale=scale)
+        if bool(folders) == fetched and available(folders):
             wanted.append(name)
     return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
@@ -112,8 +112,8 @@ def further_figures():
 def unavailable():
     """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}
-    for name, figure in FIGURES.items():
-        for folder in downloads(*figure.experiments):
+    for name in figures_of(settings[scale].experiments):
+        for folder in downloads(*FIGURES[name].experiments):
             if reason := external.missing(folder):
                 figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study, measured_scale
+from lowrank_dynamics.config.files import CONFIGS, load_settings, load_study, measured_scale, statements_of
 from lowrank_dynamics.storage import provenance
 
 Page = Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")]
@@ -45,8 +45,9 @@ def claims(
 
     runs = {path.stem: stored.read(path, path.stem, measured_scale(scale)) for path in metrics}
     settings, judged = load_settings(scale, configs), None if every else set(runs)
-    rows = claims_table(load_claims(configs / CLAIMS), runs, settings, scale, judged)
-    origin = provenance.verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
+    statements = statements_of(scale, configs)
+    rows = claims_table(load_claims(statements), runs, settings, scale, judged)
+    origin = provenance.verdicts_origin(scale, statements, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))
     tables.write(table, as_page(rows, scale, table.unverified), output)
 

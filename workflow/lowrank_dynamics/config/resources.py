@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lowrank_dynamics.config.cards import card
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 
@@ -154,13 +155,9 @@ def _demand(
 
 
 def _head(experiment: Experiment, parameterization: str) -> Work:
-    network, d, classes = experiment.network, experiment.data.dimension, experiment.data.classes
-    m, r, layers = network.width, network.rank, network.depth - 1
-    if parameterization == "full":
-        weights, activations = d * m + (layers - 1) * m**2 + classes * m, layers * m
-    else:
-        assert r is not None
-        weights, activations = d * r + layers * r**2 + r * m + classes * m, layers * r + m
+    m, r, layers = experiment.network.width, experiment.network.rank or 0, experiment.network.depth - 1
+    activations = {"full": layers * m, "adapters": layers * (m + r)}.get(parameterization, layers * r + m)
+    weights = sum(matrix.size for matrix in matrices(experiment, parameterization))
     return Work(weights, activations, weights)
 
 

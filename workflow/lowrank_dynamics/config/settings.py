@@ -9,7 +9,16 @@ from lowrank_dynamics.config.base import Frozen, Name
 from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.data import DrawnData
 from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
-from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
+from lowrank_dynamics.config.registries import (
+    OBSERVABLES,
+    OPTIMIZERS,
+    PARAMETERIZATIONS,
+    Activation,
+    Observable,
+    Optimizer,
+    Parameterization,
+    activation,
+)
 from lowrank_dynamics.errors import UserError
 
 
@@ -71,9 +80,9 @@ class Settings(Frozen):
         """Return the cells of the experiment called `name`."""
         experiment = self.experiment(name)
         return [
-            Cell(activation, parameterization, variant)
+            Cell(phi, parameterization, variant)
             for variant in experiment.variants
-            for activation in experiment.activations
+            for phi in experiment.activations
             for parameterization in experiment.parameterizations_of(variant)
         ]
 
@@ -104,7 +113,8 @@ class Settings(Frozen):
         own = [module for package, _, module in modules if package == "lowrank_dynamics"]
         return [f"data.{self.experiment(name).data.source}", *own]
 
-    def _entries(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:
+    def _entries(self, name: str, cell: Cell) -> list[Activation | Parameterization | Optimizer | Observable]:
         experiment = self.experiment(name).of_variant(cell.variant)
         observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
-        return [ACTIVATIONS[cell.activation], OPTIMIZERS[experiment.training.optimizer], *observed]
+        phi, parameterization = activation(cell.activation), PARAMETERIZATIONS[cell.parameterization]
+        return [phi, parameterization, OPTIMIZERS[experiment.training.optimizer], *observed]

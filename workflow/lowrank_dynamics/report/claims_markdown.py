@@ -5,14 +5,21 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.config.files import is_beyond, split_scale
 from lowrank_dynamics.report.markdown import markdown, stamp
 
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
-    """Return the page of a table of verdicts; `unverified` names the data that are not verified."""
-    lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", "", *stamp(unverified)]
+    """Return the page of a table of verdicts; `unverified` names the data that are not verified.
+
+    The table is of the paper's claims or, for a scale such as `laptop/beyond`, of our findings.
+    """
+    ours, (at, _) = is_beyond(scale), split_scale(scale)
+    heading = f"# Findings beyond the paper at {at} scale" if ours else f"# Claims at {scale} scale"
+    lines = [heading, "", f"{summary(table)}.", "", *stamp(unverified)]
+    said = "what we expected" if ours else "what the paper says"
     lines += markdown(
-        ("figures", "what the paper says", "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
+        ("figures", said, "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
