@@ -12,6 +12,7 @@ checkpoint fetch:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: FIRST
     params:
         unverified=lambda wildcards: (
             "--allow-unverified" if request.allow_unverified_data and wildcards.name == "cifar10" else ""
@@ -35,6 +36,7 @@ rule prepare:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: FIRST
     params:
         source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
     message:
@@ -57,6 +59,7 @@ rule features:
         "results/data/benchmarks/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.tsv"
     conda:
         "../../environment.yml"
+    priority: FIRST
     threads: 1
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,

@@ -1,5 +1,7 @@
 # What rules ask for by the settings: files, the resources of a job on a cluster. No rule is here.
 
+FIRST = 1e30  # the priority of what others wait for; that of a training is its operations, so the longest start first
+
 
 def experiment_of(wildcards):
     """The settings of an experiment."""

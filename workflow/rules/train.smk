@@ -17,6 +17,7 @@ rule train:
         lambda wildcards: "brief_cells" if training_resources(wildcards).is_brief else None
     conda:
         "../../environment.yml"
+    priority: lambda wildcards: training_resources(wildcards).operations
     threads: lambda wildcards: experiment_of(wildcards).threads
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,

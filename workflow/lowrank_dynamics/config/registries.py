@@ -85,7 +85,7 @@ class Optimizer(NamedTuple):
 
 OPTIMIZERS = {
     "gradient_descent": Optimizer("lowrank_dynamics.training.optimizer:GradientDescent", "gradient descent"),
-    "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9}),
+    "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9, "fused": True}),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
     "muon": Optimizer("torch.optim:Muon", "Muon"),
 }

@@ -32,6 +32,6 @@ def draw_singular_values(
     means["group"] = pd.cut(means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values()))
     look = {"palette": style.COLORS[:3], "dashes": [style.SOLID, style.SOLID, style.DOTTED], "linewidth": 0.7}
     for name, axes in zip(activations, panels, strict=False):
-        style.lines(means[means["activation"] == name], axes, "group", units="index", estimator=None, **look)
+        style.curves(means[means["activation"] == name], axes, "group", units="index", **look)
         axes.set(title=registries.activation(name).label, xlabel="step $t$", ylabel="")
     return means

@@ -27,11 +27,10 @@ class RReLU(nn.Module):
         """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
         if not self.training:
             return functional.leaky_relu(z, (self.lower + self.upper) / 2)
-        draws = [
-            torch.empty(z.shape[1:], dtype=z.dtype).uniform_(self.lower, self.upper, generator=generator)
-            for generator in self.generators
-        ]
-        return torch.where(z < 0, torch.stack(draws).to(z.device) * z, z)
+        slopes = torch.empty(z.shape, dtype=z.dtype)
+        for trial, generator in zip(slopes, self.generators, strict=True):
+            trial.uniform_(self.lower, self.upper, generator=generator)
+        return slopes.to(z.device).masked_fill_(z >= 0, 1.0) * z
 
 
 class Swish(nn.Module):
