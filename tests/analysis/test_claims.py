@@ -161,7 +161,7 @@ COMPARED = {"measure": "compared_at_end"}
         ({"at_most": 1.0}, "there must be one of at_least, at_most, within"),
         ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
-        ({"figures": ["figure_99"]}, "'figure_99' is not one of overview"),
+        ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
         ({"cells": {"layr": [1]}}, "cells.layr: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),
@@ -196,7 +196,7 @@ def test_the_page_and_the_table_say_the_same(tmp_path: Path, settings: Callable[
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
     assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
     statement, numbers = "Almost all of the change lies in block 1.", "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)"
-    assert f"| 3 | {statement} | 20 steps of all samples | ELU, layer 1 | {numbers}" in page
+    assert f"| 3 | {statement} | 20 steps of all samples | 3 | ELU, layer 1 | {numbers}" in page
     assert "partly (only in the weaker reading)" in page
     with pytest.raises(UserError, match="not a readable table of verdicts"):
         tables.read(tmp_path / "claims.md", COLUMNS)

@@ -201,7 +201,7 @@ def test_a_run_against_its_own_reference(project: Path, monkeypatch: pytest.Monk
     called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Of 1 quantities of the reference 1 have the same numbers." in page
-    assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
+    assert f"| {KEPT} | {TRIALS} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
     assert "What differs" not in page
 
 

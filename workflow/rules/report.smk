@@ -83,7 +83,11 @@ rule report:
         "../../environment.yml"
     params:
         snakefile=os.path.relpath(project / "Snakefile"),
-        config=f"scale={scale} allow_unverified_data={request.allow_unverified_data}",
+        config=" ".join(
+            f"{key}={value}"
+            for key, value in request._asdict().items()
+            if key != "strict_claims" and value is not None
+        ),
     message:
         "Put the report together"
     shell:

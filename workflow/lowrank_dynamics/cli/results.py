@@ -107,7 +107,7 @@ def figure_page(  # noqa: PLR0917 (a command's options)
     scale: Scale = "laptop",
     configs: Configs = CONFIGS,
 ) -> None:
-    """Write the page of one figure: what to look for, verdicts, what the scale reduced, what produced it."""
+    """Write the page of one figure: what to look for, verdicts, what the run reduced, what produced it."""
     from lowrank_dynamics.report.figure_page import write_figure_page
 
     write_figure_page(name, scale, configs, output, metrics=metrics, picture=picture, claims=claims, caption=caption)

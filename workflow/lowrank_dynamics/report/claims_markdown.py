@@ -4,15 +4,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, trials, weakest_cells
 from lowrank_dynamics.report.markdown import markdown, stamp
+
+DECIDED = ("weakest cell", "measured there", "taken to mean", "verdict")
 
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
     """Return the page of a table of verdicts; `unverified` names the data that are not verified."""
     lines = [f"# Claims at {scale} scale", "", f"{summary(table)}.", "", *stamp(unverified)]
     lines += markdown(
-        ("figures", "what the paper says", "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
+        ("figure", "what the paper says", "trained for", "trials", *DECIDED),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
@@ -26,8 +28,8 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], weakest_cells(cells).iloc[0]
-    numbers = weakest["cell"], measured_or_why(weakest), threshold(first)
-    return first["figures"], first["statement"], first["budget"], *numbers, f"**{first['claim_verdict']}**"
+    decided = weakest["cell"], measured_or_why(weakest), threshold(first), f"**{first['claim_verdict']}**"
+    return first["figure"], first["statement"], first["budget"], trials(first), *decided
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:

@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from lowrank_dynamics.analysis.table import COLUMNS, measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.analysis.table import (
+    COLUMNS,
+    measured,
+    measured_or_why,
+    summary,
+    threshold,
+    trials,
+    weakest_cells,
+)
 from lowrank_dynamics.analysis.verdicts import ORDER
 from lowrank_dynamics.report.rendering import render
 from lowrank_dynamics.storage.tables import read
@@ -23,4 +31,5 @@ def write_claims_page(claims: Path, scale: str, path: Path) -> None:
         measured=measured,
         measured_or_why=measured_or_why,
         threshold=threshold,
+        trials=trials,
     )

@@ -21,7 +21,14 @@ def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str
     """Return the page: the counts, then each experiment, what differs, what is not compared."""
     lines = [f"# The run at {scale} scale against the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
     if not compared.empty:
-        header = ("experiment", "reference", "trials", *Outcome, "furthest from the reference, relative to the largest")
+        header = (
+            "experiment",
+            "trials",
+            "reference",
+            "its trials",
+            *Outcome,
+            "furthest from the reference, relative to the largest",
+        )
         lines += markdown(header, (_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)))
     differing = compared[compared["outcome"].isin([Outcome.DIFFERS, Outcome.MISSING])]
     if not differing.empty:
@@ -45,7 +52,8 @@ def summary(compared: pd.DataFrame) -> str:
 def _experiment_line(rows: pd.DataFrame) -> tuple[str, ...]:
     first = rows.iloc[0]
     counts = (f"{int((rows['outcome'] == outcome).sum()):,}" for outcome in Outcome)
-    return first["experiment"], first["scale"], str(rows["trials"].max()), *counts, f"{rows['difference'].max():.1g}"
+    run, reference = (first["experiment"], str(first["trials"])), (first["scale"], str(first["reference_trials"]))
+    return *run, *reference, *counts, f"{rows['difference'].max():.1g}"
 
 
 def _quantity_line(row: pd.Series) -> tuple[str, ...]:
