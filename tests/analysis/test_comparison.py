@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from conftest import NAME, ROOT, planted, row
 from lowrank_dynamics.analysis import reference
-from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.comparison import Outcome, compare, compare_all
-from lowrank_dynamics.analysis.table import claims_table
+from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.cli import main
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.keep_reference import keep
@@ -25,7 +23,7 @@ from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.metrics import Metrics
 
 STEPS, TRIALS = 61, 8
-CELL = Cell("elu", "full")
+CELL = Cell("gelu", "full")
 Values = NDArray[np.float64]
 
 
@@ -42,7 +40,7 @@ def run_of(losses: Values, **settings: Any) -> Metrics:
 
 
 def outcome(losses: Values, expected: Values | None = None) -> Outcome:
-    kept = reference.thinned(run_of(values() if expected is None else expected))
+    kept = reference.thinned(run_of(values() if expected is None else expected), numbers=0)
     (found,) = compare(run_of(losses), kept, NAME)["outcome"]
     return Outcome(found)
 
@@ -105,16 +103,17 @@ def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
         "train_accuracy": Outcome.MISSING,
         "train_loss": Outcome.SAME,
     }
-    elsewhere = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, trials=2)
+    elsewhere = planted({Cell("elu", "full"): [row(0, "train_loss", [1.0, 2.0])]}, trials=2)
     assert compare(elsewhere, both, NAME).empty  # a cell that the run has not is not compared
 
 
 def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None:
-    kept = reference.thinned(run_of(values())).frame("train_loss", trial=0)["step"]
+    run = run_of(values())
+    kept = reference.thinned(run, numbers=len(run.table) - 1).frame("train_loss", trial=0)["step"]
     assert len(kept) == reference.STEPS
     assert (kept.min(), kept.max()) == (0, STEPS - 1)
-    few = run_of(values()[:10])
-    assert reference.thinned(few).table.equals(few.table)
+    for whole in (run_of(values()[:10]), run):
+        assert reference.thinned(whole, numbers=len(whole.table) * (whole is run)).table.equals(whole.table)
 
 
 def test_only_settings_that_numbers_depend_on_count() -> None:
@@ -139,19 +138,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "figures" / "laptop").mkdir(parents=True)
     for picture in ("figure_3.png", "figure_6.png", "figure_6.pdf"):
         (tmp_path / "figures" / "laptop" / picture).touch()
-    judge(tmp_path, KEPT, LEFT_OUT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def judge(project: Path, *run: str) -> None:
-    """Write the verdicts on the claims about all experiments, of which some were run."""
-    claims, path = load_claims(project / "configs" / "claims.yaml"), project / "results" / "laptop" / "claims.parquet"
-    every = load_settings("laptop", project / "configs")
-    experiments = {name: every.experiment(name) for name in (KEPT, LEFT_OUT, "vgg_heads")}
-    chosen = every.model_copy(update={"experiments": experiments})
-    rows = claims_table(claims, dict.fromkeys(run, run_of(values())), chosen, "laptop")
-    tables.write(tables.Table(rows, {"settings_sha256": {name: {} for name in run}}), "", path)
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -174,14 +162,20 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatc
 
 def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
     keep(project, "laptop")
-    before = (project / "results" / "reference" / "laptop" / "claims.md").read_text()
-    judge(project, LEFT_OUT)
-    keep(project, "laptop")
     kept = project / "results" / "reference" / "laptop"
-    assert (kept / "claims.md").read_text() == before
-    assert before.count(f"experiment vgg_heads {WAS_NOT_RUN}") > 0
-    assert f"experiment {KEPT} {WAS_NOT_RUN}" not in before
-    assert read_provenance(kept / "claims.parquet")["settings_sha256"].keys() == {KEPT, LEFT_OUT}
+    before = tables.read(kept / "claims.parquet", COLUMNS).rows
+    run = project / "results" / "laptop" / "metrics"
+    (run / f"{KEPT}.parquet").rename(kept / "elsewhere.parquet")
+    rotated = {Cell("silu", "s_big", "psi_0"): [row(0, "train_loss", [1.0], layer=0)]}
+    metrics.write(planted(rotated, "rotated_factors"), run / "rotated_factors.parquet")
+    keep(project, "laptop")
+    after = tables.read(kept / "claims.parquet", COLUMNS).rows
+    assert list(after["claim"].unique()) == list(before["claim"].unique())
+    for rows, reason in ((before, WAS_NOT_RUN), (after, "the metrics hold no")):
+        assert rows[rows["experiment"] == "rotated_factors"]["reason"].str.contains(reason).all()
+    for experiment in (KEPT, LEFT_OUT, "vgg_heads"):
+        assert after[after["experiment"] == experiment].equals(before[before["experiment"] == experiment])
+    assert read_provenance(kept / "claims.parquet")["settings_sha256"].keys() == {KEPT, LEFT_OUT, "rotated_factors"}
 
 
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
@@ -192,7 +186,7 @@ def test_at_paper_scale_all_is_kept(project: Path) -> None:
         run = metrics.read(path)
         cells = {name: cell.model_copy(update={"scale": "paper"}) for name, cell in run.cells.items()}
         metrics.write(metrics.Metrics(run.table, cells), path)
-    kept = {path.stem for path in keep(project, "paper")}
+    kept = {each.path.stem for each in keep(project, "paper")}
     assert kept == {KEPT, LEFT_OUT, "claims"}
 
 
@@ -219,16 +213,18 @@ def test_other_settings_are_named_and_not_compared(project: Path) -> None:
 
 def test_cells_that_were_not_run_are_named(project: Path) -> None:
     keep(project, "laptop")
-    other = planted({Cell("gelu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
+    other = planted({Cell("elu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
     _, uncompared = compare_all({KEPT: other}, project / reference.FOLDER)
-    assert [tuple(each) for each in uncompared] == [(f"{KEPT} elu-full", "was not run")]
+    assert [tuple(each) for each in uncompared] == [(f"{KEPT} gelu-full", "was not run")]
 
 
 def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
-    message = "has no metrics and verdicts to keep; run `snakemake --config scale={}` first"
+    message = "has no metrics to keep; run `snakemake --config scale={}` first"
     with pytest.raises(UserError, match=message.format("smoke")):
         keep(project, "smoke")
-    (project / "results" / "laptop" / "claims.parquet").unlink()
+    (
+        project / "results" / "laptop" / "metrics" / f"{KEPT}.parquet"
+    ).unlink()  # of the other one there is more at paper scale
     with pytest.raises(UserError, match=message.format("laptop")):
         keep(project, "laptop")
     assert not (project / "results" / "reference").exists()

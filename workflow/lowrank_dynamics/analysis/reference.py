@@ -17,14 +17,21 @@ from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
 
 FOLDER = Path("results/reference")
+ROWS = 100_000
+"""How many numbers of an experiment a reference keeps as they are."""
 STEPS = 25
-"""At how many steps a reference keeps a quantity, where it was measured at more."""
+"""At how many steps it keeps a quantity, where there are more numbers and it was measured at more."""
 SERIES = [*Cell._fields, "quantity", "layer"]
 """The columns that tell one quantity of one layer of one cell from another."""
 
 
-def thinned(whole: Metrics, most: int = STEPS) -> Metrics:
-    """Return metrics with at most `most` steps of each quantity of each cell, evenly spread and with first and last."""
+def thinned(whole: Metrics, most: int = STEPS, numbers: int = ROWS) -> Metrics:
+    """Return metrics with at most `most` steps of each quantity of each cell, evenly spread and with first and last.
+
+    Metrics of at most so many `numbers` stay whole.
+    """
+    if len(whole.table) <= numbers:
+        return whole
     keys = whole.table.select([*SERIES, "step"]).to_pandas()
     kept = np.zeros(len(keys), dtype=bool)
     for _, rows in keys.groupby(SERIES, observed=True, sort=False):

@@ -93,11 +93,14 @@ def make_archive(
 
 @app.command("keep-reference")
 def keep_reference(scale: Scale = "laptop") -> None:
-    """Keep a run as the reference of its scale, which others are compared with; run it in the project's root."""
+    """Keep a run as the reference of its scale, or what there is of it; run it in the project's root.
+
+    Trials and cells are added to those that an earlier call kept, if they have the same settings and code.
+    """
     from lowrank_dynamics.report.keep_reference import keep
 
-    for path in keep(Path(), scale):
-        typer.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+    for kept in keep(Path(), scale):
+        typer.echo(f"{kept.path}: {kept.content}, {kept.path.stat().st_size / 1000:.0f} kB")
 
 
 @app.command("check-archive")

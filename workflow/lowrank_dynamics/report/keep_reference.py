@@ -1,60 +1,108 @@
-"""Makes a run the reference of its scale, which later runs are compared with."""
+"""Makes a run the reference of its scale, which later runs are compared with; trials may be added run by run."""
 
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pandas as pd
 
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.gathering import gathered
 from lowrank_dynamics.analysis.reference import FOLDER, thinned
-from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.files import CLAIMS, load_settings
 from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures.draw import draw
 from lowrank_dynamics.report.claims_markdown import as_page
-from lowrank_dynamics.storage import metrics, tables
+from lowrank_dynamics.storage import metrics, provenance, tables
+from lowrank_dynamics.storage.metrics import Metrics
 
 
-def keep(root: Path, scale: str) -> list[Path]:
+class Kept(NamedTuple):
+    """A file of the reference, and what it holds in words."""
+
+    path: Path
+    content: str
+
+
+def keep(root: Path, scale: str) -> list[Kept]:
     """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
 
-    Left out are experiments that have the same settings at paper scale, where there are more trials, and figures of
-    nothing else. Returns what was written; what was not run this time keeps the reference that it has. Raises UserError
-    if there are no metrics or no verdicts.
+    Of an experiment that is not aggregated yet the jobs that are complete are kept. Trials and cells that an earlier
+    call kept stay, if they have the same settings and code. Left out are experiments that have the same settings at
+    paper scale, where there are more trials, and figures of nothing else. Returns what was written; what was not run
+    this time keeps the reference that it has. Raises UserError if there are no metrics, and where trials that are kept
+    would be lost.
     """
-    results, folder = root / "results" / scale, root / FOLDER / scale
-    figures, pictures = root / "figures" / scale, root / "figures" / "reference" / scale
-    own = _own_experiments(root / "configs", scale)
-    sources = [path for path in sorted(results.glob("metrics/*.parquet")) if path.stem in own]
-    judged = results / "claims.parquet"
-    if not sources or not judged.exists():
-        raise UserError(f"{results} has no metrics and verdicts to keep; run `snakemake --config scale={scale}` first")
-    for source in sources:
-        metrics.write(thinned(metrics.read(source, source.stem, scale)), folder / source.name)
-    _keep_verdicts(judged, scale, folder / judged.name)
-    named = [figures / f"{name}.png" for name, figure in FIGURES.items() if own & set(figure.experiments)]
-    drawn = [picture for picture in named if picture.exists()]
-    pictures.mkdir(parents=True, exist_ok=True)
-    for picture in drawn:
-        shutil.copy(picture, pictures)
-    return [*(folder / source.name for source in (*sources, judged)), *(pictures / picture.name for picture in drawn)]
+    configs, results, folder = root / "configs", root / "results" / scale, root / FOLDER / scale
+    settings, own = load_settings(scale, configs), _own_experiments(configs, scale)
+    kept = {name: folder / f"{name}.parquet" for name in settings.experiments if name in own}
+    found = {name: gathered(results, kept.get(name), settings, name) for name in settings.experiments}
+    there = {name: each for name, each in found.items() if each}
+    written = {kept[name]: each.metrics for name, each in there.items() if name in own}
+    if not written:
+        raise UserError(f"{results} has no metrics to keep; run `snakemake --config scale={scale}` first")
+    for path, each in written.items():
+        metrics.write(thinned(each), path)
+    verdicts = folder / f"{Path(CLAIMS).stem}.parquet"
+    _keep_verdicts({name: each.metrics for name, each in there.items()}, settings, configs / CLAIMS, verdicts)
+    sources = {name: each.file for name, each in there.items() if each.file}
+    for name in (name for name in own if name in there and name not in sources):
+        if {cell.name for cell in settings.cells(name)} == set(there[name].metrics.cells):
+            sources[name] = kept[name]
+    pictures = _keep_pictures(root, scale, own, sources)
+    return [
+        *(Kept(path, _trials(each)) for path, each in written.items()),
+        Kept(verdicts, "verdicts"),
+        *(Kept(path, "figure") for path in pictures),
+    ]
 
 
-def _keep_verdicts(source: Path, scale: str, target: Path) -> None:
-    """Write the verdicts of a run to `target`, with those that are there on experiments that were not run this time."""
-    found = tables.read(source, COLUMNS)
-    rows, origin, unverified = found.rows, dict(found.origin), set(found.unverified)
+def _trials(found: Metrics) -> str:
+    """Return how many trials there are, as words; of cells that differ in that the fewest and the most."""
+    counts = sorted({len(each.values("trial")) for each in found.by_cell.values()})
+    return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} trial{'s' * (counts[-1] > 1)}"
+
+
+def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, claims: Path, target: Path) -> None:
+    """Write the verdicts to `target`, with those that are there on experiments that were not run this time."""
+    scale = target.parent.name
+    rows = claims_table(load_claims(claims), runs, settings, scale)
+    origin = provenance.verdicts_origin(scale, claims, {name: run.cells for name, run in runs.items()})
+    unverified = {data for run in runs.values() for data in run.unverified}
     if target.exists():
         kept = tables.read(target, COLUMNS)
-        absent = rows["reason"].str.endswith(WAS_NOT_RUN)
+        absent = rows["reason"].str.endswith(WAS_NOT_RUN) & rows["claim"].isin(kept.rows["claim"])
         joined = pd.concat([rows[~absent], kept.rows[kept.rows["claim"].isin(rows.loc[absent, "claim"])]])
         order = {name: place for place, name in enumerate(rows["claim"].unique())}
-        rows = joined.sort_values("claim", key=lambda claims: claims.map(order), kind="stable", ignore_index=True)
+        rows = joined.sort_values("claim", key=lambda names: names.map(order), kind="stable", ignore_index=True)
         origin["settings_sha256"] = kept.origin["settings_sha256"] | origin["settings_sha256"]
         unverified |= set(kept.unverified)
     origin["unverified"] = sorted(unverified)
     tables.write(tables.Table(rows, origin), as_page(rows, scale, origin["unverified"]), target)
+
+
+def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, Path]) -> Iterator[Path]:
+    """Keep the figures of the experiments: as the run drew them, or drawn anew where the reference has more than it."""
+    drawn, pictures = root / "figures" / scale, root / "figures" / "reference" / scale
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, figure in FIGURES.items():
+        if not own & set(figure.experiments) or not sources.keys() >= set(figure.experiments):
+            continue
+        files = [sources[experiment] for experiment in figure.experiments]
+        with TemporaryDirectory() as place:
+            folder = drawn
+            if any(root / FOLDER in file.parents for file in files):
+                folder = Path(place)
+                draw(name, files, folder / name, scale)
+            if (picture := folder / f"{name}.png").exists():
+                yield Path(shutil.copy(picture, pictures))
 
 
 def _own_experiments(configs: Path, scale: str) -> set[str]:

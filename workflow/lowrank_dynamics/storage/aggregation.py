@@ -24,20 +24,30 @@ def aggregate(
     UserError if a file is of another cell, experiment or scale, if trials are missing, of which each cell must have so
     many as are named, and if the jobs of one variant come from different settings.
     """
-    shards: dict[str, list[Metrics]] = {}
+    shards = []
     for path in paths:
         shard, name = read(path, experiment, scale), path.parent.name
         if set(shard.cells) != {name}:
             raise UserError(f"{path} is of the cell {', '.join(shard.cells)}; delete it and run again")
-        shards.setdefault(name, []).append(shard)
-    origins = {(each.cells[name].variant, each.cells[name].settings_sha256) for name in shards for each in shards[name]}
+        shards.append(shard)
+    return combine(shards, trials)
+
+
+def combine(parts: Iterable[Metrics], trials: int | None = None) -> Metrics:
+    """Return metrics of the same experiment, each of some cells and trials, as one; raises what `aggregate` does."""
+    by_cell: dict[str, list[Metrics]] = {}
+    for part in parts:
+        for name, own in part.by_cell.items():
+            by_cell.setdefault(name, []).append(own)
+    every = [part.cells[name] for name, found in by_cell.items() for part in found]
+    origins = {(each.variant, each.settings_sha256) for each in every}
     if len(origins) > len({variant for variant, _ in origins}):
-        raise UserError(f"{', '.join(shards)} come from different settings; delete them and run again")
+        raise UserError(f"{', '.join(by_cell)} come from different settings; delete them and run again")
     tables, cells = [], {}
-    for name, parts in shards.items():
-        count = _complete(name, parts, trials)
-        tables.append(_held_to_the_end(_joined([part.table for part in parts])))
-        cells[name] = _origin([part.cells[name] for part in parts], count)
+    for name, found in by_cell.items():
+        count = _complete(name, found, trials)
+        tables.append(_held_to_the_end(_joined([part.table for part in found])))
+        cells[name] = _origin([part.cells[name] for part in found], count)
     return Metrics(pa.concat_tables(tables).unify_dictionaries(), cells)
 
 

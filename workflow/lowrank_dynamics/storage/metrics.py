@@ -83,6 +83,19 @@ class Metrics(NamedTuple):
         }
 
     @property
+    def by_cell(self) -> dict[str, "Metrics"]:
+        """The metrics of each cell by itself."""
+        if len(self.cells) == 1:
+            return dict.fromkeys(self.cells, self)
+        present = self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
+        by_name = {Cell(**each).name: each for each in present}
+        return {
+            name: Metrics(self.where(**by_name[name]).table, {name: cell})
+            for name, cell in self.cells.items()
+            if name in by_name
+        }
+
+    @property
     def activations(self) -> list[str]:
         """The activations there are rows of, in the order of `ACTIVATIONS`."""
         present = self.values("activation")
@@ -91,6 +104,13 @@ class Metrics(NamedTuple):
     def values(self, column: str) -> set[Any]:
         """Return the values that a column has."""
         return set(pc.unique(self.table[column]).to_pylist())
+
+    def where(self, **equal: Any) -> "Metrics":
+        """Return the metrics whose rows have these values, or one of these, in the columns of these names."""
+        condition = pc.scalar(True)
+        for column, value in equal.items():
+            condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
+        return Metrics(self.table.filter(condition), self.cells)
 
     def within(self, trials: int, activations: Iterable[str], parameterizations: Iterable[str]) -> "Metrics":
         """Return the metrics of the first `trials` trials of the cells with these values."""
@@ -105,10 +125,7 @@ class Metrics(NamedTuple):
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
         """Return the rows of one quantity and of these values, or lists of them. Raises UserError if there are none."""
-        condition = pc.field("quantity") == quantity
-        for column, value in equal.items():
-            condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
-        found = self.table.filter(condition).to_pandas()
+        found = self.where(quantity=quantity, **equal).table.to_pandas()
         if found.empty:
             raise UserError(
                 f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the settings"

@@ -1,0 +1,86 @@
+"""What there is of an experiment: aggregated metrics, finished jobs beyond them, and trials that a reference keeps."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from lowrank_dynamics.config.settings import Settings, shard_of
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.aggregation import combine
+from lowrank_dynamics.storage.metrics import Metrics
+
+
+class Gathered(NamedTuple):
+    """The metrics that there are of an experiment, and `file`, that of the run, where it holds just those."""
+
+    metrics: Metrics
+    file: Path | None
+
+
+def gathered(results: Path, reference: Path | None, settings: Settings, name: str) -> Gathered | None:
+    """Return what the run in the folder `results` has of the experiment called `name`, None if it has nothing of it.
+
+    Cells and trials that it has not are those of the file `reference`, where that has the same settings. Of a cell
+    count the trials from the first to the one before the first that is missing. Raises UserError where trials of the
+    reference cannot stand beside those of the run.
+    """
+    file, jobs, scale = results / "metrics" / f"{name}.parquet", results / "cells" / name, results.name
+    run = metrics.read(file, name, scale).by_cell if file.exists() else {}
+    kept = metrics.read(reference, name, scale).by_cell if reference and reference.exists() else {}
+    parts: list[Metrics] = []
+    is_aggregated, is_run = True, False
+    for cell in settings.cells(name):
+        own = [run[cell.name]] if cell.name in run else []
+        own += _beyond(own, jobs / cell.name, name)
+        digest = settings.of_variant(name, cell.variant).digest
+        added = _added(own, kept[cell.name], digest) if cell.name in kept else []
+        is_run = is_run or bool(own)
+        is_aggregated = is_aggregated and len(own + added) == (cell.name in run)
+        parts += _uninterrupted(own + added)
+    if not (is_run and parts):
+        return None
+    return Gathered(metrics.read(file, name, scale), file) if is_aggregated else Gathered(combine(parts), None)
+
+
+def _beyond(found: Sequence[Metrics], folder: Path, experiment: str) -> Iterator[Metrics]:
+    """Yield the finished jobs of a cell, in its `folder`, of trials that are not aggregated."""
+    there = _trials(found)
+    for path in sorted(folder.glob("*.parquet"), key=lambda path: shard_of(path.stem).start):
+        if further := set(shard_of(path.stem)) - there:
+            yield metrics.read(path, experiment).where(trial=sorted(further))
+            there |= further
+
+
+def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
+    """Return the trials of a cell that the run has not and the reference has; none of other settings if none was run.
+
+    Raises UserError if those of the run have other settings or come from other code, or each stops where it will.
+    """
+    ((cell, origin),) = kept.cells.items()
+    further = _trials([kept]) - _trials(run)
+    if not further or (not run and origin.settings_sha256 != digest):
+        return []
+    for other in (each.cells[cell] for each in run):
+        if (other.settings_sha256, other.code) != (origin.settings_sha256, origin.code):
+            raise UserError(
+                f"the reference has more trials of {cell} than the run, by {origin.code}; the run is by {other.code} "
+                "or has other settings; run as many, or add to them at that commit"
+            )
+    if run and origin.settings and origin.settings.training.stop_near_linear_fit is not None:
+        raise UserError(f"each trial of {cell} stops at a step of its own, so none can be added; run all of them")
+    return [kept.where(trial=sorted(further))]
+
+
+def _uninterrupted(found: Sequence[Metrics]) -> Iterator[Metrics]:
+    """Yield the trials of a cell, from the first to the one before the first that is missing."""
+    there = _trials(found)
+    first = set(range(next(trial for trial in count() if trial not in there)))
+    for each in found:
+        if own := _trials([each]) & first:
+            yield each.where(trial=sorted(own))
+
+
+def _trials(found: Sequence[Metrics]) -> set[int]:
+    return {trial for each in found for trial in each.values("trial")}
