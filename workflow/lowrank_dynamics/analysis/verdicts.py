@@ -14,7 +14,6 @@ from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
 from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.measures import MEASURES, of_cell
 from lowrank_dynamics.config.files import split_scale
-from lowrank_dynamics.config.settings import trials_in_words
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -131,7 +130,8 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
     if len(rows) < expected_trials:
         return f"measured in {len(rows)} of {expected_trials} trials only"
     if len(rows) < FEWEST_TRIALS:
-        return f"only {trials_in_words(len(rows))}; {FEWEST_TRIALS} are needed to estimate the spread"
+        few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
+        return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
     if not np.isfinite(rows["value"]).all():
         return "a value is not finite"
     with np.errstate(over="ignore"):

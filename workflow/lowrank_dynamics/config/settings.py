@@ -25,11 +25,6 @@ class Cell(NamedTuple):
         return "-".join(self if self.variant != BASE else self[:2])
 
 
-def trials_in_words(count: int) -> str:
-    """Return a number of trials as words, such as `1 trial`."""
-    return "1 trial" if count == 1 else f"{count} trials"
-
-
 def shard_name(trials: range) -> str:
     """Return the part of a path that tells which trials a job trains, such as `0-4` for the first five."""
     return f"{trials.start}-{trials.stop - 1}"

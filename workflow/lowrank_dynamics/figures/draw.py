@@ -7,7 +7,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from lowrank_dynamics.config.registries import FIGURES
-from lowrank_dynamics.config.settings import trials_in_words
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage import metrics, tables
@@ -34,7 +33,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
         shown, note = [tables.read(file, module.COLUMNS) for file in files], ""
     else:
         files_of = dict(zip(source.experiments, files, strict=True))
-        runs = {name: metrics.read(file, name, scale) for name, file in files_of.items()}
+        runs = {each: metrics.read(file, each, scale) for each, file in files_of.items()}
         shown, note = list(runs.values()), _trials(runs)
     figure = module.draw(*shown, **source.options)
     if unverified := {data for each in shown for data in each.unverified}:
@@ -45,7 +44,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
 
 def _trials(runs: Mapping[str, Metrics]) -> str:
     """Return how many trials there are as words, of each of the experiments by name if not of all as many."""
-    counts = {name: trials_in_words(len(run.values("trial"))) for name, run in runs.items()}
+    counts = {name: run.trials for name, run in runs.items()}
     if len(set(counts.values())) == 1:
         return next(iter(counts.values()))
     return ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -11,7 +11,7 @@ from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold,
 from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, title
-from lowrank_dynamics.config.settings import Cell, Settings, trials_in_words
+from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.report.rendering import render
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.metrics import Metrics
@@ -88,7 +88,7 @@ def _experiment(name: str, run: Metrics) -> dict[str, Any]:
     first, *others = by_variant.values()
     return {
         "name": name,
-        "trials": trials_in_words(run.settings.trials),
+        "trials": run.trials,
         "cells": cells,
         "data": next(iter(cells.values()))["data"],
         "shared": {key: common[key] for key in SHARED if key in common},
