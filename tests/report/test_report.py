@@ -19,6 +19,8 @@ from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, sortable, title
+from lowrank_dynamics.report.figure_page import reductions
+from lowrank_dynamics.storage import metrics
 from runs import DRAWN
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -109,6 +111,34 @@ def test_what_a_scale_reduces_is_what_its_settings_change() -> None:
         Difference("data.samples", 64, 1000),
         Difference("training.steps", 60, 2500),
         Difference("observe.singular_structure", 20, 25),
+    ]
+
+
+def test_what_a_run_reduces_is_what_its_metrics_say(finished: Path) -> None:
+    """Settings and trials are those that it was trained with, whatever the scale's are now."""
+    paper = load_settings("paper", ROOT / "configs")
+    found = {
+        name: metrics.read(finished / "results" / "smoke" / "metrics" / f"{name}.parquet") for name in paper.experiments
+    }
+    smoke = load_settings("smoke", ROOT / "configs")
+    for name in ("case_study", "deep_whitened"):
+        assert reductions(found[name], name, paper) == differences(smoke.experiment(name), paper.experiment(name))
+    cells, trials, *_ = reductions(found["vgg_heads"], "vgg_heads", paper)
+    assert (cells, trials) == (Difference("activations", ["gelu"], ["gelu", "silu"]), Difference("trials", 2, 5))
+    one = found["case_study"].within(1, ["relu", "elu"], ["full"])
+    assert reductions(one, "case_study", paper)[:2] == [
+        Difference("activations", ["elu", "relu"], list(paper.experiment("case_study").activations)),
+        Difference("trials", 1, 10),
+    ]
+    adam = found["deep_unwhitened"].cells["elu-full-adam"]
+    assert adam.settings
+    longer = adam.settings.model_copy(update={"training": adam.settings.training.model_copy(update={"steps": 30})})
+    cells_by_name = {**found["deep_unwhitened"].cells, "elu-full-adam": adam.model_copy(update={"settings": longer})}
+    changed = reductions(metrics.Metrics(found["deep_unwhitened"].table, cells_by_name), "deep_unwhitened", paper)
+    assert [each for each in changed if each.key.endswith("training.steps")] == [
+        Difference("variants.sgd_momentum.training.steps", 20, 2000),
+        Difference("variants.adam.training.steps", 30, 2000),
+        Difference("variants.muon.training.steps", 20, 2000),
     ]
 
 

@@ -34,7 +34,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     else:
         files_of = dict(zip(source.experiments, files, strict=True))
         runs = {each: metrics.read(file, each, scale) for each, file in files_of.items()}
-        shown, note = list(runs.values()), _trials(runs)
+        shown, note = list(runs.values()), trials_in_words(runs)
     figure = module.draw(*shown, **source.options)
     if unverified := {data for each in shown for data in each.unverified}:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
@@ -42,7 +42,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     plt.close("all")
 
 
-def _trials(runs: Mapping[str, Metrics]) -> str:
+def trials_in_words(runs: Mapping[str, Metrics]) -> str:
     """Return how many trials there are as words, of each of the experiments by name if not of all as many."""
     counts = {name: run.trials for name, run in runs.items()}
     if len(set(counts.values())) == 1:

@@ -83,7 +83,8 @@ def legend_below(figure: Figure | SubFigure) -> None:
     for panel in figure.axes:
         if (legend := panel.get_legend()) is not None:
             legend.remove()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    whole = {"bbox_to_anchor": (0, 0, 1, 1), "bbox_transform": figure.transSubfigure}  # not the strip below it
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **whole)
 
 
 def mark(figure: Figure, note: str) -> None:
