@@ -29,15 +29,15 @@ figures: $(ENVIRONMENT)  ## every figure, the verdicts and the report
 sensitivity: $(ENVIRONMENT)  ## the verdicts again, with one declared choice after another changed
 	@$(call run,sensitivity)
 
-open:  ## show the report, where there is a browser
-	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys, webbrowser; webbrowser.open("file://$(CURDIR)/$(REPORT)") or sys.exit("no browser was found")' \
-	  || { echo "$(REPORT) is one file; open it on any machine that has a browser" >&2; exit 1; }
-
 # Five studies of our own, beyond the paper.
 beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
 	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
 	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
+
+open:  ## show the report, where there is a browser
+	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, webbrowser; webbrowser.open("file://$(CURDIR)/$(REPORT)") or sys.exit("no browser was found")' \
+	  || { echo "$(REPORT) is one file; open it on any machine that has a browser" >&2; exit 1; }
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results

@@ -30,8 +30,8 @@ def claims(scale: str) -> pd.DataFrame:
 def verdicts() -> list[str]:
     """Return the table of the README: every claim with its verdict at both scales."""
     laptop, paper = claims("laptop"), claims("paper")
-    rows = zip(laptop["figures"], laptop["statement"], laptop["shown"], paper["shown"], strict=True)
-    return markdown(("figures", "what the paper says, in our words", "laptop scale", "paper scale"), rows)
+    rows = zip(laptop["place"], laptop["statement"], laptop["shown"], paper["shown"], strict=True)
+    return markdown(("where", "what the paper says, in our words", "laptop scale", "paper scale"), rows)
 
 
 def findings() -> list[str]:

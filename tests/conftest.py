@@ -44,7 +44,7 @@ MINIBATCH = {"data__whitened": False, "training__objective": "cross_entropy", "t
 """What `changed` takes to train as figure 5 does."""
 
 CLAIM: dict[str, Any] = {
-    "figures": ["figure_3"],
+    "figure": "figure_3",
     "place": "figure 3",
     "statement": "Almost all of the change lies in block 1.",
     "quantity": "share of block 1",

@@ -17,9 +17,11 @@ from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli import app
 from lowrank_dynamics.config.files import load_settings, scales
+from lowrank_dynamics.config.registries import FIGURES
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page
+from lowrank_dynamics.report.claims_page import write_claims_page
 from lowrank_dynamics.storage import tables
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -131,10 +133,19 @@ def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
 
 
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
-    claims = load_claims(ROOT / "configs" / "claims.yaml")
-    assert {claim.measure for claim in claims.claims.values()} == set(MEASURES)
+    claims, findings = (load_claims(ROOT / "configs" / name) for name in ("claims.yaml", "findings.yaml"))
+    assert {claim.measure for each in (claims, findings) for claim in each.claims.values()} == set(MEASURES)
     for scale in scales(ROOT / "configs"):
         claims.check(load_settings(scale, ROOT / "configs"))
+
+
+def test_a_claim_is_about_what_its_figure_shows() -> None:
+    """Its experiment and, where the figure is about one layer, that layer and no other."""
+    for name, each in load_claims(ROOT / "configs" / "claims.yaml").claims.items():
+        figure = FIGURES[each.figure]
+        assert each.experiment in figure.experiments, name
+        if "layer" in figure.options:
+            assert each.cells["layer"] == [figure.options["layer"]], name
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ COMPARED = {"measure": "compared_at_end"}
         ({"at_most": 1.0}, "there must be one of at_least, at_most, within"),
         ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
-        ({"figures": ["figure_99"]}, "'figure_99' is not one of overview"),
+        ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
         ({"cells": {"layr": [1]}}, "cells.layr: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),
@@ -182,10 +193,10 @@ def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str
     assert "claims.yaml: claims.block_1" in str(refusal.value)
 
 
-def written(tmp_path: Path, settings: Callable[..., Settings], *values: float) -> Path:
+def written(tmp_path: Path, settings: Callable[..., Settings], *values: float, trials: int | None = None) -> Path:
     claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)})
     path = tmp_path / "claims.parquet"
-    found = claims_table(claims, {"small": shares(*values)}, settings(trials=len(values)), "laptop")
+    found = claims_table(claims, {"small": shares(*values)}, settings(trials=trials or len(values)), "laptop")
     tables.write(tables.Table(found, {"scale": "laptop"}), as_page(found, "laptop"), path)
     return path
 
@@ -196,10 +207,24 @@ def test_the_page_and_the_table_say_the_same(tmp_path: Path, settings: Callable[
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
     assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
     statement, numbers = "Almost all of the change lies in block 1.", "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)"
-    assert f"| 3 | {statement} | 20 steps of all samples | ELU, layer 1 | {numbers}" in page
+    assert f"| 3 | {statement} | 20 steps of all samples | 3 | ELU, layer 1 | {numbers}" in page
     assert "partly (only in the weaker reading)" in page
     with pytest.raises(UserError, match="not a readable table of verdicts"):
         tables.read(tmp_path / "claims.md", COLUMNS)
+
+
+def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
+    tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
+    path = written(tmp_path, settings, 0.95, 0.96, 0.97, trials=5)
+    page = path.with_suffix(".md").read_text()
+    assert "2 claims: 2 reproduced, 0 partly, 0 not testable, 0 not reproduced. Judged by fewer trials than" in page
+    assert "than the scale has: 2." in page
+    assert "| 20 steps of all samples | 3 of 5 | ELU, layer 1 |" in page
+    write_claims_page(path, "laptop", tmp_path / "claims.html")
+    assert "<td>3 of 5</td>" in (tmp_path / "claims.html").read_text()
+    not_run = claims_table(Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), "laptop")
+    assert "fewer trials" not in as_page(not_run, "laptop")
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path, settings: Callable[..., Settings]) -> None:

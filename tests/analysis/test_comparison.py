@@ -195,8 +195,10 @@ def test_a_run_against_its_own_reference(project: Path, monkeypatch: pytest.Monk
     called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Of 1 quantities of the reference 1 have the same numbers." in page
-    assert f"| {KEPT} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
+    assert f"| {KEPT} | {TRIALS} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
     assert "What differs" not in page
+    fewer = compare(run_of(values()[:, :3]), run_of(values()), KEPT)
+    assert (fewer["trials"].tolist(), fewer["reference_trials"].tolist()) == ([3], [TRIALS])
 
 
 def test_other_settings_are_named_and_not_compared(project: Path) -> None:

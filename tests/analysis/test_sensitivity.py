@@ -29,7 +29,7 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"])
     judged = {"over_trials": "mean", "comparison": "at_least", "threshold": 0.9}
-    return table.assign(figures="3", deviation=0.01, trials=3, **judged)
+    return table.assign(figure="3", deviation=0.01, trials=3, **judged)
 
 
 @pytest.fixture

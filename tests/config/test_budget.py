@@ -77,7 +77,7 @@ def test_a_site_names_its_card_in_one_line() -> None:
     assert requested({"gpu": "h100"}).gpu == "h100"
     assert requested({"gpu": "2e13"}).gpu == requested({"gpu": 20_000_000_000_000}).gpu == 2e13
     assert card(2e13).float32 == 2e13
-    for wrong in ("b9000", "-1", "nan", "", "inf", True):
+    for wrong in ("b9000", "-1", 1, "nan", "", "inf", True):
         with pytest.raises(
             UserError, match=rf"--config gpu={wrong}: .* is neither operations a second nor one of t4, "
         ):

@@ -55,7 +55,7 @@ REFUSED = [
     ("experiments.vgg_full_model.dtype", "float64", "dtype must be float32 where convolutions are trained, is float64"),
     ("experiments.vgg_heads.parameterizations", ["full", "random"], "the experiment has no 's_big'"),
     ("experiments.vgg_heads.variants.4k.parameterizations", ["s_big", "s_big"], "each may be named once"),
-    ("experiments.vgg_heads.variants.4k.parameterizations", ["low"], "'full', 's_big' or 'random'"),
+    ("experiments.vgg_heads.variants.4k.parameterizations", ["low"], "'low' is not one of full, s_big, random"),
     ("experiments.vgg_heads.variants.4k.network.rank", 2000, "variants.4k: network.rank must be between"),
     ("experiments.deep_unwhitened.variants.adam.training.optimizer", "adamw", "variants.adam.training.optimizer:"),
     ("experiments.deep_unwhitened.variants.adam.training.momentum", 0.9, "unknown key; the keys are optimizer"),

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import planted, row
 from lowrank_dynamics.config.registries import FORMATS
@@ -54,6 +56,32 @@ def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) ->
         draw.draw("figure_6", [source], tmp_path / "figure")
     with pytest.raises(UserError, match=r"heads\.parquet is of laptop, not of paper; delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
+
+
+def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
+    """In a strip of its own below it: nothing else of the figure moves or lies there."""
+    two = heads_file(tmp_path / "heads.parquet", {})
+    one = stored.read(two)
+    stored.write(stored.Metrics(one.where(trial=0).table, one.cells), tmp_path / "one.parquet")
+    for file, note in ((two, "2 trials"), (tmp_path / "one.parquet", "1 trial")):
+        draw.draw("figure_15", [file], tmp_path / "figure")
+        assert f">{note}<" in (tmp_path / "figure.svg").read_text()
+    with Image.open(tmp_path / "figure.png") as drawn:
+        pixels, height = np.asarray(drawn.convert("L")), drawn.height
+    strip = round(style.FOOT * style.LOOK["savefig.dpi"])
+    assert (pixels[height - strip :, : pixels.shape[1] // 2] == 255).all()
+    assert (pixels[height - strip :] < 255).any()
+
+
+def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -> None:
+    heads = stored.read(heads_file(tmp_path / "heads.parquet", {}))
+    one = stored.Metrics(heads.where(trial=0).table, heads.cells)
+    parts = stored.Metrics(
+        stored.pa.concat_tables([heads.where(variant="4k").table, one.where(variant="2k").table]), {}
+    )
+    assert draw.trials_in_words({"vgg_full_model": heads, "vgg_heads": heads}) == "2 trials"
+    several = draw.trials_in_words({"vgg_full_model": one, "vgg_heads": parts})
+    assert several == "vgg_full_model: 1 trial, vgg_heads: 1 to 2 trials"
 
 
 @pytest.mark.parametrize("extension", FORMATS)

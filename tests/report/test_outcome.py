@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lowrank_dynamics.report.outcome import duration, missing, note_missing, outcome
 
-CLAIMS = "# Claims at laptop scale\n\n35 claims: 19 reproduced.\n\n| figures |\n"
+CLAIMS = "# Claims at laptop scale\n\n35 claims: 19 reproduced.\n\n| figure |\n"
 
 
 def put(root: Path, name: str, age: int, content: str = "") -> None:

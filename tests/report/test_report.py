@@ -61,7 +61,7 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(finished: Path) -> 
             assert picture.is_displayed()
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in figure.text
-            assert all(claim.statement in figure.text for claim in CLAIMS.values() if name in claim.figures)
+            assert all(claim.statement in figure.text for claim in CLAIMS.values() if name == claim.figure)
             assert "in this run in the paper" in figure.text
         assert driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)") == []
 
@@ -74,8 +74,8 @@ def test_the_claims_can_be_searched_and_filtered(finished: Path) -> None:
         search = driver.find_element(By.ID, "search")
         first = next(iter(CLAIMS.values()))
         for wanted, found in (
-            ("figure 1", sum("figure_1" in claim.figures for claim in CLAIMS.values())),
-            (f"{title(first.figures[0])}, {first.statement[:30]}", 1),
+            ("figure 1", sum(claim.figure == "figure_1" for claim in CLAIMS.values())),
+            (f"{title(first.figure)}, {first.statement[:30]}", 1),
             ("never to be found", 0),
             ("", len(CLAIMS)),
         ):
@@ -118,10 +118,9 @@ def test_every_link_leads_to_a_place_on_the_page_and_back(finished: Path) -> Non
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
     for name, claim in CLAIMS.items():
         row = page.split(f'<tr class="claim" id="claim-{name}"')[1].split("</tr>\n<tr class=")[0]
-        assert [f'href="#{figure}"' in row for figure in claim.figures] == [True] * len(claim.figures)
-        for figure in claim.figures:
-            section = page.split(f'<article id="{figure}"')[1].split("</article>")[0]
-            assert f'href="#claim-{name}"' in section
+        assert f'href="#{claim.figure}"' in row
+        section = page.split(f'<article id="{claim.figure}"')[1].split("</article>")[0]
+        assert f'href="#claim-{name}"' in section
 
 
 def test_the_page_is_one_file_of_moderate_size(finished: Path) -> None:

@@ -9,10 +9,10 @@ checkpoint fetch:
         directory("results/data/fetched/{name}"),
     log:
         "results/data/logs/fetch/{name}.log",
+    priority: FIRST
     localrule: True
     conda:
         "../../environment.yml"
-    priority: FIRST
     params:
         unverified=lambda wildcards: (
             "--allow-unverified" if request.allow_unverified_data and wildcards.name == "cifar10" else ""
@@ -33,10 +33,10 @@ rule prepare:
         "results/data/logs/images/{images}-{training}-{test}.log",
     benchmark:
         "results/data/benchmarks/images/{images}-{training}-{test}.tsv"
+    priority: FIRST
     localrule: True
     conda:
         "../../environment.yml"
-    priority: FIRST
     params:
         source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
     message:
@@ -57,9 +57,9 @@ rule features:
         "results/data/logs/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.log",
     benchmark:
         "results/data/benchmarks/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.tsv"
+    priority: FIRST
     conda:
         "../../environment.yml"
-    priority: FIRST
     threads: 1
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,

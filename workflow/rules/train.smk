@@ -13,11 +13,11 @@ rule train:
         "results/{scale}/logs/train/{experiment}/{cell}/{trials}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{experiment}/{cell}/{trials}.tsv"
+    priority: lambda wildcards: training_resources(wildcards).operations
     group:
         lambda wildcards: "brief_cells" if training_resources(wildcards).is_brief else None
     conda:
         "../../environment.yml"
-    priority: lambda wildcards: training_resources(wildcards).operations
     threads: lambda wildcards: experiment_of(wildcards).threads
     resources:
         gpu=0 if settings[scale].device == "cpu" else 1,

@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.config.base import Frozen, one_of
+from lowrank_dynamics.config.base import Frozen, name_in
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
 from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.registries import FIGURES, activation
@@ -24,19 +24,19 @@ CellKey = dict[Column, str | int]
 
 
 class Claim(Frozen):
-    """One statement with what it is taken to mean.
+    """One statement about one figure with what it is taken to mean.
 
     In each of the cells, the combinations of the values under `cells`, the measured value must be `at_least`, `at_most`
     or, whatever its sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
     `worst` trial. `partly` is the threshold of a weaker reading, where there is one.
     """
 
-    figures: tuple[str, ...] = Field(min_length=1, strict=False, description="the figures that show it")
+    figure: Annotated[str, name_in(FIGURES)] = Field(description="the figure that shows it")
     place: str = Field(description="where the paper says it")
     statement: str = Field(description="what the paper says, in our words")
     quantity: str = Field(description="what is measured, in words")
     experiment: str
-    measure: str = Field(description="a name in MEASURES")
+    measure: Annotated[str, name_in(MEASURES)]
     options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
     cells: dict[Column, Annotated[list[str | int], Field(min_length=1)]] = Field(
         min_length=1, description="values of the metrics' columns"
@@ -47,16 +47,6 @@ class Claim(Frozen):
     within: float | None = None
     partly: float | None = None
     because: str = Field(description="why this threshold")
-
-    @field_validator("measure")
-    @classmethod
-    def _measured(cls, name: str) -> str:
-        return one_of(MEASURES, name)
-
-    @field_validator("figures")
-    @classmethod
-    def _drawn(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(one_of(FIGURES, name) for name in names)
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:

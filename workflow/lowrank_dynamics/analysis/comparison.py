@@ -19,7 +19,7 @@ STANDARD_ERRORS = 3.0
 """How many standard errors two means over trials may lie apart."""
 ENOUGH = 0.85
 """The part of its points at which a quantity must be within the tolerance: other draws may be beyond it at some."""
-COLUMNS = ["experiment", *SERIES, "trials", "points", "within", "difference", "outcome"]
+COLUMNS = ["experiment", *SERIES, "trials", "reference_trials", "points", "within", "difference", "outcome"]
 
 
 class Outcome(StrEnum):
@@ -70,11 +70,12 @@ def compare_all(
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     """Return one row for each quantity that the reference has of each layer of the run's cells, with `COLUMNS`.
 
-    Compared are the `trials` of both at the `points`, steps and indices, of the reference until the run ended. `within`
-    is the part of them at which each trial of the run has a value and the means differ by at most the tolerance,
-    `difference` the largest one between two values, relative to the largest value. The tolerance is 3 standard errors
-    of the difference of two independent means, by the spread over trials in both, and at least the square root of the
-    precision of the computation times the largest value, which separates rounding from all else.
+    Compared are the trials that both have, of the run's `trials` and the `reference_trials`, at the `points`, steps and
+    indices, of the reference until the run ended. `within` is the part of them at which each trial of the run has a
+    value and the means differ by at most the tolerance, `difference` the largest one between two values, relative to
+    the largest value. The tolerance is 3 standard errors of the difference of two independent means, by the spread over
+    trials in both, and at least the square root of the precision of the computation times the largest value, which
+    separates rounding from all else.
     """
     own, expected = frame(run), frame(reference)
     expected = expected.merge(own.groupby(list(Cell._fields))["step"].max().rename("end").reset_index())
@@ -83,7 +84,8 @@ def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     shared = expected[expected["trial"] < run.settings.trials]
     pairs = shared.merge(own, how="left", on=[*POINT, "trial"], suffixes=("_expected", "")).merge(spread, on=POINT)
     precision = float(np.finfo(reference.settings.dtype).eps) ** 0.5
-    rows = [(experiment, *key, *_row(series, precision)) for key, series in pairs.groupby(SERIES)]
+    trials = run.settings.trials, reference.settings.trials
+    rows = [(experiment, *key, *trials, *_row(series, precision)) for key, series in pairs.groupby(SERIES)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -96,8 +98,8 @@ def _pooled(own: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
     return (squares / freedom.where(freedom > 0)) ** 0.5
 
 
-def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, int, float, float, Outcome]:
-    """Return what `COLUMNS` has of a quantity beyond its names; `pairs` has its values in run and reference."""
+def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, float, float, Outcome]:
+    """Return what `COLUMNS` has of a quantity from `points` on; `pairs` has its values in run and reference."""
     trials, point = pairs["trial"].nunique(), [pairs["step"], pairs["index"]]
     gaps = (pairs["value"] - pairs["value_expected"]).mask(pairs["value"] == pairs["value_expected"], 0)
     gaps = gaps.fillna(np.inf)  # of infinities, and of what is missing
@@ -114,4 +116,4 @@ def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, int, float, float,
         outcome = Outcome.ONE_TRIAL
     else:
         outcome = Outcome.WITHIN if within >= ENOUGH else Outcome.DIFFERS
-    return trials, len(means), within, float(present.max()) / (largest or 1), outcome
+    return len(means), within, float(present.max()) / (largest or 1), outcome

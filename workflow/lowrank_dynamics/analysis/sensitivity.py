@@ -7,7 +7,7 @@ import pandas as pd
 from lowrank_dynamics.analysis.table import weakest_cells
 from lowrank_dynamics.config.study import DECLARED, Study
 
-COLUMNS = ["choice", "value", "claim", "figures", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
+COLUMNS = ["choice", "value", "claim", "figure", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
 COLUMNS += ["over_trials", "comparison", "threshold"]
 
 

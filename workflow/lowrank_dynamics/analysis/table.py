@@ -16,6 +16,7 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
 """The columns that readers of the table rely on."""
+NOT_TRAINED = {"budget": "", "run_trials": 0}
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
@@ -25,28 +26,31 @@ def claims_table(
     """Return one row for each cell of each claim about the experiments of `settings`, judged by the `runs` by name.
 
     If experiments are named by `only`, the claims are those about them. Of a run count the trials and cells that the
-    settings have. The columns are those of the claim and of `CellVerdict`; `budget`, how long was trained; and
-    `claim_verdict`, the worst of the claim's cells. Raises UserError for a value that cannot be.
+    settings have. The columns are those of the claim and of `CellVerdict`; `budget`, how long was trained; `run_trials`
+    and `scale_trials`, how many trials the run and the settings have; and `claim_verdict`, the worst of the claim's
+    cells. Raises UserError for a value that cannot be.
     """
     for name, run in runs.items():
         require_possible(name, run)
     judged = {name: runs[name].within(**each.judged) for name, each in settings.experiments.items() if name in runs}
+    planned = {name: each.trials for name, each in settings.experiments.items()}
     rows: list[dict[str, Any]] = []
     for name, claim in claims.claims.items():
         if claim.experiment not in (settings.experiments if only is None else only):
             continue
         found = judged.get(claim.experiment)
         cells = judge(claim, found, scale, claims.scales_that_cannot_tell)
-        budget = _budget(found.settings) if found else ""
-        rows += [{**_row(name, claim, cell), "budget": budget, "claim_verdict": worst(cells)} for cell in cells]
+        trained = {"budget": _budget(found.settings), "run_trials": found.settings.trials} if found else NOT_TRAINED
+        asked = {"scale_trials": planned.get(claim.experiment, 0)}
+        rows += [{**_row(name, claim, cell), **trained, **asked, "claim_verdict": worst(cells)} for cell in cells]
     return pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
 
 
 def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
-    figures = ", ".join(figure.removeprefix("figure_") for figure in claim.figures)
     said = claim.model_dump(include={"place", "statement", "quantity", "experiment", "because"})
     threshold = {"comparison": claim.comparison, "threshold": claim.threshold, "weaker_threshold": claim.partly}
-    return {"claim": name, "figures": figures, **said, **threshold, "over_trials": claim.over_trials, **asdict(cell)}
+    figure = claim.figure.removeprefix("figure_")
+    return {"claim": name, "figure": figure, **said, **threshold, "over_trials": claim.over_trials, **asdict(cell)}
 
 
 def _budget(settings: CellSettings) -> str:
@@ -61,10 +65,12 @@ def _budget(settings: CellSettings) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return how many claims have which verdict, the best first."""
-    verdicts = table.drop_duplicates("claim")["claim_verdict"]
-    counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
-    return f"{len(verdicts)} claims: {counts}"
+    """Return how many claims have which verdict, the best first, and of how many the run has not all trials."""
+    claims = table.drop_duplicates("claim")
+    counts = ", ".join(f"{int((claims['claim_verdict'] == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
+    fewer = int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
+    remark = f". Judged by fewer trials than the scale has: {fewer}" if fewer else ""
+    return f"{len(claims)} claims: {counts}{remark}"
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -74,6 +80,12 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
     value = value.abs().where(decisive["comparison"] == "within", value)
     distance = value.where(decisive["comparison"] == "at_least", -value)
     return decisive.loc[distance.fillna(np.inf).groupby(decisive["claim"], sort=False).idxmin()]
+
+
+def trials(claim: pd.Series) -> str:
+    """Return how many trials the run has of a claim's experiment, such as `5`, or `3 of 5` if the scale has more."""
+    run, whole = claim["run_trials"], claim["scale_trials"]
+    return f"{run} of {whole}" if run < whole else str(run)
 
 
 def measured(cell: pd.Series) -> str:

@@ -30,6 +30,8 @@ CARDS = {
     "h200": Card(6.7e13, 3.4e13, 9.89e14, 141_000),
 }
 """As data sheets have it; T4 and V100 have no unit for bfloat16."""
+SLOWEST = 1e9
+"""The fewest operations a second that a number may say; fewer are a slip of the keyboard."""
 DOUBLE = 32
 """How many times slower than single precision a card of given operations a second is taken to be in double."""
 
@@ -42,7 +44,7 @@ def known_gpu(value: object) -> object:
         operations = math.nan if isinstance(value, bool) else float(str(value))
     except ValueError:
         operations = math.nan
-    if not (0 < operations < math.inf):
+    if not (SLOWEST <= operations < math.inf):
         raise ValueError(f"{value!r} is neither operations a second nor one of {', '.join(CARDS)}")
     return operations
 

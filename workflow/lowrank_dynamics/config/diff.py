@@ -1,4 +1,4 @@
-"""How two settings differ: what a scale reduces of the paper's, and whether a run has those of a reference."""
+"""How two settings differ: what a run reduces of the paper's, and whether a run has those of a reference."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

@@ -1,6 +1,6 @@
 """Draws a figure by name from the files of its metrics, or of the table that it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -20,21 +20,31 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     """Draw the figure called `name` and write it to `stem` + .pdf, .svg and .png.
 
     `files` are the metrics of the figure's experiments, in their order, or the table of a figure that shows none; of
-    this scale if it is named. Data that are not verified are named in the figure. Raises UserError if there is no such
-    figure or a file holds something else.
+    this scale if it is named. Data that are not verified are named in the figure, and below it stands how many trials
+    there are. Raises UserError if there is no such figure or a file holds something else.
     """
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
-    shown: list[Metrics] | list[Table]
+    shown: Sequence[Metrics] | Sequence[Table]
     if source.table:
-        shown = [tables.read(file, module.COLUMNS) for file in files]
+        shown, note = [tables.read(file, module.COLUMNS) for file in files], ""
     else:
-        shown = [metrics.read(file, name, scale) for file, name in zip(files, source.experiments, strict=True)]
+        files_of = dict(zip(source.experiments, files, strict=True))
+        runs = {each: metrics.read(file, each, scale) for each, file in files_of.items()}
+        shown, note = list(runs.values()), trials_in_words(runs)
     figure = module.draw(*shown, **source.options)
     if unverified := {data for each in shown for data in each.unverified}:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
-    style.save(figure, stem, figure_origin(name, [read_provenance(file) for file in files]))
+    style.save(figure, stem, figure_origin(name, [read_provenance(file) for file in files]), note)
     plt.close("all")
+
+
+def trials_in_words(runs: Mapping[str, Metrics]) -> str:
+    """Return how many trials there are as words, of each of the experiments by name if not of all as many."""
+    counts = {name: run.trials for name, run in runs.items()}
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())

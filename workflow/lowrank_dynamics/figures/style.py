@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from lowrank_dynamics.config import registries
@@ -20,6 +21,7 @@ from lowrank_dynamics.storage.embedded import figure_metadata
 mpl.use("Agg")
 
 TEXT_WIDTH = 5.5  # inches
+FOOT = 0.14  # inches; the strip below a figure
 COLORS = sns.color_palette("colorblind")
 GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
 PARAMETERIZATIONS = {"full": "full", "s_big": r"low-rank, $S_{\mathrm{big}}$", "random": "low-rank, random"}
@@ -104,7 +106,8 @@ def legend_below(figure: Figure | SubFigure) -> None:
     for panel in figure.axes:
         if (legend := panel.get_legend()) is not None:
             legend.remove()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    whole = {"bbox_to_anchor": (0, 0, 1, 1), "bbox_transform": figure.transSubfigure}  # not the strip below it
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **whole)
 
 
 def mark(figure: Figure, note: str) -> None:
@@ -112,14 +115,17 @@ def mark(figure: Figure, note: str) -> None:
     figure.suptitle(note, fontsize=8, color="firebrick")
 
 
-def save(figure: Figure, stem: Path, origin: Mapping[str, Any]) -> None:
-    """Write the figure as `stem` + .pdf, .svg and .png with its provenance.
+def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") -> None:
+    """Write the figure as `stem` + .pdf, .svg and .png with its provenance, and a note in a strip below it.
 
     There are no dates in it, so that equal figures are equal bytes.
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found once for all formats
+    width, height = figure.get_size_inches()
+    figure.text(0.995, -FOOT / height, note, fontsize=6, color="0.4", ha="right", va="bottom")
+    page = Bbox.from_extents(0, -FOOT, width, height)
     for extension in FORMATS:
         with replacing(stem.with_suffix(f".{extension}")) as partial:
-            figure.savefig(partial, format=extension, metadata=metadata[extension])
+            figure.savefig(partial, format=extension, metadata=metadata[extension], bbox_inches=page)

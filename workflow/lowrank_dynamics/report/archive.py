@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FORMATS, figures_of
-from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.config.registries import FIGURES, FORMATS, OURS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.verify import CHECKSUMS, checksums, contradictions, untraced, with_provenance
 from lowrank_dynamics.storage.atomic import replacing
@@ -26,7 +25,7 @@ from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import git
 from lowrank_dynamics.version import __version__
 
-NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html", "pages/*.html")
+NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
 GUIDE = "ARCHIVE.txt"
@@ -39,7 +38,7 @@ configs/, workflow/, docs/, README.md and the rest   the sources; configs/ has t
 results/{scale}/metrics/     every measurement, a file for each experiment
 results/{scale}/claims.*     the verdict on every claim, as a table and as a page
 results/{scale}/comparison.* the run against the reference
-results/{scale}/report.html  all of it on one page; results/{scale}/pages/ has its parts
+results/{scale}/report.html  all of it on one page
 figures/{scale}/             the figures
 requirements.txt, ENVIRONMENT.txt   what to install, and what was installed where this archive was made
 CHECKSUMS   the sha256 of every other file
@@ -79,14 +78,14 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     produced it, or if the metrics are of other settings or give other verdicts.
     """
     commit = _clean_commit(root)
-    settings = load_settings(scale, root / "configs")
+    load_settings(scale, root / "configs")
     results = _results(root, scale)
     traced = with_provenance(results)
     if found := [*untraced(root, traced), *contradictions(root, scale)]:
         raise UserError(
             "\n".join(f"{each}; delete it, run `make SCALE={scale}`, and then this again" for each in found)
         )
-    absent, others = list(_absent(scale, settings, traced)), list(_of_other_code(root, traced, commit))
+    absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
     entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
     entries["ENVIRONMENT.txt"] = Entry(_environment().encode())
     remarks = [*absent, *(others or ["All of them were made by the code of this commit."])]
@@ -141,9 +140,10 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(content.read() if content else b"", bool(member.mode & 0o100), member.linkname)
 
 
-def _absent(scale: str, settings: Settings, traced: Sequence[str]) -> Iterator[str]:
+def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
     """Yield a sentence on the figures of metrics that a run does not have, if there are any."""
-    if absent := [name for name in figures_of(settings.experiments) if f"figures/{scale}/{name}.pdf" not in traced]:
+    drawn = [name for name, figure in FIGURES.items() if not figure.table and figure.part != OURS]
+    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in traced]:
         yield f"Not in this run: {', '.join(absent)}."
 
 

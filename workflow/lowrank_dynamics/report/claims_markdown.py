@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, weakest_cells
+from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, trials, weakest_cells
 from lowrank_dynamics.config.files import is_beyond, split_scale
 from lowrank_dynamics.report.markdown import markdown, stamp
+
+DECIDED = ("weakest cell", "measured there", "taken to mean", "verdict")
 
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
@@ -19,7 +21,7 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
     lines = [heading, "", f"{summary(table)}.", "", *stamp(unverified)]
     said = "what we expected" if ours else "what the paper says"
     lines += markdown(
-        ("figures", said, "trained for", "weakest cell", "measured there", "taken to mean", "verdict"),
+        ("figure", said, "trained for", "trials", *DECIDED),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
@@ -33,8 +35,8 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], weakest_cells(cells).iloc[0]
-    numbers = weakest["cell"], measured_or_why(weakest), threshold(first)
-    return first["figures"], first["statement"], first["budget"], *numbers, f"**{first['claim_verdict']}**"
+    decided = weakest["cell"], measured_or_why(weakest), threshold(first), f"**{first['claim_verdict']}**"
+    return first["figure"], first["statement"], first["budget"], trials(first), *decided
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:

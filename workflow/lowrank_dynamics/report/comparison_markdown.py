@@ -40,7 +40,7 @@ def summary(compared: pd.DataFrame) -> str:
 def experiments(compared: pd.DataFrame) -> Grid:
     """Return, for each experiment, how many of its quantities compare in which way."""
     furthest = "furthest from the reference, relative to the largest"
-    header = ("experiment", "reference", "trials", *Outcome, furthest)
+    header = ("experiment", "trials", "reference", "its trials", *Outcome, furthest)
     return Grid(header, [_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)])
 
 
@@ -59,7 +59,8 @@ def uncompared(named: Iterable[Uncompared]) -> Grid:
 def _experiment_line(rows: pd.DataFrame) -> tuple[str, ...]:
     first = rows.iloc[0]
     counts = (f"{int((rows['outcome'] == outcome).sum()):,}" for outcome in Outcome)
-    return first["experiment"], first["scale"], str(rows["trials"].max()), *counts, f"{rows['difference'].max():.1g}"
+    run, reference = (first["experiment"], str(first["trials"])), (first["scale"], str(first["reference_trials"]))
+    return *run, *reference, *counts, f"{rows['difference'].max():.1g}"
 
 
 def _quantity_line(row: pd.Series) -> tuple[str, ...]:

@@ -59,16 +59,10 @@ def keep(root: Path, scale: str) -> list[Kept]:
             sources[name] = kept[name]
     pictures = _keep_pictures(root, scale, own, sources)
     return [
-        *(Kept(path, _trials(each)) for path, each in written.items()),
+        *(Kept(path, each.trials) for path, each in written.items()),
         Kept(verdicts, "verdicts"),
         *(Kept(path, "figure") for path in pictures),
     ]
-
-
-def _trials(found: Metrics) -> str:
-    """Return how many trials there are, as words; of cells that differ in that the fewest and the most."""
-    counts = sorted({len(each.values("trial")) for each in found.by_cell.values()})
-    return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} trial{'s' * (counts[-1] > 1)}"
 
 
 def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, scale: str, statements: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from lowrank_dynamics.analysis import comparison, sensitivity, table
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, SUMMARY, title
+from lowrank_dynamics.config.registries import FIGURES, SUMMARY, figures_of, title
 from lowrank_dynamics.report import comparison_markdown, sensitivity_markdown
 from lowrank_dynamics.report.production import Production, produced
 from lowrank_dynamics.storage import tables
@@ -52,7 +52,7 @@ def write_page(
 ) -> None:
     """Write the report of the run at `scale` in the folder `results` to `path`.
 
-    `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those without a table that are not
+    `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those of the paper that are not
     among them are said to be missing. `captions` has the texts that say what to look for. Raises UserError for a file
     that cannot be read; an interrupted write leaves no file.
     """
@@ -64,7 +64,7 @@ def write_page(
     figures = [
         _shown(name, drawn.get(name), captions, verdicts.rows, experiments)
         for name in FIGURES
-        if name in drawn or not FIGURES[name].table
+        if name in {*drawn, *figures_of(paper.experiments)}
     ]
     page = TEMPLATES.get_template("report.html.j2").render(
         scale=scale,
@@ -92,9 +92,8 @@ def _verdicts(rows: pd.DataFrame, scale: str) -> dict[str, Any]:
         "counts": counts,
         "claims": weakest,
         "cells": {claim: cells.to_dict("records") for claim, cells in rows.groupby("claim")},
-        "figures_of": {
-            claim: [figure_named(one) for one in of["figures"].split(", ")] for claim, of in weakest.items()
-        },
+        "figure_of": {claim: figure_named(of["figure"]) for claim, of in weakest.items()},
+        "trials_of": table.trials,
         "measured": table.measured,
         "measured_or_why": table.measured_or_why,
         "threshold": table.threshold,
@@ -118,7 +117,7 @@ def _shown(
     name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
 ) -> Shown:
     """Return what the page has of a figure, of which there may be no picture."""
-    about = verdicts["figures"].str.split(", ").map(lambda figures: name in map(figure_named, figures))
+    about = verdicts["figure"].map(figure_named) == name
     return Shown(
         name=name,
         title=title(name),

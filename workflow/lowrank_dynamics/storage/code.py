@@ -11,8 +11,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
-LEFT_OUT = (NAME, f"{NAME}.version", f"{NAME}.config.registries", f"{NAME}.config.data")
-"""A new version makes no result again; of the registries a job depends on its own entries, parameters of its rule."""
+LEFT_OUT = (NAME, *(f"{NAME}.{module}" for module in ("version", "config.registries", "config.data", "config.cards")))
+"""A new version or GPU makes no result again; of registries a job depends on its own entries, which its rule names."""
 
 
 def sources(*entries: str) -> list[str]:

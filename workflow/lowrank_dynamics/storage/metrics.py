@@ -96,6 +96,13 @@ class Metrics(NamedTuple):
         }
 
     @property
+    def trials(self) -> str:
+        """How many trials there are, as words; of cells that differ in that the fewest and the most."""
+        counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])["trial_count_distinct"]
+        fewest, most = pc.min_max(counts).as_py().values()
+        return f"{fewest} to {most} trials" if fewest < most else f"{most} trial{'s' * (most > 1)}"
+
+    @property
     def activations(self) -> list[str]:
         """The activations there are rows of, in the order of `ACTIVATIONS`."""
         return in_order(self.values("activation"))
