@@ -80,9 +80,7 @@ def plant_results(root: Path, code: str) -> None:
         figure = plt.figure(figsize=(1, 1))
         style.save(figure, figures / "figure_3", provenance.figure_origin("figure_3", [measured.provenance]))
         plt.close(figure)
-    (results / "pages").mkdir()
-    for name in ("report.html", "pages/claims.html", "pages/figure_3.html"):
-        (results / name).write_text("<p>shown</p>\n")
+    (results / "report.html").write_text("<p>shown</p>\n")
     (results / "logs").mkdir()
     (results / "logs" / "claims.log").write_text("not for the archive\n")
 

@@ -29,7 +29,6 @@ def test_sources_and_results_are_in_it(made: Path, unpacked: Path) -> None:
     assert unpacked.name == f"lowrank-dynamics-{__version__}-paper-{git(made, 'rev-parse', 'HEAD')[:8]}"
     sources = {".gitignore", "README.md", "configs/paper.yaml", "configs/claims.yaml", "run"}
     results = {"metrics/small.parquet", "claims.parquet", "claims.md", "report.html"}
-    results |= {"pages/claims.html", "pages/figure_3.html"}
     figures = {f"figures/paper/figure_3.{extension}" for extension in FORMATS}
     taken = sources | {f"results/paper/{name}" for name in results} | figures
     assert names(unpacked) == taken | {"ARCHIVE.txt", "ENVIRONMENT.txt", "CHECKSUMS"}
@@ -92,7 +91,6 @@ def test_files_that_differ_from_the_commit_are_refused(project: Path, tmp_path: 
     [
         ("results", "there is no results/paper/metrics/*.parquet, no results/paper/claims.parquet"),
         ("results/paper/report.html", "there is no results/paper/report.html in"),
-        ("results/paper/pages", "there is no results/paper/pages/*.html in"),
         ("figures/paper/figure_3.svg", "there is no figures/paper/*.svg in"),
     ],
 )
@@ -125,7 +123,7 @@ def test_results_of_other_code_are_told(project: Path, tmp_path: Path, monkeypat
     told = f"Not made by the code of this commit, but by {__version__} at {before}: every file of metrics, every figure"
     assert f"warning: {told}, the verdicts.\n" in run.output
     assert "warning: Not in this run: overview, figure_1, figure_2, figure_4, " in run.output
-    assert f"archive/lowrank-dynamics-{__version__}-paper-{now[:8]}.tar.gz: 16 files, 0.0 MB\n" in run.output
+    assert f"archive/lowrank-dynamics-{__version__}-paper-{now[:8]}.tar.gz: 14 files, 0.0 MB\n" in run.output
     guide = guide_of(unpack(next(Path("archive").iterdir()), tmp_path / "elsewhere"))
     assert f"with the sources at commit {now} " in guide
     assert told in guide
