@@ -15,36 +15,49 @@ ifneq ($(shell $(PYTHON) --version), $(shell test -x .venv/bin/python && .venv/b
 endif
 endif
 
-.PHONY: figures sensitivity archive bench test test-all check tables format lock clean
+# Snakemake and, at its end, what the run has brought; also where nothing was left to do.
+run = started=$$(date +%s) && snakemake $(1) --cores $(CORES) --config scale=$(SCALE) && echo \
+  && python -m lowrank_dynamics outcome --scale $(SCALE) --since $$started
+REPORT = results/$(SCALE)/report.html
 
-figures: $(ENVIRONMENT)
-	@snakemake --cores $(CORES) --config scale=$(SCALE)
-	@python -m lowrank_dynamics outcome --scale $(SCALE)
+.PHONY: figures sensitivity beyond open archive bench test test-all check tables format lock clean help
+
+figures: $(ENVIRONMENT)  ## every figure, the verdicts and the report
+	@$(call run,)
 
 # The claims again, with one declared choice after another changed.
-sensitivity: $(ENVIRONMENT)
-	@snakemake sensitivity --cores $(CORES) --config scale=$(SCALE)
-	@python -m lowrank_dynamics outcome --scale $(SCALE)
+sensitivity: $(ENVIRONMENT)  ## the verdicts again, with one declared choice after another changed
+	@$(call run,sensitivity)
+
+open:  ## show the report, where there is a browser
+	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, webbrowser; webbrowser.open("file://$(CURDIR)/$(REPORT)") or sys.exit("no browser was found")' \
+	  || { echo "$(REPORT) is one file; open it on any machine that has a browser" >&2; exit 1; }
+
+# Five studies of our own, beyond the paper.
+beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
+	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
+	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
-archive: $(ENVIRONMENT)
+archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results
 	@python -m lowrank_dynamics archive --scale $(SCALE)
 
 # Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; JAX is for this alone.
-bench: $(ENVIRONMENT)
+bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 	pip install --quiet jax==0.10.2
 	@OMP_NUM_THREADS=1 python -m benchmarks
 
 # Science, settings, storage, figures, and one run at smoke scale.
-test: $(ENVIRONMENT)
+test: $(ENVIRONMENT)  ## the tests that take minutes
 	pytest -m "not slow"
 
 # These too: Slurm, the browser, runs that are killed, and the documents carried out to the letter.
-test-all: test
+test-all: test  ## whole runs, Slurm and the browser too
 	pytest -m slow
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
-check: $(ENVIRONMENT)
+check: $(ENVIRONMENT)  ## format, lint and types
 	ruff format --check .
 	ruff check .
 	mypy
@@ -54,20 +67,23 @@ check: $(ENVIRONMENT)
 	snakemake --lint
 
 # Fill the tables of verdicts in README and docs from the reference.
-tables: $(ENVIRONMENT)
+tables: $(ENVIRONMENT)  ## fill the tables of README and docs from the reference
 	python docs/tables.py
 
-format: $(ENVIRONMENT)
+format: $(ENVIRONMENT)  ## format the code
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-# Remake requirements.txt from pyproject.toml. A local build's tag ("+cpu") is not part of a version to install.
-lock: $(ENVIRONMENT)
+# Remake requirements.txt from pyproject.toml, and the list of environment.yml from that. A local build's tag ("+cpu") is
+# not part of a version to install.
+lock: $(ENVIRONMENT)  ## remake requirements.txt and environment.yml
 	pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --all-extras --strip-extras --upgrade-package torch==2.13.0 \
 	  --no-emit-options --output-file requirements.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+	{ sed '/- pip:/q' environment.yml; sed -n 's/^[a-z].*==.*/      - &/p' requirements.txt; } > environment.yml.partial
+	mv environment.yml.partial environment.yml
 
 $(ENVIRONMENT): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")'
@@ -76,5 +92,9 @@ $(ENVIRONMENT): requirements.txt
 	pip install --quiet --no-deps --editable .
 	touch $@
 
-clean:
+clean:  ## remove results and figures, except for the reference
 	find results figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -r {} +
+
+help:  ## list the targets
+	@echo "make [TARGET] [SCALE=$(SCALE)] [CORES=$(CORES)] [PYTHON=$(PYTHON)]; the target is figures if it is left out"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile

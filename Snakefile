@@ -1,11 +1,13 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.0")
+started = time.monotonic()
 
 # The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
 # written where the run is: here, or in the folder of `--directory`.
@@ -15,14 +17,13 @@ os.environ.update(PYTHONPATH=str(project / "workflow"))
 os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
-from lowrank_dynamics.config import files
-from lowrank_dynamics.config.diff import differences
-from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, sortable, title
+from lowrank_dynamics.config import budget, files
+from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, figures_of, sortable, title
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.outcome import outcome
+from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage.atomic import require_place, require_writable
 from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.training import gpus
@@ -31,11 +32,13 @@ try:
     require_place(Path(), "results", "figures")
     request = files.requested(config)
     scale = request.scale
-    settings = files.load_with_study(scale, trials=request.trials, trials_per_job=request.trials_per_job)
-    paper = files.load_settings("paper")
+    settings = files.load_with_study(
+        scale, trials=request.trials, trials_per_job=request.trials_per_job, gpu=request.gpu
+    )
     study = files.load_study()
-    claims = load_claims()
-    claims.check(settings[scale])
+    for name in (scale, f"{scale}/beyond"):
+        statements = files.statements_of(name)
+        load_claims(statements).check(settings[name], statements)
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
 
@@ -44,12 +47,17 @@ except (UserError, OSError) as error:
 if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count():
     workflow.register_resource("gpu", gpus.count())
 
+# A cluster's profile limits the time of a job; what cannot be done within it, or on the GPU, is named beforehand.
+if workflow.is_main_process and "runtime" in workflow.global_resources:
+    for problem in budget.impossible(settings[scale], workflow.global_resources["runtime"].value):
+        print(f"warning: {problem}", file=sys.stderr)
+
 
 wildcard_constraints:
     name="|".join(external.NAMES),
     images="|".join(IMAGES),
-    scale=f"{scale}(/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join(settings[scale].experiments),
+    scale=f"{scale}(/beyond|/sensitivity/[a-z0-9_.]+)?",
+    experiment="|".join((*settings[scale].experiments, *settings[f"{scale}/beyond"].experiments)),
     figure="|".join(FIGURES),
     cell="[^/]+",
     trials="[0-9]+-[0-9]+",
@@ -79,18 +87,34 @@ rule all:
         f"results/{scale}/report.html",
         f"results/{scale}/claims.hold" if request.strict_claims else [],
     localrule: True
+    message:
+        "All figures, verdicts and the report are there"
+
+
+rule beyond:
+    input:
+        figure_files("figures/{scale}/{figure}.{format}", fetched=False, scale=f"{scale}/beyond"),
+        f"results/{scale}/beyond/claims.parquet",
+        f"results/{scale}/beyond/comparison.parquet",
+    localrule: True
+    message:
+        "All figures and findings beyond the paper are there"
 
 
 rule sensitivity:
     input:
         expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
     localrule: True
+    message:
+        "The sensitivity study is there"
 
 
 rule compare:
     input:
         f"results/{scale}/comparison.parquet",
     localrule: True
+    message:
+        "The comparison with the reference is there"
 
 
 onstart:
@@ -102,11 +126,11 @@ onstart:
 
 
 onsuccess:
+    note_missing(scale, unavailable())
     if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
-        for line in outcome(scale):
-            print(line)
-    tell_missing()
+        print("", *outcome(scale, time.monotonic() - started), sep="\n")
 
 
 onerror:
-    tell_missing()
+    note_missing(scale, unavailable())
+    print(*missing(scale), sep="\n")

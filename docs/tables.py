@@ -1,4 +1,4 @@
-"""The tables of verdicts in README.md and docs/artifact-evaluation.md, made from the reference: `make tables`.
+"""The tables of verdicts in README.md and in docs, made from the reference: `make tables`.
 
 Each stands between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With `--check`, as `make check` runs it,
 nothing is written, and a document whose tables are not those of the reference ends it with an error.
@@ -16,7 +16,7 @@ from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "artifact-evaluation.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "artifact-evaluation.md", ROOT / "docs" / "beyond.md")
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
@@ -34,6 +34,15 @@ def verdicts() -> list[str]:
     return markdown(("where", "what the paper says, in our words", "laptop scale", "paper scale"), rows)
 
 
+def findings() -> list[str]:
+    """Return the table of our findings at laptop scale: what was expected, and what decides."""
+    rows = []
+    for _, cell in claims("laptop/beyond").iterrows():
+        study, expected = cell["place"].removeprefix("study "), cell["statement"]
+        rows.append((study, expected, cell["cell"], measured_or_why(cell), threshold(cell), cell["shown"]))
+    return markdown(("study", "what we expected", "decided by", "measured", "taken to mean", "verdict"), rows)
+
+
 def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
     found = claims("laptop")
@@ -46,7 +55,8 @@ def expected(experiment: str) -> list[str]:
 
 def filled(place: re.Match[str]) -> str:
     """Return a place between two markers with the table that the reference gives."""
-    lines = verdicts() if place[2] == "verdicts" else expected(place[2])
+    tables = {"verdicts": verdicts, "findings": findings}
+    lines = tables[place[2]]() if place[2] in tables else expected(place[2])
     return place[1] + "\n".join(lines) + place[3]
 
 

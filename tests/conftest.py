@@ -141,7 +141,9 @@ def settings() -> Callable[..., Settings]:
     """Return a function that makes settings of one small experiment; keywords such as `network__depth` change it."""
 
     def make(**changes: Any) -> Settings:
-        return Settings.model_validate({"seed": 1, "device": "cpu", "experiments": {NAME: changed(**changes)}})
+        return Settings.model_validate(
+            {"seed": 1, "device": "cpu", "gpu": "a100", "experiments": {NAME: changed(**changes)}}
+        )
 
     return make
 

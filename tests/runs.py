@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from conftest import ROOT
-from lowrank_dynamics.config.registries import FIGURES, FORMATS
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.registries import FORMATS, figures_of
 
 SMOKE = ("--config", "scale=smoke")
-DRAWN = [name for name, figure in FIGURES.items() if not figure.table]
+DRAWN = figures_of(load_settings("laptop", ROOT / "configs").experiments)
 """The figures that the target `all` draws."""
 
 

@@ -44,7 +44,9 @@ def plant_sources(root: Path) -> str:
     contents = {
         ".gitignore": "/results/\n/figures/\n/archive/\n",
         "README.md": "A small project.\n",
-        "configs/paper.yaml": yaml.safe_dump({"seed": 1, "device": "cpu", "experiments": {"small": SMALL}}),
+        "configs/paper.yaml": yaml.safe_dump(
+            {"seed": 1, "device": "cpu", "gpu": "a100", "experiments": {"small": SMALL}}
+        ),
         "configs/claims.yaml": yaml.safe_dump({"scales_that_cannot_tell": {}, "claims": CLAIMS}),
         "run": "#!/bin/sh\n",
     }

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, change
-from lowrank_dynamics.config.files import load_settings, load_study, load_with_study, requested, scales
+from lowrank_dynamics.config.files import Request, load_settings, load_study, load_with_study, requested, scales
 from lowrank_dynamics.errors import UserError
 
 
@@ -61,9 +61,9 @@ def test_unknown_scales_keys_and_experiments_are_refused() -> None:
             requested({key: value})
     with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
         requested({"strict_claims": "maybe"})
-    assert requested({}) == ("laptop", False, False, None, None)
-    assert requested({"scale": "smoke", "strict_claims": "true"}) == ("smoke", True, False, None, None)
-    assert requested({"trials": 3, "trials_per_job": "1"}) == ("laptop", False, False, 3, 1)
+    assert requested({}) == Request("laptop")
+    assert requested({"scale": "smoke", "strict_claims": "true"}) == Request("smoke", strict_claims=True)
+    assert requested({"trials": 3, "trials_per_job": "1"}) == Request("laptop", trials=3, trials_per_job=1)
     assert requested({"strict_claims": True}).strict_claims
     assert requested({"allow_unverified_data": "true"}).allow_unverified_data
     with pytest.raises(UserError, match="choose one of case_study"):

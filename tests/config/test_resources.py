@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from conftest import NAME, ROOT
+from lowrank_dynamics.analysis.reference import FOLDER
 from lowrank_dynamics.config import resources
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell, Settings, shard_name
+from lowrank_dynamics.storage import metrics
 
 FULL = Cell("elu", "full")
 
@@ -33,7 +35,7 @@ def asked(make: Callable[..., Settings], **changes: Any) -> resources.Demand:
 )
 def test_more_work_takes_more_time(settings: Callable[..., Settings], more: dict[str, Any]) -> None:
     less = {"training__batch_size": 4} if "training__batch_size" in more else {}
-    assert asked(settings, **more).minutes > asked(settings, **less).minutes
+    assert asked(settings, **more).seconds > asked(settings, **less).seconds
 
 
 @pytest.mark.parametrize("more", [{"trials": 600}, {"data__samples": 480_000}, {"network__width": 5000}], ids=str)
@@ -46,10 +48,51 @@ def test_a_low_rank_network_takes_less_than_the_full_one() -> None:
     full, low_rank = (
         resources.training_demand(paper, "fashion_mnist", Cell("gelu", name), range(5)) for name in ("full", "s_big")
     )
-    assert low_rank.minutes < full.minutes / 4
+    assert low_rank.seconds < full.seconds / 4
     assert low_rank.megabytes < full.megabytes
     assert low_rank.is_brief
     assert not full.is_brief
+
+
+LAPTOP = sorted((ROOT / FOLDER / "laptop").glob("[!c]*.parquet"))
+SYNTHETIC = [ROOT / FOLDER / "paper" / f"{name}.parquet" for name in ("case_study", "deep_unwhitened", "deep_whitened")]
+
+
+@pytest.mark.parametrize("file", [*LAPTOP, *SYNTHETIC], ids=lambda file: "-".join(file.with_suffix("").parts[-2:]))
+def test_training_on_a_cpu_takes_what_is_expected(file: Path) -> None:
+    """Within a factor of three, for every job of the reference over ten seconds, by the steps that it took."""
+    run = metrics.read(file, file.stem)
+    settings = load_settings(file.parent.name, ROOT / "configs").model_copy(update={"device": "cpu"})
+    for cell, own in run.by_cell.items():
+        origin = own.cells[cell]
+        assert origin.settings is not None
+        if origin.seconds > 10:
+            found = settings.cell(file.stem, cell)
+            expected = resources.training_demand(settings, file.stem, found, range(origin.settings.trials)).seconds
+            expected *= own.table["step"].to_numpy().max() / origin.settings.training.steps
+            assert 1 / 3 < expected / origin.seconds < 3, (cell, origin.seconds, expected)
+
+
+def test_a_gpu_holds_what_passes_through_it_and_the_host_does_not() -> None:
+    paper = load_settings("paper", ROOT / "configs")
+    one, five = (
+        resources.training_demand(paper, "vgg_full_model", Cell("gelu", "full"), range(count)) for count in (1, 5)
+    )
+    assert one.device_megabytes < 40_000 < five.device_megabytes  # that of an A100
+    assert five.megabytes < 40_000
+    cpu = paper.model_copy(update={"device": "cpu"})
+    assert resources.training_demand(cpu, "vgg_full_model", Cell("gelu", "full"), range(1)).device_megabytes == 0
+
+
+def test_chunks_take_less_memory_of_a_gpu_and_as_long() -> None:
+    paper = load_settings("paper", ROOT / "configs")
+    chunks = paper.experiment("fashion_mnist")
+    assert chunks.samples_at_once == 1_000
+    whole = chunks.model_copy(update={"samples_at_once": None})
+    by_size = [paper.model_copy(update={"experiments": {"fashion_mnist": each}}) for each in (chunks, whole)]
+    one, other = (resources.training_demand(each, "fashion_mnist", Cell("gelu", "full"), range(5)) for each in by_size)
+    assert 5 * one.device_megabytes < other.device_megabytes
+    assert one.seconds == other.seconds
 
 
 def test_convolutions_have_the_operations_known_of_vgg16() -> None:

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config.registries import ACTIVATIONS, activation
 from lowrank_dynamics.data.loading import whiten
 from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
 from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
 
 TRIALS, D, M, K, N = 2, 6, 6, 2, 9
+NAMES = [f"{name}_2" if entry.parameter else name for name, entry in ACTIVATIONS.items()]
 
 
 def generators(first: int = 0) -> list[torch.Generator]:
@@ -36,7 +37,7 @@ def test_semi_orthogonal(rows: int, columns: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
-@pytest.mark.parametrize("name", [name for name, activation in ACTIVATIONS.items() if not activation.random])
+@pytest.mark.parametrize("name", [name for name in NAMES if not activation(name).random])
 def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth: int) -> None:
     """With r = d = m, V orthogonal, W~_1 = W_1 V, W~_l = W_l and U = I equation (10) is the MLP."""
     first, *inner, last = weights(depth)
@@ -96,7 +97,7 @@ def test_the_gradient_is_the_papers_formula() -> None:
     torch.testing.assert_close(gradient, formula)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_activations_vanish_at_zero(name: str) -> None:
     zero = torch.zeros(TRIALS, 3, 4, dtype=torch.float64)
     assert torch.equal(make_activation(name, generators())(zero), zero)

@@ -1,9 +1,12 @@
-"""The report in a browser: every figure shows, no script fails, the claims can be searched."""
+"""The report: everything is on it, it asks for nothing else, and a browser shows, searches and prints it."""
 
+import base64
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -11,35 +14,36 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
 from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, sortable, title
-from lowrank_dynamics.report.figure_page import reductions
+from lowrank_dynamics.report.production import produced
 from lowrank_dynamics.storage import metrics
-from runs import DRAWN
+from runs import DRAWN, SMOKE, snakemake, succeeding
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="there is no chromium with its driver: apt install chromium chromium-driver"
 )
 CLAIMS = load_claims(ROOT / "configs" / "claims.yaml").claims
+REPORT = Path("results", "smoke", "report.html")
 
 
 @contextmanager
-def opened(page: Path) -> Iterator[WebDriver]:
+def opened(page: Path, width: int = 1400) -> Iterator[WebDriver]:
     """Open a page in a browser that shows it to nobody, and see at the end that no script failed."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,1000"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     try:
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         driver.get(page.as_uri())
         yield driver
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -47,39 +51,32 @@ def opened(page: Path) -> Iterator[WebDriver]:
         driver.quit()
 
 
-def awaited(driver: WebDriver, by: str, value: str) -> WebElement:
-    return WebDriverWait(driver, 20).until(lambda _: driver.find_elements(by, value))[0]
+@in_a_browser
+def test_every_figure_is_on_the_page_with_what_belongs_to_it(finished: Path) -> None:
+    with opened(finished / REPORT) as driver:
+        for name in DRAWN:
+            figure = driver.find_element(By.ID, name)
+            picture = figure.find_element(By.TAG_NAME, "img")
+            with Image.open(finished / "figures" / "smoke" / f"{name}.png") as drawn:
+                assert int(picture.get_property("naturalWidth")) == drawn.width
+            assert picture.is_displayed()
+            assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
+            assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in figure.text
+            assert all(claim.statement in figure.text for claim in CLAIMS.values() if claim.figure == name)
+            assert "in this run in the paper" in figure.text
+        assert driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)") == []
 
 
 @in_a_browser
-def test_the_report_shows_every_figure_with_its_page(finished: Path) -> None:
-    with opened(finished / "results" / "smoke" / "report.html") as driver:
-        for part in dict.fromkeys(FIGURES[name].part for name in DRAWN):
-            awaited(driver, By.XPATH, f"//*[text()='{part}']").click()
-            for name in (name for name in DRAWN if FIGURES[name].part == part):
-                awaited(driver, By.XPATH, f"//tr[normalize-space(td)='{title(name)}']//a[@iconname='eye']").click()
-                driver.switch_to.frame(awaited(driver, By.TAG_NAME, "iframe"))
-                assert awaited(driver, By.TAG_NAME, "h1").text == title(name)
-                picture = driver.find_element(By.TAG_NAME, "img")
-                with Image.open(finished / "figures" / "smoke" / f"{name}.png") as drawn:
-                    assert int(picture.get_property("naturalWidth")) == drawn.width
-                text = driver.find_element(By.TAG_NAME, "body").text
-                assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in text
-                assert "What this run reduced" in text
-                assert all(claim.statement in text for claim in CLAIMS.values() if claim.figure == name)
-                driver.switch_to.default_content()
-            awaited(driver, By.XPATH, "//*[text()='Results']").click()
-
-
-@in_a_browser
-def test_the_claims_can_be_searched(finished: Path) -> None:
-    with opened(finished / "results" / "smoke" / "pages" / "claims.html") as driver:
+def test_the_claims_can_be_searched_and_filtered(finished: Path) -> None:
+    with opened(finished / REPORT) as driver:
         rows = driver.find_elements(By.CSS_SELECTOR, "tr.claim")
         assert len(rows) == len(CLAIMS)
         search = driver.find_element(By.ID, "search")
+        first = next(iter(CLAIMS.values()))
         for wanted, found in (
             ("figure 1", sum(claim.figure == "figure_1" for claim in CLAIMS.values())),
-            ("figure 14, orthogonal", 1),
+            (f"{title(first.figure)}, {first.statement[:30]}", 1),
             ("never to be found", 0),
             ("", len(CLAIMS)),
         ):
@@ -89,58 +86,131 @@ def test_the_claims_can_be_searched(finished: Path) -> None:
             assert f"{found} of {len(CLAIMS)} shown" in driver.find_element(By.ID, "shown").text
         driver.find_element(By.CSS_SELECTOR, "input[value='not testable']").click()
         assert not any(row.is_displayed() for row in rows)
+        driver.find_element(By.CSS_SELECTOR, "#figure_6 ul.verdicts a").click()
+        followed = driver.find_element(By.CSS_SELECTOR, "tr.claim:target")
+        assert followed.is_displayed(), "a link leads to a claim that a filter hides"
+        assert followed.find_element(By.TAG_NAME, "table").is_displayed(), "its cells are folded"
 
 
-def test_the_report_has_the_code_of_the_rules(finished: Path) -> None:
-    report = re.sub(r"<[^>]+>", "", (finished / "results" / "smoke" / "report.html").read_text())
-    assert "python -m lowrank_dynamics train" in report
-    assert "Start with the claims" in report
+@in_a_browser
+def test_nothing_is_wider_than_a_phone(finished: Path) -> None:
+    with opened(finished / REPORT, width=400) as driver:
+        assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+        assert driver.find_element(By.CSS_SELECTOR, "#contents summary").is_displayed()
+        assert not driver.find_element(By.CSS_SELECTOR, "#contents ul").is_displayed()
 
 
-def test_a_page_says_what_produced_its_figure(finished: Path) -> None:
-    page = (finished / "results" / "smoke" / "pages" / "figure_6.html").read_text()
+@in_a_browser
+def test_every_figure_is_printed(finished: Path) -> None:
+    with opened(finished / REPORT) as driver:
+        printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    found = re.findall(rb"/Subtype /Image\s.*?/Width (\d+)\s.*?/Height (\d+)", printed, re.DOTALL)
+    sizes = Counter((int(width), int(height)) for width, height in found)
+    for name in DRAWN:
+        with Image.open(finished / "figures" / "smoke" / f"{name}.png") as drawn:
+            sizes[drawn.size] -= 1
+    assert min(sizes.values()) >= 0, sizes
+
+
+def test_every_link_leads_to_a_place_on_the_page_and_back(finished: Path) -> None:
+    page = (finished / REPORT).read_text()
+    places = re.findall(r'\bid="([^"]+)"', page)
+    assert len(places) == len(set(places))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
+    for name, claim in CLAIMS.items():
+        row = page.split(f'<tr class="claim" id="claim-{name}"')[1].split("</tr>\n<tr class=")[0]
+        assert f'href="#{claim.figure}"' in row
+        section = page.split(f'<article id="{claim.figure}"')[1].split("</article>")[0]
+        assert f'href="#claim-{name}"' in section
+
+
+def test_the_page_is_one_file_of_moderate_size(finished: Path) -> None:
+    page = (finished / REPORT).read_text()
+    assert len(page) < 10e6
+    assert re.findall(r'(?:src|srcset|action|data|poster)="(?!data:)[^"]*"|@import|url\(', page) == []
+    assert re.findall(r'<link[^>]*href="(?!data:,")[^"]*"', page) == []
+
+
+def test_it_says_what_produced_a_figure_and_what_the_scale_reduced(finished: Path) -> None:
+    page = unescape((finished / REPORT).read_text())
     for said in ("embedded sample, sha256", "torch 2.", "cpu, 1 thread(s)", "seed: 2026", "host "):
         assert said in page, said
+    section = page.split('<article id="figure_3"')[1].split("</article>")[0]
+    assert "<tr><td>trials</td><td>2</td><td>10</td></tr>" in section
+    assert "<tr><td>activations</td><td>elu, tanh</td><td>elu, gelu, silu, tanh</td></tr>" in section
 
 
-def test_what_a_scale_reduces_is_what_its_settings_change() -> None:
-    smoke, paper = (load_settings(scale, ROOT / "configs").experiment("case_study") for scale in ("smoke", "paper"))
-    assert differences(paper, paper) == []
-    assert differences(smoke, paper) == [
+def test_a_figure_that_was_not_drawn_is_said_to_be_missing(finished: Path, tmp_path: Path) -> None:
+    drawn = [f"figures/smoke/{name}.png" for name in DRAWN if name != "figure_15"]
+    places = ("--results", "results/smoke", "--captions", "workflow/report", "--output", str(tmp_path / "report.html"))
+    succeeding(finished, "python", "-m", "lowrank_dynamics", "report", *drawn, *places, "--scale", "smoke")
+    page = (tmp_path / "report.html").read_text()
+    section = page.split('<article id="figure_15"')[1].split("</article>")[0]
+    assert "Not drawn in this run" in section
+    assert page.count("Not drawn in this run") == 1
+
+
+def test_a_run_of_fewer_trials_is_said_to_be(finished: Path, tmp_path: Path) -> None:
+    """In the report, in claims and in the comparison, as in the figure itself."""
+    results = tmp_path / "results" / "smoke"
+    run = metrics.read(finished / "results" / "smoke" / "metrics" / "theory_setting.parquet")
+    file = results / "metrics" / "theory_setting.parquet"
+    metrics.write(run.within(1, run.activations, ["full"]), file)
+    commands = (
+        ("figure", "figure_3", "--metrics", str(file), "--output", str(tmp_path / "figure_3")),
+        ("claims", str(file), "--output", str(results / "claims.parquet")),
+        ("compare", str(file), "--reference", str(tmp_path), "--output", str(results / "comparison.parquet")),
+        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), "--captions", "workflow/report")
+        + ("--output", str(tmp_path / "report.html")),
+    )
+    for command in commands:
+        succeeding(finished, "python", "-m", "lowrank_dynamics", *command, "--scale", "smoke")
+    assert ">1 trial<" in (tmp_path / "figure_3.svg").read_text()
+    count = sum(claim.experiment == "theory_setting" for claim in CLAIMS.values())
+    assert f"Judged by fewer trials than the scale has: {count}." in (results / "claims.md").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"Judged by fewer trials than the scale has: {count}." in page
+    assert ", in 1 of 2 trials." in page
+    assert "<tr><td>trials</td><td>1</td><td>10</td></tr>" in page
+    assert "1 trial of 2 networks" in page
+
+
+def test_snakemake_reports_on_the_run_too(finished: Path, tmp_path: Path) -> None:
+    """With the graph and the code of the rules, every figure, and the report."""
+    run = snakemake(finished, "--report", str(tmp_path / "report.html"), *SMOKE)
+    assert run.returncode == 0, run.stderr
+    report = (tmp_path / "report.html").read_text()
+    text = re.sub(r"<[^>]+>", "", report)
+    assert "python -m lowrank_dynamics train" in text
+    assert all(sortable(title(name)) in report for name in DRAWN)
+    assert "All figures and claims" in report
+
+
+def test_what_a_run_reduced_is_what_its_provenance_says(finished: Path) -> None:
+    smoke, paper = (load_settings(scale, ROOT / "configs") for scale in ("smoke", "paper"))
+    case, whole = (each.experiment("case_study") for each in (smoke, paper))
+    assert differences(whole, whole) == []
+    changes = [
         Difference("trials", 2, 10),
         Difference("data.samples", 64, 1000),
         Difference("training.steps", 60, 2500),
         Difference("observe.singular_structure", 20, 25),
     ]
-
-
-def test_what_a_run_reduces_is_what_its_metrics_say(finished: Path) -> None:
-    """Settings and trials are those that it was trained with, whatever the scale's are now."""
-    paper = load_settings("paper", ROOT / "configs")
-    found = {
-        name: metrics.read(finished / "results" / "smoke" / "metrics" / f"{name}.parquet") for name in paper.experiments
-    }
-    smoke = load_settings("smoke", ROOT / "configs")
-    for name in ("case_study", "deep_whitened"):
-        assert reductions(found[name], name, paper) == differences(smoke.experiment(name), paper.experiment(name))
-    cells, trials, *_ = reductions(found["vgg_heads"], "vgg_heads", paper)
-    assert (cells, trials) == (Difference("activations", ["gelu"], ["gelu", "silu"]), Difference("trials", 2, 5))
-    one = found["case_study"].within(1, ["relu", "elu"], ["full"])
-    assert reductions(one, "case_study", paper)[:2] == [
-        Difference("activations", ["elu", "relu"], list(paper.experiment("case_study").activations)),
-        Difference("trials", 1, 10),
-    ]
-    adam = found["deep_unwhitened"].cells["elu-full-adam"]
-    assert adam.settings
-    longer = adam.settings.model_copy(update={"training": adam.settings.training.model_copy(update={"steps": 30})})
-    cells_by_name = {**found["deep_unwhitened"].cells, "elu-full-adam": adam.model_copy(update={"settings": longer})}
-    changed = reductions(metrics.Metrics(found["deep_unwhitened"].table, cells_by_name), "deep_unwhitened", paper)
-    assert [each for each in changed if each.key.endswith("training.steps")] == [
-        Difference("variants.sgd_momentum.training.steps", 20, 2000),
-        Difference("variants.adam.training.steps", 30, 2000),
-        Difference("variants.muon.training.steps", 20, 2000),
-    ]
+    assert differences(case, whole) == changes
+    file = finished / "results" / "smoke" / "metrics" / "case_study.parquet"
+    run = produced("case_study", file, "smoke", paper)
+    assert run.reductions == changes
+    assert (run.trials, len(run.cells)) == (2, len(smoke.cells("case_study")))
+    assert produced("case_study", file, "smoke", smoke).reductions == []
 
 
 def test_figures_are_sorted_by_their_numbers() -> None:
     assert sorted(map(sortable, ("Figure 14", "Figure 6", "Figure 2"))) == ["Figure  2", "Figure  6", "Figure 14"]
+
+
+def test_every_part_is_named_in_the_contents(finished: Path) -> None:
+    contents = (finished / REPORT).read_text().split('<nav id="contents"')[1].split("</nav>")[0]
+    for name in DRAWN:
+        assert f">{title(name)}</a>" in contents or name == "overview"
+    parts = {FIGURES[name].part for name in DRAWN if name != "overview"}
+    assert all(part in contents for part in parts)

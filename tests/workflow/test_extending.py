@@ -122,9 +122,10 @@ def test_an_experiment_with_its_figure_and_its_claim(project: Path) -> None:
     name = "change_is_in_block_1_of_many_classes"
     judged = read(project / "results" / "smoke" / "claims.parquet", COLUMNS).rows.set_index("claim").loc[name]
     assert judged["trials"] == 2
-    page = (project / "results" / "smoke" / "pages" / "many_classes.html").read_text()
-    assert judged["statement"] in page
-    assert "Many classes" in page
+    page = (project / "results" / "smoke" / "report.html").read_text()
+    section = page.split('<article id="many_classes"')[1].split("</article>")[0]
+    assert judged["statement"] in section
+    assert "Many classes" in section
 
 
 def test_the_document_has_no_other_examples() -> None:

@@ -1,6 +1,7 @@
 """The project's own promises: one list of versions, every figure described."""
 
 import re
+import subprocess
 import tomllib
 from itertools import chain
 
@@ -29,7 +30,25 @@ def test_requirements_pin_every_dependency_of_the_project() -> None:
 
 
 def test_conda_installs_the_same_requirements() -> None:
+    """In a file that stands by itself, because Snakemake copies it to where it makes an environment from it."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
     assert {package.split("=")[0] for package in conda} == {"python", "pip"}
-    assert pip == {"pip": ["-r requirements.txt", "-e ."]}
+    pinned = re.findall(r"^[a-z].*==\S+$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert pip == {"pip": pinned}, "run `make lock`"
+
+
+def test_the_container_runs_the_commands_of_the_readme() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    packages = re.search(r"`apt install ([^`]+)`", (ROOT / "README.md").read_text())
+    assert packages
+    assert len(lines) <= 10
+    assert set(packages[1].split()) <= set(next(line for line in lines if "apt-get install" in line).split())
+    assert 'ENTRYPOINT ["make"]' in lines
+
+
+def test_make_lists_its_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (figures .*)$", makefile, re.MULTILINE)
+    assert re.findall(r"^  ([a-z-]+) ", said, re.MULTILINE) == phony.split()

@@ -4,7 +4,7 @@
 rule claims:
     input:
         metrics=measured_metrics,
-        statements=files.CONFIGS / files.CLAIMS,
+        statements=lambda wildcards: files.statements_of(wildcards.scale),
         code=sources("analysis.table", "report.claims_markdown"),
     output:
         table="results/{scale}/claims.parquet",

@@ -6,7 +6,7 @@ reference = Path(os.path.relpath(project / "results" / "reference"))
 rule comparison:
     input:
         metrics=measured_metrics,
-        reference=sorted(reference.glob("*/*.parquet")),
+        reference=sorted(reference.rglob("*.parquet")),
         code=sources("analysis.comparison", "report.comparison_markdown"),
     output:
         table="results/{scale}/comparison.parquet",

@@ -6,7 +6,13 @@ rule figure:
         metrics=figure_metrics,
         code=lambda wildcards: sources("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
     output:
-        multiext("figures/{scale}/{figure}", ".pdf", ".svg", ".png"),
+        multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
+        report(
+            "figures/{scale}/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: FIGURES[wildcards.figure].part,
+            labels=lambda wildcards: {"figure": sortable(title(wildcards.figure))},
+        ),
     log:
         "results/{scale}/logs/figure/{figure}.log",
     benchmark:

@@ -96,19 +96,25 @@ def figure_files(path, *, fetched, scale=scale):
     The two are separate, so that the latter do not wait until the former are known.
     """
     wanted = []
-    for name, figure in FIGURES.items():
-        folders = downloads(*figure.experiments)
-        if not figure.table and bool(folders) == fetched and available(folders):
+    for name in figures_of(settings[scale].experiments):
+        folders = downloads(*FIGURES[name].experiments, scale=scale)
+        if bool(folders) == fetched and available(folders):
             wanted.append(name)
     return expand(path, scale=scale, figure=wanted, format=FORMATS)
 
 
-def tell_missing():
-    """Print which figures could not be drawn and why, and let the next run try again."""
+def further_figures():
+    """The figures of tables, which the target `all` leaves out, that are there: the report shows them too."""
+    places = [Path("figures", scale, f"{name}.png") for name, figure in FIGURES.items() if figure.table]
+    return [path for path in places if path.exists()]
+
+
+def unavailable():
+    """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}
-    for name, figure in FIGURES.items():
-        for folder in downloads(*figure.experiments):
-            figures.setdefault(external.missing(folder), []).append(name)
-    for reason in filter(None, figures):
-        print(f"Not drawn: {', '.join(figures[reason])}, because {reason}")
+    for name in figures_of(settings[scale].experiments):
+        for folder in downloads(*FIGURES[name].experiments):
+            if reason := external.missing(folder):
+                figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))
+    return figures

@@ -12,7 +12,7 @@ from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.base import Frozen, name_in
 from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
 from lowrank_dynamics.config.messages import validated
-from lowrank_dynamics.config.registries import ACTIVATIONS, FIGURES
+from lowrank_dynamics.config.registries import FIGURES, activation
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 
@@ -108,26 +108,30 @@ class Claims(Frozen):
     scales_that_cannot_tell: dict[str, str]
     claims: dict[str, Claim]
 
-    def check(self, settings: Settings) -> None:
-        """Raise UserError, which names the claim, if one is about what the settings do not know."""
+    def check(self, settings: Settings, file: Path = CONFIGS / CLAIMS) -> None:
+        """Raise UserError, which names `file` and the claim, if one is about what the settings do not know."""
         for name, claim in self.claims.items():
-            _check(f"{name}.experiment", [claim.experiment], settings.experiments)
+            _check(f"{file.name}: claims.{name}.experiment", [claim.experiment], settings.experiments)
             experiment = settings.experiments[claim.experiment]
             known: dict[Column, Collection[str | int]] = {
-                "activation": ACTIVATIONS,
                 "parameterization": experiment.parameterizations,
                 "variant": experiment.variants,
                 "layer": range(1, experiment.network.depth),
                 "side": ("left", "right"),
             }
             for column, values in claim.cells.items():
-                _check(f"{name}.cells.{column}", values, known.get(column, values))
+                _check(f"{file.name}: claims.{name}.cells.{column}", values, known.get(column, values))
+            for value in claim.cells.get("activation", ()):
+                try:
+                    activation(str(value))
+                except ValueError as error:
+                    raise UserError(f"{file.name}: claims.{name}.cells.activation: {error}") from error
 
 
-def _check(key: str, values: Collection[str | int], known: Collection[str | int]) -> None:
+def _check(where: str, values: Collection[str | int], known: Collection[str | int]) -> None:
     for value in values:
         if value not in known:
-            raise UserError(f"claims.yaml: claims.{key}: {value!r} is not one of {', '.join(map(str, known))}")
+            raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, known))}")
 
 
 def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
@@ -141,7 +145,7 @@ def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
 def cell_label(cell: CellKey) -> str:
     """Return a cell's values as words, such as `GELU, layer 3`."""
     words: dict[Column, Callable[[Any], str]] = {
-        "activation": lambda name: ACTIVATIONS[name].label,
+        "activation": lambda name: activation(name).label,
         "layer": "layer {}".format,
         "index": "i = {}".format,
     }

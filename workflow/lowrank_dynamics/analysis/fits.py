@@ -30,6 +30,11 @@ def fitted(rows: pd.DataFrame, columns: list[str], fit: Fit, x: str = "step") ->
     return groups.apply(lambda group: fit(group[x], group["value"])).reset_index(name="value")
 
 
+def slope(x: "pd.Series[float]", value: "pd.Series[float]") -> float:
+    """Return the slope of `value` against `x`."""
+    return np.polyfit(x, value, 1)[0]
+
+
 def log_log_slope(x: "pd.Series[float]", value: "pd.Series[float]") -> float:
     """Return the slope of log `value` against log `x`."""
     return np.polyfit(np.log(x), np.log(value), 1)[0]

@@ -19,14 +19,14 @@ class Gathered(NamedTuple):
     file: Path | None
 
 
-def gathered(results: Path, reference: Path | None, settings: Settings, name: str) -> Gathered | None:
-    """Return what the run in the folder `results` has of the experiment called `name`, None if it has nothing of it.
+def gathered(results: Path, scale: str, reference: Path | None, settings: Settings, name: str) -> Gathered | None:
+    """Return what the run at `scale`, in the folder `results`, has of an experiment; None if it has nothing of it.
 
     Cells and trials that it has not are those of the file `reference`, where that has the same settings. Of a cell
     count the trials from the first to the one before the first that is missing. Raises UserError where trials of the
     reference cannot stand beside those of the run.
     """
-    file, jobs, scale = results / "metrics" / f"{name}.parquet", results / "cells" / name, results.name
+    file, jobs = results / "metrics" / f"{name}.parquet", results / "cells" / name
     run = metrics.read(file, name, scale).by_cell if file.exists() else {}
     kept = metrics.read(reference, name, scale).by_cell if reference and reference.exists() else {}
     parts: list[Metrics] = []

@@ -4,32 +4,24 @@ Every measure takes the metrics and its options and returns a frame with the col
 and `value`. To add one, write a function and add it to `MEASURES`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
-from lowrank_dynamics.analysis import fits
-from lowrank_dynamics.analysis.fits import CELL, TRIAL
+from lowrank_dynamics.analysis import fits, scaling
+from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.rows import ROW, Key, last_step, reduced, value_at_end, with_reference
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
-Key = Literal["activation", "parameterization", "variant"]
 Comparing = Literal["difference", "relative_difference", "ratio"]
-ROW = [*TRIAL, "layer", "index"]
-"""The columns that tell the values of one quantity at one step apart."""
-
-
-def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
-    """Return the quantity where each trial ends."""
-    rows = metrics.frame(quantity, index=index)
-    return rows[rows["step"] == _last_step(rows)]
 
 
 def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
     """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`."""
     ends = value_at_end(metrics, quantity, index)
-    joined = _with_reference(ends, ends, to)
+    joined = with_reference(ends, ends, to)
     value, reference = joined["value"], joined["reference"]
     compared = {
         "difference": value - reference,
@@ -56,7 +48,7 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
     start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
     losses["above"] = losses["value"] > fallen_to * start
     until_now = losses.groupby(TRIAL, observed=True)["above"].cummin()
-    shares = losses.assign(value=losses["step"] / _last_step(losses))[until_now]
+    shares = losses.assign(value=losses["step"] / last_step(losses))[until_now]
     return shares.groupby(TRIAL, observed=True)["value"].max().reset_index()
 
 
@@ -65,11 +57,11 @@ def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key
 
     For a trial that never has, the last step counts, which is less than it would need.
     """
-    rows = _with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
+    rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     reached = rows["value"] >= fraction * rows["reference"]
-    steps = rows.assign(value=rows["step"].where(reached, _last_step(rows)))
+    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
     times = steps.groupby(ROW, observed=True)["value"].min().reset_index()
-    joined = _with_reference(times, times, of)
+    joined = with_reference(times, times, of)
     return joined.assign(value=joined["value"] / joined["reference"].where(joined["reference"] > 0))
 
 
@@ -83,7 +75,7 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
     changes = _change_of_singular_values(metrics, layer=layer)
     count = 2 * metrics.settings.data.classes
-    return _by(changes, [*TRIAL, "layer"], lambda change: (change**2).nlargest(count).sum() / (change**2).sum())
+    return reduced(changes, [*TRIAL, "layer"], lambda change: (change**2).nlargest(count).sum() / (change**2).sum())
 
 
 def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
@@ -92,7 +84,7 @@ def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column `side`.
     """
     moved = pd.concat([metrics.frame(f"sine_{side}_{group}").assign(side=side) for side in ("left", "right")])
-    means = _by(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
+    means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
     return _relative_to_least(means, ["layer", "side", "trial"], to)
 
 
@@ -101,7 +93,7 @@ def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
     changes = _change_of_singular_values(metrics)
     classes, count = metrics.settings.data.classes, changes.groupby("layer")["index"].transform("max")
     middle = changes[changes["index"].between(classes + 1, count - classes)]
-    displacement = _by(middle, [*TRIAL, "layer"], lambda change: (change**2).mean() ** 0.5)
+    displacement = reduced(middle, [*TRIAL, "layer"], lambda change: (change**2).mean() ** 0.5)
     return _relative_to_least(displacement, ["layer", "trial"], to)
 
 
@@ -119,7 +111,7 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
 
 def residual_growth(metrics: Metrics) -> pd.DataFrame:
     """Return the largest norm of the residual relative to that at the start, from the squared error."""
-    return _by(metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
+    return reduced(metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
 
 
 def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
@@ -169,7 +161,7 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
 
 def bound_decay(metrics: Metrics) -> pd.DataFrame:
     """Return rho where a trial ends relative to its largest value."""
-    return _by(metrics.frame("update_bound"), TRIAL, lambda bound: bound.iloc[-1] / bound.max())
+    return reduced(metrics.frame("update_bound"), TRIAL, lambda bound: bound.iloc[-1] / bound.max())
 
 
 MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
@@ -192,44 +184,30 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
         update_ratio,
         slope_of_the_first_bound,
         bound_decay,
+        scaling.tail_slope,
+        scaling.tail_spread,
+        scaling.slope_over_variants,
+        scaling.relative_to_setting,
+        scaling.value_at_start,
+        scaling.largest,
+        scaling.largest_ratio,
+        scaling.admissible_step,
+        scaling.operations_to_reach,
     )
 }
-
-
-def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int]) -> pd.DataFrame:
-    """Return the rows that have these values in their columns."""
-    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
-
-
-def _last_step(rows: pd.DataFrame) -> "pd.Series[int]":
-    """Return for each row the last step of its cell, to which every trial's last values are held."""
-    return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
 def _at_end_with_start(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
     """Return the rows of a quantity where each trial ends, with its value at step 0 as the column `start`."""
     rows = metrics.frame(quantity, **equal)
     start = rows[rows["step"] == 0].rename(columns={"value": "start"})
-    return rows[rows["step"] == _last_step(rows)].merge(start[[*ROW, "start"]], on=ROW)
+    return rows[rows["step"] == last_step(rows)].merge(start[[*ROW, "start"]], on=ROW)
 
 
 def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     """Return sigma_i(W_l) at the end minus sigma_i(W_l) at the start."""
     ends = _at_end_with_start(metrics, "singular_value", **equal)
     return ends.assign(value=ends["value"] - ends["start"])
-
-
-def _with_reference(rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str]) -> pd.DataFrame:
-    """Return the rows with the value that `others` have for the same trial of `cell` as the column `reference`."""
-    shared = [column for column in ROW if column not in cell]
-    reference = of_cell(others, cell).rename(columns={"value": "reference"})
-    return rows.merge(reference[[*shared, "reference"]], on=shared)
-
-
-def _by(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:
-    """Return `reduce` of the values in the order of their steps, for each combination of `columns`."""
-    ordered = rows.sort_values("step", kind="stable")
-    return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()
 
 
 def _relative_to_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:

@@ -44,9 +44,9 @@ def thinned(whole: Metrics, most: int = STEPS, numbers: int = ROWS) -> Metrics:
 
 def references(folder: Path, experiment: str) -> Iterator[Metrics]:
     """Yield the references of an experiment, by name of scale. Raises UserError for a file that cannot be read."""
-    for path in sorted(folder.glob(f"*/{experiment}.parquet")):
+    for path in sorted(folder.rglob(f"{experiment}.parquet")):
         try:
-            yield metrics.read(path, experiment, path.parent.name)
+            yield metrics.read(path, experiment, path.parent.relative_to(folder).as_posix())
         except UserError as error:
             raise UserError(f"the reference {path} cannot be read; restore it as the project has it") from error
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
 from lowrank_dynamics.analysis.fits import CELL
-from lowrank_dynamics.analysis.measures import MEASURES, of_cell
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.rows import of_cell
 from lowrank_dynamics.config.files import split_scale
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics

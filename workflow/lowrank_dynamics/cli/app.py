@@ -22,7 +22,9 @@ app = typer.Typer(
     help="The stages as commands; each rule of the workflow is one of these lines, which a terminal runs just as well.",
 )
 
-Scale = Annotated[str, typer.Option(help="smoke, laptop or paper, or such as laptop/sensitivity/width_64")]
+Scale = Annotated[
+    str, typer.Option(help="smoke, laptop or paper, laptop/beyond, or such as laptop/sensitivity/width_64")
+]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 

@@ -20,20 +20,20 @@ def check(scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:
 
 
 @app.command()
-def resources(scale: Scale = "paper", configs: Configs = CONFIGS) -> None:
-    """Print what the first attempt of each training job requests of a cluster, and how many operations it has."""
-    from lowrank_dynamics.config.resources import training_demand
+def resources(
+    scale: Scale = "paper",
+    configs: Configs = CONFIGS,
+    gpu: Annotated[str | None, typer.Option(help="another GPU than the settings name, or operations a second")] = None,
+) -> None:
+    """Print what the jobs of each experiment are expected to take and what they request of a cluster, and the total."""
+    from lowrank_dynamics.config.budget import tables
+    from lowrank_dynamics.config.files import requested
 
     settings = load_settings(scale, configs)
-    for name in settings.experiments:
-        for cell in settings.cells(name):
-            shards = settings.experiment(name).shards
-            asked = training_demand(settings, name, cell, shards[0])
-            jobs = f"{len(shards)} jobs of " if len(shards) > 1 else ""
-            brief = ", with others" if asked.is_brief else ""
-            work = f"{asked.operations / 1e12:,.3g} trillion operations"
-            each = f"{jobs}{asked.minutes} minutes, {asked.megabytes / 1000:.1f} GB, {work}{brief}"
-            typer.echo(f"{name} {cell.name}: {each}")
+    if gpu is not None:
+        settings = settings.on(requested({"gpu": gpu}).gpu)
+    for line in tables(settings):
+        typer.echo(line)
 
 
 @app.command()
@@ -54,11 +54,16 @@ def verdicts(
 
 
 @app.command("outcome")
-def tell_outcome(scale: Scale = "laptop") -> None:
+def tell_outcome(
+    scale: Scale = "laptop",
+    since: Annotated[float | None, typer.Option(help="when the run began, in seconds since 1970")] = None,
+) -> None:
     """Print where the figures of a run are, and what is to be read about them; run it where the run is."""
+    import time
+
     from lowrank_dynamics.report.outcome import outcome
 
-    for line in outcome(scale):
+    for line in outcome(scale, None if since is None else time.time() - since):
         typer.echo(line)
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config.files import CLAIMS, CONFIGS, load_settings, load_study, measured_scale
+from lowrank_dynamics.config.files import CONFIGS, load_settings, load_study, measured_scale, statements_of
 from lowrank_dynamics.storage import provenance
 
 Page = Annotated[Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")]
 Files = Annotated[list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")]
-Claims = Annotated[Path, typer.Option(help="the file that `claims` wrote")]
 Metrics = Annotated[list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")]
 
 
@@ -46,8 +45,9 @@ def claims(
 
     runs = {path.stem: stored.read(path, path.stem, measured_scale(scale)) for path in metrics}
     settings, judged = load_settings(scale, configs), None if every else set(runs)
-    rows = claims_table(load_claims(configs / CLAIMS), runs, settings, scale, judged)
-    origin = provenance.verdicts_origin(scale, configs / CLAIMS, {name: run.cells for name, run in runs.items()})
+    statements = statements_of(scale, configs)
+    rows = claims_table(load_claims(statements), runs, settings, scale, judged)
+    origin = provenance.verdicts_origin(scale, statements, {name: run.cells for name, run in runs.items()})
     table = tables.Table(rows, origin | _unverified(runs.values()))
     tables.write(table, as_page(rows, scale, table.unverified), output)
 
@@ -92,33 +92,23 @@ def compare(
     runs = {path.stem: stored.read(path, path.stem, scale) for path in metrics}
     rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
     origin = provenance.comparison_origin(scale, reference, {name: run.cells for name, run in runs.items()})
-    table = tables.Table(rows, origin | _unverified(runs.values()))
+    table = tables.Table(rows, origin | _unverified(runs.values()) | {"uncompared": uncompared})
     tables.write(table, as_page(rows, uncompared, scale, table.unverified), output)
 
 
-@app.command()
-def figure_page(  # noqa: PLR0917 (a command's options)
-    name: str,
-    metrics: Metrics,
-    picture: Annotated[Path, typer.Option(help="the figure as PNG")],
-    claims: Claims,
-    caption: Annotated[Path, typer.Option(help="the file that says what to look for")],
+@app.command("report")
+def write_report(  # noqa: PLR0917 (a command's options)
+    pictures: Annotated[list[Path], typer.Argument(help="the figures to show, as PNG")],
+    results: Annotated[Path, typer.Option(help="the folder of the run's metrics and verdicts")],
+    captions: Annotated[Path, typer.Option(help="the folder of the texts that say what to look for")],
     output: Output,
     scale: Scale = "laptop",
     configs: Configs = CONFIGS,
 ) -> None:
-    """Write the page of one figure: what to look for, verdicts, what the run reduced, what produced it."""
-    from lowrank_dynamics.report.figure_page import write_figure_page
+    """Put verdicts, figures, comparison and settings of a run on one page."""
+    from lowrank_dynamics.report.page import write_page
 
-    write_figure_page(name, scale, configs, output, metrics=metrics, picture=picture, claims=claims, caption=caption)
-
-
-@app.command()
-def claims_page(claims: Claims, output: Output, scale: Scale = "laptop") -> None:
-    """Write the verdicts as a page with a field to search them."""
-    from lowrank_dynamics.report.claims_page import write_claims_page
-
-    write_claims_page(claims, scale, output)
+    write_page(pictures, output, results=results, captions=captions, scale=scale, configs=configs)
 
 
 def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:

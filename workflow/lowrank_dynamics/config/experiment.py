@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from lowrank_dynamics.config.base import Count, Frozen, Part, Positive, merged, name_in, one_of
+from lowrank_dynamics.config.base import Count, Frozen, Part, Positive, merged, name_in
 from lowrank_dynamics.config.data import ConvolvedData, Data, DrawnData
-from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS
+from lowrank_dynamics.config.registries import OBSERVABLES, OPTIMIZERS, PARAMETERIZATIONS, activation
 
-Parameterization = Literal["full", "s_big", "random"]
+Parameterization = Annotated[str, name_in(PARAMETERIZATIONS)]
 BASE = "base"
 """The name of the variant that changes nothing."""
 
@@ -65,6 +65,9 @@ class Observe(Frozen):
     block_shares: Count | None = Field(description="the four blocks' shares of the change of each hidden layer")
     gradient: Count | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
     start_eps: tuple[Positive, ...] = Field(strict=False, description="the eps at which G_1(0) is measured")
+    change_rank: Count | None = Field(default=None, description="directions that hold 99 % of the change of each layer")
+    linearity: Count | None = Field(default=None, description="distance of outputs and G_1 from the linear network's")
+    constants: Count | None = Field(default=None, description="curvature in W_1 and sigma_{K+1}(G_1(0)), with bounds")
 
     @property
     def names(self) -> list[str]:
@@ -139,7 +142,9 @@ class Experiment(Shared):
     @field_validator("activations")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(one_of(ACTIVATIONS, name) for name in names)
+        for name in names:
+            activation(name)
+        return names
 
     @field_validator("activations", "parameterizations")
     @classmethod
@@ -157,7 +162,7 @@ class Experiment(Shared):
     @model_validator(mode="after")
     def _chunks_give_the_whole(self) -> Self:
         if self.samples_at_once is not None and (
-            drawn := [name for name in self.activations if ACTIVATIONS[name].random]
+            drawn := [name for name in self.activations if activation(name).random]
         ):
             raise ValueError(f"samples_at_once must be null for {drawn[0]}, which draws slopes for a whole batch")
         return self
@@ -187,18 +192,33 @@ class Experiment(Shared):
     @model_validator(mode="after")
     def _measurable(self) -> Self:
         """Check that what is to be observed is defined, and that trials stop at steps where everything is measured."""
-        observe, training = self.observe, self.training
-        cadences = (observe.singular_structure, observe.block_shares, observe.gradient)
+        observe, training, network = self.observe, self.training, self.network
+        cadences = (
+            observe.singular_structure,
+            observe.block_shares,
+            observe.gradient,
+            observe.change_rank,
+            observe.linearity,
+        )
         if training.stop_near_linear_fit and any(every and observe.loss % every for every in cadences):
             raise ValueError(
                 "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
             )
         constant = training.is_gradient_descent and training.schedule == "constant" and training.steps > 0
-        if observe.gradient and not (self.network.depth == 2 and constant):
+        if observe.gradient and not (network.depth == 2 and constant):
             raise ValueError(
                 "observe.gradient must be null except for depth 2 and full-batch gradient_descent at a constant rate"
             )
-        batches = {"training.batch_size": training.batch_size, "network.first_batch": self.network.first_batch}
+        linear = network.depth == 2 and training.is_gradient_descent and training.objective == "squared_error"
+        if (observe.linearity or observe.constants) and not linear:
+            raise ValueError(
+                "observe.linearity and observe.constants must be null except for depth 2, squared_error and full-batch "
+                "descent"
+            )
+        whitened = isinstance(self.data, DrawnData) and self.data.whitened
+        if observe.constants and not (whitened and all(activation(name).smooth for name in self.activations)):
+            raise ValueError("observe.constants must be null except for whitened data and smooth activations")
+        batches = {"training.batch_size": training.batch_size, "network.first_batch": network.first_batch}
         for key, size in batches.items():
             if size is not None and size > self.data.training_samples:
                 raise ValueError(f"{key} must be at most the {self.data.training_samples} samples, is {size}")
@@ -215,6 +235,8 @@ class Experiment(Shared):
             raise ValueError(
                 "training: neither muon nor stop_near_linear_fit may be used where convolutions are trained"
             )
+        if "principal_components" in self.parameterizations:
+            raise ValueError("parameterizations: principal_components are of fixed inputs, not of trained features")
         if self.dtype != "float32":
             raise ValueError(f"dtype must be float32 where convolutions are trained, is {self.dtype}")
         return self

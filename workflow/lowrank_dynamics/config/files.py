@@ -1,7 +1,7 @@
 """The files in `configs/`: loading, applying what a scale changes, errors that name file and key.
 
 `paper.yaml` holds every value. Any other file there is a scale; it holds only what it changes, as each alternative in
-`sensitivity.yaml` does.
+`sensitivity.yaml` does. `beyond.yaml` holds the experiments of our own studies at every scale.
 """
 
 import os
@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import yaml
 
 from lowrank_dynamics.config.base import merged
+from lowrank_dynamics.config.cards import Gpu, known_gpu
 from lowrank_dynamics.config.messages import Overlay, validated
 from lowrank_dynamics.config.settings import Settings
-from lowrank_dynamics.config.study import DECLARED, Study
+from lowrank_dynamics.config.study import DECLARED, Beyond, Study
 from lowrank_dynamics.errors import UserError
 
 _CHECKOUT = Path(__file__).parents[3] / "configs"
 CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("configs")
 """The folder of the settings: that of the project which this package is part of, or else that of the working folder."""
 PAPER, CLAIMS, STUDY = "paper.yaml", "claims.yaml", "sensitivity.yaml"
+BEYOND, FINDINGS = "beyond.yaml", "findings.yaml"
 RESERVED = ("data", "reference")
 """Names of folders in `results` that no scale may have."""
 
@@ -29,7 +31,7 @@ class Request(NamedTuple):
     """What a run is asked for.
 
     To fail if a claim is not reproduced, to use data even if they cannot be checked, to train at most so many trials of
-    each experiment, and at most so many in a job.
+    each experiment, and at most so many in a job; and the GPU that jobs request time and memory for.
     """
 
     scale: str
@@ -37,11 +39,12 @@ class Request(NamedTuple):
     allow_unverified_data: bool = False
     trials: int | None = None
     trials_per_job: int | None = None
+    gpu: Gpu | None = None
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
     """Return the names of all scales: that of the paper, and every other file of settings in the folder."""
-    others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY)}
+    others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY, BEYOND, FINDINGS)}
     return [*sorted(others.difference(RESERVED)), "paper"]
 
 
@@ -52,25 +55,49 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
     """
     asked: dict[str, Any] = {"scale": "laptop"}
     for key, value in config.items():
-        text = str(value) if key == "scale" else str(value).lower()
         if key not in Request._fields:
             raise UserError(f"--config {key}: unknown key; the keys are {', '.join(Request._fields)}")
-        if key in ("trials", "trials_per_job"):
-            if not (text.isdecimal() and int(text) > 0):
-                raise UserError(f"--config {key}={value}: it must be a whole number above 0")
-            asked[key] = int(text)
-            continue
-        choices = scales(folder) if key == "scale" else ["true", "false"]
-        if text not in choices:
-            raise UserError(f"--config {key}={value}: choose one of {', '.join(choices)}")
-        asked[key] = text if key == "scale" else text == "true"
+        try:
+            asked[key] = _asked(key, value, folder)
+        except ValueError as error:
+            raise UserError(f"--config {key}={value}: {error}") from error
     return Request(**asked)
 
 
+def _asked(key: str, value: object, folder: Path) -> object:
+    """Return the value of a key of `Request`. Raises ValueError, which says what is right, for any other."""
+    if key == "gpu":
+        return known_gpu(value)
+    text = str(value) if key == "scale" else str(value).lower()
+    if key in ("trials", "trials_per_job"):
+        if not (text.isdecimal() and int(text) > 0):
+            raise ValueError("it must be a whole number above 0")
+        return int(text)
+    choices = scales(folder) if key == "scale" else ["true", "false"]
+    if text not in choices:
+        raise ValueError(f"choose one of {', '.join(choices)}")
+    return text if key == "scale" else text == "true"
+
+
 def split_scale(name: str) -> tuple[str, str]:
-    """Return the scale and the alternative in `laptop/sensitivity/width_64`; the latter is empty in `laptop`."""
-    scale, _, alternative = name.partition("/sensitivity/")
+    """Return the scale and the alternative in `laptop/sensitivity/width_64`; the latter is empty in any other name."""
+    scale, _, alternative = name.removesuffix("/beyond").partition("/sensitivity/")
     return scale, alternative
+
+
+def is_beyond(name: str) -> bool:
+    """Return whether a name is of the studies beyond the paper at some scale, such as `laptop/beyond`."""
+    return name.endswith("/beyond")
+
+
+def at_paper_scale(name: str) -> str:
+    """Return the name of the same experiments at paper scale."""
+    return "paper/beyond" if is_beyond(name) else "paper"
+
+
+def statements_of(name: str, folder: Path = CONFIGS) -> Path:
+    """Return the file of the statements that a run is judged by: our findings in `laptop/beyond`, else the claims."""
+    return folder / (FINDINGS if is_beyond(name) else CLAIMS)
 
 
 def measured_scale(name: str) -> str:
@@ -83,17 +110,22 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     """Load `paper.yaml` and apply what the scale's own file changes.
 
     The name may have the suffix `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
-    applied too, and only the experiments that it changes are there. Raises UserError, which names the file and the key
-    and says what would be right, for a missing file, an unknown key, a value of the wrong type or an impossible one.
+    applied too, and only the experiments that it changes are there; with `/beyond` only those of `beyond.yaml` are.
+    Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
+    key, a value of the wrong type or an impossible one.
     """
-    scale, alternative = split_scale(scale)
+    name, (scale, alternative) = scale, split_scale(scale)
     if scale not in scales(folder):
         raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(scales(folder))}")
-    base_file = folder / PAPER
-    settings = _resolved(read_yaml(base_file), base_file)
-    own = folder / f"{scale}.yaml"
+    base_file, own = folder / PAPER, folder / f"{scale}.yaml"
+    content = read_yaml(base_file)
     overlays = [] if scale == "paper" else [Overlay(own, read_yaml(own))]
-    chosen = settings["experiments"]
+    beyond = load_beyond(folder) if is_beyond(name) else None
+    if beyond:
+        base_file, content = folder / BEYOND, beyond.added_to(content)
+        overlays += [Overlay(base_file, {"experiments": beyond.scales.get(scale, {})})]
+    settings = _resolved(content, base_file)
+    chosen = beyond.experiments if beyond else settings["experiments"]
     if alternative:
         study = load_study(folder)
         chosen = study.changes(alternative)
@@ -108,23 +140,37 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
 
 
 def load_with_study(
-    scale: str, folder: Path = CONFIGS, trials: int | None = None, trials_per_job: int | None = None
+    scale: str,
+    folder: Path = CONFIGS,
+    trials: int | None = None,
+    trials_per_job: int | None = None,
+    gpu: Gpu | None = None,
 ) -> dict[str, Settings]:
-    """Return the settings of a scale and of every alternative in its sensitivity study, by name, with these limits.
+    """Return the settings of a scale, its studies beyond the paper and every alternative of its sensitivity study.
 
-    Raises UserError as `load_settings` does, so that a mistake in any of them is found before a job starts.
+    Each has its name, these limits, and this GPU. Raises UserError as `load_settings` does, so that a mistake in any
+    of them is found before a job starts.
     """
     study = load_study(folder)
     settings = load_settings(scale, folder)
     study.check(settings.experiments)
-    alternatives = [f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)]
-    loaded = {scale: settings, **{name: load_settings(name, folder) for name in alternatives}}
-    return {name: each.limited(trials, trials_per_job) for name, each in loaded.items()}
+    others = [f"{scale}/beyond", *(f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives))]
+    loaded = {scale: settings, **{name: load_settings(name, folder) for name in others}}
+    return {name: each.limited(trials, trials_per_job).on(gpu) for name, each in loaded.items()}
 
 
 def load_study(folder: Path = CONFIGS) -> Study:
     """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
     return validated(Study, read_yaml(folder / STUDY), folder / STUDY)
+
+
+def load_beyond(folder: Path = CONFIGS) -> Beyond:
+    """Load `beyond.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
+    path = folder / BEYOND
+    beyond = validated(Beyond, read_yaml(path), path)
+    if unknown := sorted(set(beyond.scales) - set(scales(folder))):
+        raise UserError(f"{path}: scales.{unknown[0]}: there is no such scale in {folder}")
+    return beyond
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ plotting library.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ class Activation(NamedTuple):
     """One activation phi with phi(0) = 0.
 
     `smooth`: phi has bounded first and second derivatives (section 3). The class of a `random` activation takes the
-    generators of the stacked trials, the others take the `options`.
+    generators of the stacked trials, the others take the `options`. One with a `parameter` is named with its value,
+    such as `swish_1.702`, which is an option too, and which its label has in place of braces.
     """
 
     target: str
@@ -22,6 +23,7 @@ class Activation(NamedTuple):
     smooth: bool
     random: bool = False
     options: Mapping[str, Any] = {}
+    parameter: str = ""
 
 
 IN_PLACE = {"inplace": True}
@@ -36,7 +38,41 @@ ACTIVATIONS = {
     "leaky_relu": Activation("torch.nn:LeakyReLU", "Leaky-ReLU", smooth=False, options=IN_PLACE),
     "rrelu": Activation("lowrank_dynamics.models.networks:RReLU", "RReLU", smooth=False, random=True),
     "identity": Activation("torch.nn:Identity", "identity", smooth=True),
+    "swish": Activation("lowrank_dynamics.models.networks:Swish", r"$\beta = {}$", smooth=True, parameter="beta"),
 }
+
+
+def activation(name: str) -> Activation:
+    """Return the activation that a setting names, such as `elu` or `swish_1.702`. Raises ValueError for others."""
+    if (found := _parsed(name)) is None:
+        known = (f"{name}_<{each.parameter}>" if each.parameter else name for name, each in ACTIVATIONS.items())
+        raise ValueError(f"{name!r} is not one of {', '.join(known)}")
+    entry = ACTIVATIONS[found.entry]
+    if not entry.parameter:
+        return entry
+    return entry._replace(label=entry.label.format(f"{found.value:g}"), options={entry.parameter: found.value})
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return those of the names that are activations, in the order of `ACTIVATIONS` and of their parameters."""
+    found = {name: parsed for name in names if (parsed := _parsed(name))}
+    return sorted(found, key=lambda name: (list(ACTIVATIONS).index(found[name].entry), found[name].value))
+
+
+class _Parsed(NamedTuple):
+    entry: str
+    value: float
+
+
+def _parsed(name: str) -> _Parsed | None:
+    """Return the entry that a name is of and the value of its parameter, 0 if it has none; None for other names."""
+    if name in ACTIVATIONS and not ACTIVATIONS[name].parameter:
+        return _Parsed(name, 0.0)
+    entry, _, text = name.rpartition("_")
+    is_number = re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) is not None and float(text) > 0
+    if is_number and entry in ACTIVATIONS and ACTIVATIONS[entry].parameter:
+        return _Parsed(entry, float(text))
+    return None
 
 
 class Optimizer(NamedTuple):
@@ -52,6 +88,34 @@ OPTIMIZERS = {
     "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9}),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
     "muon": Optimizer("torch.optim:Muon", "Muon"),
+}
+
+
+class Parameterization(NamedTuple):
+    """One way to parameterize and start a network: its label, and how a low-rank network of equation 10 starts.
+
+    The target is the function that gives V(0) and U(0) of `models.starts.Given`; the full network and the one with
+    adapters have none. Some need the full network's first gradient.
+    """
+
+    label: str
+    target: str = ""
+    needs_gradient: bool = False
+
+
+_STARTS = "lowrank_dynamics.models.starts"
+PARAMETERIZATIONS = {
+    "full": Parameterization("full"),
+    "s_big": Parameterization(r"low-rank, $S_{\mathrm{big}}$", f"{_STARTS}:s_big", True),
+    "random": Parameterization("low-rank, random", f"{_STARTS}:random"),
+    "gradient": Parameterization("gradient's top vectors", f"{_STARTS}:gradient", True),
+    "principal_components": Parameterization("principal components", f"{_STARTS}:principal_components"),
+    "s_big_right": Parameterization("$R_{1,1}$, random columns", f"{_STARTS}:s_big_right", True),
+    "s_big_left": Parameterization("$W_1'L_{1,1}$, random columns", f"{_STARTS}:s_big_left", True),
+    "s_big_inputs": Parameterization(r"$V$ of $S_{\mathrm{big}}$, random $U$", f"{_STARTS}:s_big_inputs", True),
+    "s_big_outputs": Parameterization(r"$U$ of $S_{\mathrm{big}}$, random $V$", f"{_STARTS}:s_big_outputs", True),
+    "propagated": Parameterization("random $V$, $U$ from it", f"{_STARTS}:propagated"),
+    "adapters": Parameterization("low-rank adapters"),
 }
 
 
@@ -72,6 +136,9 @@ OBSERVABLES = {
     "block_shares": Observable(f"{_OBSERVABLES}.block_shares:BlockShares"),
     "gradient": Observable(f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum"),
     "start_eps": Observable(f"{_OBSERVABLES}.first_gradient:FirstGradient"),
+    "change_rank": Observable(f"{_OBSERVABLES}.change_rank:ChangeRank"),
+    "linearity": Observable(f"{_OBSERVABLES}.linearity:Linearity"),
+    "constants": Observable(f"{_OBSERVABLES}.constants:Constants"),
 }
 
 
@@ -137,7 +204,7 @@ class FigureSource(NamedTuple):
     """A figure: its part of the report, the experiments it shows, and the module in `figures` that draws it.
 
     The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A figure that shows a
-    `table` of the run gets that instead; its module has `COLUMNS`, and the target `all` leaves it out.
+    `table` of the run gets that instead; its module has `COLUMNS`, and no run draws it by itself.
     """
 
     part: str
@@ -153,6 +220,7 @@ THEORY = "2. The setting of the theory"
 BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
 LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
 HEADS = "5. Heads of VGG-16"
+OURS = "6. Beyond the paper"
 """The parts of the report, in the order of the paper; reports sort them by name."""
 
 FIGURES = {
@@ -174,8 +242,21 @@ FIGURES = {
     "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
     "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
     "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
+    "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
+    "rank_of_change": FigureSource(OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"),
+    "share_of_block_1": FigureSource(OURS, ("share_and_size", "share_and_depth"), "share_of_block_1"),
+    "near_linearity": FigureSource(OURS, ("near_linearity",), "near_linearity"),
+    "constants": FigureSource(OURS, ("constants",), "constants"),
+    "starts": FigureSource(OURS, ("starts",), "starts"),
+    "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
 }
 FORMATS = ("pdf", "svg", "png")
+
+
+def figures_of(experiments: Iterable[str]) -> list[str]:
+    """Return the names of the figures that a run of these experiments draws."""
+    run = set(experiments)
+    return [name for name, figure in FIGURES.items() if not figure.table and run.issuperset(figure.experiments)]
 
 
 def title(name: str) -> str:

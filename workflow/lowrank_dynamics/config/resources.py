@@ -7,16 +7,20 @@ module imports no torch, because Snakemake loads it to build the graph of jobs.
 import math
 from typing import NamedTuple
 
+from lowrank_dynamics.config.cards import card
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 
-OPERATIONS_A_SECOND = {"cpu": {"float32": 2e10, "float64": 1e10}, "gpu": {"float32": 4e12, "float64": 2e11}}
-"""What one core of an old CPU, or an old GPU, does at least."""
+CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
+"""What a core of a CPU does, as measured in laptop runs; a test holds that within a factor of three."""
+SHARE_OF_PEAK = 0.5
+"""How much of what its maker states a GPU does in products of large matrices."""
 OPERATIONS_OF_AN_ACTIVATION = 100
 """How many operations of a matrix product take as long as the activation of one number."""
-SECONDS_A_MATRIX = 5e-4
+SECONDS_A_MATRIX = 1e-4
 """What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
 COPIES = 6
 """Of weights and activations at once: gradients, what an optimizer remembers, a state on its way to disk."""
@@ -26,20 +30,24 @@ START_SECONDS = 300
 """Until training begins: a node that wakes up, libraries and data that are read."""
 PROGRAM_MEGABYTES = {"cpu": 1_200, "gpu": 4_000}
 """Python, torch, and the driver of a GPU."""
+CONTEXT_MEGABYTES = 1_500
+"""What a GPU holds beside a job's numbers: CUDA, and the working space of its libraries."""
 CAUTION = 2
 """By how much more time and memory is requested than is expected."""
 BRIEF_MINUTES = 15
 
 
 class Demand(NamedTuple):
-    """What one attempt requests of time and of the host's memory, and the operations of the whole job.
+    """What a job is expected to take, and what its first attempt requests, which is more.
 
-    Beside a GPU the host holds data and weights; without one, as where `device` is cpu, everything else too.
+    The host holds data and weights, and without a GPU, as where `device` is cpu, everything else too.
     """
 
-    minutes: int
-    megabytes: int
+    seconds: float  # expected
     operations: float
+    minutes: int  # requested
+    megabytes: int  # requested of the host
+    device_megabytes: int  # expected of the GPU; 0 without one
 
     @property
     def is_brief(self) -> bool:
@@ -59,6 +67,10 @@ class Work(NamedTuple):
         """The forward pass of one sample, in operations of a matrix product."""
         return 2 * self.multiplications + OPERATIONS_OF_AN_ACTIVATION * self.activations
 
+    def seconds(self, products: float, others: float) -> float:
+        """Return how long that takes at so many operations a second in products, and in activations."""
+        return 2 * self.multiplications / products + OPERATIONS_OF_AN_ACTIVATION * self.activations / others
+
 
 NOTHING = Work(0, 0, 0)
 
@@ -77,11 +89,14 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     activations = (
         COPIES * max(together, evaluated_together) * head.activations + 2 * together * convolutions.activations
     )
+    samples, rate = trials * passes, _rate(settings, experiment.dtype)
     return _demand(
         settings,
         experiment,
-        operations=trials * passes * (head.operations + convolutions.operations),
-        seconds=trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
+        seconds=samples * head.seconds(rate, rate)
+        + samples * convolutions.seconds(_rate(settings, "bfloat16") if training.mixed_precision else rate, rate)
+        + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
+        operations=samples * (head.operations + convolutions.operations),
         kept=COPIES * trials * (head.weights + convolutions.weights),
         passing=trials * activations,
         trials=trials,
@@ -94,47 +109,55 @@ def features_demand(settings: Settings, name: str) -> Demand:
     data = experiment.data
     assert isinstance(data, ConvolvedData)
     convolutions = _convolutions(data)
+    operations = (data.training_samples + data.test_images) * convolutions.operations
     return _demand(
         settings,
         experiment,
-        operations=(data.training_samples + data.test_images) * convolutions.operations,
+        seconds=operations / _rate(settings, experiment.dtype),
+        operations=operations,
         kept=COPIES * convolutions.weights,
         passing=2 * CONVOLVED_AT_ONCE * convolutions.activations,
     )
+
+
+def _rate(settings: Settings, dtype: str) -> float:
+    """Return the operations a second of the device; on a CPU bfloat16 is no faster than single precision."""
+    if settings.device == "cpu":
+        return CPU_OPERATIONS_A_SECOND["float32" if dtype == "bfloat16" else dtype]
+    return SHARE_OF_PEAK * float(getattr(card(settings.gpu), dtype))
 
 
 def _demand(
     settings: Settings,
     experiment: Experiment,
     *,
+    seconds: float,
     operations: float,
     kept: float,
     passing: float,
-    seconds: float = 0.0,
     trials: int = 1,
 ) -> Demand:
     """Return the demand of a job that holds its data, `kept` numbers too, and `passing` ones on the device only."""
-    data, kind = experiment.data, "cpu" if settings.device == "cpu" else "gpu"
-    expected = operations / OPERATIONS_A_SECOND[kind][experiment.dtype] + seconds
-    inputs = data.dimension * (data.training_samples + data.test_images)
-    stored = 2 * inputs * (trials if isinstance(data, DrawnData) else 1)  # in the file and as they are used
-    numbers = stored + kept + (passing if kind == "cpu" else 0)
-    size = numbers * (4 if experiment.dtype == "float32" else 8)
+    data, on_gpu = experiment.data, settings.device != "cpu"
+    inputs = (
+        data.dimension * (data.training_samples + data.test_images) * (trials if isinstance(data, DrawnData) else 1)
+    )
+    size = (4 if experiment.dtype == "float32" else 8) / 1e6
+    stored = 2 * inputs  # in the file and as they are used
+    numbers = stored + kept + (0 if on_gpu else passing)
     return Demand(
-        minutes=math.ceil((START_SECONDS + CAUTION * expected) / 60),
-        megabytes=math.ceil(PROGRAM_MEGABYTES[kind] + CAUTION * size / 1e6),
+        seconds=seconds,
         operations=operations,
+        minutes=math.ceil((START_SECONDS + CAUTION * seconds) / 60),
+        megabytes=math.ceil(PROGRAM_MEGABYTES["gpu" if on_gpu else "cpu"] + CAUTION * size * numbers),
+        device_megabytes=math.ceil(CONTEXT_MEGABYTES + size * (inputs + kept + passing)) if on_gpu else 0,
     )
 
 
 def _head(experiment: Experiment, parameterization: str) -> Work:
-    network, d, classes = experiment.network, experiment.data.dimension, experiment.data.classes
-    m, r, layers = network.width, network.rank, network.depth - 1
-    if parameterization == "full":
-        weights, activations = d * m + (layers - 1) * m**2 + classes * m, layers * m
-    else:
-        assert r is not None
-        weights, activations = d * r + layers * r**2 + r * m + classes * m, layers * r + m
+    m, r, layers = experiment.network.width, experiment.network.rank or 0, experiment.network.depth - 1
+    activations = {"full": layers * m, "adapters": layers * (m + r)}.get(parameterization, layers * r + m)
+    weights = sum(matrix.size for matrix in matrices(experiment, parameterization))
     return Work(weights, activations, weights)
 
 

@@ -6,9 +6,19 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen, Name
+from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.data import DrawnData
 from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
-from lowrank_dynamics.config.registries import ACTIVATIONS, OBSERVABLES, OPTIMIZERS, Activation, Observable, Optimizer
+from lowrank_dynamics.config.registries import (
+    OBSERVABLES,
+    OPTIMIZERS,
+    PARAMETERIZATIONS,
+    Activation,
+    Observable,
+    Optimizer,
+    Parameterization,
+    activation,
+)
 from lowrank_dynamics.errors import UserError
 
 
@@ -43,6 +53,7 @@ class Settings(Frozen):
 
     seed: int = Field(ge=0, lt=2**63, description="the root of every random draw")
     device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
+    gpu: Gpu = Field(description="what time and memory are requested for: a GPU of cards.py, or operations a second")
     experiments: dict[Name, Experiment]
 
     def experiment(self, name: str) -> Experiment:
@@ -61,13 +72,17 @@ class Settings(Frozen):
             experiments[name] = each.model_copy(update=changes)
         return self.model_copy(update={"experiments": experiments})
 
+    def on(self, gpu: Gpu | None) -> "Settings":
+        """Return the settings with another GPU to request time and memory for, if one is named."""
+        return self if gpu is None else self.model_copy(update={"gpu": gpu})
+
     def cells(self, name: str) -> list[Cell]:
         """Return the cells of the experiment called `name`."""
         experiment = self.experiment(name)
         return [
-            Cell(activation, parameterization, variant)
+            Cell(phi, parameterization, variant)
             for variant in experiment.variants
-            for activation in experiment.activations
+            for phi in experiment.activations
             for parameterization in experiment.parameterizations_of(variant)
         ]
 
@@ -98,7 +113,8 @@ class Settings(Frozen):
         own = [module for package, _, module in modules if package == "lowrank_dynamics"]
         return [f"data.{self.experiment(name).data.source}", *own]
 
-    def _entries(self, name: str, cell: Cell) -> list[Activation | Optimizer | Observable]:
+    def _entries(self, name: str, cell: Cell) -> list[Activation | Parameterization | Optimizer | Observable]:
         experiment = self.experiment(name).of_variant(cell.variant)
         observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
-        return [ACTIVATIONS[cell.activation], OPTIMIZERS[experiment.training.optimizer], *observed]
+        phi, parameterization = activation(cell.activation), PARAMETERIZATIONS[cell.parameterization]
+        return [phi, parameterization, OPTIMIZERS[experiment.training.optimizer], *observed]

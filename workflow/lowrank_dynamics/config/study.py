@@ -1,6 +1,9 @@
-"""The sensitivity study as `configs/sensitivity.yaml` has it: which declared choices are varied, and how."""
+"""What is run besides the paper's experiments: the sensitivity study, which varies declared choices, and our own.
 
-from collections.abc import Collection
+They are as `configs/sensitivity.yaml` and `configs/beyond.yaml` have them.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
@@ -66,3 +69,22 @@ class Study(Frozen):
                 if name not in experiments:
                     there = f"sensitivity.yaml: {where}{name}"
                     raise UserError(f"{there}: there is no such experiment; choose one of {known}")
+
+
+class Beyond(Frozen):
+    """Our own experiments, as `paper.yaml` has the paper's, and what the other scales change of each."""
+
+    experiments: dict[Name, dict[str, Any]] = Field(min_length=1)
+    scales: dict[str, Changes]
+
+    def added_to(self, paper: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of `paper.yaml` with these experiments after its own, which they may be `like`.
+
+        Raises UserError, which names it, for an experiment that is there already.
+        """
+        own = paper.get("experiments")
+        if not isinstance(own, dict):
+            return dict(paper)
+        if both := sorted(set(own) & set(self.experiments)):
+            raise UserError(f"beyond.yaml: experiments.{both[0]}: paper.yaml has an experiment of this name")
+        return {**paper, "experiments": {**own, **self.experiments}}

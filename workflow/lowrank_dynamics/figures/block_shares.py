@@ -5,7 +5,8 @@ from typing import Literal
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure, SubFigure
 
-from lowrank_dynamics.config.registries import ACTIVATIONS, OPTIMIZERS
+from lowrank_dynamics.config import registries
+from lowrank_dynamics.config.registries import OPTIMIZERS
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -41,7 +42,7 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
         style.lines(shown, axes, "block", palette=style.COLORS[:4])
-        title = ACTIVATIONS[activation].label + (f", layer {layer}" if len(layers) > 1 else "")
+        title = registries.activation(activation).label + (f", layer {layer}" if len(layers) > 1 else "")
         axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03))
     plt.setp(panels[-1], xlabel="step $t$")
     plt.setp(panels[:, 0], ylabel="share")

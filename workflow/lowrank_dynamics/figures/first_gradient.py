@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.measures import against_eps, slope_at_the_start
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -29,7 +29,7 @@ def draw(metrics: Metrics) -> Figure:
         axes.set(xlabel=r"$\epsilon$", ylabel=label)
         slopes = slope_at_the_start(metrics, quantity).groupby("activation")["value"].mean()
         slopes = slopes.where(slopes.abs() >= 0.005, 0)  # no negative zeros
-        legend = [f"{ACTIVATIONS[name].label}, slope {slopes[name]:.2f}" for name in names]
+        legend = [f"{registries.activation(name).label}, slope {slopes[name]:.2f}" for name in names]
         handles, _ = axes.get_legend_handles_labels()
         axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6)
     return figure

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -52,7 +52,7 @@ def draw_heads(
         for quantity, (axes, width) in places.items():
             shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
             style.lines(shown, axes, "network", networks, x="epoch", palette=palette, linewidth=width)
-        above.set(title=ACTIVATIONS[activation].label, xlabel="epoch", ylabel="test accuracy (%)")
+        above.set(title=registries.activation(activation).label, xlabel="epoch", ylabel="test accuracy (%)")
         below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
         below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
         steps = above.secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))

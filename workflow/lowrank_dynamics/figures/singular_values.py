@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -33,5 +33,5 @@ def draw_singular_values(
     look = {"palette": style.COLORS[:3], "dashes": [style.SOLID, style.SOLID, style.DOTTED], "linewidth": 0.7}
     for name, axes in zip(activations, panels, strict=False):
         style.lines(means[means["activation"] == name], axes, "group", units="index", estimator=None, **look)
-        axes.set(title=ACTIVATIONS[name].label, xlabel="step $t$", ylabel="")
+        axes.set(title=registries.activation(name).label, xlabel="step $t$", ylabel="")
     return means

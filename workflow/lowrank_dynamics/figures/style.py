@@ -13,7 +13,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from lowrank_dynamics.config.registries import ACTIVATIONS, FORMATS
+from lowrank_dynamics.config import registries
+from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import figure_metadata
 
@@ -61,9 +62,9 @@ def lines(data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None =
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
-    shown = [activation for name, activation in ACTIVATIONS.items() if name in set(data["activation"])]
+    shown = [registries.activation(name) for name in registries.in_order(data["activation"].unique())]
     dashes = [SOLID if activation.smooth else DASHED for activation in shown]
-    labeled = data.assign(activation=[ACTIVATIONS[name].label for name in data["activation"]])
+    labeled = data.assign(activation=[registries.activation(name).label for name in data["activation"]])
     lines(labeled, axes, "activation", [activation.label for activation in shown], dashes=dashes, **options)
 
 
@@ -73,7 +74,7 @@ def activation_panels(
     """Return a figure of this height in inches and its panels, a column for each activation with its label on top."""
     figure, panels = plt.subplots(rows, len(activations), figsize=(TEXT_WIDTH, height), squeeze=False, **sharing)
     for name, axes in zip(activations, panels[0], strict=True):
-        axes.set_title(ACTIVATIONS[name].label)
+        axes.set_title(registries.activation(name).label)
     return figure, panels
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lowrank_dynamics.models.convolutions import as_input, pooled
-from lowrank_dynamics.models.networks import MLP, LowRankMLP, StackedNetwork
+from lowrank_dynamics.models.networks import StackedNetwork
 
 AT_ONCE = 128
 """Images of a trial that pass through the convolutions together: this limits the memory that evaluation takes."""
@@ -23,7 +23,7 @@ class FineTuned(StackedNetwork):
 
     def __init__(
         self,
-        head: MLP | LowRankMLP,
+        head: StackedNetwork,
         convolutions: nn.Module,
         shape: tuple[int, int, int],
         *,

@@ -43,10 +43,28 @@ def big_factors(
     two. K of them are 1, because S_big contains W_1(0)' L_{1,1}(0); the others depend on how much of R_{1,1}(0) lies in
     the row space. The blocks of theorem 3.5 are not defined then, for W_1(0) V_{1,2} / eps is not orthonormal.
     """
-    input_factor = output_factor = big_subspace(hidden_weights[0], first_gradient, classes, eps)
+    input_factor = big_subspace(hidden_weights[0], first_gradient, classes, eps)
+    return input_factor, through_the_weights(hidden_weights, input_factor, eps)
+
+
+def through_the_weights(hidden_weights: Sequence[Tensor], input_factor: Tensor, eps: float) -> Tensor:
+    """Return W_{L-1} .. W_1 V / eps^{L-1} at 0: (trials, m, r), for a factor V: (trials, d, r)."""
+    output_factor = input_factor
     for weight in hidden_weights:
         output_factor = weight @ output_factor / eps
-    return input_factor, output_factor
+    return output_factor
+
+
+def adapters(weight: Tensor, rank: int, generators: Generators) -> tuple[Tensor, Tensor]:
+    """Return A: (trials, r, n), uniform as `nn.Linear` has it, and B = 0: (trials, m, r), for W + B A.
+
+    `weight` is W: (trials, m, n).
+    """
+    trials, rows, columns = weight.shape
+    downward = torch.empty(trials, rank, columns, dtype=torch.float64)
+    for matrix, generator in zip(downward, generators, strict=True):
+        nn.init.kaiming_uniform_(matrix, a=math.sqrt(5), generator=generator)
+    return downward, torch.zeros(trials, rows, rank, dtype=torch.float64)
 
 
 def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config import registries
 
 
 class RReLU(nn.Module):
@@ -34,6 +34,18 @@ class RReLU(nn.Module):
         return torch.where(z < 0, torch.stack(draws).to(z.device) * z, z)
 
 
+class Swish(nn.Module):
+    """phi_beta(z) = z sigmoid(beta z): nearly linear for a small beta, SiLU for 1, nearly GELU for 1.702, then ReLU."""
+
+    def __init__(self, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map entries of any shape and dtype to their activations."""
+        return functional.silu(self.beta * z) / self.beta
+
+
 class TrialByTrial(nn.Module):
     """An elementwise activation of which no rounding depends on where in the stack a trial lies; it may be in place.
 
@@ -57,7 +69,7 @@ class TrialByTrial(nn.Module):
 
 def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
     """Return the module of the activation called `name`; `generators`, one a trial, serve the random ones."""
-    activation = ACTIVATIONS[name]
+    activation = registries.activation(name)
     module_class = pkgutil.resolve_name(activation.target)
     return module_class(generators) if activation.random else TrialByTrial(module_class(**activation.options))
 
@@ -96,6 +108,32 @@ class MLP(StackedNetwork):
     def hidden_weights(self) -> list[Tensor]:
         """W_1 .. W_{L-1}, detached: what spectra, subspace movement and block shares are measured on."""
         return [weight.detach() for weight in self.weights[:-1]]
+
+
+class AdaptedMLP(StackedNetwork):
+    """W_L phi((W_{L-1} + B_{L-1} A_{L-1}) phi(... phi((W_1 + B_1 A_1) X))): low-rank adapters on frozen weights.
+
+    `weights` are those of `MLP`, of which W_L alone is trained; `downward` holds A_l: (trials, r, n), `upward` B_l:
+    (trials, m, r).
+    """
+
+    def __init__(
+        self, weights: Sequence[Tensor], downward: Sequence[Tensor], upward: Sequence[Tensor], activation: nn.Module
+    ) -> None:
+        super().__init__()
+        *hidden, last = weights
+        self.hidden = nn.ParameterList(nn.Parameter(weight.clone(), requires_grad=False) for weight in hidden)
+        self.downward = nn.ParameterList(matrix.clone() for matrix in downward)
+        self.upward = nn.ParameterList(matrix.clone() for matrix in upward)
+        self.last = nn.Parameter(last.clone())
+        self.activation = activation
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""
+        features = inputs
+        for weight, down, up in zip(self.hidden, self.downward, self.upward, strict=True):
+            features = self.activation(weight @ features + up @ (down @ features))
+        return self.last @ features
 
 
 class LowRankMLP(StackedNetwork):

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, FORMATS
+from lowrank_dynamics.config.registries import FORMATS, figures_of
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.verify import CHECKSUMS, checksums, contradictions, untraced, with_provenance
 from lowrank_dynamics.storage.atomic import replacing
@@ -78,14 +79,14 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     produced it, or if the metrics are of other settings or give other verdicts.
     """
     commit = _clean_commit(root)
-    load_settings(scale, root / "configs")
+    settings = load_settings(scale, root / "configs")
     results = _results(root, scale)
     traced = with_provenance(results)
     if found := [*untraced(root, traced), *contradictions(root, scale)]:
         raise UserError(
             "\n".join(f"{each}; delete it, run `make SCALE={scale}`, and then this again" for each in found)
         )
-    absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
+    absent, others = list(_absent(scale, settings, traced)), list(_of_other_code(root, traced, commit))
     entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
     entries["ENVIRONMENT.txt"] = Entry(_environment().encode())
     remarks = [*absent, *(others or ["All of them were made by the code of this commit."])]
@@ -140,10 +141,9 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(content.read() if content else b"", bool(member.mode & 0o100), member.linkname)
 
 
-def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
+def _absent(scale: str, settings: Settings, traced: Sequence[str]) -> Iterator[str]:
     """Yield a sentence on the figures of metrics that a run does not have, if there are any."""
-    drawn = [name for name, figure in FIGURES.items() if not figure.table]
-    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in traced]:
+    if absent := [name for name in figures_of(settings.experiments) if f"figures/{scale}/{name}.pdf" not in traced]:
         yield f"Not in this run: {', '.join(absent)}."
 
 

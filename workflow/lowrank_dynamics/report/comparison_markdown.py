@@ -6,7 +6,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.comparison import Outcome, Uncompared
 from lowrank_dynamics.config.settings import Cell
-from lowrank_dynamics.report.markdown import markdown, stamp
+from lowrank_dynamics.report.markdown import Grid, markdown, stamp
 
 PHRASES = {
     Outcome.SAME: "have the same numbers",
@@ -17,26 +17,14 @@ PHRASES = {
 }
 
 
-def as_page(compared: pd.DataFrame, uncompared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:
+def as_page(compared: pd.DataFrame, not_compared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:
     """Return the page: the counts, then each experiment, what differs, what is not compared."""
     lines = [f"# The run at {scale} scale against the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
-    if not compared.empty:
-        header = (
-            "experiment",
-            "trials",
-            "reference",
-            "its trials",
-            *Outcome,
-            "furthest from the reference, relative to the largest",
-        )
-        lines += markdown(header, (_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)))
-    differing = compared[compared["outcome"].isin([Outcome.DIFFERS, Outcome.MISSING])]
-    if not differing.empty:
-        lines += ["", "## What differs", ""]
-        header = ("experiment", "cell", "layer", "quantity", "points within the tolerance", "furthest")
-        lines += markdown(header, (_quantity_line(row) for _, row in differing.iterrows()))
-    if named := list(uncompared):
-        lines += ["", "## What is not compared", "", *markdown(("what", "why"), named)]
+    if (by_experiment := experiments(compared)).rows:
+        lines += markdown(*by_experiment)
+    for heading, grid in (("What differs", differing(compared)), ("What is not compared", uncompared(not_compared))):
+        if grid.rows:
+            lines += ["", f"## {heading}", "", *markdown(*grid)]
     return "\n".join(lines) + "\n"
 
 
@@ -47,6 +35,25 @@ def summary(compared: pd.DataFrame) -> str:
     counts = compared["outcome"].value_counts()
     words = ", ".join(f"{counts[outcome]:,} {phrase}" for outcome, phrase in PHRASES.items() if outcome in counts)
     return f"Of {len(compared):,} quantities of the reference {words}"
+
+
+def experiments(compared: pd.DataFrame) -> Grid:
+    """Return, for each experiment, how many of its quantities compare in which way."""
+    furthest = "furthest from the reference, relative to the largest"
+    header = ("experiment", "trials", "reference", "its trials", *Outcome, furthest)
+    return Grid(header, [_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)])
+
+
+def differing(compared: pd.DataFrame) -> Grid:
+    """Return each quantity that differs or that the run lacks."""
+    header = ("experiment", "cell", "layer", "quantity", "points within the tolerance", "furthest")
+    rows = compared[compared["outcome"].isin([Outcome.DIFFERS, Outcome.MISSING])]
+    return Grid(header, [_quantity_line(row) for _, row in rows.iterrows()])
+
+
+def uncompared(named: Iterable[Uncompared]) -> Grid:
+    """Return what is not compared, and why."""
+    return Grid(("what", "why"), list(named))
 
 
 def _experiment_line(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from lowrank_dynamics.analysis.reference import FOLDER, thinned
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.files import CLAIMS, load_settings
+from lowrank_dynamics.config.files import CLAIMS, at_paper_scale, load_settings, statements_of
 from lowrank_dynamics.config.registries import FIGURES
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
@@ -43,7 +43,7 @@ def keep(root: Path, scale: str) -> list[Kept]:
     configs, results, folder = root / "configs", root / "results" / scale, root / FOLDER / scale
     settings, own = load_settings(scale, configs), _own_experiments(configs, scale)
     kept = {name: folder / f"{name}.parquet" for name in settings.experiments if name in own}
-    found = {name: gathered(results, kept.get(name), settings, name) for name in settings.experiments}
+    found = {name: gathered(results, scale, kept.get(name), settings, name) for name in settings.experiments}
     there = {name: each for name, each in found.items() if each}
     written = {kept[name]: each.metrics for name, each in there.items() if name in own}
     if not written:
@@ -51,7 +51,8 @@ def keep(root: Path, scale: str) -> list[Kept]:
     for path, each in written.items():
         metrics.write(thinned(each), path)
     verdicts = folder / f"{Path(CLAIMS).stem}.parquet"
-    _keep_verdicts({name: each.metrics for name, each in there.items()}, settings, configs / CLAIMS, verdicts)
+    runs = {name: each.metrics for name, each in there.items()}
+    _keep_verdicts(runs, settings, scale, statements_of(scale, configs), verdicts)
     sources = {name: each.file for name, each in there.items() if each.file}
     for name in (name for name in own if name in there and name not in sources):
         if {cell.name for cell in settings.cells(name)} == set(there[name].metrics.cells):
@@ -64,11 +65,10 @@ def keep(root: Path, scale: str) -> list[Kept]:
     ]
 
 
-def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, claims: Path, target: Path) -> None:
+def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, scale: str, statements: Path, target: Path) -> None:
     """Write the verdicts to `target`, with those that are there on experiments that were not run this time."""
-    scale = target.parent.name
-    rows = claims_table(load_claims(claims), runs, settings, scale)
-    origin = provenance.verdicts_origin(scale, claims, {name: run.cells for name, run in runs.items()})
+    rows = claims_table(load_claims(statements), runs, settings, scale)
+    origin = provenance.verdicts_origin(scale, statements, {name: run.cells for name, run in runs.items()})
     unverified = {data for run in runs.values() for data in run.unverified}
     if target.exists():
         kept = tables.read(target, COLUMNS)
@@ -101,12 +101,12 @@ def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, 
 
 def _own_experiments(configs: Path, scale: str) -> set[str]:
     """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
-    own, paper = load_settings(scale, configs), load_settings("paper", configs)
+    own, paper = load_settings(scale, configs), load_settings(at_paper_scale(scale), configs)
     return {
         name
         for name, experiment in own.experiments.items()
         for variant in experiment.variants
-        if scale == "paper"
+        if scale == at_paper_scale(scale)
         or variant not in paper.experiment(name).variants
         or differing_keys(own.of_variant(name, variant), paper.of_variant(name, variant))
     }

@@ -1,6 +1,14 @@
 """The pages in Markdown that tables of verdicts are shown on: their tables, and the stamp they bear."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Grid(NamedTuple):
+    """A table of text, for a page in Markdown or HTML."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
 
 
 def markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:

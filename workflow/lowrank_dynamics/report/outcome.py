@@ -1,39 +1,72 @@
-"""What a run has brought, in the lines that it ends with; of files that are older than what they show, that they are.
+"""What a run has brought, in the block that it ends with; of files that are older than what they show, that they are.
 
 This module imports no pandas, because Snakemake loads it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 SHOWN = {
-    "report.html": "figures/{scale}/*.pdf",
-    "claims.md": "results/{scale}/metrics/*.parquet",
-    "comparison.md": "results/{scale}/metrics/*.parquet",
-    "sensitivity.md": "results/{scale}/sensitivity/*/claims.parquet",
+    "report.html": ("figures/{scale}/*.pdf", "results/{scale}/claims.parquet", "results/{scale}/sensitivity.parquet"),
+    "claims.md": ("results/{scale}/metrics/*.parquet",),
+    "comparison.md": ("results/{scale}/metrics/*.parquet",),
+    "sensitivity.md": ("results/{scale}/sensitivity/*/claims.parquet",),
 }
 """The files that are told, by name, and what each of them shows."""
+MISSING = "missing.txt"
+"""What of `results/<scale>` says which figures could not be drawn, and why."""
 
 
-def outcome(scale: str, root: Path = Path()) -> Iterator[str]:
-    """Yield where the figures of a run are, if there are any, and what is to be read about them."""
-    if any((root / "figures" / scale).glob("*.pdf")):
-        yield f"The figures at {scale} scale are in figures/{scale}/"
-    for name, pattern in SHOWN.items():
-        file = root / "results" / scale / name
+def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> Iterator[str]:
+    """Yield the lines of the block: how long the run took, its figures, what is to be read about them, what is missing.
+
+    Nothing if there are no figures.
+    """
+    results = root / "results" / scale
+    if not (figures := list((root / "figures" / scale).glob("*.pdf"))):
+        return
+    yield f"The run at {scale} scale" + (f" took {duration(seconds)}" if seconds is not None else "")
+    yield _line("figures", f"{len(figures)} in figures/{scale}/")
+    for name, patterns in SHOWN.items():
+        file = results / name
         if not file.exists():
             continue
-        if any(file.stat().st_mtime < shown.stat().st_mtime for shown in root.glob(pattern.format(scale=scale))):
+        shown = [path for pattern in patterns for path in root.glob(pattern.format(scale=scale))]
+        said = "" if file.suffix == ".html" else headline(file.read_text(encoding="utf-8"))
+        if any(file.stat().st_mtime < path.stat().st_mtime for path in shown):
             said = "older than some of what it shows; a run without a target makes it anew"
-        elif file.suffix == ".html":
-            said = "the figures with verdicts and settings"
-        else:
-            said = headline(file.read_text(encoding="utf-8"))
-        yield f"results/{scale}/{name}: {said}"
+        yield _line(file.stem, f"results/{scale}/{name}{f': {said}' if said else ''}")
+    yield from missing(scale, root)
+
+
+def missing(scale: str, root: Path = Path()) -> Iterator[str]:
+    """Yield a line for each reason that the last run could not draw some figures."""
+    if (note := root / "results" / scale / MISSING).exists():
+        yield from (_line("missing", line) for line in note.read_text(encoding="utf-8").splitlines())
+
+
+def note_missing(scale: str, figures: Mapping[str, Sequence[str]], root: Path = Path()) -> None:
+    """Keep, for the outcome, which figures a run could not draw, by the reason; nothing if it has drawn all."""
+    note = root / "results" / scale / MISSING
+    note.unlink(missing_ok=True)
+    if figures:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        lines = (f"{', '.join(names)}, because {reason}\n" for reason, names in figures.items())
+        note.write_text("".join(lines), encoding="utf-8")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, such as `9 min 41 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def headline(page: str) -> str:
     """Return what a page says before its first table or section: the counts, and the stamp if there is one."""
     first = takewhile(lambda line: not line.startswith(("|", "#")), page.splitlines()[2:])
     return " ".join(line for line in first if line)
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<12}{text}"

@@ -8,17 +8,16 @@ import pandas as pd
 from lowrank_dynamics.analysis.sensitivity import changed_verdicts
 from lowrank_dynamics.analysis.table import THRESHOLD_SIGNS, measured
 from lowrank_dynamics.config.study import DECLARED, Study
-from lowrank_dynamics.report.markdown import markdown, stamp
+from lowrank_dynamics.report.markdown import Grid, markdown, stamp
 
 
 def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()) -> str:
     """Return the page of a comparison; `unverified` names the data that are not verified."""
-    declared = {row["claim"]: row for _, row in compared[compared["choice"] == DECLARED].iterrows()}
-    varied = changed_verdicts(compared)
-    lines = [f"# Sensitivity of the verdicts at {scale} scale", ""]
-    lines += [f"{int(varied['stands'].sum())} of {len(varied)} verdicts are those at the declared values.", ""]
-    lines += [*stamp(unverified), "## What changes", ""]
-    lines += markdown(("claim", DECLARED, "becomes", "where"), _changes(declared, varied))
+    declared, varied = _declared(compared), changed_verdicts(compared)
+    lines = [f"# Sensitivity of the verdicts at {scale} scale", "", f"{summary(compared)}.", ""]
+    header, changed = changes(compared)
+    bold = ((claim, base, f"**{verdict}**", where) for claim, base, verdict, where in changed)
+    lines += [*stamp(unverified), "## What changes", "", *markdown(header, bold)]
     for name, choice in study.choices.items():
         rows = varied[varied["choice"] == name]
         if rows.empty:
@@ -29,11 +28,25 @@ def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterab
     return "\n".join(lines) + "\n"
 
 
-def _changes(declared: dict[Any, pd.Series], varied: pd.DataFrame) -> Iterable[tuple[str, ...]]:
-    """Yield, for each claim and each other verdict, where it is given."""
-    for (claim, verdict), rows in varied[~varied["stands"]].groupby(["claim", "claim_verdict"], sort=False):
-        where = ", ".join(rows["choice"] + " " + rows["value"]).replace("_", " ")
-        yield str(claim), declared[claim]["claim_verdict"], f"**{verdict}**", where
+def summary(compared: pd.DataFrame) -> str:
+    """Return how many verdicts stand."""
+    stands = changed_verdicts(compared)["stands"]
+    return f"{int(stands.sum())} of {len(stands)} verdicts are those at the declared values"
+
+
+def changes(compared: pd.DataFrame) -> Grid:
+    """Return, for each claim and each verdict other than the declared one, where it is given."""
+    declared, varied = _declared(compared), changed_verdicts(compared)
+    rows = []
+    for (claim, verdict), changed in varied[~varied["stands"]].groupby(["claim", "claim_verdict"], sort=False):
+        where = ", ".join(changed["choice"] + " " + changed["value"]).replace("_", " ")
+        rows.append((str(claim), declared[claim]["claim_verdict"], str(verdict), where))
+    return Grid(("claim", DECLARED, "becomes", "where"), rows)
+
+
+def _declared(compared: pd.DataFrame) -> dict[Any, pd.Series]:
+    """Return, by claim, the row of the declared values."""
+    return {row["claim"]: row for _, row in compared[compared["choice"] == DECLARED].iterrows()}
 
 
 def _lines(declared: dict[Any, pd.Series], varied: pd.DataFrame, values: list[str]) -> Iterable[tuple[str, ...]]:

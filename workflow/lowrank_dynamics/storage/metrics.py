@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from lowrank_dynamics.config.experiment import CellSettings
-from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.config.registries import in_order
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.provenance import Origin
@@ -105,8 +105,7 @@ class Metrics(NamedTuple):
     @property
     def activations(self) -> list[str]:
         """The activations there are rows of, in the order of `ACTIVATIONS`."""
-        present = self.values("activation")
-        return [name for name in ACTIVATIONS if name in present]
+        return in_order(self.values("activation"))
 
     def values(self, column: str) -> set[Any]:
         """Return the values that a column has."""

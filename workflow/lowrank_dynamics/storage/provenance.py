@@ -86,7 +86,7 @@ def verdicts_origin(scale: str, claims: Path, metrics: Mapping[str, Mapping[str,
 
 def comparison_origin(scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
     """Return what a comparison depends on: the reference, and the settings of each cell of each experiment."""
-    files = {str(path.relative_to(reference)): sha256(path) for path in sorted(reference.glob("*/*.parquet"))}
+    files = {str(path.relative_to(reference)): sha256(path) for path in sorted(reference.rglob("*.parquet"))}
     return {"scale": scale, "reference_sha256": files, **_digests(metrics), "code": code_version()}
 
 

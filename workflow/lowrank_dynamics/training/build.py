@@ -10,21 +10,16 @@ from torch import Tensor, nn
 
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
-from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES
+from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES, PARAMETERIZATIONS
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Dataset, Split
 from lowrank_dynamics.data.loading import drawn_dataset, stored_convolutions, stored_dataset
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.fine_tuned import FineTuned
-from lowrank_dynamics.models.initialization import (
-    big_factors,
-    mlp_weights,
-    rotated_factor,
-    semi_orthogonal,
-    widened_factor,
-)
-from lowrank_dynamics.models.networks import MLP, LowRankMLP, StackedNetwork, make_activation
+from lowrank_dynamics.models.initialization import adapters, mlp_weights, semi_orthogonal
+from lowrank_dynamics.models.networks import MLP, AdaptedMLP, LowRankMLP, StackedNetwork, make_activation
+from lowrank_dynamics.models.starts import Factors, Given
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.losses import first_gradient
@@ -89,7 +84,11 @@ class Start:
     @cached_property
     def network(self) -> StackedNetwork:
         """The network that is trained: the full one or a low-rank one, on convolutions or not."""
-        return self._on_convolutions(self.mlp if self.job.cell.parameterization == "full" else low_rank_network(self))
+        parameterization = self.job.cell.parameterization
+        if parameterization == "full":
+            return self._on_convolutions(self.mlp)
+        head = adapted_network(self) if parameterization == "adapters" else low_rank_network(self)
+        return self._on_convolutions(head)
 
     @cached_property
     def first_gradient(self) -> Tensor:
@@ -115,7 +114,7 @@ class Start:
         data = self.job.convolved
         return stored_convolutions(data.convolutions, self.job.weights) if data else None
 
-    def _on_convolutions(self, head: MLP | LowRankMLP) -> StackedNetwork:
+    def _on_convolutions(self, head: StackedNetwork) -> StackedNetwork:
         """Return a head on convolutions that are trained with it, or the head itself if there are none."""
         data = self.job.convolved
         if data is None or self._convolutions is None:
@@ -160,29 +159,36 @@ def full_network(job: Job) -> MLP:
 def low_rank_network(start: Start) -> LowRankMLP:
     """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its initialization.
 
-    The cores W~_l(0) are the same draw for both ways to choose the factors.
+    The cores W~_l(0) are the same draw for all ways to choose the factors.
     """
     job, mlp, network = start.job, start.mlp, start.job.experiment.network
     rank, classes, generators = network.rank, start.data.train.classes, job.generators("factors")
     assert rank is not None, "the settings require it"
     cores = [semi_orthogonal(rank, rank, generators, network.eps) for _ in mlp.hidden_weights]
-    if job.cell.parameterization == "s_big":
-        hidden = [weight.double() for weight in mlp.hidden_weights]
-        big = big_factors(hidden, start.first_gradient, classes, network.eps)
-        v, u = (_beyond_big(job, factor.cpu()) for factor in big)
-    else:
-        v, u = (semi_orthogonal(rows, rank, generators) for rows in (job.experiment.data.dimension, network.width))
-    v, *cores, u = (matrix.to(job.device, job.dtype) for matrix in (v, *cores, u))
+    given = Given(
+        [weight.double() for weight in mlp.hidden_weights],
+        lambda: start.first_gradient,
+        start.data.train.inputs,
+        classes,
+        network.eps,
+        rank,
+        network.rotation,
+        factors=generators,
+        complement=lambda: job.generators("complement"),
+    )
+    factors: Factors = pkgutil.resolve_name(PARAMETERIZATIONS[job.cell.parameterization].target)(given)
+    v, *cores, u = (matrix.to(job.device, job.dtype) for matrix in (factors.v, *cores, factors.u))
     return LowRankMLP(v, cores, u, mlp.weights[-1].detach(), mlp.activation)
 
 
-def _beyond_big(job: Job, factor: Tensor) -> Tensor:
-    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` or widened to `rank` columns."""
-    network, generators = job.experiment.network, job.generators("complement")
-    assert network.rank is not None
-    if network.rank > factor.shape[-1]:
-        return widened_factor(factor, network.rank, generators)
-    return rotated_factor(factor, network.rotation, generators)
+def adapted_network(start: Start) -> AdaptedMLP:
+    """Return the full network with adapters on its frozen weights, which computes the same at its initialization."""
+    job, mlp, rank = start.job, start.mlp, start.job.experiment.network.rank
+    assert rank is not None, "the settings require it"
+    generators = job.generators("factors")
+    pairs = [adapters(weight, rank, generators) for weight in mlp.hidden_weights]
+    downward, upward = ([each.to(job.device, job.dtype) for each in side] for side in zip(*pairs, strict=True))
+    return AdaptedMLP([weight.detach() for weight in mlp.weights], downward, upward, mlp.activation)
 
 
 def observers(start: Start) -> list[Observer]:

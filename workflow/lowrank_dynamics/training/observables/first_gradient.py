@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lowrank_dynamics.models.linearity import derivatives
 from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.training.build import Start
 from lowrank_dynamics.training.losses import first_gradient
@@ -42,15 +43,8 @@ class FirstGradient(Observer):
         hidden = [factor * weight for weight in network.hidden_weights]
         scaled = MLP([*hidden, network.weights[-1].detach()], network.activation)
         values = torch.linalg.svdvals(first_gradient(scaled, self.objective, self.train))
-        derivative = _derivative(scaled.eval().activation, hidden[0] @ self.train.inputs)
+        derivative, _ = derivatives(scaled.eval().activation, hidden[0] @ self.train.inputs)
         scaled.train()
         off_constant = derivative - derivative.mean(dim=(-2, -1), keepdim=True)
         spread = torch.linalg.matrix_norm(off_constant) / torch.linalg.matrix_norm(derivative)
         return values[:, self.train.classes] / values[:, self.train.classes - 1], spread
-
-
-@torch.enable_grad()
-def _derivative(activation: nn.Module, z: Tensor) -> Tensor:
-    """Return phi'(z) entry by entry."""
-    z.requires_grad_()
-    return torch.autograd.grad(activation(z.clone()).sum(), z)[0]

@@ -1,0 +1,66 @@
+"""The studies beyond the paper are runs of their own; and activations may have a parameter."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, change
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config.files import load_settings, load_with_study, statements_of
+from lowrank_dynamics.config.registries import FIGURES, activation, figures_of, in_order
+from lowrank_dynamics.errors import UserError
+
+CONFIGS = ROOT / "configs"
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
+def test_they_share_no_experiment_and_no_figure_with_the_paper(scale: str) -> None:
+    loaded = load_with_study(scale, CONFIGS)
+    own, papers = loaded[f"{scale}/beyond"], loaded[scale]
+    assert not set(own.experiments) & set(papers.experiments)
+    drawn = [*figures_of(papers.experiments), *figures_of(own.experiments)]
+    assert sorted(drawn) == sorted(name for name, figure in FIGURES.items() if not figure.table)
+    for name in (scale, f"{scale}/beyond"):
+        load_claims(statements_of(name, CONFIGS)).check(loaded[name], statements_of(name, CONFIGS))
+
+
+def test_what_they_are_like_they_have() -> None:
+    own, papers = load_settings("paper/beyond", CONFIGS), load_settings("paper", CONFIGS)
+    assert own.experiment("near_linearity").training == papers.experiment("theory_setting").training
+    assert load_settings("smoke/beyond", CONFIGS).experiment("smoothness").trials == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("scales.desktop", {"starts": {"trials": 1}}, "scales.desktop: there is no such scale"),
+        ("experiments.case_study", {}, "experiments.case_study: paper.yaml has an experiment of this name"),
+        ("experiments.constants.activations", ["relu"], "observe.constants must be null except for whitened data and"),
+        ("experiments.starts.observe", {"linearity": 1}, "must be null except for depth 2, squared_error and full-b"),
+        ("experiments.smoothness.activations", ["swish"], "'swish' is not one of elu, .*, swish_<beta>"),
+        ("experiments.starts.parameterizations", ["lora"], "'lora' is not one of full, s_big"),
+        ("scales.laptop.starts.trails", 3, "starts.trails: unknown key"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(folder: Path, key: str, value: object, message: str) -> None:
+    change(folder / "beyond.yaml", key, value)
+    with pytest.raises(UserError, match=rf"beyond\.yaml.*{message}"):
+        load_settings("laptop/beyond", folder)
+
+
+def test_a_finding_about_something_unknown_is_named_with_its_file(folder: Path) -> None:
+    change(folder / "findings.yaml", "claims.change_has_rank_k.cells.activation", ["swish_0"])
+    findings = load_claims(folder / "findings.yaml")
+    with pytest.raises(
+        UserError, match=r"findings\.yaml: claims\.change_has_rank_k\.cells\.activation: 'swish_0' is n"
+    ):
+        findings.check(load_settings("laptop/beyond", folder), folder / "findings.yaml")
+
+
+def test_a_parameter_is_part_of_the_name() -> None:
+    found = activation("swish_1.702")
+    assert (found.options, found.label) == ({"beta": 1.702}, r"$\beta = 1.702$")
+    assert in_order({"swish_10", "relu", "Mish", "swish_2", "elu"}) == ["elu", "relu", "swish_2", "swish_10"]
+    for name in ("swish", "swish_", "swish_0", "swish_-1", "swish_x", "elu_1", "leaky"):
+        with pytest.raises(ValueError, match=f"'{name}' is not one of"):
+            activation(name)

@@ -1,0 +1,97 @@
+"""What low-rank networks start from: which directions each start has, and adapters that change nothing at first."""
+
+import pytest
+import torch
+
+from conftest import MakeJob, measured
+from lowrank_dynamics.config.registries import PARAMETERIZATIONS
+from lowrank_dynamics.models.networks import AdaptedMLP, LowRankMLP
+from lowrank_dynamics.models.subspaces import big_subspace, top_singular_subspaces
+from lowrank_dynamics.training.build import Start, start_of
+
+LOW_RANK = [name for name, entry in PARAMETERIZATIONS.items() if entry.target]
+K, RANK = 3, 6
+
+
+def start(job: MakeJob, name: str, rank: int = RANK) -> Start:
+    return start_of(job("elu", name, parameterizations=[name], network__rank=rank))
+
+
+@pytest.mark.parametrize("name", LOW_RANK)
+@pytest.mark.parametrize("rank", [RANK, 8])
+def test_every_start_has_orthonormal_factors(job: MakeJob, name: str, rank: int) -> None:
+    network = start(job, name, rank).network
+    assert isinstance(network, LowRankMLP)
+    for factor in (network.input_factor, network.output_factor):
+        gram = factor.mT @ factor
+        torch.testing.assert_close(gram, torch.eye(rank, dtype=torch.float64).expand_as(gram))
+
+
+def missing(job: MakeJob, name: str, what: str) -> torch.Tensor:
+    """Return how much of a basis of what it should have V lacks, trial by trial."""
+    began = start(job, name)
+    first, network = began.mlp.hidden_weights[0], began.network
+    assert isinstance(network, LowRankMLP)
+    left, right = top_singular_subspaces(began.first_gradient, K)
+    bases = {"right": right, "left": torch.linalg.qr(first.mT @ left).Q}
+    bases["big"] = big_subspace(first, began.first_gradient, K, 0.1)
+    v = network.input_factor.detach()
+    return torch.linalg.matrix_norm(bases[what] - v @ (v.mT @ bases[what]))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("s_big", "big"),
+        ("s_big_inputs", "big"),
+        ("s_big_right", "right"),
+        ("s_big_left", "left"),
+        ("gradient", "right"),
+    ],
+)
+def test_a_start_has_the_directions_of_its_name(job: MakeJob, name: str, what: str) -> None:
+    assert (missing(job, name, what) < 1e-10).all()
+
+
+@pytest.mark.parametrize("name", ["random", "propagated", "s_big_outputs", "s_big_left"])
+def test_others_do_not(job: MakeJob, name: str) -> None:
+    assert (missing(job, name, "right") > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["s_big", "gradient", "principal_components", "s_big_right", "s_big_left", "propagated"]
+)
+def test_what_the_weights_make_of_v_is_u(job: MakeJob, name: str) -> None:
+    began = start(job, name)
+    network = began.network
+    assert isinstance(network, LowRankMLP)
+    image = network.input_factor.detach()
+    for weight in began.mlp.hidden_weights:
+        image = weight @ image / 0.1
+    torch.testing.assert_close(network.output_factor.detach(), image)
+
+
+def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> None:
+    """Of whitened inputs every direction is as good; so the inputs are not."""
+    began = start_of(
+        job("elu", "principal_components", parameterizations=["principal_components"], data__whitened=False)
+    )
+    network, inputs = began.network, began.data.train.inputs
+    assert isinstance(network, LowRankMLP)
+    centered, v = inputs - inputs.mean(dim=-1, keepdim=True), network.input_factor.detach()
+    missed = torch.linalg.matrix_norm(centered - v @ (v.mT @ centered))
+    least = torch.linalg.svdvals(centered)[:, RANK:].square().sum(dim=-1).sqrt()
+    torch.testing.assert_close(missed, least)
+
+
+def test_adapters_change_nothing_at_first_and_leave_the_weights(job: MakeJob) -> None:
+    began = start(job, "adapters")
+    network, inputs = began.network, began.data.train.inputs
+    assert isinstance(network, AdaptedMLP)
+    torch.testing.assert_close(network(inputs), began.mlp(inputs))
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"hidden.0", "hidden.1"}
+    whole = measured(job("elu", "adapters", parameterizations=["adapters"]))
+    assert whole[20, "train_loss", 0, 0] < whole[0, "train_loss", 0, 0]
+    alone = measured(job("elu", "adapters", trials=range(1, 2), parameterizations=["adapters"]))
+    assert all(whole[key] == value for key, value in alone.items())

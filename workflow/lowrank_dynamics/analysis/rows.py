@@ -1,0 +1,42 @@
+"""Rows of one quantity: where trials end, which belong together, which are those of a cell."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import pandas as pd
+
+from lowrank_dynamics.analysis.fits import CELL, TRIAL
+from lowrank_dynamics.storage.metrics import Metrics
+
+Key = Literal["activation", "parameterization", "variant"]
+ROW = [*TRIAL, "layer", "index"]
+"""The columns that tell the values of one quantity at one step apart."""
+
+
+def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
+    """Return the quantity where each trial ends."""
+    rows = metrics.frame(quantity, index=index)
+    return rows[rows["step"] == last_step(rows)]
+
+
+def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int]) -> pd.DataFrame:
+    """Return the rows that have these values in their columns."""
+    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
+
+
+def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
+    """Return for each row the last step of its cell, to which every trial's last values are held."""
+    return rows.groupby(CELL, observed=True)["step"].transform("max")
+
+
+def with_reference(rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str]) -> pd.DataFrame:
+    """Return the rows with the value that `others` have for the same trial of `cell` as the column `reference`."""
+    shared = [column for column in ROW if column not in cell]
+    reference = of_cell(others, cell).rename(columns={"value": "reference"})
+    return rows.merge(reference[[*shared, "reference"]], on=shared)
+
+
+def reduced(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:
+    """Return `reduce` of the values in the order of their steps, for each combination of `columns`."""
+    ordered = rows.sort_values("step", kind="stable")
+    return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()

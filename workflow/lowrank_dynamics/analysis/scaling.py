@@ -1,0 +1,138 @@
+"""What our findings measure: how values depend on what variants set, and measured values against their bounds."""
+
+from operator import attrgetter
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from lowrank_dynamics.analysis import fits
+from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.rows import ROW, Key, last_step, reduced, value_at_end, with_reference
+from lowrank_dynamics.config.operations import start_operations, step_operations
+from lowrank_dynamics.config.registries import activation
+from lowrank_dynamics.storage.metrics import Metrics
+
+Scale = Literal["linear", "log_rest"]
+OVER_VARIANTS = ["activation", "parameterization", "trial", "layer"]
+
+
+def tails(metrics: Metrics) -> pd.DataFrame:
+    """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with `product`, that of beta and eps."""
+    rows, eps = metrics.frame("gradient_tail"), metrics.settings.observe.start_eps
+    betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
+    product = rows["activation"].astype(str).map(betas) * rows["index"].map(dict(enumerate(eps, start=1)))
+    return rows.assign(product=product).dropna(subset="product")
+
+
+def tail_slope(metrics: Metrics, up_to: float) -> pd.DataFrame:
+    """Return the log-log slope of the tail of G_1(0) against beta eps, as far as that is at most `up_to`, minus 1."""
+    slopes = fits.fitted(_tails_up_to(metrics, up_to), ["variant", "trial"], fits.log_log_slope, "product")
+    return slopes.assign(value=slopes["value"] - 1)
+
+
+def tail_spread(metrics: Metrics, up_to: float) -> pd.DataFrame:
+    """Return the largest of the tail of G_1(0) divided by beta eps, relative to the smallest, in the same range."""
+    rows = _tails_up_to(metrics, up_to)
+    constant = rows.assign(value=rows["value"] / rows["product"])
+    return reduced(constant, ["variant", "trial"], lambda value: value.max() / value.min())
+
+
+def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
+    rows = tails(metrics)
+    return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 but for rounding
+
+
+def against_setting(
+    metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
+) -> pd.DataFrame:
+    """Return the quantity where trials end, with what each of the `variants`, or all, has for a `setting` as a column.
+
+    The setting is named as in the files, such as `data.classes`.
+    """
+    values = {name: attrgetter(setting)(each.settings) for name, each in metrics.variants.items()}
+    chosen = {name: float(values[name]) for name in variants or values}
+    rows = value_at_end(metrics, quantity, index)
+    return rows.assign(**{setting: rows["variant"].astype(str).map(chosen)}).dropna(subset=setting)
+
+
+def slope_over_variants(
+    metrics: Metrics,
+    quantity: str,
+    setting: str,
+    *,
+    index: int = 0,
+    variants: list[str] | None = None,
+    scale: Scale = "linear",
+    expected: float = 0.0,
+) -> pd.DataFrame:
+    """Return the slope of the quantity where trials end against a setting, minus the `expected` one.
+
+    With the scale `log_rest` it is the slope of log(1 - quantity) against the logarithm of the setting.
+    """
+    rows = against_setting(metrics, quantity, setting, index, variants)
+    if scale == "log_rest":
+        rows = rows.assign(**{setting: np.log(rows[setting]), "value": np.log1p(-rows["value"])})
+    slopes = fits.fitted(rows, OVER_VARIANTS, fits.slope, setting)
+    return slopes.assign(value=slopes["value"] - expected)
+
+
+def relative_to_setting(metrics: Metrics, quantity: str, setting: str) -> pd.DataFrame:
+    """Return the quantity where each trial ends, divided by a setting."""
+    rows = against_setting(metrics, quantity, setting)
+    return rows.assign(value=rows["value"] / rows[setting])
+
+
+def value_at_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the quantity at step 0."""
+    return metrics.frame(quantity, step=0)
+
+
+def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the largest value of the quantity at any step."""
+    return reduced(metrics.frame(quantity), ROW, lambda value: value.max())
+
+
+def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
+    """Return the rows of a quantity relative to those of another, at the same step."""
+    place = [*ROW, "step"]
+    rows = metrics.frame(quantity).merge(metrics.frame(to)[[*place, "value"]], on=place, suffixes=("", "_other"))
+    return rows.assign(value=rows["value"] / rows["value_other"])
+
+
+def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
+    """Return the largest ratio of two quantities at any step."""
+    return reduced(ratios(metrics, quantity, to), ROW, lambda value: value.max())
+
+
+def admissible_step(metrics: Metrics) -> pd.DataFrame:
+    """Return the largest eta gamma at any step, gamma being the bound of the curvature; up to 1 is admissible."""
+    rows = largest(metrics, "curvature_bound")
+    rates = {name: each.settings.training.learning_rate for name, each in metrics.variants.items()}
+    return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(rates))
+
+
+def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
+    """Return the operations until this fraction of what the cell `of` has at the end, relative to those `of` needs.
+
+    For a trial that never has it, those of all steps count, which are less than it would need.
+    """
+    ends = value_at_end(metrics, quantity)
+    rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)
+    last = last_step(rows)
+    reached = rows[(rows["value"] >= fraction * rows["reference"]) | (rows["step"] == last)]
+    spent = reached.groupby(TRIAL, observed=True)["operations"].min().rename("value").reset_index()
+    spent = spent.assign(layer=0, index=0)
+    joined = with_reference(spent, spent, of)
+    return joined.assign(value=joined["value"] / joined["reference"])
+
+
+def with_operations(metrics: Metrics, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the operations of all matrix products up to their step, the start's included."""
+    parts = []
+    for variant, each in metrics.variants.items():
+        for name in each.values("parameterization"):
+            own = rows[(rows["variant"] == variant) & (rows["parameterization"] == name)]
+            begun, a_step = start_operations(each.settings, name), step_operations(each.settings, name)
+            parts.append(own.assign(operations=begun + a_step * own["step"].astype(float)))
+    return pd.concat(parts)

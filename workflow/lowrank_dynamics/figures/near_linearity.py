@@ -1,0 +1,35 @@
+"""Figure near_linearity: how far the two-layer network is from the linear one of the same weights, along training."""
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.analysis.fits import CELL, until_first_end
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.storage.metrics import Metrics
+
+ROWS = {
+    "output_distance": "outputs",
+    "gradient_distance": "$G_1(t)$, of itself",
+    "absolute_gradient_distance": "$G_1(t)$, of $G_1(0)$",
+}
+
+
+def draw(metrics: Metrics) -> Figure:
+    """Draw a row for each distance, a column for each activation and a line for each eps, on logarithmic axes.
+
+    Geometric mean over trials until the first of them ends, band of one geometric standard deviation.
+    """
+    names = metrics.activations
+    eps = {name: rf"$\epsilon = {each.settings.network.eps:g}$" for name, each in metrics.variants.items()}
+    figure, panels = style.activation_panels(names, 4.2, rows=len(ROWS), sharex="col", sharey="row")
+    for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
+        for activation, axes in zip(names, row, strict=True):
+            curves = until_first_end(metrics.frame(quantity, activation=activation), metrics, CELL)
+            curves["curve"] = curves["variant"].astype(str).map(eps)
+            axes.set_yscale("log")
+            style.lines(curves, axes, "curve", eps.values(), palette=style.COLORS[: len(eps)])
+            axes.set(xlabel="", ylabel="")
+        row[0].set_ylabel(label)
+    plt.setp(panels[-1], xlabel="step $t$")
+    style.legend_below(figure)
+    return figure

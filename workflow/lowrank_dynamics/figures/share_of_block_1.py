@@ -1,0 +1,45 @@
+"""Figure share_of_block_1: what lies outside of block 1, against width, samples, dimension and depth."""
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.analysis.scaling import against_setting
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.storage.metrics import Metrics
+
+PANELS = {
+    "m": ("network.width", "width $m$"),
+    "n": ("data.samples", "samples $N$"),
+    "d": ("data.dimension", "inputs $d$"),
+}
+"""What the variants whose names begin with a letter vary, and its label."""
+DEPTH = "network.depth"
+
+
+def draw(sizes: Metrics, depths: Metrics) -> Figure:
+    """Draw 1 - share of block 1 where trials end, on logarithmic axes: layer 1 of two, then the layers of ELU by depth.
+
+    Geometric mean over trials, band of one geometric standard deviation.
+    """
+    figure, (*first, last) = plt.subplots(1, len(PANELS) + 1, figsize=(style.TEXT_WIDTH, 2.1), sharey=True)
+    for (letter, (setting, label)), axes in zip(PANELS.items(), first, strict=True):
+        chosen = [name for name in sizes.variants if name.startswith(f"{letter}_")]
+        rows = against_setting(sizes, "block_share", setting, 1, chosen)
+        axes.set(xscale="log", yscale="log")
+        markers = list(style.MARKERS[: len(sizes.activations)])
+        style.activation_lines(rows.assign(value=1 - rows["value"]), axes, x=setting, markers=markers, markersize=4)
+        _ticks(axes, sorted(rows[setting].unique()))
+        axes.set(xlabel=label, ylabel="1 - share of block 1")
+    style.legend_below(figure)
+    rows = against_setting(depths, "block_share", DEPTH, 1)
+    rows = rows.assign(value=1 - rows["value"], layer="layer " + rows["layer"].astype(str))
+    style.lines(rows, last, "layer", x=DEPTH, palette=style.COLORS[2 : 2 + rows["layer"].nunique()])
+    last.legend(fontsize=5, title=None)
+    last.set(xlabel="depth $L$, ELU", ylabel="")
+    return figure
+
+
+def _ticks(axes: Axes, places: list[float]) -> None:
+    axes.set_xticks(places, [f"{each:g}" for each in places])
+    axes.minorticks_off()

@@ -1,0 +1,19 @@
+"""Figure starts_longer: which of the starts catch up with S_big in five times the epochs."""
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.figures.learning_curves import PANELS, per_image
+from lowrank_dynamics.figures.starts import draw_starts, legend_of_starts
+from lowrank_dynamics.storage.metrics import Metrics
+
+
+def draw(metrics: Metrics) -> Figure:
+    """Draw accuracy and loss against epochs, mean over trials with a band of one standard deviation."""
+    longer = metrics.variants["longer"]
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(style.TEXT_WIDTH, 3.0))
+    for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
+        draw_starts(per_image(longer, quantity), axes, xlabel="epoch", ylabel=label)
+    legend_of_starts(figure)
+    return figure

@@ -1,0 +1,166 @@
+"""The report: one page that holds a run, from the verdicts to the settings of each experiment, and needs nothing else.
+
+It is made of the run's Parquet files and figures by the templates beside this module.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from lowrank_dynamics.analysis import comparison, sensitivity, table
+from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
+from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.registries import FIGURES, SUMMARY, title
+from lowrank_dynamics.report import comparison_markdown, sensitivity_markdown
+from lowrank_dynamics.report.production import Production, produced
+from lowrank_dynamics.storage import tables
+from lowrank_dynamics.storage.atomic import replacing
+from lowrank_dynamics.storage.embedded import read_provenance
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+COLORS = 256
+"""How many colors a picture has on the page, which makes it a third as large and changes none that an eye would see."""
+
+
+class Shown(NamedTuple):
+    """A figure on the page: its picture as data, none if it was not drawn; what to look for; its claims; its runs."""
+
+    name: str
+    title: str
+    caption: str
+    picture: str
+    drawn_by: Mapping[str, Any]
+    claims: list[str]
+    experiments: list[Production]
+
+
+def write_page(
+    pictures: Sequence[Path], path: Path, *, results: Path, captions: Path, scale: str, configs: Path
+) -> None:
+    """Write the report of the run at `scale` in the folder `results` to `path`.
+
+    `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those without a table that are not
+    among them are said to be missing. `captions` has the texts that say what to look for. Raises UserError for a file
+    that cannot be read; an interrupted write leaves no file.
+    """
+    verdicts = tables.read(results / "claims.parquet", table.COLUMNS)
+    drawn = {picture.stem: picture for picture in pictures}
+    paper = load_settings("paper", configs)
+    names = dict.fromkeys(name for figure in drawn for name in FIGURES[figure].experiments)
+    experiments = {name: produced(name, results / "metrics" / f"{name}.parquet", scale, paper) for name in names}
+    figures = [
+        _shown(name, drawn.get(name), captions, verdicts.rows, experiments)
+        for name in FIGURES
+        if name in drawn or not FIGURES[name].table
+    ]
+    page = TEMPLATES.get_template("report.html.j2").render(
+        scale=scale,
+        results=results.as_posix(),
+        **_verdicts(verdicts.rows, scale),
+        claims_caption=(captions / "claims.rst").read_text(encoding="utf-8").strip(),
+        figures={figure.name: figure for figure in figures},
+        parts=_parts(figures),
+        experiments=list(experiments.values()),
+        compared=_comparison(results),
+        varied=_sensitivity(results),
+        unverified=sorted({each.unverified for each in experiments.values()} - {""}),
+    )
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def _verdicts(rows: pd.DataFrame, scale: str) -> dict[str, Any]:
+    """Return what the templates need of the verdicts: each claim by its weakest cell, all its cells, the counts."""
+    weakest = {claim["claim"]: claim for claim in table.weakest_cells(rows).to_dict("records")}
+    given = [claim["claim_verdict"] for claim in weakest.values()]
+    counts = {verdict: given.count(verdict) for verdict in reversed(ORDER)}
+    return {
+        "sentence": _sentence(scale, counts),
+        "fewer_trials": table.fewer_trials(rows),
+        "counts": counts,
+        "claims": weakest,
+        "cells": {claim: cells.to_dict("records") for claim, cells in rows.groupby("claim")},
+        "figure_of": {claim: figure_named(of["figure"]) for claim, of in weakest.items()},
+        "measured": table.measured,
+        "measured_or_why": table.measured_or_why,
+        "threshold": table.threshold,
+        "trials": table.trials,
+        "title_of": title,
+    }
+
+
+def _sentence(scale: str, counts: Mapping[Verdict, int]) -> str:
+    """Return how much of the paper was reproduced."""
+    held = f"{counts[Verdict.REPRODUCED]} were reproduced and {counts[Verdict.PARTLY]} partly"
+    rest = f"{counts[Verdict.NOT_REPRODUCED]} were not, and {counts[Verdict.NOT_TESTABLE]} are not testable here"
+    return f"Of {sum(counts.values())} statements of the paper, {held} in this run at {scale} scale; {rest}."
+
+
+def figure_named(short: str) -> str:
+    """Return the name in `FIGURES` of a figure that a table of verdicts calls such as `6` or `bound`."""
+    return f"figure_{short}" if short.isdigit() else short
+
+
+def _shown(
+    name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
+) -> Shown:
+    """Return what the page has of a figure, of which there may be no picture."""
+    about = verdicts["figure"].map(figure_named) == name
+    return Shown(
+        name=name,
+        title=title(name),
+        caption=(captions / f"{name}.rst").read_text(encoding="utf-8").strip(),
+        picture=data_uri(picture) if picture else "",
+        drawn_by=read_provenance(picture)["drawn_by"] if picture else {},
+        claims=list(dict.fromkeys(verdicts.loc[about, "claim"])),
+        experiments=[experiments[each] for each in FIGURES[name].experiments if each in experiments],
+    )
+
+
+def data_uri(picture: Path) -> str:
+    """Return a PNG, with at most `COLORS` colors, as the address of an image that holds it."""
+    content = io.BytesIO()
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _parts(figures: Iterable[Shown]) -> dict[str, list[Shown]]:
+    """Return the figures by the part of the report that they belong to, without those of the summary."""
+    parts: dict[str, list[Shown]] = {part: [] for part in sorted({FIGURES[figure.name].part for figure in figures})}
+    for figure in figures:
+        parts[FIGURES[figure.name].part].append(figure)
+    return {part: shown for part, shown in parts.items() if part != SUMMARY}
+
+
+def _comparison(results: Path) -> dict[str, Any]:
+    """Return the tables of the comparison with the reference, and the sentence that sums it up."""
+    compared = tables.read(results / "comparison.parquet", comparison.COLUMNS)
+    return {
+        "summary": comparison_markdown.summary(compared.rows),
+        "experiments": comparison_markdown.experiments(compared.rows),
+        "differing": comparison_markdown.differing(compared.rows),
+        "uncompared": comparison_markdown.uncompared(compared.origin.get("uncompared", [])),
+    }
+
+
+def _sensitivity(results: Path) -> dict[str, Any] | None:
+    """Return what becomes of the verdicts in the sensitivity study, None if it was not run."""
+    path = results / "sensitivity.parquet"
+    if not path.exists():
+        return None
+    rows = tables.read(path, sensitivity.COLUMNS).rows
+    return {"summary": sensitivity_markdown.summary(rows), "changes": sensitivity_markdown.changes(rows)}

@@ -1,0 +1,54 @@
+const search = document.getElementById("search");
+const filters = [...document.querySelectorAll(".filter")];
+const rows = [...document.querySelectorAll("tr.claim")];
+const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase().replace(/\s+/g, " ")]));
+
+// Terms between commas must all be found; a number at the end of one is not the beginning of a longer one.
+function patterns() {
+  const terms = search.value.toLowerCase().split(",").map((term) => term.trim()).filter(Boolean);
+  return terms.map((term) => new RegExp(term.replace(/[^\w\s]/g, "\\$&") + (/\d$/.test(term) ? "(?!\\d)" : "")));
+}
+
+function show() {
+  const wanted = patterns();
+  const verdicts = filters.filter((each) => each.checked).map((each) => each.value);
+  for (const row of rows) {
+    row.hidden = !(verdicts.includes(row.dataset.verdict) && wanted.every((pattern) => pattern.test(texts.get(row))));
+  }
+  document.getElementById("shown").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} shown`;
+}
+
+// A link leads to its target even if a filter hides it or it is folded.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  if (target.hidden) {
+    search.value = "";
+    filters.forEach((each) => { each.checked = true; });
+    show();
+  }
+  const folded = target.querySelector("details");
+  if (folded && target.matches(".claim, .experiment")) folded.open = true;
+  target.scrollIntoView();
+}
+
+const contents = document.querySelector("#contents details");
+contents.open = matchMedia("(min-width: 1100px)").matches;
+contents.addEventListener("click", (event) => {
+  if (event.target.matches("a") && !matchMedia("(min-width: 1100px)").matches) contents.open = false;
+});
+
+// The contents mark the figure or section that is being read.
+const links = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
+const reading = new IntersectionObserver((seen) => {
+  for (const each of seen.filter((each) => each.isIntersecting)) {
+    links.forEach((link, id) => link.classList.toggle("current", id === each.target.id));
+  }
+}, { rootMargin: "-10% 0px -80% 0px" });
+links.forEach((_, id) => reading.observe(document.getElementById(id)));
+
+search.addEventListener("input", show);
+filters.forEach((each) => each.addEventListener("change", show));
+addEventListener("hashchange", reveal);
+show();
+reveal();
