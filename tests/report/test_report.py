@@ -21,6 +21,7 @@ from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, sortable, title
 from lowrank_dynamics.report.production import produced
+from lowrank_dynamics.storage import metrics
 from runs import DRAWN, SMOKE, snakemake, succeeding
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -61,7 +62,7 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(finished: Path) -> 
             assert picture.is_displayed()
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in figure.text
-            assert all(claim.statement in figure.text for claim in CLAIMS.values() if name == claim.figure)
+            assert all(claim.statement in figure.text for claim in CLAIMS.values() if claim.figure == name)
             assert "in this run in the paper" in figure.text
         assert driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)") == []
 
@@ -149,6 +150,31 @@ def test_a_figure_that_was_not_drawn_is_said_to_be_missing(finished: Path, tmp_p
     assert page.count("Not drawn in this run") == 1
 
 
+def test_a_run_of_fewer_trials_is_said_to_be(finished: Path, tmp_path: Path) -> None:
+    """In the report, in claims and in the comparison, as in the figure itself."""
+    results = tmp_path / "results" / "smoke"
+    run = metrics.read(finished / "results" / "smoke" / "metrics" / "theory_setting.parquet")
+    file = results / "metrics" / "theory_setting.parquet"
+    metrics.write(run.within(1, run.activations, ["full"]), file)
+    commands = (
+        ("figure", "figure_3", "--metrics", str(file), "--output", str(tmp_path / "figure_3")),
+        ("claims", str(file), "--output", str(results / "claims.parquet")),
+        ("compare", str(file), "--reference", str(tmp_path), "--output", str(results / "comparison.parquet")),
+        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), "--captions", "workflow/report")
+        + ("--output", str(tmp_path / "report.html")),
+    )
+    for command in commands:
+        succeeding(finished, "python", "-m", "lowrank_dynamics", *command, "--scale", "smoke")
+    assert ">1 trial<" in (tmp_path / "figure_3.svg").read_text()
+    count = sum(claim.experiment == "theory_setting" for claim in CLAIMS.values())
+    assert f"Judged by fewer trials than the scale has: {count}." in (results / "claims.md").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"Judged by fewer trials than the scale has: {count}." in page
+    assert ", in 1 of 2 trials." in page
+    assert "<tr><td>trials</td><td>1</td><td>10</td></tr>" in page
+    assert "1 trial of 2 networks" in page
+
+
 def test_snakemake_reports_on_the_run_too(finished: Path, tmp_path: Path) -> None:
     """With the graph and the code of the rules, every figure, and the report."""
     run = snakemake(finished, "--report", str(tmp_path / "report.html"), *SMOKE)
@@ -171,11 +197,11 @@ def test_what_a_run_reduced_is_what_its_provenance_says(finished: Path) -> None:
         Difference("observe.singular_structure", 20, 25),
     ]
     assert differences(case, whole) == changes
-    metrics = finished / "results" / "smoke" / "metrics" / "case_study.parquet"
-    run = produced("case_study", metrics, "smoke", paper)
+    file = finished / "results" / "smoke" / "metrics" / "case_study.parquet"
+    run = produced("case_study", file, "smoke", paper)
     assert run.reductions == changes
     assert (run.trials, len(run.cells)) == (2, len(smoke.cells("case_study")))
-    assert produced("case_study", metrics, "smoke", smoke).reductions == []
+    assert produced("case_study", file, "smoke", smoke).reductions == []
 
 
 def test_figures_are_sorted_by_their_numbers() -> None:

@@ -66,11 +66,16 @@ def _budget(settings: CellSettings) -> str:
 
 def summary(table: pd.DataFrame) -> str:
     """Return how many claims have which verdict, the best first, and of how many the run has not all trials."""
+    verdicts = table.drop_duplicates("claim")["claim_verdict"]
+    counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
+    remark = f". Judged by fewer trials than the scale has: {fewer}" if (fewer := fewer_trials(table)) else ""
+    return f"{len(verdicts)} claims: {counts}{remark}"
+
+
+def fewer_trials(table: pd.DataFrame) -> int:
+    """Return how many claims are about experiments of which fewer trials were run than the scale has."""
     claims = table.drop_duplicates("claim")
-    counts = ", ".join(f"{int((claims['claim_verdict'] == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
-    fewer = int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
-    remark = f". Judged by fewer trials than the scale has: {fewer}" if fewer else ""
-    return f"{len(claims)} claims: {counts}{remark}"
+    return int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:

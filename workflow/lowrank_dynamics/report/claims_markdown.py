@@ -8,8 +8,6 @@ from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, 
 from lowrank_dynamics.config.files import is_beyond, split_scale
 from lowrank_dynamics.report.markdown import markdown, stamp
 
-DECIDED = ("weakest cell", "measured there", "taken to mean", "verdict")
-
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
     """Return the page of a table of verdicts; `unverified` names the data that are not verified.
@@ -21,7 +19,7 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
     lines = [heading, "", f"{summary(table)}.", "", *stamp(unverified)]
     said = "what we expected" if ours else "what the paper says"
     lines += markdown(
-        ("figure", said, "trained for", "trials", *DECIDED),
+        ("figure", said, "trained for", "trials", "weakest cell", "measured there", "taken to mean", "verdict"),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
@@ -35,8 +33,15 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
 
 def _claim_line(cells: pd.DataFrame) -> tuple[str, ...]:
     first, weakest = cells.iloc[0], weakest_cells(cells).iloc[0]
-    decided = weakest["cell"], measured_or_why(weakest), threshold(first), f"**{first['claim_verdict']}**"
-    return first["figure"], first["statement"], first["budget"], trials(first), *decided
+    about, trained = (first["figure"], first["statement"]), (first["budget"], trials(first))
+    return (
+        *about,
+        *trained,
+        weakest["cell"],
+        measured_or_why(weakest),
+        threshold(first),
+        f"**{first['claim_verdict']}**",
+    )
 
 
 def _cell_line(cell: pd.Series) -> tuple[str, ...]:

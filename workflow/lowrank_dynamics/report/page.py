@@ -89,14 +89,15 @@ def _verdicts(rows: pd.DataFrame, scale: str) -> dict[str, Any]:
     counts = {verdict: given.count(verdict) for verdict in reversed(ORDER)}
     return {
         "sentence": _sentence(scale, counts),
+        "fewer_trials": table.fewer_trials(rows),
         "counts": counts,
         "claims": weakest,
         "cells": {claim: cells.to_dict("records") for claim, cells in rows.groupby("claim")},
         "figure_of": {claim: figure_named(of["figure"]) for claim, of in weakest.items()},
-        "trials_of": table.trials,
         "measured": table.measured,
         "measured_or_why": table.measured_or_why,
         "threshold": table.threshold,
+        "trials": table.trials,
         "title_of": title,
     }
 
