@@ -156,12 +156,12 @@ def test_a_run_of_fewer_trials_is_said_to_be(finished: Path, tmp_path: Path) -> 
     run = metrics.read(finished / "results" / "smoke" / "metrics" / "theory_setting.parquet")
     file = results / "metrics" / "theory_setting.parquet"
     metrics.write(run.within(1, run.activations, ["full"]), file)
+    captions, page = ("--captions", "workflow/report"), tmp_path / "report.html"
     commands = (
         ("figure", "figure_3", "--metrics", str(file), "--output", str(tmp_path / "figure_3")),
         ("claims", str(file), "--output", str(results / "claims.parquet")),
         ("compare", str(file), "--reference", str(tmp_path), "--output", str(results / "comparison.parquet")),
-        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), "--captions", "workflow/report")
-        + ("--output", str(tmp_path / "report.html")),
+        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), *captions, "--output", str(page)),
     )
     for command in commands:
         succeeding(finished, "python", "-m", "lowrank_dynamics", *command, "--scale", "smoke")
