@@ -156,19 +156,19 @@ def test_a_run_of_fewer_trials_is_said_to_be(finished: Path, tmp_path: Path) -> 
     run = metrics.read(finished / "results" / "smoke" / "metrics" / "theory_setting.parquet")
     file = results / "metrics" / "theory_setting.parquet"
     metrics.write(run.within(1, run.activations, ["full"]), file)
-    captions, page = ("--captions", "workflow/report"), tmp_path / "report.html"
+    captions, report = ("--captions", "workflow/report"), tmp_path / "report.html"
     commands = (
         ("figure", "figure_3", "--metrics", str(file), "--output", str(tmp_path / "figure_3")),
         ("claims", str(file), "--output", str(results / "claims.parquet")),
-        ("compare", str(file), "--reference", str(tmp_path), "--output", str(results / "comparison.parquet")),
-        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), *captions, "--output", str(page)),
+        ("compare", str(file), "--reference", str(tmp_path / "none"), "--output", str(results / "comparison.parquet")),
+        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), *captions, "--output", str(report)),
     )
     for command in commands:
         succeeding(finished, "python", "-m", "lowrank_dynamics", *command, "--scale", "smoke")
     assert ">1 trial<" in (tmp_path / "figure_3.svg").read_text()
     count = sum(claim.experiment == "theory_setting" for claim in CLAIMS.values())
     assert f"Judged by fewer trials than the scale has: {count}." in (results / "claims.md").read_text()
-    page = (tmp_path / "report.html").read_text()
+    page = report.read_text()
     assert f"Judged by fewer trials than the scale has: {count}." in page
     assert ", in 1 of 2 trials." in page
     assert "<tr><td>trials</td><td>1</td><td>10</td></tr>" in page
