@@ -38,7 +38,7 @@ def steps(count: int) -> dict[str, Any]:
 
 def rows() -> Iterator[Row]:
     """Yield every row about the CPU, each measured when it is asked for."""
-    for measure in (against_others, full_step, low_rank_step, memory, observables, outside_training, growth):
+    for measure in (against_others, full_step, low_rank_step, chunks, memory, observables, outside_training, growth):
         yield from measure()
 
 
@@ -83,6 +83,17 @@ def low_rank_step() -> Iterator[Row]:
     full, low_rank = start(FASHION, FULL, steps(FEW)), start(FASHION, LOW_RANK, steps(MANY))
     ratio = paired(training(full), training(low_rank)).scaled(A_STEP_EACH)
     yield judged("full step / low-rank step at r = 20", ratio, "at least", 15)
+
+
+def chunks() -> Iterator[Row]:
+    """Compare steps on 10,000 images, one trial, that go through a network whole and in the chunks of the settings."""
+    few = {"trials": 1, "training": {"learning_rate": 5e-5}}
+    for what, cell, count in (("full", FULL, 1), ("low-rank", LOW_RANK, FEW)):
+        in_chunks = start(FASHION, cell, few, steps(count), times=10)
+        whole = start(FASHION, cell, few, steps(count), {"samples_at_once": None}, times=10)
+        size = in_chunks.job.experiment.samples_at_once
+        ratio = paired(training(whole), training(in_chunks))
+        yield Row(f"{what} step on 10,000 images, whole / in chunks of {size:,}", str(ratio))
 
 
 def memory() -> Iterator[Row]:

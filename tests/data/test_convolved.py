@@ -136,6 +136,13 @@ def test_the_full_model_starts_as_a_head_on_features(job: Callable[..., Job], pa
             assert whole[key] == pytest.approx(value, rel=1e-5)
 
 
+def test_a_full_model_that_takes_a_few_images_at_a_time_trains_as_one_that_takes_all(job: Callable[..., Job]) -> None:
+    whole, chunked = (measured(job("full", range(2), tuned=True, samples_at_once=size)) for size in (None, 7))
+    assert whole.keys() == chunked.keys()
+    for key, value in whole.items():
+        assert chunked[key] == pytest.approx(value, rel=1e-4), key
+
+
 def test_the_convolutions_are_trained(job: Callable[..., Job]) -> None:
     start = start_of(job("full", range(2), tuned=True))
     at_start = [copy.detach().clone() for copy in start.network.copies]

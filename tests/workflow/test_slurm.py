@@ -1,10 +1,10 @@
 """The same run on a Slurm cluster: the same numbers as on one machine, also where the scheduler kills a job."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -38,10 +38,22 @@ def test_a_run_on_slurm_gives_the_same_bytes(cluster: slurm_cluster.Cluster, fin
     assert list((folder / ".snakemake" / "slurm_logs").rglob("*.log")) == []  # kept of jobs that failed
 
 
-def test_a_job_that_the_scheduler_ends_goes_on_in_its_next_attempt(
+def test_one_trial_a_job_gives_the_rows_of_the_local_run(
+    cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path
+) -> None:
+    folder = copied(tmp_path / "project")
+    metrics = "results/smoke/metrics/theory_over_eps.parquet"
+    run = cluster.start(*RUN, *SMOKE, "trials_per_job=1", "--", metrics, cwd=folder, log=tmp_path / "said.txt")
+    assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
+    shards = {path.name for path in folder.glob("results/smoke/cells/theory_over_eps/*/*.parquet")}
+    assert shards == {"0-0.parquet", "1-1.parquet"}
+    assert pq.read_table(folder / metrics).equals(pq.read_table(finished / metrics))
+
+
+def test_a_trial_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     cluster: slurm_cluster.Cluster, tmp_path: Path
 ) -> None:
-    """And a GPU may be asked for in the other way, with --gres."""
+    """Its rows are those of the local run of all trials. A GPU may be asked for in the other way, with --gres."""
     folder = copied(tmp_path / "project")
     smoke = folder / "configs" / "smoke.yaml"
     smoke.write_text(
@@ -50,18 +62,17 @@ def test_a_job_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
     by_gres = re.sub(r"^# (set-resources:|  (?:train|features): \{gpu)", r"\1", profile.read_text(), flags=re.MULTILINE)
     profile.write_text(by_gres)
-    cell = "results/smoke/cells/deep_unwhitened/gelu-full-adam/0-1.parquet"
-    target = (*SMOKE, "--", cell)
-    run = cluster.start(*RUN, *target, cwd=folder, log=tmp_path / "said.txt")
-    log = folder / "results" / "smoke" / "logs" / "train" / "deep_unwhitened" / "gelu-full-adam" / "0-1.log"
+    cell = folder / "results" / "smoke" / "cells" / "deep_unwhitened" / "gelu-full-adam"
+    alone, all_trials = (str((cell / name).relative_to(folder)) for name in ("1-1.parquet", "0-1.parquet"))
+    run = cluster.start(*RUN, *SMOKE, "trials_per_job=1", "--", alone, cwd=folder, log=tmp_path / "said.txt")
+    log = folder / "results" / "smoke" / "logs" / "train" / "deep_unwhitened" / "gelu-full-adam" / "1-1.log"
     slurm_cluster.wait_for(lambda: log.exists() and "step 600 of" in log.read_text())
     assert "gpu:1" in cluster.ask("squeue", "--noheader", "--format=%b")
     cluster.ask("scancel", "--user=root")
     slurm_cluster.wait_for(lambda: "stopped at step" in log.read_text())
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     assert "resuming at step" in log.read_text()
-    shutil.copy(folder / cell, tmp_path / "interrupted.parquet")
-    shutil.rmtree(folder / "results")
-    whole = snakemake(folder, *target)
+    whole = snakemake(folder, *SMOKE, "--", all_trials)
     assert whole.returncode == 0, whole.stderr
-    assert pq.read_table(tmp_path / "interrupted.parquet").equals(pq.read_table(folder / cell))
+    second = pq.read_table(folder / all_trials).filter(pc.field("trial") == 1)
+    assert pq.read_table(folder / alone).equals(second)
