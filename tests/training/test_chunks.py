@@ -61,8 +61,8 @@ Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came be
 before = Path("/proc/self/status").read_text()
 forward_and_back(network, data, "squared_error", parameters, {size})
 after = Path("/proc/self/status").read_text()
-peak, start = (int(re.search(rf"{{name}}:\\s+(\\d+) kB", text)[1]) for name, text in (("VmHWM", after), ("VmRSS", before)))
-print(peak - start)
+peak, start = re.search(r"VmHWM:\\s+(\\d+)", after)[1], re.search(r"VmRSS:\\s+(\\d+)", before)[1]
+print(int(peak) - int(start))
 """
 
 
