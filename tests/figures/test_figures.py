@@ -39,7 +39,7 @@ def test_unverified_data_are_named_within_the_figure(tmp_path: Path, unverified:
 
 
 def test_the_mark_fits_into_the_narrowest_figure() -> None:
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 2), layout="constrained")
+    figure = plt.figure(figsize=(style.COLUMN, 2), layout="constrained")
     figure.subplots()
     style.mark(figure, "UNVERIFIED DATA: CIFAR-10")
     figure.draw_without_rendering()
@@ -71,6 +71,26 @@ def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
     strip = round(style.FOOT * style.LOOK["savefig.dpi"])
     assert (pixels[height - strip :, : pixels.shape[1] // 2] == 255).all()
     assert (pixels[height - strip :] < 255).any()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_legend_lies_below_all_panels(tmp_path: Path, parts: int) -> None:
+    """Below their labels too, and where it lies while the figure is drawn is where it is saved."""
+    figure = plt.figure(figsize=(style.PAGE, 3), layout="constrained")
+    for part in [figure] if parts == 1 else figure.subfigures(1, parts, squeeze=False).flat:
+        for axes in part.subplots(1, 2):
+            axes.plot([0, 1], label="a line")
+            axes.set(xlabel="step $t$", ylabel="share")
+        style.legend_below(part)
+    style.save(figure, tmp_path / "figure", {}, "a note")
+    drawn = [part for part in (figure, *figure.subfigs) if part.legends]
+    assert len(drawn) == parts
+    for part in drawn:
+        legend = part.legends[0].get_window_extent()
+        assert legend.y0 >= 0
+        for axes in part.get_axes():
+            assert legend.y1 <= axes.get_tightbbox().y0
+    plt.close(figure)
 
 
 def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -> None:

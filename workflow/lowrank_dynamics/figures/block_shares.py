@@ -20,7 +20,7 @@ def draw(metrics: Metrics) -> Figure:
     variants = list(metrics.variants.values())
     rows = len(metrics.activations) if metrics.frame("block_share")["layer"].nunique() > 1 else 1
     height = (1.5 if len(variants) == 1 else 0.85) * rows + 0.3
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, height * len(variants)))
+    figure = plt.figure(figsize=(style.PAGE, height * len(variants)))
     for variant, group in zip(variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True):
         _draw_variant(variant, group)
         if len(variants) > 1:

@@ -43,4 +43,4 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     axes.set(xlabel="", ylabel="")
     largest = update_ratio(metrics).groupby("activation")["value"].max()
     text = rf"ratio $\leq$ {largest[activation]:.2f}"
-    axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=6)
+    axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE)

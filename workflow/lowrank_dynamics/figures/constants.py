@@ -15,7 +15,7 @@ def draw(metrics: Metrics) -> Figure:
 
     Mean over trials, until the first of them ends, band of one standard deviation; geometric on the right.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
     variants = metrics.variants
     eps = {name: each.settings.network.eps for name, each in variants.items()}
     middle = sorted(variants, key=lambda name: eps[name])[len(variants) // 2]

@@ -20,7 +20,7 @@ def draw(metrics: Metrics) -> Figure:
     Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes. The legend gives fitted
     slopes.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9))
+    figure, panels = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
     names = metrics.activations
     markers = {"markers": list(style.MARKERS[: len(names)]), "markersize": 4}
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
@@ -31,5 +31,5 @@ def draw(metrics: Metrics) -> Figure:
         slopes = slopes.where(slopes.abs() >= 0.005, 0)  # no negative zeros
         legend = [f"{registries.activation(name).label}, slope {slopes[name]:.2f}" for name in names]
         handles, _ = axes.get_legend_handles_labels()
-        axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=6)
+        axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=style.NOTE)
     return figure

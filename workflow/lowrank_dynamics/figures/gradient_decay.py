@@ -24,6 +24,7 @@ def draw(metrics: Metrics) -> Figure:
         values = metrics.frame("gradient_singular_value", activation=activation, index=list(range(1, classes + 1)))
         values["curve"] = r"$\sigma_" + values["index"].astype(str) + r"(G_1)$"
         _draw_panel(pd.concat([norm, values]), metrics, axes)
+    panels[0, 0].set_ylabel("norm, singular value")
     style.legend_below(figure)
     return figure
 
@@ -39,4 +40,4 @@ def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     rates = 100 * fits.groupby("curve")["value"].mean()
     others = rates.drop(NORM)
     text = f"rate, %/step\n{NORM}: {rates[NORM]:.2f}\n$\\sigma_i$: {others.min():.2f} to {others.max():.2f}"
-    axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=6)
+    axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=style.NOTE)

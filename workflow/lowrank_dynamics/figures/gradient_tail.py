@@ -27,7 +27,7 @@ def draw(metrics: Metrics) -> Figure:
         axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
         axes.set(xlabel="step $t$", ylabel="", yscale="log")
         text = rf"$G_3 \geq {gaps[activation]:.3f}$"
-        axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=7)
+        axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=style.NOTE)
     panels[0, 0].set_ylabel("singular value")
     style.legend_below(figure)
     return figure

@@ -9,6 +9,9 @@ from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.heads import draw_heads, head_curves
 from lowrank_dynamics.storage.metrics import Metrics
 
+ENLARGED = 0.8
+"""From which part of the epochs on the accuracy is drawn once more, larger: the widths lie close together there."""
+
 
 def draw(metrics: Metrics) -> Figure:
     """Draw accuracy and losses, a line for each width and one for the full head."""
@@ -18,8 +21,16 @@ def draw(metrics: Metrics) -> Figure:
     low_rank = head_curves(metrics, parameterization="s_big")
     full = head_curves(metrics, parameterization="full")
     curves = pd.concat([low_rank.assign(network=low_rank["variant"].map(labels)), full.assign(network="full")])
-    palette = [style.COLORS[0], *sns.color_palette("flare", len(labels))]
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 3.4))
-    draw_heads(figure, metrics, curves, ["full", *labels.values()], palette)
+    shades = dict(zip(labels.values(), sns.color_palette("flare", len(labels)), strict=True))
+    figure = plt.figure(figsize=(style.PAGE, 3.8))
+    palette = style.NETWORK_COLORS | shades
+    draw_heads(figure, metrics, curves, ["full", *shades], palette)
+    accuracy = curves[(curves["quantity"] == "test_accuracy") & (curves["epoch"] >= ENLARGED * curves["epoch"].max())]
+    for activation, axes in zip(metrics.activations, figure.axes, strict=False):
+        inset = axes.inset_axes((0.62, 0.07, 0.36, 0.36))
+        shown = accuracy[accuracy["activation"] == activation]
+        style.lines(shown, inset, "network", ["full", *shades], x="epoch", palette=palette, legend=False)
+        inset.set(xlabel="", ylabel="", xticks=[])
+        inset.tick_params(labelsize=style.NOTE)
     style.legend_below(figure)
     return figure

@@ -1,7 +1,7 @@
 """Figure 7: full and low-rank heads on VGG-16's convolutions, trained with them (a) and alone (b)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,15 @@ from lowrank_dynamics.storage.metrics import Metrics
 def draw(full_model: Metrics, heads: Metrics) -> Figure:
     """Draw accuracy and losses of the full head and the low-rank ones; the full model above the heads alone."""
     narrowest, *_ = heads.variants.values()
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 6.4))
+    figure = plt.figure(figsize=(style.PAGE, 6.6))
     parts = {"(a) full model": full_model, "(b) head only": narrowest}
+    labels = {name: registries.PARAMETERIZATIONS[name].label for name in ("full", "s_big", "random")}
     for (title, metrics), part in zip(parts.items(), figure.subfigures(2, 1, squeeze=False).flat, strict=True):
         curves = head_curves(metrics)
-        curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-        draw_heads(part, metrics, curves, list(style.PARAMETERIZATIONS.values()), style.COLORS[:3])
-        part.suptitle(title, x=0, ha="left", fontsize=8)
+        curves["network"] = curves["parameterization"].astype(str).map(labels)
+        draw_heads(part, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
+        part.suptitle(title, x=0, ha="left")
+        _say_if_untrained(metrics, part)
     style.legend_below(figure)
     return figure
 
@@ -38,7 +40,11 @@ def head_curves(metrics: Metrics, **equal: Any) -> pd.DataFrame:
 
 
 def draw_heads(
-    figure: Figure | SubFigure, metrics: Metrics, curves: pd.DataFrame, networks: Sequence[str], palette: Sequence[Any]
+    figure: Figure | SubFigure,
+    metrics: Metrics,
+    curves: pd.DataFrame,
+    networks: Sequence[str],
+    palette: Mapping[str, Any],
 ) -> None:
     """Draw the curves of some `networks`, the values of that column: rows accuracy and loss, columns activations.
 
@@ -55,9 +61,21 @@ def draw_heads(
         above.set(title=registries.activation(activation).label, xlabel="epoch", ylabel="test accuracy (%)")
         below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
         below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
+        for axes in (above, below):
+            axes.label_outer()
         steps = above.secondary_xaxis("top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count)))
         steps.set_xlabel("step")
         steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:
+    """Write into every panel that nothing is learned yet, where the full network's loss is that of chance to 1 %."""
+    losses = metrics.frame("train_loss", parameterization="full")
+    last = losses.loc[losses["step"] == losses["step"].max(), "value"]
+    if last.mean() > 0.99 * math.log(metrics.settings.data.classes):
+        for axes in figure.axes:
+            text = f"nothing is learned in {metrics.settings.training.steps} steps ({metrics.trials})"
+            axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="firebrick")
 
 
 def _steps_per_epoch(metrics: Metrics) -> int:

@@ -17,7 +17,7 @@ MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (
 
 def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 8.2))
+    figure = plt.figure(figsize=(style.PAGE, 8.2))
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
     activations = metrics.activations
     panels = spectra.subplots(math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False)

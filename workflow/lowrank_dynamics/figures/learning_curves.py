@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.config.data import StoredData
@@ -15,20 +14,14 @@ PANELS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
-    figure, panels = style.activation_panels(metrics.activations, 3.4, rows=len(PANELS), sharex=True, sharey="row")
+    figure, panels = style.activation_panels(metrics.activations, 3.8, rows=len(PANELS), sharex=True, sharey="row")
     for (quantity, label), row in zip(PANELS.items(), panels, strict=True):
         for activation, axes in zip(metrics.activations, row, strict=True):
-            draw_networks(per_image(metrics, quantity, activation=activation), axes)
+            style.network_lines(per_image(metrics, quantity, activation=activation), axes)
             axes.set(xlabel="epoch", ylabel=label)
+            axes.label_outer()
     style.legend_below(figure)
     return figure
-
-
-def draw_networks(curves: pd.DataFrame, axes: Axes) -> None:
-    """Draw a curve of `per_image` for each network."""
-    curves["network"] = curves["parameterization"].map(style.PARAMETERIZATIONS)
-    networks, dashes = style.PARAMETERIZATIONS.values(), [style.SOLID, style.DASHED, style.DOTTED]
-    style.lines(curves, axes, "network", networks, palette=style.COLORS[:3], dashes=dashes)
 
 
 def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:

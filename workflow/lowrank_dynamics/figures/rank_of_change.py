@@ -20,7 +20,7 @@ def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
     panels = {"two layers": against_setting(two_layers, "change_rank", CLASSES)}
     deep = against_setting(four_layers, "change_rank", CLASSES)
     panels |= {f"layer {layer} of four": rows for layer, rows in deep.groupby("layer")}
-    figure, grid = plt.subplots(1, len(panels), figsize=(style.TEXT_WIDTH, 2.1), sharey=True)
+    figure, grid = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.1), sharey=True)
     for (title, rows), axes in zip(panels.items(), grid, strict=True):
         _draw_panel(rows, axes)
         axes.set(title=title, xlabel="$K$", ylabel="directions that hold 99 %")

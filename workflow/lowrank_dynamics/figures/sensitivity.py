@@ -28,7 +28,7 @@ def draw(table: Table) -> Figure:
     begins = columns["choice"] != columns["choice"].shift(fill_value=DECLARED)
     columns["place"] = np.where(begins, 1.8, 1.0).cumsum()  # a gap divides the choices
     marks = table.rows.assign(row=rows).merge(columns)
-    figure, axes = plt.subplots(figsize=(style.TEXT_WIDTH, 0.19 * len(claims) + 1.6))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 0.19 * len(claims) + 1.6))
     for row in range(0, len(claims), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0)
     for verdict, (marker, color) in MARKS.items():
@@ -37,10 +37,10 @@ def draw(table: Table) -> Figure:
             axes.scatter(given["place"], given["row"], marker=marker, color=color, s=18, linewidths=1, label=verdict)
     axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
     axes.set_xticks(columns["place"], columns["value"].str.replace("_", " "), rotation=90)
-    axes.tick_params(length=0, labelsize=6)
+    axes.tick_params(length=0, labelsize=style.NOTE)
     for choice, places in columns[columns["choice"] != DECLARED].groupby("choice", sort=False)["place"]:
         middle = (places.min() + places.max()) / 2
-        axes.text(middle, -0.9, str(choice).replace("_", " "), fontsize=6, rotation=35, ha="left", va="bottom")
+        axes.text(middle, -0.9, str(choice).replace("_", " "), fontsize=style.NOTE, rotation=35, ha="left", va="bottom")
     axes.set_ylim(len(claims) - 0.5, -0.7)
     axes.spines[:].set_visible(False)
     style.legend_below(figure)

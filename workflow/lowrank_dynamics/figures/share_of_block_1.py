@@ -22,7 +22,7 @@ def draw(sizes: Metrics, depths: Metrics) -> Figure:
 
     Geometric mean over trials, band of one geometric standard deviation.
     """
-    figure, (*first, last) = plt.subplots(1, len(PANELS) + 1, figsize=(style.TEXT_WIDTH, 2.1), sharey=True)
+    figure, (*first, last) = plt.subplots(1, len(PANELS) + 1, figsize=(style.PAGE, 2.1), sharey=True)
     for (letter, (setting, label)), axes in zip(PANELS.items(), first, strict=True):
         chosen = [name for name in sizes.variants if name.startswith(f"{letter}_")]
         rows = against_setting(sizes, "block_share", setting, 1, chosen)
@@ -35,7 +35,7 @@ def draw(sizes: Metrics, depths: Metrics) -> Figure:
     rows = against_setting(depths, "block_share", DEPTH, 1)
     rows = rows.assign(value=1 - rows["value"], layer="layer " + rows["layer"].astype(str))
     style.lines(rows, last, "layer", x=DEPTH, palette=style.COLORS[2 : 2 + rows["layer"].nunique()])
-    last.legend(fontsize=5, title=None)
+    last.legend(fontsize=style.NOTE, title=None)
     last.set(xlabel="depth $L$, ELU", ylabel="")
     return figure
 

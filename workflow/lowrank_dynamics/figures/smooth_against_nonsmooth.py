@@ -13,7 +13,7 @@ SHOWN = ("elu", "relu")
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the distance of the middle left and right subspaces from the reference, and the singular values."""
-    figure = plt.figure(figsize=(style.TEXT_WIDTH, 1.8))
+    figure = plt.figure(figsize=(style.PAGE, 1.8))
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
     for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):
         draw_movement(metrics, 1, f"sine_{side}_middle", axes, activation=SHOWN)

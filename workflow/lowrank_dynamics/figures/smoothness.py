@@ -21,11 +21,11 @@ def draw(metrics: Metrics) -> Figure:
 
     Mean over trials, geometric for the tail, band of one standard deviation.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.TEXT_WIDTH, 2.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
     _draw_tails(next(iter(metrics.variants.values())), left)
     _draw_shares(metrics, right)
     for axes in (left, right):
-        sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, title=None, fontsize=6)
+        sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, title=None, fontsize=style.NOTE)
     return figure
 
 
@@ -57,7 +57,7 @@ def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     for name, beta in NAMED.items():
         axes.axvline(beta, color="0.6", linewidth=0.6, zorder=0)
         text = axes.text(beta, 0.03, activation(name).label, transform=axes.get_xaxis_transform(), rotation=90)
-        text.set(fontsize=6, color="0.4", horizontalalignment="right")
+        text.set(fontsize=style.NOTE, color="0.4", horizontalalignment="right")
     _mark(rows, "gelu", NAMED["gelu"], axes)
     if "relu" in metrics.activations:
         share = rows.loc[rows["activation"] == "relu", "value"].mean()

@@ -1,6 +1,7 @@
 """The one look of all figures: sizes, colors and line styles, and saving the same bytes every time."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,26 @@ from lowrank_dynamics.storage.embedded import figure_metadata
 
 mpl.use("Agg")
 
-TEXT_WIDTH = 5.5  # inches
+COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
+NOTE = 7  # points; of what is written into a panel, and below a figure
 COLORS = sns.color_palette("colorblind")
 GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
-PARAMETERIZATIONS = {"full": "full", "s_big": r"low-rank, $S_{\mathrm{big}}$", "random": "low-rank, random"}
 SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+_NETWORKS = [registries.PARAMETERIZATIONS[name].label for name in ("full", "s_big", "random")]
+_NETWORKS += [each.label for each in registries.PARAMETERIZATIONS.values() if each.label not in _NETWORKS]
+NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
+NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
+"""How a network is drawn in every figure, by the label of its parameterization."""
 LOOK = {
-    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral", "STIX Two Text", "Times New Roman"],  # the first is matplotlib's own
+    "mathtext.fontset": "stix",
+    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize", "figure.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 8),
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
@@ -90,29 +99,39 @@ def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     lines(labeled, axes, "activation", [activation.label for activation in shown], dashes=dashes, **options)
 
 
+def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
+    """Draw `lines`, one for each parameterization under its label, in the same color and dashes in every figure."""
+    present = set(data["parameterization"])
+    labels = {name: each.label for name, each in registries.PARAMETERIZATIONS.items() if name in present}
+    labeled = data.assign(network=data["parameterization"].astype(str).map(labels))
+    lines(labeled, axes, "network", labels.values(), palette=NETWORK_COLORS, dashes=NETWORK_DASHES, **options)
+
+
 def activation_panels(
     activations: Sequence[str], height: float, rows: int = 1, **sharing: Any
 ) -> tuple[Figure, NDArray[Any]]:
     """Return a figure of this height in inches and its panels, a column for each activation with its label on top."""
-    figure, panels = plt.subplots(rows, len(activations), figsize=(TEXT_WIDTH, height), squeeze=False, **sharing)
+    figure, panels = plt.subplots(rows, len(activations), figsize=(PAGE, height), squeeze=False, **sharing)
     for name, axes in zip(activations, panels[0], strict=True):
         axes.set_title(registries.activation(name).label)
     return figure, panels
 
 
-def legend_below(figure: Figure | SubFigure) -> None:
-    """Put the legend of a figure's first panel below all of them, in one row, and take away those inside the panels."""
+def legend_below(figure: Figure | SubFigure, columns: int | None = None) -> None:
+    """Put the legend of a figure's first panel below all of them, and take away those inside the panels.
+
+    It is one row, or has so many columns.
+    """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     for panel in figure.axes:
         if (legend := panel.get_legend()) is not None:
             legend.remove()
-    whole = {"bbox_to_anchor": (0, 0, 1, 1), "bbox_transform": figure.transSubfigure}  # not the strip below it
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **whole)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(labels))
 
 
 def mark(figure: Figure, note: str) -> None:
     """Write a short note across the top of a figure, where nobody can miss it."""
-    figure.suptitle(note, fontsize=8, color="firebrick")
+    figure.suptitle(note, color="firebrick")
 
 
 def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") -> None:
@@ -122,9 +141,13 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is found once for all formats
+    figure.set_layout_engine("none")  # the layout is found once for all formats, without the strip
+    parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
+    for part in parts:
+        for legend in part.legends:
+            legend.set_bbox_to_anchor((0, 0, 1, 1), part.transSubfigure)
     width, height = figure.get_size_inches()
-    figure.text(0.995, -FOOT / height, note, fontsize=6, color="0.4", ha="right", va="bottom")
+    figure.text(0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
     page = Bbox.from_extents(0, -FOOT, width, height)
     for extension in FORMATS:
         with replacing(stem.with_suffix(f".{extension}")) as partial:
