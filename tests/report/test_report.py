@@ -19,7 +19,7 @@ from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, sortable, title
+from lowrank_dynamics.config.registries import FIGURES, OURS, sortable, title
 from lowrank_dynamics.report.production import produced
 from lowrank_dynamics.storage import metrics
 from runs import DRAWN, SMOKE, snakemake, succeeding
@@ -112,11 +112,33 @@ def test_every_figure_is_printed(finished: Path) -> None:
     assert min(sizes.values()) >= 0, sizes
 
 
-def test_every_link_leads_to_a_place_on_the_page_and_back(finished: Path) -> None:
-    page = (finished / REPORT).read_text()
+@pytest.mark.slow
+def test_the_studies_beyond_the_paper_have_a_part_of_their_own(finished: Path, tmp_path: Path) -> None:
+    """Once they are run; their findings are told apart from the paper's claims."""
+    assert OURS not in (finished / REPORT).read_text()
+    folder = Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+    for targets in (("--", "beyond"), ()):
+        run = snakemake(folder, *SMOKE, *targets)
+        assert run.returncode == 0, run.stderr
+    page = unescape((folder / REPORT).read_text())
+    part = page.split(f"<h2>{OURS}</h2>")[1].split("</section>")[0]
+    for name, finding in load_claims(ROOT / "configs" / "findings.yaml").claims.items():
+        assert f'<tr class="finding" id="claim-{name}"' in part
+        assert finding.statement in part.split(f'<article id="{finding.figure}"')[1].split("</article>")[0]
+    assert part.count('<img src="data:') == sum(figure.part == OURS for figure in FIGURES.values())
+    assert page.count('<tr class="claim"') == len(CLAIMS)
+    assert_links_lead_somewhere(page)
+
+
+def assert_links_lead_somewhere(page: str) -> None:
     places = re.findall(r'\bid="([^"]+)"', page)
     assert len(places) == len(set(places))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
+
+
+def test_every_link_leads_to_a_place_on_the_page_and_back(finished: Path) -> None:
+    page = (finished / REPORT).read_text()
+    assert_links_lead_somewhere(page)
     for name, claim in CLAIMS.items():
         row = page.split(f'<tr class="claim" id="claim-{name}"')[1].split("</tr>\n<tr class=")[0]
         assert f'href="#{claim.figure}"' in row

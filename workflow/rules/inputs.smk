@@ -106,8 +106,10 @@ def figure_files(path, *, fetched, scale=scale):
 
 
 def further_figures():
-    """The figures of tables, which the target `all` leaves out, that are there: the report shows them too."""
-    places = [Path("figures", scale, f"{name}.png") for name, figure in FIGURES.items() if figure.table]
+    """The figures that the target `all` leaves out and that are there: the report shows them too."""
+    tables = [name for name, figure in FIGURES.items() if figure.table and name != "verdicts"]
+    studies = [f"beyond/{name}" for name in figures_of(settings[f"{scale}/beyond"].experiments)]
+    places = [Path("figures", scale, f"{name}.png") for name in (*tables, *studies)]
     return [path for path in places if path.exists()]
 
 

@@ -241,6 +241,7 @@ FIGURES = {
     "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), "rotated_factors"),
     "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
     "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
+    "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims.parquet"),
     "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
     "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
     "rank_of_change": FigureSource(OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"),

@@ -6,19 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.sensitivity import COLUMNS
-from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.study import DECLARED
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.tables import Table
 
 __all__ = ["COLUMNS", "draw"]
-
-MARKS = {
-    Verdict.REPRODUCED: ("o", style.COLORS[0]),
-    Verdict.PARTLY: ("D", style.COLORS[8]),
-    Verdict.NOT_REPRODUCED: ("X", style.COLORS[3]),
-    Verdict.NOT_TESTABLE: ("_", style.COLORS[7]),
-}
 
 
 def draw(table: Table) -> Figure:
@@ -31,7 +23,7 @@ def draw(table: Table) -> Figure:
     figure, axes = plt.subplots(figsize=(style.PAGE, 0.19 * len(claims) + 1.6))
     for row in range(0, len(claims), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0)
-    for verdict, (marker, color) in MARKS.items():
+    for verdict, (marker, color) in style.VERDICTS.items():
         given = marks[marks["claim_verdict"] == verdict]
         if len(given):
             axes.scatter(given["place"], given["row"], marker=marker, color=color, s=18, linewidths=1, label=verdict)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config import registries
 from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
@@ -35,6 +36,13 @@ _NETWORKS += [each.label for each in registries.PARAMETERIZATIONS.values() if ea
 NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
 NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
 """How a network is drawn in every figure, by the label of its parameterization."""
+VERDICTS = {
+    Verdict.REPRODUCED: ("o", COLORS[0]),
+    Verdict.PARTLY: ("D", COLORS[8]),
+    Verdict.NOT_REPRODUCED: ("X", COLORS[3]),
+    Verdict.NOT_TESTABLE: ("_", COLORS[7]),
+}
+"""The marker and color of a verdict."""
 LOOK = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "STIX Two Text", "Times New Roman"],  # the first is matplotlib's own

@@ -57,7 +57,7 @@ def keep(root: Path, scale: str) -> list[Kept]:
     for name in (name for name in own if name in there and name not in sources):
         if {cell.name for cell in settings.cells(name)} == set(there[name].metrics.cells):
             sources[name] = kept[name]
-    pictures = _keep_pictures(root, scale, own, sources)
+    pictures = [*_keep_pictures(root, scale, own, sources), _keep_strip(root, scale, verdicts)]
     return [
         *(Kept(path, each.trials) for path, each in written.items()),
         Kept(verdicts, "verdicts"),
@@ -97,6 +97,13 @@ def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, 
                 draw(name, files, folder / name, scale)
             if (picture := folder / f"{name}.png").exists():
                 yield Path(shutil.copy(picture, pictures))
+
+
+def _keep_strip(root: Path, scale: str, verdicts: Path) -> Path:
+    """Keep the figure of the verdicts of the reference, which may be of several runs."""
+    with TemporaryDirectory() as place:
+        draw("verdicts", [verdicts], Path(place) / "verdicts")
+        return Path(shutil.copy(Path(place) / "verdicts.png", root / "figures" / "reference" / scale))
 
 
 def _own_experiments(configs: Path, scale: str) -> set[str]:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from lowrank_dynamics.analysis import comparison, sensitivity, table
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
-from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, SUMMARY, figures_of, title
+from lowrank_dynamics.config.files import at_paper_scale, is_beyond, load_settings
+from lowrank_dynamics.config.registries import FIGURES, OURS, SUMMARY, figures_of, title
 from lowrank_dynamics.report import comparison_markdown, sensitivity_markdown
 from lowrank_dynamics.report.production import Production, produced
 from lowrank_dynamics.storage import tables
@@ -31,17 +31,20 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+BEYOND = "beyond"
+"""The folder of the studies beyond the paper, in that of a run."""
 COLORS = 256
 """How many colors a picture has on the page, which makes it a third as large and changes none that an eye would see."""
 
 
 class Shown(NamedTuple):
-    """A figure on the page: its picture as data, none if it was not drawn; what to look for; its claims; its runs."""
+    """A figure on the page: its picture as data, none if it was not drawn; its file; what to look for; claims; runs."""
 
     name: str
     title: str
     caption: str
     picture: str
+    file: str
     drawn_by: Mapping[str, Any]
     claims: list[str]
     experiments: list[Production]
@@ -53,23 +56,30 @@ def write_page(
     """Write the report of the run at `scale` in the folder `results` to `path`.
 
     `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those of the paper that are not
-    among them are said to be missing. `captions` has the texts that say what to look for. Raises UserError for a file
-    that cannot be read; an interrupted write leaves no file.
+    among them are said to be missing. `captions` has the texts that say what to look for. The studies beyond the paper
+    are on it if they were run. Raises UserError for a file that cannot be read; an interrupted write leaves no file.
     """
-    verdicts = tables.read(results / "claims.parquet", table.COLUMNS)
+    verdicts, findings = (_judged(folder) for folder in (results, results / BEYOND))
     drawn = {picture.stem: picture for picture in pictures}
     paper = load_settings("paper", configs)
-    names = dict.fromkeys(name for figure in drawn for name in FIGURES[figure].experiments)
-    experiments = {name: produced(name, results / "metrics" / f"{name}.parquet", scale, paper) for name in names}
+    experiments = _produced(drawn, results, scale, configs)
+    judged = pd.concat([verdicts, findings])
     figures = [
-        _shown(name, drawn.get(name), captions, verdicts.rows, experiments)
+        _shown(name, drawn.get(name), captions, judged, experiments)
         for name in FIGURES
         if name in {*drawn, *figures_of(paper.experiments)}
     ]
     page = TEMPLATES.get_template("report.html.j2").render(
         scale=scale,
         results=results.as_posix(),
-        **_verdicts(verdicts.rows, scale),
+        sentence=_sentence(scale, _counts(verdicts)),
+        fewer_trials=table.fewer_trials(verdicts),
+        counts=_counts(verdicts),
+        found=_counts(findings),
+        ours=OURS,
+        paper_claims=list(verdicts["claim"].unique()),
+        findings=list(findings["claim"].unique()),
+        **_claims(judged),
         claims_caption=(captions / "claims.rst").read_text(encoding="utf-8").strip(),
         figures={figure.name: figure for figure in figures},
         parts=_parts(figures),
@@ -82,15 +92,24 @@ def write_page(
         partial.write_text(page, encoding="utf-8")
 
 
-def _verdicts(rows: pd.DataFrame, scale: str) -> dict[str, Any]:
-    """Return what the templates need of the verdicts: each claim by its weakest cell, all its cells, the counts."""
+def _judged(results: Path) -> pd.DataFrame:
+    """Return the verdicts of a run, none if the studies beyond the paper were not run."""
+    path = results / "claims.parquet"
+    if results.name == BEYOND and not path.exists():
+        return pd.DataFrame(columns=[*table.COLUMNS, "figure"])
+    return tables.read(path, table.COLUMNS).rows
+
+
+def _counts(rows: pd.DataFrame) -> dict[Verdict, int]:
+    """Return how many claims have each verdict, the best first."""
+    given = list(rows.drop_duplicates("claim")["claim_verdict"])
+    return {verdict: given.count(verdict) for verdict in reversed(ORDER)}
+
+
+def _claims(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what the templates need of the claims: each by its weakest cell, all its cells, and words on them."""
     weakest = {claim["claim"]: claim for claim in table.weakest_cells(rows).to_dict("records")}
-    given = [claim["claim_verdict"] for claim in weakest.values()]
-    counts = {verdict: given.count(verdict) for verdict in reversed(ORDER)}
     return {
-        "sentence": _sentence(scale, counts),
-        "fewer_trials": table.fewer_trials(rows),
-        "counts": counts,
         "claims": weakest,
         "cells": {claim: cells.to_dict("records") for claim, cells in rows.groupby("claim")},
         "figure_of": {claim: figure_named(of["figure"]) for claim, of in weakest.items()},
@@ -114,6 +133,17 @@ def figure_named(short: str) -> str:
     return f"figure_{short}" if short.isdigit() else short
 
 
+def _produced(figures: Iterable[str], results: Path, scale: str, configs: Path) -> dict[str, Production]:
+    """Return how the experiments that some figures show were run, by name."""
+    found: dict[str, Production] = {}
+    for run, folder in ((scale, results), (f"{scale}/{BEYOND}", results / BEYOND)):
+        shown = [FIGURES[name] for name in figures if (FIGURES[name].part == OURS) == is_beyond(run)]
+        if names := dict.fromkeys(name for figure in shown for name in figure.experiments):
+            paper = load_settings(at_paper_scale(run), configs)
+            found |= {name: produced(name, folder / "metrics" / f"{name}.parquet", run, paper) for name in names}
+    return found
+
+
 def _shown(
     name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
 ) -> Shown:
@@ -124,6 +154,7 @@ def _shown(
         title=title(name),
         caption=(captions / f"{name}.rst").read_text(encoding="utf-8").strip(),
         picture=data_uri(picture) if picture else "",
+        file=picture.with_suffix("").as_posix() if picture else "",
         drawn_by=read_provenance(picture)["drawn_by"] if picture else {},
         claims=list(dict.fromkeys(verdicts.loc[about, "claim"])),
         experiments=[experiments[each] for each in FIGURES[name].experiments if each in experiments],

@@ -1,0 +1,33 @@
+"""Figure verdicts: how much of the paper held, a mark for each claim above the figure that it is about."""
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.storage.tables import Table
+
+__all__ = ["COLUMNS", "draw"]
+
+
+def draw(table: Table) -> Figure:
+    """Draw the claims of each figure as a column of marks; `table` is that of `analysis.table.claims_table`."""
+    claims = table.rows.drop_duplicates("claim")
+    places = {name: place for place, name in enumerate(sorted(set(claims["figure"]), key=_as_counted))}
+    claims = claims.assign(place=claims["figure"].map(places), row=claims.groupby("figure").cumcount())
+    counts = claims["claim_verdict"].value_counts()
+    figure, axes = plt.subplots(figsize=(style.PAGE, 0.16 * claims["row"].max() + 0.95))
+    for verdict, (marker, color) in style.VERDICTS.items():
+        given = claims[claims["claim_verdict"] == verdict]
+        label = f"{counts.get(verdict, 0)} {verdict}"
+        axes.scatter(given["place"], given["row"], marker=marker, color=color, s=40, linewidths=1.6, label=label)
+    axes.set_xticks(list(places.values()), list(places))
+    axes.set(xlabel="figure", yticks=[], ylim=(-0.7, claims["row"].max() + 0.7))
+    axes.spines["left"].set_visible(False)
+    style.legend_below(figure)
+    return figure
+
+
+def _as_counted(figure: str) -> tuple[bool, int, str]:
+    """Return what sorts figures by their numbers, and behind them those that have only a name."""
+    return not figure.isdigit(), int(figure) if figure.isdigit() else 0, figure
