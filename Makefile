@@ -52,9 +52,9 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 test: $(ENVIRONMENT)  ## the tests that take minutes
 	pytest -m "not slow"
 
-# These too: Slurm, the browser, runs that are killed, and the documents carried out to the letter.
-test-all: test  ## whole runs, Slurm and the browser too
-	pytest -m slow
+# All of them: also Slurm, the browser, runs that are killed, and the documents carried out to the letter.
+test-all: $(ENVIRONMENT)  ## whole runs, Slurm and the browser too
+	pytest
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
 check: $(ENVIRONMENT)  ## format, lint and types

@@ -11,12 +11,15 @@ from pathlib import Path
 import pandas as pd
 
 from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
-from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.analysis.verdicts import ORDER, WAS_NOT_RUN, Verdict
+from lowrank_dynamics.config.registries import title
 from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "artifact-evaluation.md", ROOT / "docs" / "beyond.md")
+REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
+SHOWN = (*reversed(ORDER), NOT_RUN)
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
@@ -24,14 +27,30 @@ def claims(scale: str) -> pd.DataFrame:
     """Return the weakest cell of each claim in the reference of a scale, with `shown`, its verdict or `not run`."""
     cells = weakest_cells(read(ROOT / "results" / "reference" / scale / "claims.parquet", COLUMNS).rows)
     not_run = cells["reason"].str.endswith(WAS_NOT_RUN)
-    return cells.assign(shown=cells["claim_verdict"].where(~not_run, "not run"))
+    return cells.assign(shown=cells["claim_verdict"].where(~not_run, NOT_RUN))
+
+
+def held() -> list[str]:
+    """Return the sentence of the README on how many claims have which verdict, at both scales."""
+    laptop, paper = (claims(scale)["shown"].value_counts() for scale in ("laptop", "paper"))
+    said = [", ".join(f"{counts[shown]} {shown}" for shown in SHOWN if shown in counts) for counts in (laptop, paper)]
+    return [f"Of {laptop.sum()} statements of the paper: {said[0]} at laptop scale; {said[1]} at paper scale."]
 
 
 def verdicts() -> list[str]:
-    """Return the table of the README: every claim with its verdict at both scales."""
+    """Return the tables of the README, folded: every claim with its verdict at both scales, by figure."""
     laptop, paper = claims("laptop"), claims("paper")
-    rows = zip(laptop["place"], laptop["statement"], laptop["shown"], paper["shown"], strict=True)
-    return markdown(("where", "what the paper says, in our words", "laptop scale", "paper scale"), rows)
+    both = laptop.assign(at_paper_scale=paper["shown"].to_numpy())
+    lines = []
+    for figure, rows in both.groupby("figure", sort=False):
+        counts = (f"{(rows[column] == REPRODUCED).sum()} of {len(rows)}" for column in ("shown", "at_paper_scale"))
+        heading = f"Figure {figure}" if figure.isdigit() else title(figure)
+        summary = "{}: {} reproduced at laptop scale, {} at paper scale".format(heading, *counts)
+        links = [f"[`{claim}`](docs/artifact-evaluation.md#{claim})" for claim in rows["claim"]]
+        cells = zip(links, rows["statement"], rows["place"], rows["shown"], rows["at_paper_scale"], strict=True)
+        header = ("claim", "what the paper says, in our words", "where", "laptop scale", "paper scale")
+        lines += ["<details>", f"<summary>{summary}</summary>", "", *markdown(header, cells), "", "</details>"]
+    return lines
 
 
 def findings() -> list[str]:
@@ -47,7 +66,13 @@ def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
     found = claims("laptop")
     rows = [
-        (f"`{cell['claim']}`", cell["cell"], measured_or_why(cell), threshold(cell), cell["shown"])
+        (
+            f'<a id="{cell["claim"]}"></a>`{cell["claim"]}`',
+            cell["cell"],
+            measured_or_why(cell),
+            threshold(cell),
+            cell["shown"],
+        )
         for _, cell in found[found["experiment"] == experiment].iterrows()
     ]
     return markdown(("claim", "decided by", "expected", "taken to mean", "verdict"), rows)
@@ -55,7 +80,7 @@ def expected(experiment: str) -> list[str]:
 
 def filled(place: re.Match[str]) -> str:
     """Return a place between two markers with the table that the reference gives."""
-    tables = {"verdicts": verdicts, "findings": findings}
+    tables = {"held": held, "verdicts": verdicts, "findings": findings}
     lines = tables[place[2]]() if place[2] in tables else expected(place[2])
     return place[1] + "\n".join(lines) + place[3]
 

@@ -222,6 +222,8 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
     assert "| 20 steps of all samples | 3 of 5 | ELU, layer 1 |" in page
     not_run = claims_table(Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), "laptop")
     assert "fewer trials" not in as_page(not_run, "laptop")
+    about_nothing = claims_table(Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), "laptop")
+    assert "0 claims: 0 reproduced" in as_page(about_nothing, "laptop")
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path, settings: Callable[..., Settings]) -> None:

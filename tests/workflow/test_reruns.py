@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.config.registries import FIGURES, FORMATS
 from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from runs import SMOKE, assert_same_results, copied, environment, heeding_interrupts, planned, snakemake
@@ -101,12 +101,13 @@ def is_alive(group: int) -> bool:
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """On one core until Snakemake is killed halfway, which ends its job too; a second run beside it is refused."""
-    folder = copied(tmp_path / "project")
-    command = ["snakemake", "--cores", "1", *SMOKE]
+    folder, figures = copied(tmp_path / "project"), ("figure_6", "figure_8")
+    targets = [*SMOKE, "--", *(f"figures/smoke/{figure}.{extension}" for figure in figures for extension in FORMATS)]
+    command = ["snakemake", "--cores", "1", *targets]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True, **quiet) as killed:
         cells = folder / "results" / "smoke" / "cells"
-        wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 12, killed)
+        wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
         refused = snakemake(folder, *SMOKE)
         killed.kill()
         killed.wait()
@@ -117,10 +118,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     assert refused.returncode != 0
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
     assert "--unlock" in refused.stdout + refused.stderr
-    assert snakemake(folder, *SMOKE, "--unlock").returncode == 0
-    run = snakemake(folder, *SMOKE)
+    assert snakemake(folder, "--unlock", *SMOKE).returncode == 0
+    run = snakemake(folder, *targets)
     assert run.returncode == 0, run.stderr
-    assert_same_results(folder, finished)
+    assert_same_results(folder, finished, figures)
 
 
 def test_a_run_that_is_interrupted_says_so_and_goes_on(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from lowrank_dynamics.config.experiment import CellSettings
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 
-COLUMNS = ("claim", "cell", "mean", "deviation", "worst", "trials", "verdict", "claim_verdict")
+_MEASURED = ("mean", "deviation", "worst", "trials", "verdict")
+COLUMNS = ("claim", "figure", "cell", *_MEASURED, "run_trials", "scale_trials", "claim_verdict")
 """The columns that readers of the table rely on."""
 NOT_TRAINED = {"budget": "", "run_trials": 0}
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}

@@ -96,7 +96,7 @@ def _judged(results: Path) -> pd.DataFrame:
     """Return the verdicts of a run, none if the studies beyond the paper were not run."""
     path = results / "claims.parquet"
     if results.name == BEYOND and not path.exists():
-        return pd.DataFrame(columns=[*table.COLUMNS, "figure"])
+        return pd.DataFrame(columns=list(table.COLUMNS))
     return tables.read(path, table.COLUMNS).rows
 
 
