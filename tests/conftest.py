@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ CLAIM: dict[str, Any] = {
 
 Key = tuple[int, str, int, int]
 MakeJob = Callable[..., Job]
+Started = tuple[Path, subprocess.Popen[bytes]]
 
 
 def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
@@ -124,15 +126,38 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project in which the smoke scale has run; tests leave it as it is."""
-    from runs import SMOKE, copied, snakemake
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that look at a finished run behind the others, in the order that they have."""
+    items.sort(key=_needs_a_run)
 
+
+def _needs_a_run(item: pytest.Item) -> bool:
+    return "finished" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _smoke(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started | None]:
+    """Start a run of the smoke scale, if a test looks at one, so that it goes on beside the tests that do not."""
+    from runs import SMOKE, copied, environment
+
+    if not any(map(_needs_a_run, request.session.items)):
+        yield None
+        return
     folder = copied(tmp_path_factory.mktemp("finished"))
-    run = snakemake(folder, *SMOKE)
-    assert run.returncode == 0, run.stderr
-    (folder / "said.txt").write_text(run.stdout + run.stderr)
+    command = ["snakemake", "--cores", "2", *SMOKE]
+    with (
+        (folder / "said.txt").open("wb") as said,
+        subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT) as run,
+    ):
+        yield folder, run
+        run.terminate()
+
+
+@pytest.fixture(scope="session")
+def finished(_smoke: Started) -> Path:
+    """Return a copy of the project in which the smoke scale has run; tests leave it as it is."""
+    folder, run = _smoke
+    assert run.wait() == 0, (folder / "said.txt").read_text()
     return folder
 
 

@@ -157,6 +157,7 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatc
         "results/reference/laptop/claims.md",
         "results/reference/laptop/claims.parquet",
         "figures/reference/laptop/figure_6.png",
+        "figures/reference/laptop/verdicts.png",
     }
 
 
@@ -187,7 +188,7 @@ def test_at_paper_scale_all_is_kept(project: Path) -> None:
         cells = {name: cell.model_copy(update={"scale": "paper"}) for name, cell in run.cells.items()}
         metrics.write(metrics.Metrics(run.table, cells), path)
     kept = {each.path.stem for each in keep(project, "paper")}
-    assert kept == {KEPT, LEFT_OUT, "claims"}
+    assert kept == {KEPT, LEFT_OUT, "claims", "verdicts"}
 
 
 def test_a_run_against_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,4 +140,5 @@ def test_a_figure_is_drawn_anew_from_trials_that_no_run_has_drawn(project: Path)
         "claims.parquet",
         "figure_6.png",
         "figure_14.png",
+        "verdicts.png",
     }

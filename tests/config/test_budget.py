@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 from lowrank_dynamics.config import budget
 from lowrank_dynamics.config.base import merged
-from lowrank_dynamics.config.cards import CARDS, card
+from lowrank_dynamics.config.cards import CARDS, memory, speed
 from lowrank_dynamics.config.files import load_settings, requested
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
@@ -36,7 +36,8 @@ def test_the_paper_s_scale_can_be_run_on_the_paper_s_card() -> None:
     [
         (changed(**FIVE_AT_ONCE), r"is expected to take .* days, .*; `trials_per_job: 1`"),
         (changed(**FIVE_AT_ONCE), r"needs some .* GB of a GPU that has 40.0 GB; `trials_per_job: 1`"),
-        (changed().on("v100"), r"needs some .* GB of a GPU that has 16.0 GB; `gpu` names one with more memory"),
+        (changed().on("v100"), r"needs some .* GB of a GPU that has 16.0 GB; `samples_at_once: 32`"),
+        (changed(samples_at_once=128).on("v100"), r"of a GPU that has 16.0 GB; `gpu` names one with more memory"),
         (changed().on(1e12), r"is expected to take .*; `gpu` names a faster one"),
     ],
 )
@@ -44,6 +45,10 @@ def test_what_cannot_be_done_is_named_with_what_helps(settings: Settings, named:
     problems = list(budget.impossible(settings, A_DAY))
     assert all(problem.startswith("vgg_full_model full ") for problem in problems)
     assert any(re.search(named, problem) for problem in problems)
+
+
+def test_chunks_help_where_a_card_is_small() -> None:
+    assert list(budget.impossible(changed(samples_at_once=32).on("v100"), A_DAY)) == []
 
 
 def test_mixed_precision_helps_where_a_card_has_it() -> None:
@@ -76,7 +81,7 @@ def test_a_table_fits_a_screen() -> None:
 def test_a_site_names_its_card_in_one_line() -> None:
     assert requested({"gpu": "h100"}).gpu == "h100"
     assert requested({"gpu": "2e13"}).gpu == requested({"gpu": 20_000_000_000_000}).gpu == 2e13
-    assert card(2e13).float32 == 2e13
+    assert (speed(2e13, "float32"), memory(2e13)) == (2e13, math.inf)
     for wrong in ("b9000", "-1", 1, "nan", "", "inf", True):
         with pytest.raises(
             UserError, match=rf"--config gpu={wrong}: .* is neither operations a second nor one of t4, "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from lowrank_dynamics.config.cards import card
+from lowrank_dynamics.config.cards import memory, speed
 from lowrank_dynamics.config.resources import Demand, features_demand, training_demand
 from lowrank_dynamics.config.settings import Cell, Settings
 
@@ -89,7 +89,7 @@ def impossible(settings: Settings, longest: float) -> Iterator[str]:
     Too long is what takes more than all attempts, of at most `longest` minutes each; too large is what exceeds the
     memory of the GPU.
     """
-    megabytes = card(settings.gpu).megabytes if settings.device != "cpu" else math.inf
+    megabytes = memory(settings.gpu) if settings.device != "cpu" else math.inf
     for name in settings.experiments:
         jobs = list(jobs_of(settings, name))
         slowest = max(jobs, key=lambda job: job.demand.seconds)
@@ -108,10 +108,10 @@ def impossible(settings: Settings, longest: float) -> Iterator[str]:
 def _faster(settings: Settings, job: Job) -> str:
     """Return the setting that makes a job shorter."""
     training = settings.experiment(job.experiment).training
-    known = card(settings.gpu)
+    bfloat16_is_faster = speed(settings.gpu, "bfloat16") > speed(settings.gpu, "float32")
     if len(job.shard) > 1:
         return "`trials_per_job: 1` makes jobs of one trial"
-    if _trains_convolutions(settings, job) and not training.mixed_precision and known.bfloat16 > known.float32:
+    if _trains_convolutions(settings, job) and not training.mixed_precision and bfloat16_is_faster:
         return "`training.mixed_precision: true` computes its convolutions in bfloat16"
     return "`gpu` names a faster one, and `retries` and `runtime` in the profile allow more time"
 
@@ -120,12 +120,8 @@ def _smaller(settings: Settings, job: Job) -> str:
     """Return the setting with which a job needs less memory of a GPU."""
     if len(job.shard) > 1:
         return "`trials_per_job: 1` makes jobs of one trial"
-    if (
-        job.cell
-        and settings.experiment(job.experiment).samples_at_once is None
-        and not _trains_convolutions(settings, job)
-    ):
-        return "`samples_at_once: 1000` takes its samples in chunks"
+    if job.cell and settings.experiment(job.experiment).samples_at_once is None:
+        return f"`samples_at_once: {32 if _trains_convolutions(settings, job) else 1000}` takes its samples in chunks"
     return "`gpu` names one with more memory"
 
 

@@ -30,10 +30,12 @@ CARDS = {
     "h200": Card(6.7e13, 3.4e13, 9.89e14, 141_000),
 }
 """As data sheets have it; T4 and V100 have no unit for bfloat16."""
+SHARES = {"float32": 0.5, "float64": 0.5, "bfloat16": 0.3}
+"""How much of what its maker states a card does in products of large matrices; tensor cores wait for memory."""
 SLOWEST = 1e9
 """The fewest operations a second that a number may say; fewer are a slip of the keyboard."""
 DOUBLE = 32
-"""How many times slower than single precision a card of given operations a second is taken to be in double."""
+"""How many times slower than in single precision a GPU of given operations a second is taken to be in double."""
 
 
 def known_gpu(value: object) -> object:
@@ -52,8 +54,13 @@ def known_gpu(value: object) -> object:
 Gpu = Annotated[str | float, BeforeValidator(known_gpu)]
 
 
-def card(gpu: str | float) -> Card:
-    """Return what is known of the GPU that the setting names; of operations a second, no memory."""
+def speed(gpu: str | float, dtype: str) -> float:
+    """Return the operations a second in products of large matrices: a share of a card's, or the number itself."""
     if isinstance(gpu, str):
-        return CARDS[gpu]
-    return Card(gpu, gpu / DOUBLE, gpu, math.inf)
+        return SHARES[dtype] * float(getattr(CARDS[gpu], dtype))
+    return gpu / DOUBLE if dtype == "float64" else gpu
+
+
+def memory(gpu: str | float) -> float:
+    """Return the megabytes of the GPU that the setting names; with operations a second there is no limit."""
+    return CARDS[gpu].megabytes if isinstance(gpu, str) else math.inf

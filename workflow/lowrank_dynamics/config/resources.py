@@ -7,7 +7,7 @@ module imports no torch, because Snakemake loads it to build the graph of jobs.
 import math
 from typing import NamedTuple
 
-from lowrank_dynamics.config.cards import card
+from lowrank_dynamics.config.cards import speed
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
@@ -16,8 +16,6 @@ from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
 """What a core of a CPU does, as measured in laptop runs; a test holds that within a factor of three."""
-SHARE_OF_PEAK = 0.5
-"""How much of what its maker states a GPU does in products of large matrices."""
 OPERATIONS_OF_AN_ACTIVATION = 100
 """How many operations of a matrix product take as long as the activation of one number."""
 SECONDS_A_MATRIX = 1e-4
@@ -124,7 +122,7 @@ def _rate(settings: Settings, dtype: str) -> float:
     """Return the operations a second of the device; on a CPU bfloat16 is no faster than single precision."""
     if settings.device == "cpu":
         return CPU_OPERATIONS_A_SECOND["float32" if dtype == "bfloat16" else dtype]
-    return SHARE_OF_PEAK * float(getattr(card(settings.gpu), dtype))
+    return speed(settings.gpu, dtype)
 
 
 def _demand(
