@@ -22,7 +22,6 @@ from lowrank_dynamics.training.build import Job, observers, start_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.loop import train
 
-pytest_plugins = ["small_archive"]
 ROOT = Path(__file__).parents[1]
 NAME = "small"
 SMALL: dict[str, Any] = yaml.safe_load("""

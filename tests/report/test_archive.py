@@ -1,58 +1,118 @@
-"""The archive: everything is in it, its bytes do not vary, and what is no whole run is refused."""
+"""The archive: all is in it, its bytes do not vary, other programs read it; contradictions are found, not packed."""
 
+import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
-import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
+from PIL import Image
 
 from conftest import ROOT
 from lowrank_dynamics import __version__
 from lowrank_dynamics.analysis.table import COLUMNS
-from lowrank_dynamics.cli import app
-from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.archive import write_archive
+from lowrank_dynamics.report.verify import verify
 from lowrank_dynamics.storage import metrics, tables
 from runs import environment
-from small_archive import commit, git, guide_of, names, sha256sum, small_metrics, unpack
+
+RUN = Path("results", "smoke")
+MEASURED, JUDGED = RUN / "metrics" / "theory_setting.parquet", RUN / "claims.parquet"
 
 
-def test_sources_and_results_are_in_it(made: Path, unpacked: Path) -> None:
-    assert unpacked.name == f"lowrank-dynamics-{__version__}-paper-{git(made, 'rev-parse', 'HEAD')[:8]}"
-    sources = {".gitignore", "README.md", "configs/paper.yaml", "configs/claims.yaml", "run"}
-    results = {"metrics/small.parquet", "claims.parquet", "claims.md", "report.html"}
-    figures = {f"figures/paper/figure_3.{extension}" for extension in FORMATS}
-    taken = sources | {f"results/paper/{name}" for name in results} | figures
-    assert names(unpacked) == taken | {"ARCHIVE.txt", "ENVIRONMENT.txt", "CHECKSUMS"}
-    assert [name for name in sorted(taken) if (unpacked / name).read_bytes() != (made / name).read_bytes()] == []
-    assert (unpacked / "link").readlink() == Path("configs")
-    assert os.access(unpacked / "run", os.X_OK)
-    assert not (unpacked / "README.md").stat().st_mode & stat.S_IXUSR
+def git(folder: Path, *arguments: str) -> str:
+    """Run git with no settings but the project's own, and one time for all commits; return what it says."""
+    name = {f"GIT_{who}_{what}": "nobody@example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    time = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+    own = os.environ | name | time | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(["git", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_tables_of_the_sensitivity_study_are_in_it_where_there_are_some(project: Path, tmp_path: Path) -> None:
-    judged = tables.read(project / "results/paper/claims.parquet", COLUMNS)
-    tables.write(judged._replace(origin={"code": "x"}), "page", tmp_path / "t")
-    for ending, written in ((".parquet", "t"), (".md", "t.md")):
-        shutil.copy(tmp_path / written, project / "results" / "paper" / f"sensitivity{ending}")
-    inside = unpack(write_archive(project, "paper", tmp_path / "archive").path, tmp_path / "elsewhere")
-    assert {"results/paper/sensitivity.parquet", "results/paper/sensitivity.md"} < names(inside)
-    assert "but by x:" in guide_of(inside)
+def commit(folder: Path) -> None:
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the sources")):
+        git(folder, *arguments)
 
 
-def test_the_environment_is_in_it(unpacked: Path) -> None:
-    head, *installed = (unpacked / "ENVIRONMENT.txt").read_text().splitlines()
-    assert head.startswith(f"# Python {sys.version.split()[0]}, Linux" if sys.platform == "linux" else "# Python ")
-    assert f"numpy=={np.__version__}" in installed
-    assert installed == sorted(set(installed), key=str.lower)
+@pytest.fixture(scope="module")
+def made(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a commit of the project in which the smoke scale has run; tests leave it as it is."""
+    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("made") / "project", symlinks=True))
+    (root / "said.txt").unlink()
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of it to change."""
+    return Path(shutil.copytree(made, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def archive(made: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(write_archive(made, "smoke", tmp_path_factory.mktemp("archive")).path)
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: zipfile.ZipFile) -> Path:
+    """Return the one folder that is in the archive."""
+    archive.extractall(Path(str(archive.filename)).parent)
+    return Path(str(archive.filename)).with_suffix("")
+
+
+def test_sources_results_and_their_checksums_are_in_it(made: Path, archive: zipfile.ZipFile, unpacked: Path) -> None:
+    assert unpacked.name == f"lowrank-dynamics-{__version__}-smoke-{git(made, 'rev-parse', 'HEAD')[:8]}"
+    patterns = ("figures/smoke/*", f"{RUN}/metrics/*", *(f"{RUN}/{each}.*" for each in ("claims", "comparison")))
+    results = {str(path.relative_to(made)) for pattern in patterns for path in made.glob(pattern)}
+    taken = {*git(made, "ls-files").split(), *results, f"{RUN}/report.html"}
+    members = [each for each in archive.infolist() if not each.is_dir()]
+    files = {each.filename.removeprefix(f"{unpacked.name}/"): each.external_attr >> 16 for each in members}
+    assert set(files) == taken | {"ro-crate-metadata.json", "manifest-sha256.txt"}
+    assert {name for name, mode in files.items() if stat.S_ISLNK(mode)} == {"profiles"}
+    assert {name for name, mode in files.items() if mode & stat.S_IXUSR} >= {".ci/run"}
+    same = [(unpacked / name).read_bytes() == (made / name).read_bytes() for name in taken - {"profiles"}]
+    assert all(same)
+    subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "manifest-sha256.txt"], cwd=unpacked, check=True)
+
+
+def test_the_same_run_gives_the_same_bytes(made: Path, project: Path, tmp_path: Path) -> None:
+    """Also from a copy elsewhere, whose files have other times, and in another time zone."""
+    for path in project.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            os.utime(path, (1, 1))
+    one = write_archive(made, "smoke", tmp_path / "one").path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        two = write_archive(project, "smoke", tmp_path / "two").path
+    assert one.name == two.name
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_other_programs_read_what_it_is(unpacked: Path) -> None:
+    """As https://w3id.org/ro/wfrun/workflow/0.5 wants it."""
+    graph = json.loads((unpacked / "ro-crate-metadata.json").read_text())["@graph"]
+    found = {entity["@id"]: entity for entity in graph}
+    files = {name for name, entity in found.items() if "File" in entity["@type"]}
+    assert [name for name in files if not (unpacked / name).is_file()] == []
+    assert f"{MEASURED}" in files
+    run, root = found["#run"], found["./"]
+    assert root["mainEntity"] == run["instrument"] == {"@id": "Snakefile"}
+    assert {each["@id"] for each in run["result"]} == {name for name in files if name.startswith(("results", "fig"))}
+    assert {each["@id"] for each in run["object"]} > {"configs/smoke.yaml", "configs/paper.yaml"}
+    assert found[root["citation"]["@id"]]["@type"] == "ScholarlyArticle"
+    assert root["datePublished"].startswith("2023-11-14T22:13:20")
+    assert run["startTime"] < run["endTime"]
+    assert f"Not made by the code of this commit, but by {__version__}: every file of metrics" in run["description"]
+    references = re.findall(r'\{"@id": "([^"]+)"\}', json.dumps(graph))
+    assert {name for name in references if not name.startswith("http")} <= set(found)
 
 
 def test_the_version_in_its_name_is_the_one_that_is_cited() -> None:
@@ -60,104 +120,76 @@ def test_the_version_in_its_name_is_the_one_that_is_cited() -> None:
     assert f"\n## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_same_run_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    """Also from a copy elsewhere, whose files have other times and another owner's rights."""
-    other = Path(shutil.copytree(made, tmp_path / "other", symlinks=True))
-    for path in other.rglob("*"):
-        if path.is_file() and ".git" not in path.parts:
-            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IWGRP)
-            os.utime(path, (1, 1))
-    one, two = (write_archive(root, "paper", tmp_path / root.name).path for root in (made, other))
-    assert one.name == two.name
-    assert one.read_bytes() == two.read_bytes()
-    assert one.read_bytes()[4:8] == bytes(4), "gzip has a time of its own"
-    with tarfile.open(one) as tar:
-        members = tar.getmembers()
-    assert [member.name for member in members] == sorted(member.name for member in members)
-    assert {(member.uid, member.gid, member.uname, member.mtime) for member in members} == {(0, 0, "", 1_700_000_000)}
+REFUSED: list[tuple[Callable[[Path], object], str]] = [
+    (
+        lambda root: (root / "README.md").write_text("Another."),
+        "README.md in .* differ from the commit; commit or undo",
+    ),
+    (
+        lambda root: (root / RUN / "report.html").unlink(),
+        "there is no results/smoke/report.html in .*; run `make SCALE=",
+    ),
+    (lambda root: shutil.rmtree(root / ".git"), r"has no commit \(fatal: .*\); run this in a clone of the project"),
+    (
+        lambda root: Image.new("L", (1, 1)).save(root / "figures/smoke/bound.png"),
+        "bound.png has no provenance .* delete",
+    ),
+]
 
 
-def test_files_that_differ_from_the_commit_are_refused(project: Path, tmp_path: Path) -> None:
-    (project / "notes.txt").write_text("which git does not know, and so no part of the sources")
-    write_archive(project, "paper", tmp_path / "archive")
-    (project / "README.md").write_text("Another.\n")
-    (project / "run").unlink()
-    with pytest.raises(UserError, match=r"^README.md, run in .* differ from the commit; commit or undo the changes$"):
-        write_archive(project, "paper", tmp_path / "archive")
+@pytest.mark.parametrize(("change", "said"), REFUSED)
+def test_what_is_no_whole_run_of_a_commit_is_refused(
+    project: Path, change: Callable[[Path], object], said: str
+) -> None:
+    change(project)
+    with pytest.raises(UserError, match=said):
+        write_archive(project, "smoke", project / "archive")
+    assert not (project / "archive").exists()
 
 
-@pytest.mark.parametrize(
-    ("missing", "said"),
-    [
-        ("results", "there is no results/paper/metrics/*.parquet, no results/paper/claims.parquet"),
-        ("results/paper/report.html", "there is no results/paper/report.html in"),
-        ("figures/paper/figure_3.svg", "there is no figures/paper/*.svg in"),
-    ],
-)
-def test_without_a_whole_run_there_is_nothing_to_archive(project: Path, missing: str, said: str) -> None:
-    (project / missing).rename(project.parent / "moved")
-    with pytest.raises(UserError) as raised:
-        write_archive(project, "paper", project / "archive")
-    assert str(raised.value).startswith(said)
-    assert str(raised.value).endswith(f" in {project}; run `make SCALE=paper` first")
+def drop_a_trial(root: Path) -> None:
+    found = metrics.read(root / MEASURED)
+    metrics.write(metrics.Metrics(found.where(trial=0).table, found.cells), root / MEASURED)
 
 
-def test_outside_a_repository_there_are_no_sources(project: Path) -> None:
-    with pytest.raises(UserError, match="is only a part of a git repository; run this in a clone of the project"):
-        write_archive(project / "configs", "paper", project / "archive")
-    with pytest.raises(UserError, match=r"there is no scale 'huge'; choose one of paper$"):
-        write_archive(project, "huge", project / "archive")
-    shutil.rmtree(project / ".git")
-    with pytest.raises(UserError, match=r"has no commit \(fatal: .*\); run this in a clone of the project"):
-        write_archive(project, "paper", project / "archive")
+def change_the_verdicts(root: Path, column: str, value: object) -> None:
+    found, page = tables.read(root / JUDGED, COLUMNS), (root / JUDGED).with_suffix(".md").read_text()
+    tables.write(found._replace(rows=found.rows.assign(**{column: value})), page, root / JUDGED)
 
 
-def test_results_of_other_code_are_told(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the terminal and in the archive; so are figures that the run does not have."""
-    before = git(project, "rev-parse", "HEAD")
-    (project / "README.md").write_text("Another.\n")
-    now = commit(project)
-    monkeypatch.chdir(project)
-    run = CliRunner().invoke(app, ["archive", "--scale", "paper"])
-    assert run.exit_code == 0
-    told = f"Not made by the code of this commit, but by {__version__} at {before}: every file of metrics, every figure"
-    assert f"warning: {told}, the verdicts.\n" in run.output
-    assert "warning: Not in this run: overview, figure_1, figure_2, figure_4, " in run.output
-    assert f"archive/lowrank-dynamics-{__version__}-paper-{now[:8]}.tar.gz: 14 files, 0.0 MB\n" in run.output
-    guide = guide_of(unpack(next(Path("archive").iterdir()), tmp_path / "elsewhere"))
-    assert f"with the sources at commit {now} " in guide
-    assert told in guide
-    assert "All of them were made by the code of this commit" not in guide
+def replace(name: str, old: str, new: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_text((root / name).read_text().replace(old, new))
 
 
-def test_some_results_of_other_code_are_named(project: Path, tmp_path: Path) -> None:
-    measured = small_metrics(project, "0.1.0 at 1234-dirty")
-    metrics.write(measured, project / "results" / "paper" / "metrics" / "small.parquet")
-    written = write_archive(project, "paper", tmp_path / "archive")
-    told = "Not made by the code of this commit, but by 0.1.0 at 1234-dirty: results/paper/metrics/small.parquet."
-    assert written.remarks[1:] == [told]
-    assert told in guide_of(unpack(written.path, tmp_path / "elsewhere"))
+CONTRADICTIONS: list[tuple[Callable[[Path], object], str]] = [
+    (drop_a_trial, "claims.parquet contradicts the metrics beside it on .*change_is_in_block_1"),
+    (lambda root: change_the_verdicts(root, "claim_verdict", "reproduced"), "claims.parquet contradicts the metrics"),
+    (replace("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.8\n"), "claims.parquet contradicts the metrics"),
+    (replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n"), "computed with other settings than those in"),
+    (lambda root: (root / MEASURED).rename(root / RUN / "metrics" / "other.parquet"), "of which there are no metrics"),
+    (lambda root: (root / "figures/smoke/bound.svg").write_text("<svg/>"), "bound.svg has no provenance"),
+    (lambda root: shutil.rmtree(root / "configs"), "is no folder results/<scale> beside configs/"),
+]
 
 
-def test_results_of_this_commit_need_no_remark(unpacked: Path) -> None:
-    guide = guide_of(unpacked)
-    assert "Not made by" not in guide
-    assert "All of them were made by the code of this commit." in guide
-    assert "Not in this run: overview, figure_1, figure_2, figure_4, " in guide
+@pytest.mark.parametrize(("change", "said"), CONTRADICTIONS)
+def test_results_that_contradict_each_other_are_none(
+    project: Path, change: Callable[[Path], object], said: str
+) -> None:
+    change(project)
+    with pytest.raises(UserError, match=said):
+        verify(project / RUN)
 
 
-def test_a_whole_run_passes_the_check_of_the_code_in_its_archive(finished: Path, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
-    commit(project)
+def test_rounding_on_another_machine_is_no_contradiction(project: Path) -> None:
+    found = tables.read(project / JUDGED, COLUMNS)
+    change_the_verdicts(project, "mean", found.rows["mean"] * (1 + 1e-12))
+    assert "verdicts again" in verify(project / RUN)
 
-    def said(folder: Path, *arguments: str) -> str:
-        command, own = [sys.executable, "-m", "lowrank_dynamics", *arguments], environment()
-        run = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
-        return run.stdout + run.stderr
 
-    assert "Not in this run" not in said(project, "archive", "--scale", "smoke")
-    inside = unpack(next((project / "archive").iterdir()), tmp_path / "elsewhere")
-    assert sha256sum(inside).returncode == 0
-    claims = yaml.safe_load((inside / "configs" / "claims.yaml").read_text())["claims"]
-    assert f"and the metrics give the {len(claims)} verdicts again\n" in said(inside, "check-archive", ".")
+def test_the_code_in_it_finds_its_results_in_order(unpacked: Path) -> None:
+    command = [sys.executable, "-m", "lowrank_dynamics", "verify", str(RUN)]
+    own = environment() | {"PYTHONPATH": "workflow"}
+    run = subprocess.run(command, cwd=unpacked, env=own, capture_output=True, text=True, check=True)
+    claims = yaml.safe_load((unpacked / "configs" / "claims.yaml").read_text())["claims"]
+    assert f"the metrics give the {len(claims)} verdicts again\n" in run.stdout

@@ -88,11 +88,14 @@ def make_archive(
     """
     from textwrap import shorten
 
-    from lowrank_dynamics.report.archive import GUIDE, write_archive
+    from lowrank_dynamics.report import crate
+    from lowrank_dynamics.report.archive import write_archive
 
     written = write_archive(Path(), scale, output)
     for remark in written.remarks:
-        typer.secho(f"warning: {shorten(remark, 200, placeholder=f' ... ({GUIDE} has all)')}", fg="yellow", err=True)
+        typer.secho(
+            f"warning: {shorten(remark, 200, placeholder=f' ... ({crate.NAME} has all)')}", fg="yellow", err=True
+        )
     typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -108,9 +111,9 @@ def keep_reference(scale: Scale = "laptop") -> None:
         typer.echo(f"{kept.path}: {kept.content}, {kept.path.stat().st_size / 1000:.0f} kB")
 
 
-@app.command("check-archive")
-def check_archive(folder: Annotated[Path, typer.Argument(help="the folder that an archive was unpacked to")]) -> None:
-    """Check that an archive is as it was made, says what produced it, and gives the same verdicts again."""
-    from lowrank_dynamics.report.verify import check
+@app.command("verify")
+def verify_results(results: Annotated[Path, typer.Argument(help="the folder results/<scale>")]) -> None:
+    """Check that the verdicts of a run follow from its metrics and settings, and that every file says what made it."""
+    from lowrank_dynamics.report.verify import verify
 
-    typer.echo(check(folder))
+    typer.echo(verify(results))

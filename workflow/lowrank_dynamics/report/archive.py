@@ -1,66 +1,35 @@
-"""One file of a run for an archive of publications: sources, settings, results, environment, checksums.
+"""One file of a run for an archive of publications: sources, settings, results, checksums, and a description.
 
 The same commit, results and packages give the same bytes. It runs nothing of the workflow, and imports no torch.
 """
 
-import gzip
-import io
+import hashlib
 import json
-import platform
 import re
 import subprocess
-import tarfile
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import distributions
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.registries import FIGURES, FORMATS, OURS
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.verify import CHECKSUMS, checksums, contradictions, untraced, with_provenance
+from lowrank_dynamics.report import crate
+from lowrank_dynamics.report.verify import problems, traceable
+from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
-from lowrank_dynamics.storage.provenance import git
+from lowrank_dynamics.storage.provenance import git, sha256
 from lowrank_dynamics.version import __version__
 
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
-GUIDE = "ARCHIVE.txt"
+CHECKSUMS = "manifest-sha256.txt"
 CODE = re.compile(r'"code": "(.*?)"')
 """Where a provenance in JSON, at whatever depth, names a version of the code."""
-TEXT = """\
-lowrank-dynamics {version}, a run at {scale} scale, with the sources at commit {commit}
-
-configs/, workflow/, docs/, README.md and the rest   the sources; configs/ has the settings
-results/{scale}/metrics/     every measurement, a file for each experiment
-results/{scale}/claims.*     the verdict on every claim, as a table and as a page
-results/{scale}/comparison.* the run against the reference
-results/{scale}/report.html  all of it on one page
-figures/{scale}/             the figures
-requirements.txt, ENVIRONMENT.txt   what to install, and what was installed where this archive was made
-CHECKSUMS   the sha256 of every other file
-
-README.md says what is in each file. Every Parquet file and every figure says itself what produced it.
-{remarks}
-To check that every file is as it was:
-
-    sha256sum --check --quiet CHECKSUMS
-
-To check also that none was added, and that the verdicts follow from the metrics, with requirements.txt installed:
-
-    PYTHONPATH=workflow python -m lowrank_dynamics check-archive .
-"""
-
-
-class Entry(NamedTuple):
-    """What lies at one place of an archive: the content of a file, or where a link leads."""
-
-    content: bytes
-    executable: bool = False
-    leads_to: str = ""
 
 
 class Archived(NamedTuple):
@@ -80,21 +49,28 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     commit = _clean_commit(root)
     load_settings(scale, root / "configs")
     results = _results(root, scale)
-    traced = with_provenance(results)
-    if found := [*untraced(root, traced), *contradictions(root, scale)]:
+    if found := list(problems(root, scale)):
         raise UserError(
             "\n".join(f"{each}; delete it, run `make SCALE={scale}`, and then this again" for each in found)
         )
-    absent, others = list(_absent(scale, traced)), list(_of_other_code(root, traced, commit))
-    entries = _sources(root) | {name: Entry((root / name).read_bytes()) for name in results}
-    entries["ENVIRONMENT.txt"] = Entry(_environment().encode())
-    remarks = [*absent, *(others or ["All of them were made by the code of this commit."])]
-    entries[GUIDE] = Entry(_guide(scale, commit, remarks).encode())
-    contents = {name: entry.content for name, entry in entries.items() if not entry.leads_to}
-    entries[CHECKSUMS] = Entry(checksums(contents).encode())
-    path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.tar.gz"
-    _pack(entries, int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), path)
-    return Archived(path, len(contents), absent + others)
+    remarks = [*_absent(scale, results), *_of_other_code(root, results, commit)]
+    runs = {Path(name).stem: metrics.read(root / name) for name in results if "/metrics/" in name}
+    time = datetime.fromtimestamp(int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), UTC)
+    names = [*_sources(root), *results]
+    told = " ".join(remarks)
+    written = {crate.NAME: crate.metadata(root / "CITATION.cff", scale, time, runs, names, remarks=told)}
+    digests = {name: sha256(root / name) for name in names}
+    digests |= {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
+    written[CHECKSUMS] = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
+    path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.zip"
+    _pack(root, results, written, path)
+    return Archived(path, len(digests), remarks)
+
+
+def _sources(root: Path) -> list[str]:
+    """Return the names of the files of the project's commit, without links."""
+    names = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
+    return [name for name in names if not (root / name).is_symlink()]
 
 
 def _clean_commit(root: Path) -> str:
@@ -129,58 +105,30 @@ def _results(root: Path, scale: str) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def _sources(root: Path) -> dict[str, Entry]:
-    """Return every file of the project's commit, by name."""
-    with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", "--format=tar", "HEAD"))) as tar:
-        return {member.name: _entry(tar, member) for member in tar if not member.isdir()}
-
-
-def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
-    content = tar.extractfile(member) if member.isfile() else None
-    return Entry(content.read() if content else b"", bool(member.mode & 0o100), member.linkname)
-
-
-def _absent(scale: str, traced: Sequence[str]) -> Iterator[str]:
+def _absent(scale: str, results: Sequence[str]) -> Iterator[str]:
     """Yield a sentence on the figures of metrics that a run does not have, if there are any."""
     drawn = [name for name, figure in FIGURES.items() if not figure.table and figure.part != OURS]
-    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in traced]:
+    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in results]:
         yield f"Not in this run: {', '.join(absent)}."
 
 
-def _of_other_code(root: Path, traced: Sequence[str], commit: str) -> Iterator[str]:
-    """Yield a sentence for each other code than that of the commit that results were made by."""
-    codes = {name: CODE.findall(json.dumps(read_provenance(root / name))) for name in traced}
-    for code in sorted({code for named in codes.values() for code in named} - {f"{__version__} at {commit}"}):
+def _of_other_code(root: Path, results: Sequence[str], commit: str) -> Iterator[str]:
+    """Yield a sentence for each other code than that of the commit that results were made by, or that there is none."""
+    codes = {name: CODE.findall(json.dumps(read_provenance(root / name))) for name in results if traceable(name)}
+    others = sorted({code for named in codes.values() for code in named} - {f"{__version__} at {commit}"})
+    for code in others:
         names = [name for name, named in codes.items() if code in named]
-        which = "every file of metrics, every figure, the verdicts" if names == list(traced) else ", ".join(names)
+        which = "every file of metrics, every figure, the verdicts" if names == list(codes) else ", ".join(names)
         yield f"Not made by the code of this commit, but by {code}: {which}."
 
 
-def _environment() -> str:
-    """Return the installed packages with their versions, in lines that pip reads, Python's version and the platform."""
-    installed = {f"{found.name}=={found.version}" for found in distributions()}
-    head = f"# Python {platform.python_version()}, {platform.platform()}"
-    return "\n".join([head, *sorted(installed, key=str.lower)]) + "\n"
-
-
-def _guide(scale: str, commit: str, remarks: Sequence[str]) -> str:
-    """Return the text that says what is in an archive and how to check it."""
-    filled = "".join(f"\n{textwrap.fill(line, 110, break_long_words=False)}\n" for line in remarks)
-    return TEXT.format(version=__version__, scale=scale, commit=commit, remarks=filled)
-
-
-def _pack(entries: Mapping[str, Entry], time: int, path: Path) -> None:
-    """Write entries to a folder named after the archive, all of one time and of nobody, in the order of their names."""
-    top = path.name.removesuffix(".tar.gz")
-    with (
-        replacing(path) as partial,
-        partial.open("wb") as raw,
-        gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
-        for name in sorted(entries):
-            entry, member = entries[name], tarfile.TarInfo(f"{top}/{name}")
-            member.mtime, member.mode = time, 0o755 if entry.executable else 0o644
-            member.size, member.linkname = len(entry.content), entry.leads_to
-            member.type = tarfile.SYMTYPE if entry.leads_to else tarfile.REGTYPE
-            tar.addfile(member, io.BytesIO(entry.content))
+def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:
+    """Write the commit, further files of the project and what was `written` into a folder named after the archive."""
+    with TemporaryDirectory() as place, replacing(path) as partial:
+        added = {name: root / name for name in results} | {name: Path(place, name) for name in written}
+        for name, content in written.items():
+            added[name].write_bytes(content)
+        command = ["archive", "--format=zip", f"--output={partial.resolve()}"]
+        for name, file in added.items():
+            command += [f"--prefix={Path(path.stem, name).parent}/", f"--add-file={file.resolve()}"]
+        _git(root, *command, f"--prefix={path.stem}/", "HEAD")

@@ -1,6 +1,7 @@
 """What produced a file: settings, data, code, libraries, machine; stored in every Parquet file and every figure."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -120,12 +121,12 @@ def code_version() -> str:
 
 
 def git(folder: Path, *arguments: str) -> bytes:
-    """Return the output of git in a folder; it takes no lock, which an interrupted job would leave behind.
+    """Return the output of git in a folder, with times in UTC; it takes no lock, which a killed job would leave behind.
 
     Raises OSError if there is no git, CalledProcessError if it refuses.
     """
     command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+    return subprocess.run(command, cwd=folder, env=os.environ | {"TZ": "UTC"}, capture_output=True, check=True).stdout
 
 
 def sha256(path: Path) -> str:
