@@ -18,7 +18,8 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
-from lowrank_dynamics.config.registries import FIGURES, FORMATS, IMAGES, SUMMARY, figures_of, sortable, title
+from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
+from lowrank_dynamics.config.registries import IMAGES
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, WAS_NOT_RUN, Verdict
-from lowrank_dynamics.config.registries import title
+from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.tables import read
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from conftest import ROOT
+from lowrank_dynamics.config.figures import FORMATS, figures_of
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FORMATS, figures_of
 
 SMOKE = ("--config", "scale=smoke")
 DRAWN = figures_of(load_settings("laptop", ROOT / "configs").experiments)

@@ -16,8 +16,8 @@ from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli import app
+from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.config.files import load_settings, scales
-from lowrank_dynamics.config.registries import FIGURES
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page

@@ -6,8 +6,9 @@ import pytest
 
 from conftest import ROOT, change
 from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.config.figures import FIGURES, figures_of
 from lowrank_dynamics.config.files import load_settings, load_with_study, statements_of
-from lowrank_dynamics.config.registries import FIGURES, activation, figures_of, in_order
+from lowrank_dynamics.config.registries import activation, in_order
 from lowrank_dynamics.errors import UserError
 
 CONFIGS = ROOT / "configs"

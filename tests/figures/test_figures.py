@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import planted, row
-from lowrank_dynamics.config.registries import FORMATS
+from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import draw, style

@@ -18,8 +18,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.diff import Difference, differences
+from lowrank_dynamics.config.figures import FIGURES, OURS, sortable, title
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, OURS, sortable, title
 from lowrank_dynamics.report.production import produced
 from lowrank_dynamics.storage import metrics
 from runs import DRAWN, SMOKE, snakemake, succeeding

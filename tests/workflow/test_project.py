@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.config.figures import FIGURES
 
 
 @pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if not figure.table])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from lowrank_dynamics.config.figures import FIGURES, FORMATS
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, FORMATS
 from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from runs import SMOKE, assert_same_results, copied, environment, heeding_interrupts, planned, snakemake

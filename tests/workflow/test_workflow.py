@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.files import load_settings, load_study
-from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance

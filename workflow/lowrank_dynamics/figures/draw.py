@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from lowrank_dynamics.config.registries import FIGURES
+from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage import metrics, tables

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config import registries
-from lowrank_dynamics.config.registries import FORMATS
+from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import figure_metadata
 

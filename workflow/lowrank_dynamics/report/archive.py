@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from lowrank_dynamics.config.figures import FIGURES, FORMATS, OURS
 from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.registries import FIGURES, FORMATS, OURS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report import crate
 from lowrank_dynamics.report.verify import problems, traceable

@@ -14,7 +14,7 @@ import yaml
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from lowrank_dynamics.config.registries import title
+from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.version import __version__
 

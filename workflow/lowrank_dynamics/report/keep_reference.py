@@ -14,8 +14,8 @@ from lowrank_dynamics.analysis.reference import FOLDER, thinned
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
+from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.config.files import CLAIMS, at_paper_scale, load_settings, statements_of
-from lowrank_dynamics.config.registries import FIGURES
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures.draw import draw

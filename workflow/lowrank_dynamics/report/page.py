@@ -15,8 +15,8 @@ from PIL import Image
 
 from lowrank_dynamics.analysis import comparison, sensitivity, table
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
+from lowrank_dynamics.config.figures import FIGURES, OURS, SUMMARY, figures_of, title
 from lowrank_dynamics.config.files import at_paper_scale, is_beyond, load_settings
-from lowrank_dynamics.config.registries import FIGURES, OURS, SUMMARY, figures_of, title
 from lowrank_dynamics.report import comparison_markdown, sensitivity_markdown
 from lowrank_dynamics.report.production import Production, produced
 from lowrank_dynamics.storage import tables

@@ -12,8 +12,8 @@ from pandas.testing import assert_frame_equal
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
+from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.files import load_settings, statements_of
-from lowrank_dynamics.config.registries import FORMATS
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance

@@ -11,7 +11,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
-LEFT_OUT = (NAME, *(f"{NAME}.{module}" for module in ("version", "config.registries", "config.data", "config.cards")))
+TABLES = ("version", *(f"config.{module}" for module in ("cards", "data", "figures", "registries")))
+LEFT_OUT = (NAME, *(f"{NAME}.{module}" for module in TABLES))
 """A new version or GPU makes no result again; of registries a job depends on its own entries, which its rule names."""
 
 

@@ -1,0 +1,75 @@
+"""The figures by name: what each shows, which module draws it, and where the report has it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class FigureSource(NamedTuple):
+    """A figure: its part of the report, the experiments it shows, and the module in `figures` that draws it.
+
+    The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A figure that shows a
+    `table` of the run gets that instead; its module has `COLUMNS`, and no run draws it by itself.
+    """
+
+    part: str
+    experiments: tuple[str, ...]
+    module: str
+    options: Mapping[str, int] = {}
+    table: str = ""
+
+
+SUMMARY = "0. Summary"
+CASE_STUDY = "1. Case study: six activations"
+THEORY = "2. The setting of the theory"
+BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
+LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
+HEADS = "5. Heads of VGG-16"
+OURS = "6. Beyond the paper"
+"""The parts of the report, in the order of the paper; reports sort them by name."""
+
+FIGURES = {
+    "overview": FigureSource(SUMMARY, ("case_study", "deep_whitened", "fashion_mnist"), "overview"),
+    "figure_1": FigureSource(CASE_STUDY, ("case_study",), "singular_values"),
+    "figure_2": FigureSource(CASE_STUDY, ("case_study",), "smooth_against_nonsmooth"),
+    "figure_3": FigureSource(THEORY, ("theory_setting",), "block_shares"),
+    "figure_4": FigureSource(BEYOND, ("deep_whitened",), "block_shares"),
+    "figure_5": FigureSource(BEYOND, ("deep_unwhitened",), "block_shares"),
+    "figure_6": FigureSource(LOW_RANK, ("fashion_mnist",), "learning_curves"),
+    "figure_7": FigureSource(HEADS, ("vgg_full_model", "vgg_heads"), "heads"),
+    "figure_8": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 1}),
+    "figure_9": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 2}),
+    "figure_10": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 3}),
+    "figure_11": FigureSource(THEORY, ("first_gradient",), "first_gradient"),
+    "figure_12": FigureSource(THEORY, ("theory_setting",), "gradient_decay"),
+    "figure_13": FigureSource(THEORY, ("theory_setting",), "gradient_tail"),
+    "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), "rotated_factors"),
+    "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
+    "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
+    "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims.parquet"),
+    "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
+    "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
+    "rank_of_change": FigureSource(OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"),
+    "share_of_block_1": FigureSource(OURS, ("share_and_size", "share_and_depth"), "share_of_block_1"),
+    "near_linearity": FigureSource(OURS, ("near_linearity",), "near_linearity"),
+    "constants": FigureSource(OURS, ("constants",), "constants"),
+    "starts": FigureSource(OURS, ("starts",), "starts"),
+    "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
+}
+FORMATS = ("pdf", "svg", "png")
+
+
+def figures_of(experiments: Iterable[str]) -> list[str]:
+    """Return the names of the figures that a run of these experiments draws."""
+    run = set(experiments)
+    return [name for name, figure in FIGURES.items() if not figure.table and run.issuperset(figure.experiments)]
+
+
+def title(name: str) -> str:
+    """Return the heading of the figure called `name`."""
+    return "Bound of theorem 3.5" if name == "bound" else name.replace("_", " ").capitalize()
+
+
+def sortable(words: str) -> str:
+    """Return words such as `Figure 6` so that, as text, they sort before `Figure 14`; a page shows no difference."""
+    return re.sub(r" (?=\d\b)", "  ", words)
