@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowrank_dynamics.models.chain import Loss, parts
+from lowrank_dynamics.models.chain import chain_of
+from lowrank_dynamics.models.first_gradient import Loss
 from lowrank_dynamics.models.networks import MLP
 
 
@@ -39,7 +40,7 @@ def of_weights(network: MLP) -> nn.Sequential:
 
 
 def batch(model: nn.Sequential, samples: int = 40) -> tuple[Tensor, Tensor]:
-    stack, generator = parts(model), torch.Generator().manual_seed(1)
+    stack, generator = chain_of(model), torch.Generator().manual_seed(1)
     inputs = torch.randn(samples, stack.dimension, generator=generator, dtype=torch.float64)
     labels = torch.randint(stack.classes, (samples,), generator=generator)
     return inputs.to(stack.layers[0].weight.dtype), labels
@@ -47,5 +48,5 @@ def batch(model: nn.Sequential, samples: int = 40) -> tuple[Tensor, Tensor]:
 
 def loss_of(model: nn.Sequential) -> Loss:
     inputs, labels = batch(model)
-    targets = functional.one_hot(labels, parts(model).classes).to(inputs.dtype)
+    targets = functional.one_hot(labels, chain_of(model).classes).to(inputs.dtype)
     return lambda: (model(inputs) - targets).square().sum() / 2

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from conftest import NAME
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.chain import parts
+from lowrank_dynamics.models.chain import chain_of
 from lowrank_dynamics.models.low_rank import big_basis, low_rank
 from lowrank_dynamics.models.subspaces import principal_angles
 from lowrank_dynamics.training.build import Job, start_of
@@ -52,7 +52,7 @@ def test_an_mlp_of_any_shape_becomes_one_of_any_rank(
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     factor = small.input_factor.weight.detach().double()
     torch.testing.assert_close(factor @ factor.mT, torch.eye(rank, dtype=torch.float64), rtol=0, atol=1e-5)
-    basis = big_basis(parts(model), loss_of(model))
+    basis = big_basis(chain_of(model), loss_of(model))
     assert float(principal_angles(basis, factor.mT @ (factor @ basis)).max()) < 1e-3  # S_big is in the span
     assert (small.output_factor.bias is not None) == bias
 
@@ -167,8 +167,8 @@ def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
     model = nn.Sequential(first, activation, again, activation, last).double()
     small = compressed(model)
     assert sum(isinstance(module, nn.GELU) for module in small.children()) == 2
-    with pytest.raises(UserError, match="module 2 is a Linear layer that comes before too"):
-        parts(nn.Sequential(first, activation, first, activation, last))
+    with pytest.raises(UserError, match=r"module 0 \(Linear\) comes again, or shares its weight"):
+        chain_of(nn.Sequential(first, activation, first, activation, last))
 
 
 def test_the_mode_is_kept_and_everything_is_trained() -> None:
@@ -226,8 +226,11 @@ def between(module: nn.Module, width: int = 12) -> nn.Sequential:
         (mlp(14, 12, 3), 5, "the rank must be at least 2K = 6, the dimension of S_big; it is 5"),
         (mlp(14, 12, 3), 13, "the rank must be at most 12, the smallest width; it is 13"),
         (mlp(6, 12, 3), 6, r"the theory needs K < d/2, and this MLP has K = 3 outputs and d = 6 inputs"),
-        (mlp(14, 3), 6, "needs two Linear layers at least, and this Sequential has 1"),
-        (nn.Sequential(nn.Linear(14, 12), nn.BatchNorm1d(12), last), 6, r"module 1 \(BatchNorm1d\) has weights"),
+        (mlp(14, 3), 6, "needs two Linear layers at least, and Sequential has 1"),
+        (nn.Sequential(nn.Conv1d(1, 1, 3), mlp(14, 12, 3)), 6, r"module 0 \(Conv1d\) has weights of its own; only"),
+        (between(nn.BatchNorm1d(12)), 6, "BatchNorm1d after layer 1 does not act on each unit by itself"),
+        (between(nn.PReLU(12)), 6, "PReLU after layer 1 does not act on each unit by itself"),
+        (nn.Sequential(nn.LazyLinear(12), last), 6, "a lazy layer of the model has no weights yet"),
         (mlp(14, 12, 3, activation=nn.Identity).requires_grad_(False), 6, "the first layer is frozen"),
         (nn.Sequential(normed, last), 6, r"module 0 \(ParametrizedLinear\) is computed from other parameters"),
         (nn.Sequential(zero, last), 6, "the first layer's weight is zero"),

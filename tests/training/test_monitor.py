@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from conftest import MakeJob, rows_of
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.chain import chain_of
+from lowrank_dynamics.models.low_rank import big_basis
+from lowrank_dynamics.models.subspaces import block_shares, layer_bases
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.monitor import Watch
@@ -30,7 +33,7 @@ def trained(model: nn.Sequential, watch: Watch, steps: int = 20) -> Watch:
 
 def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None:
     model = mlp(10, 12, 14, 2)
-    watch = trained(model, Watch(model, loss_of(model)))
+    watch = trained(model, Watch(model, loss_of(model), quantities=["block_shares", "singular_structure"]))
     watch.write(tmp_path / "watched.parquet", "mine", variant="first", trial=3)
     found = metrics.read(tmp_path / "watched.parquet")
     assert found.table.schema.names == metrics.SCHEMA.names
@@ -109,6 +112,37 @@ def test_watching_needs_a_loss_and_a_record() -> None:
         Watch(model)
     with pytest.raises(UserError, match="nothing was recorded"):
         Watch(model, quantities=["singular_structure"]).metrics()
+
+
+@pytest.mark.parametrize("widths", [(10, 12, 14, 2), (10, 30, 8, 2), (10, 10, 10, 2)])
+def test_shares_are_those_of_the_four_blocks(widths: tuple[int, ...]) -> None:
+    """Though they are found from norms and a few products; also where a layer is wider than its inputs."""
+    model = mlp(*widths)
+    chain, loss = chain_of(model), loss_of(model)
+    weights = [layer.weight.detach().clone() for layer in chain.hidden]
+    bases = layer_bases(weights, big_basis(chain, loss))
+    found = trained(model, Watch(model, loss)).metrics().frame("block_share", step=20)
+    for number, (layer, before) in enumerate(zip(chain.hidden, weights, strict=True), start=1):
+        expected = block_shares(layer.weight.detach() - before, bases[number - 1]).tolist()
+        shares = found[found["layer"] == number].sort_values("index")["value"].tolist()
+        assert shares == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_cannot_be_recorded_is_refused_and_spoils_nothing() -> None:
+    model = mlp(10, 12, 2)
+    watch = Watch(model, loss_of(model))
+    watch.record(0, mine=1.0)
+    for arguments, values, message in (
+        ((0,), {}, "step 0 was recorded before"),
+        ((-1,), {}, "a step is a whole number from 0 on; it is -1"),
+        ((1.5,), {}, "a step is a whole number from 0 on; it is 1.5"),
+        ((1,), {"block_share": 1.0}, "block_share is a name of the watch's own quantities"),
+        ((1,), {"mine": torch.ones(2)}, "mine must be a number; it is a Tensor"),
+    ):
+        with pytest.raises(UserError, match=message):
+            watch.record(*arguments, **values)
+    watch.record(1, mine=2.0)
+    assert watch.metrics().frame("mine")["value"].tolist() == [1, 2]
 
 
 def test_a_quantity_of_your_own_keeps_its_digits() -> None:

@@ -1,7 +1,8 @@
 """Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments and its figures.
 
-`low_rank` and `Watch` are the public interface for models of your own; docs/library.md shows how to use them. They are
-imported when they are first asked for, so that the command line and Snakemake start without torch.
+`subspace_report`, `low_rank`, `merge` and `Watch` are the public interface for models of your own; docs/library.md
+shows how to use them. They are imported when they are first asked for, so that the command line and Snakemake start
+without torch.
 """
 
 from importlib import import_module
@@ -11,11 +12,18 @@ from lowrank_dynamics.version import __version__
 
 if TYPE_CHECKING:
     from lowrank_dynamics.models.low_rank import low_rank as low_rank
+    from lowrank_dynamics.models.merge import merge as merge
+    from lowrank_dynamics.models.subspace_report import subspace_report as subspace_report
     from lowrank_dynamics.training.monitor import Watch as Watch
 
-__all__ = ["Watch", "__version__", "low_rank"]
+__all__ = ["Watch", "__version__", "low_rank", "merge", "subspace_report"]
 
-_PLACES = {"Watch": "training.monitor", "low_rank": "models.low_rank"}
+_PLACES = {
+    "Watch": "training.monitor",
+    "low_rank": "models.low_rank",
+    "merge": "models.merge",
+    "subspace_report": "models.subspace_report",
+}
 
 
 def __getattr__(name: str) -> Any:

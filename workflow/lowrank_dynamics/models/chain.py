@@ -1,20 +1,26 @@
-"""An MLP of your own as the chain of layers that the theory is about, and its first gradient."""
+"""An MLP of your own, however it is written, as the chain of layers that the theory is about.
+
+The model is traced by torch.fx. Between two of its layers there may be any function of the first one's output, as long
+as it maps each unit by itself, for a low-rank MLP has other units there.
+"""
 
 import copy
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import UninitializedParameter
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.no_trace import leaving_no_trace
 
-Loss = Callable[[], Tensor]
-"""Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
+NORMALIZATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
+WITH_WEIGHTS = (*NORMALIZATION, nn.PReLU)
+"""Modules that may have weights: they stay as they are."""
+WAY_OUT = 'name the part of the model that is an MLP, such as at="classifier"'
 
 
 class Chain(NamedTuple):
@@ -40,36 +46,168 @@ class Chain(NamedTuple):
         return self.layers[-1].out_features
 
 
-def parts(mlp: nn.Sequential) -> Chain:
-    """Return the parts of an MLP. Raises UserError, which names the module, if it is not one."""
-    before: list[nn.Module] = []
-    layers: list[nn.Linear] = []
-    after: list[list[nn.Module]] = []
-    for place, module in enumerate(mlp):
-        if isinstance(module, nn.Linear):
-            _require_ordinary(module, place, layers)
-            layers.append(module)
-            after.append([])
-        elif next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
-            raise UserError(f"module {place} ({type(module).__name__}) has weights of its own; only Linear layers may")
-        else:
-            (after[-1] if after else before).append(module)
+class _Tracer(fx.Tracer):
+    """Sees a module without Linear layers as one step, whoever wrote it."""
+
+    def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
+        del module_qualified_name
+        holds_layers = any(isinstance(each, nn.Linear) for each in module.modules())
+        return isinstance(module, nn.Linear) or not (holds_layers or isinstance(module, nn.Sequential))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that a compiled or a data-parallel one holds. Raises UserError for what is no module."""
+    if not isinstance(model, nn.Module):
+        raise UserError(f"the model must be an nn.Module; it is a {type(model).__name__}")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(model.module)
+    held = getattr(model, "_orig_mod", None)
+    return unwrapped(held) if isinstance(held, nn.Module) else model
+
+
+def part_of(model: nn.Module, at: str) -> nn.Module:
+    """Return the part of a model that a path such as `classifier.head` names. Raises UserError if there is none."""
+    try:
+        return unwrapped(model.get_submodule(at))
+    except AttributeError as error:
+        names = ", ".join(name for name, _ in model.named_children())
+        raise UserError(f"the model has no part {at!r}; its parts are {names}") from error
+
+
+def chain_of(mlp: nn.Module) -> Chain:
+    """Return the parts of an MLP. Raises UserError, which names the place, if it is no chain of layers."""
+    mlp = unwrapped(mlp)
+    if any(isinstance(parameter, UninitializedParameter) for parameter in mlp.parameters()):
+        raise UserError("a lazy layer of the model has no weights yet; call the model on a batch first")
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(mlp)
+    except Exception as error:  # whatever a forward does with what is no tensor
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"the forward of {type(mlp).__name__} cannot be followed ({reason}); it must not branch on values, and is "
+            f"to have one input; or {WAY_OUT}"
+        ) from error
+    layers, pieces = _pieces(graph, dict(mlp.named_modules()))
     if len(layers) < 2:
-        raise UserError(f"an MLP needs two Linear layers at least, and this Sequential has {len(layers)}")
+        raise UserError(f"an MLP needs two Linear layers at least, and {type(mlp).__name__} has {len(layers)}")
+    before, *after = (_modules(mlp, piece) for piece in pieces)
     chain = Chain(before, layers, after)
     _require_any_width(chain)
     return chain
 
 
-def _require_ordinary(layer: nn.Linear, place: int, others: list[nn.Linear]) -> None:
+def _pieces(graph: fx.Graph, modules: dict[str, nn.Module]) -> tuple[list[nn.Linear], list[list[fx.Node]]]:
+    """Return the layers, and the nodes before the first, between them, and after the last, each from its source on."""
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    (end,) = output.args
+    if not isinstance(end, fx.Node):
+        raise UserError(f"the model returns a {type(end).__name__}, and an MLP returns one tensor; {WAY_OUT}")
+    layers: list[nn.Linear] = []
+    pieces: list[list[fx.Node]] = []
+    while True:
+        nodes, source = _piece(graph, end, modules)
+        pieces.append([source, *nodes])
+        if source.op == "placeholder":
+            return layers[::-1], pieces[::-1]
+        layer = modules[str(source.target)]
+        assert isinstance(layer, nn.Linear)
+        _require_ordinary(layer, source, layers)
+        layers.append(layer)
+        (end,) = source.all_input_nodes
+
+
+def _piece(graph: fx.Graph, end: fx.Node, modules: dict[str, nn.Module]) -> tuple[list[fx.Node], fx.Node]:
+    """Return the nodes that lead to `end`, in order, and the layer or input that they start from."""
+    found, sources, open_ends = set[fx.Node](), set[fx.Node](), [end]
+    while open_ends:
+        node = open_ends.pop()
+        if node.op == "placeholder" or isinstance(modules.get(str(node.target)), nn.Linear):
+            sources.add(node)
+        elif node not in found:
+            _require_no_weights(node, modules)
+            found.add(node)
+            open_ends += node.all_input_nodes
+    if len(sources) > 1:
+        joined = next(node for node in graph.nodes if node in found and len(_reached(node, found)) > 1)
+        names = " and ".join(sorted(str(source) for source in sources))
+        raise UserError(f"{joined} joins {names}: a residual connection or a second input, and an MLP is a chain")
+    if not sources:
+        raise UserError(f"{end} does not depend on the input of the model")
+    return [node for node in graph.nodes if node in found], *sources  # type: ignore[return-value]
+
+
+def _reached(node: fx.Node, within: set[fx.Node]) -> set[fx.Node]:
+    """Return the nodes outside of `within` that a node depends on through those in it."""
+    inputs = set(node.all_input_nodes)
+    return (inputs - within).union(*(_reached(each, within) for each in inputs & within))
+
+
+def _require_no_weights(node: fx.Node, modules: dict[str, nn.Module]) -> None:
+    """Require that a step between layers has no weights, unless they are those of a normalization or of PReLU."""
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if node.op == "get_attr":
+        raise UserError(f"{node.target} is a weight that is no layer's; only Linear layers may have weights; {WAY_OUT}")
+    if module is None or isinstance(module, WITH_WEIGHTS):
+        return
+    if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
+        raise UserError(
+            f"module {node.target} ({type(module).__name__}) has weights of its own; only Linear layers and "
+            f"normalization may; {WAY_OUT}"
+        )
+
+
+def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) -> None:
     """Require a layer that maps x to W x + b with weights of its own."""
-    named = f"module {place} ({type(layer).__name__})"
-    if any(layer is other for other in others):
-        raise UserError(f"module {place} is a Linear layer that comes before too; each must have weights of its own")
+    named = f"module {node.target} ({type(layer).__name__})"
+    if any(layer.weight is other.weight for other in others):
+        raise UserError(f"{named} comes again, or shares its weight; each layer must have weights of its own")
     if "weight" not in dict(layer.named_parameters(recurse=False)):
         raise UserError(f"the weight of {named} is computed from other parameters; remove the parametrization first")
     if type(layer).forward is not nn.Linear.forward:
         raise UserError(f"{named} is a Linear layer with a forward of its own, which no plain layer can stand in for")
+
+
+def _modules(mlp: nn.Module, piece: list[fx.Node]) -> list[nn.Module]:
+    """Return what a piece computes of its source: the model's modules in a row, and functions as modules too."""
+    source, *nodes = piece
+    if any(node.all_input_nodes != [one] for one, node in pairwise(piece)):
+        return [_module(mlp, source, nodes)]
+    found = []
+    for kind, run in groupby(nodes, key=_kind_of_step):
+        row = list(run)
+        if kind == "module":
+            found += [mlp.get_submodule(str(node.target)) for node in row]
+        elif kind == "dropout":
+            found += [nn.Dropout(_probability(*node.args, **node.kwargs)) for node in row]
+        else:
+            found.append(_module(mlp, row[0].all_input_nodes[0], row))
+    return found
+
+
+def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> float:
+    """Return the probability that a call of torch's function `dropout` has."""
+    del inputs, training, inplace
+    return float(p)
+
+
+def _kind_of_step(node: fx.Node) -> str:
+    """Return how a step becomes a module; a function `dropout` would be fixed in the mode that it was traced in."""
+    if node.op == "call_module":
+        return "module"
+    return "dropout" if node.target is functional.dropout else "function"
+
+
+def _module(mlp: nn.Module, source: fx.Node, nodes: list[fx.Node]) -> nn.Module:
+    """Return a module that computes some nodes, of which the last is its output, from that of `source`."""
+    if any(_kind_of_step(node) == "dropout" for node in nodes):
+        raise UserError(f"the function dropout after {source} is not in a row with the layers; make it an nn.Dropout")
+    graph = fx.Graph()
+    copies = {source: graph.placeholder("inputs")}
+    for node in nodes:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(copies[nodes[-1]])
+    return fx.GraphModule(mlp, graph)
 
 
 def _require_any_width(chain: Chain) -> None:
@@ -78,8 +216,8 @@ def _require_any_width(chain: Chain) -> None:
         for module in modules:
             if not _is_elementwise(module, chain.layers[0].weight):
                 raise UserError(
-                    f"{type(module).__name__} after layer {number} does not act on each unit by itself, and a low-rank "
-                    "MLP has other units there; it may stand only before the first layer or after the last hidden one"
+                    f"{_kind(module)} after layer {number} does not act on each unit by itself, and a low-rank MLP has "
+                    "other units there; take it out, or put it before the first layer or after the last hidden one"
                 )
     for number, (layer, following) in enumerate(pairwise(chain.layers), start=1):
         if layer.out_features != following.in_features:
@@ -89,97 +227,28 @@ def _require_any_width(chain: Chain) -> None:
             )
 
 
+def _kind(module: nn.Module) -> str:
+    """Return what an error calls a module: its class, or the functions that it was traced to."""
+    if not isinstance(module, fx.GraphModule):
+        return type(module).__name__
+    return ", ".join(str(node) for node in module.graph.nodes if node.op.startswith("call_"))
+
+
 @torch.no_grad()
 def _is_elementwise(module: nn.Module, like: Tensor) -> bool:
-    """Return whether a module, in evaluation, keeps the shape and maps each entry by itself."""
+    """Return whether a module, in evaluation, keeps any shape and maps each entry by itself."""
     trial = copy.deepcopy(module).eval()
-    inputs = torch.linspace(-1, 1, 12, dtype=like.dtype, device=like.device).reshape(2, 6)
-    changed = inputs.clone()
-    changed[0, 0] = 0.5
-    try:
-        with _leaving_no_trace(like.device):
-            outputs, others = trial(inputs), trial(changed)
-    except Exception:  # a module that takes no such input raises anything
-        return False
-    kept = outputs.shape == inputs.shape
-    return kept and torch.allclose(outputs.flatten()[1:], others.flatten()[1:], equal_nan=True)
-
-
-@torch.enable_grad()
-def first_gradient(chain: Chain, loss: Loss) -> Tensor:
-    """Return G_1: (m, d), the gradient of the loss in the first layer's weight.
-
-    The one call of the loss leaves the random state and the buffers of modules, such as running means, as they were.
-    Raises UserError for an invalid loss, one that leaves out an output, and a gradient that is zero or not finite.
-    Warns if the batch seems to have no sample of some class.
-    """
-    weight, outputs = chain.layers[0].weight, []
-    if not weight.requires_grad:
-        raise UserError("the first layer is frozen: its weight must require a gradient, which defines S_big")
-    hook = chain.layers[-1].register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    try:
-        with _leaving_no_trace(weight.device):
-            value = _checked(loss())
-            gradient, *of_outputs = torch.autograd.grad(value, [weight, *outputs], allow_unused=True)
-    finally:
-        hook.remove()
-    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
-        raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
-    _look_for_each_class([each.flatten(end_dim=-2) for each in of_outputs if each is not None])
-    return gradient
-
-
-def _checked(value: object) -> Tensor:
-    """Return a loss. Raises UserError if it is no tensor with one value and a gradient."""
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise UserError(f"the loss must be a tensor with one value, and it is {found}")
-    if not value.requires_grad:
-        raise UserError("the loss has no gradient: compute it anew of the model, not under no_grad or inference_mode")
-    return value
-
-
-def _look_for_each_class(gradients: Sequence[Tensor]) -> None:
-    """Require that the loss depends on every output; `gradients` are its own in the outputs (n, K) of each pass.
-
-    Those of a cross-entropy sum to zero in each sample, and are negative only at its class.
-    """
-    pulls = torch.cat([*gradients])
-    if unused := _numbers(~pulls.any(dim=0)):
-        raise UserError(
-            f"the loss does not depend on {unused}, so S_big would lack directions; take a batch with samples of "
-            "every class, and a loss that uses every output"
-        )
-    is_cross_entropy = bool((pulls.sum(dim=1).abs() < 1e-3 * pulls.abs().sum(dim=1)).all())
-    if is_cross_entropy and (absent := _numbers((pulls > 0).all(dim=0))):
-        warnings.warn(
-            f"no sample of the batch is of the class of {absent}; take a batch with samples of every class, or S_big "
-            "may lack directions",
-            stacklevel=2,
-        )
-
-
-def _numbers(chosen: Tensor) -> str:
-    """Return the numbers of the chosen outputs, counted from 0, in words; none if there are none."""
-    numbers = ", ".join(map(str, chosen.nonzero().flatten().tolist()))
-    return numbers and f"output {numbers}"
-
-
-@contextmanager
-def _leaving_no_trace(device: torch.device) -> Iterator[None]:
-    """Restore, at the end, the random state and the buffers of every module that was called."""
-    kept: dict[tuple[nn.Module, str], tuple[Tensor, Tensor]] = {}
-
-    def keep(module: nn.Module, _: object) -> None:
-        for name, buffer in module.named_buffers(recurse=False):
-            kept.setdefault((module, name), (buffer, buffer.clone()))
-
-    hook = register_module_forward_pre_hook(keep)
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        hook.remove()
-        with torch.no_grad():
-            for (module, name), (buffer, value) in kept.items():
-                setattr(module, name, buffer.copy_(value))
+    for width in (6, 5):
+        inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device).reshape(2, width)
+        changed = inputs.clone()
+        changed[0, 0] = 0.5
+        try:
+            with leaving_no_trace(like.device):
+                outputs, others = trial(inputs), trial(changed)
+        except Exception:  # a module that takes no such input raises anything
+            return False
+        if outputs.shape != inputs.shape:
+            return False
+        if not torch.allclose(outputs.flatten()[1:], others.flatten()[1:], equal_nan=True):
+            return False
+    return True

@@ -16,6 +16,8 @@ SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
 ROUNDING = 10.0
 """Singular values of a gradient are taken to be exact to so many units of its precision, relative to the largest."""
+APART = 100.0
+"""How many times that two of them must differ to be told apart for sure; half precision has no two digits to spare."""
 
 
 class LayerBases(NamedTuple):
@@ -47,7 +49,8 @@ def top_singular_subspaces(matrix: Tensor, k: int, dtype: torch.dtype | None = N
             f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a batch with more "
             "samples, some of every class, and a loss that uses every output"
         )
-    if values.shape[-1] > k and bool((values[..., k - 1] - values[..., k] <= 100 * rounding).any()):
+    apart = rounding if torch.finfo(matrix.dtype).bits < 32 else APART * rounding
+    if values.shape[-1] > k and bool((values[..., k - 1] - values[..., k] <= apart).any()):
         warnings.warn(
             f"the singular values {k} and {k + 1} of the gradient are equal to two digits of its rounding, which "
             "decides what directions S_big has; another batch may tell them apart",
@@ -106,6 +109,26 @@ def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
     """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0."""
     energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
+
+
+def block_shares_by_norms(change: Tensor, bases: LayerBases) -> Tensor:
+    """Return the same as `block_shares`, to rounding, from products with V_{l,1} and the narrower part of U_l alone.
+
+    The squared norm of a matrix is the sum of those of its blocks. So in a layer of d x d three of four products are
+    spared, and what is left of the fourth has 2K columns.
+    """
+    whole = _squared_norm(change)
+    inside = change @ bases.v1
+    narrow_is_first = bases.u1.shape[-1] <= bases.u2.shape[-1]
+    narrow = (bases.u1 if narrow_is_first else bases.u2).mT
+    right, row, corner = _squared_norm(inside), _squared_norm(narrow @ change), _squared_norm(narrow @ inside)
+    first, second = (row, corner) if narrow_is_first else (whole - row, right - corner)
+    energies = torch.stack([second, first - second, right - second, whole - right - first + second], dim=-1)
+    return energies.clamp(min=0) / whole.unsqueeze(-1)
+
+
+def _squared_norm(matrix: Tensor) -> Tensor:
+    return matrix.square().sum(dim=(-2, -1))
 
 
 def principal_angles(first: Tensor, second: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 The measurements go to the same Parquet schema as those of the workflow, so that its readers take them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,38 +17,44 @@ from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.chain import Chain, Loss, parts
+from lowrank_dynamics.models.chain import Chain, chain_of, part_of, unwrapped
+from lowrank_dynamics.models.first_gradient import Loss
 from lowrank_dynamics.models.low_rank import big_basis
-from lowrank_dynamics.models.subspaces import LayerBases, block_shares, layer_bases
+from lowrank_dynamics.models.subspaces import LayerBases, block_shares_by_norms, layer_bases
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import watch_origin
 from lowrank_dynamics.training.observables.observer import Observation
 from lowrank_dynamics.training.observables.singular_structure import References, singular_structure
 
+RESERVED = ("block_share", "singular_value", "sine_", "angle_")
+"""How the names of what a watch measures begin."""
 Quantity = Literal["block_shares", "singular_structure"]
+CHEAP: tuple[Quantity, ...] = ("block_shares",)
 
 
 class Watch:
     """Records how the hidden weights of an MLP change while it trains.
 
-    `mlp` is a chain of layers as `low_rank` takes it. `block_shares` are those of figures 3 to 5, in bases that the
-    weights at this moment and one gradient define, so make it before training; `loss` returns the loss of one batch.
-    `singular_structure` are singular values and the movement of singular subspaces (figures 1, 2, 8-10). `layers` are
-    counted from 1; None for all hidden ones. Raises UserError for a layer or a quantity that there is not; where block
-    shares are not defined: K >= d/2, a first layer narrower than d - K or another narrower than d - 2K, a gradient of
-    rank below K; and where a layer has no more than 2K singular values, for then there is no middle group.
+    The MLP is `model`, or the part of it at the path `at`, as `low_rank` takes it. `block_shares` are those of figures
+    3 to 5, in bases that the weights at this moment and one gradient define, so make it before training; `loss` returns
+    the loss of one batch. `singular_structure` are singular values and the movement of singular subspaces (figures 1,
+    2, 8-10): a whole singular value decomposition of each layer at every record. `layers` are counted from 1; None for
+    all hidden ones. Raises UserError for a layer or a quantity that there is not; where block shares are not defined: K
+    >= d/2, a first layer narrower than d - K or another narrower than d - 2K, a gradient of rank below K; and where a
+    layer has no more than 2K singular values, for then there is no middle group.
     """
 
     def __init__(
         self,
-        mlp: nn.Sequential,
+        model: nn.Module,
         loss: Loss | None = None,
         *,
-        quantities: Collection[Quantity] = ("block_shares", "singular_structure"),
+        at: str = "",
+        quantities: Collection[Quantity] = CHEAP,
         layers: Collection[int] | None = None,
     ) -> None:
-        self._chain = parts(mlp)
+        self._chain = chain_of(part_of(unwrapped(model), at) if at else model)
         hidden = range(1, len(self._chain.layers))
         if isinstance(layers, int):
             raise UserError(f"layers must be a collection, such as [{layers}]; it is {layers}")
@@ -68,7 +74,11 @@ class Watch:
 
     @torch.no_grad()
     def record(self, step: int, **values: float) -> None:
-        """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss."""
+        """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss.
+
+        Raises UserError, and records nothing, for a step that is none or was recorded, and for names that are taken.
+        """
+        self._require_new(step, values)
         observations = [
             Observation(name, 0, torch.tensor([value], dtype=torch.float64)) for name, value in values.items()
         ]
@@ -78,12 +88,25 @@ class Watch:
                 observations += singular_structure(layer, weight, self._chain.classes, self._references)
             if layer in self._blocks:
                 initial, bases = self._blocks[layer]
-                observations.append(Observation("block_share", layer, block_shares(weight - initial, bases)))
+                observations.append(Observation("block_share", layer, block_shares_by_norms(weight - initial, bases)))
         present = np.ones(1, dtype=bool)
         self._recorded += [
             Measurement(step, layer, quantity, measured.double().cpu().numpy(), present)
             for quantity, layer, measured in observations
         ]
+
+    def _require_new(self, step: int, values: Mapping[str, float]) -> None:
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise UserError(f"a step is a whole number from 0 on; it is {step!r}")
+        if any(row.step == step for row in self._recorded):
+            raise UserError(f"step {step} was recorded before; record each step once")
+        for name, value in values.items():
+            if name.startswith(RESERVED):
+                raise UserError(f"{name} is a name of the watch's own quantities; give yours another")
+            if not isinstance(value, int | float):
+                raise UserError(
+                    f"{name} must be a number; it is a {type(value).__name__}, of which float(...) makes one"
+                )
 
     def metrics(self, experiment: str = "watched", *, variant: str = BASE, trial: int = 0) -> Metrics:
         """Return what was recorded as a tidy table of the workflow's schema; arguments are values of its columns."""

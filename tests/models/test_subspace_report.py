@@ -1,0 +1,71 @@
+"""The report on a model of your own: its numbers are those of the definitions, and it expects what the studies saw."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from lowrank_dynamics import low_rank, subspace_report
+from lowrank_dynamics.errors import UserError
+from stacks import batch, loss_of, mlp
+
+
+def scaled(activation: type[nn.Module], eps: float, classes: int = 3) -> nn.Sequential:
+    """Return an MLP whose first layer is eps times a matrix with orthonormal columns."""
+    model = mlp(14, 20, 20, classes, bias=False, activation=activation)
+    for layer in (model[0], model[2]):
+        nn.init.orthogonal_(layer.weight, eps, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+def test_its_numbers_are_those_of_the_definitions(capsys: pytest.CaptureFixture[str]) -> None:
+    model = scaled(nn.SiLU, 0.1)
+    loss, (inputs, _) = loss_of(model), batch(model)
+    report = subspace_report(model, loss)
+    (gradient,) = torch.autograd.grad(loss(), [model[0].weight])
+    assert report.singular_values == pytest.approx(torch.linalg.svdvals(gradient).tolist())
+    assert (report.classes, report.dimension, report.widths) == (3, 14, (20, 20))
+    assert report.conditions == pytest.approx((1, 1))
+    before = model[0](inputs).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(functional.silu(before).sum(), before)
+    assert report.derivative_spread == pytest.approx(float((slope - slope.mean()).norm() / slope.norm()))
+    assert "S_big is                                      to be expected to work\n" in capsys.readouterr().out
+    assert model.training, "the report changed the model"
+
+
+def test_the_tail_is_of_the_order_of_eps_where_the_activation_is_smooth() -> None:
+    one, tenth = (subspace_report(model, loss_of(model)) for model in (scaled(nn.SiLU, 1e-2), scaled(nn.SiLU, 1e-3)))
+    assert one.tail == pytest.approx(10 * tenth.tail, rel=0.05)
+    assert one.later_spread == tenth.later_spread
+
+
+@pytest.mark.parametrize(
+    ("activation", "eps", "said"),
+    [
+        (nn.ELU, 0.1, "to be expected to work"),
+        (nn.GELU, 0.1, "to be expected to work"),
+        (nn.GELU, 10.0, "doubtful: the first gradient is not nearly of rank K"),
+        (nn.ReLU, 0.1, "not to be expected to work: the activation is curved too strongly"),
+        (nn.Identity, 0.1, "to be expected to work"),
+    ],
+)
+def test_what_it_expects(activation: type[nn.Module], eps: float, said: str) -> None:
+    model = scaled(activation, eps)
+    assert subspace_report(model, loss_of(model)).expectation.startswith(said)
+
+
+def test_it_says_where_low_rank_would_refuse() -> None:
+    model = scaled(nn.ELU, 0.1, classes=7)
+    assert "K = 7 is not below d/2 = 7" in subspace_report(model, loss_of(model)).expectation
+    with pytest.raises(UserError, match="the theory needs K < d/2"):
+        low_rank(model, loss_of(model))
+
+
+def test_its_picture(tmp_path: Path) -> None:
+    model = scaled(nn.ELU, 0.1)
+    subspace_report(model, loss_of(model), plot=tmp_path / "decay.png")
+    with Image.open(tmp_path / "decay.png") as picture:
+        assert picture.width > 300

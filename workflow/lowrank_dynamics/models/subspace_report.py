@@ -1,0 +1,136 @@
+"""What the theory says of a model of your own before anything is trained."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lowrank_dynamics.models.chain import Chain, chain_of, part_of, unwrapped
+from lowrank_dynamics.models.first_gradient import Loss, first_gradient
+from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
+
+SMALL_REST = 0.05
+"""The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps = 0.1, the paper's
+largest, it is below with smooth activations, and with ReLU far above at any eps (figure 11)."""
+WEAK, STRONG = 0.45, 0.65
+"""The spread of phi' up to which block 1 keeps nine tenths of the change, and from which it keeps less than eight: ELU
+has 0.15, SiLU 0.28, GELU 0.40, phi_beta with beta = 3 and 10 has 0.56 and 0.70, ReLU 0.71 (figures 3, smoothness)."""
+SCALE = 0.3
+"""The size of pre-activations at the linear fit (docs/beyond.md, study 3)."""
+
+
+@dataclass(frozen=True)
+class SubspaceReport:
+    """What decides whether a low-rank network in S_big is to be expected to follow an MLP; `str` of it is the report.
+
+    `classes` K outputs, `dimension` d inputs, `widths` of the hidden layers. `singular_values` are all those of the
+    first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X) from a constant matrix relative to its
+    own norm, on the batch of the loss; `later_spread` the same for normal pre-activations of size 0.3, as they are when
+    a network has learned the linear part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times
+    orthonormal columns; `spread_of_start` tells a trained first layer from a random one.
+    """
+
+    classes: int
+    dimension: int
+    widths: tuple[int, ...]
+    singular_values: tuple[float, ...]
+    derivative_spread: float
+    later_spread: float
+    conditions: tuple[float, ...]
+    spread_of_start: float
+
+    @property
+    def tail(self) -> float:
+        """sigma_{K+1} / sigma_K of the first gradient; 0 if there is no further one."""
+        return next(iter(self.singular_values[self.classes :]), 0.0) / self.singular_values[self.classes - 1]
+
+    @property
+    def beyond_rank(self) -> float:
+        """How much of the squared first gradient lies beyond rank K."""
+        squares = [value**2 for value in self.singular_values]
+        return sum(squares[self.classes :]) / sum(squares)
+
+    @property
+    def expectation(self) -> str:
+        """Whether S_big is to be expected to work, and why, in one line."""
+        if 2 * self.classes >= self.dimension:
+            return f"not to be expected to work: K = {self.classes} is not below d/2 = {self.dimension / 2:g}"
+        if self.spread_of_start > TRAINED:
+            return "not to be expected to work: the first layer seems to be trained, and a low-rank network starts anew"
+        if self.later_spread >= STRONG:
+            return "not to be expected to work: the activation is curved too strongly, as ReLU is"
+        if self.later_spread > WEAK:
+            return "doubtful: the activation is curved strongly, so part of the change will lie outside of S_big"
+        if self.beyond_rank > SMALL_REST:
+            return "doubtful: the first gradient is not nearly of rank K; smaller weights (eps) make it so"
+        return "to be expected to work"
+
+    def __str__(self) -> str:
+        """Return the whole report in lines."""
+        lines = {
+            "outputs K, inputs d, hidden widths": f"{self.classes}, {self.dimension}, {self.widths}",
+            "smallest rank 2K": f"{2 * self.classes}",
+            "sigma_{K+1} / sigma_K of the first gradient": f"{self.tail:.2g}",
+            "its square beyond rank K": f"{100 * self.beyond_rank:.2g} % (little up to {100 * SMALL_REST:g} %)",
+            "spread of phi' now": f"{self.derivative_spread:.2g}",
+            "spread of phi' at the linear fit": f"{self.later_spread:.2g} (weak to {WEAK:g}, strong from {STRONG:g})",
+            "sigma_max / sigma_min of hidden weights": ", ".join(f"{each:.3g}" for each in self.conditions),
+            "S_big is": self.expectation,
+        }
+        return "\n".join(f"{name:45} {value}" for name, value in lines.items())
+
+    def plot(self, path: Path | str) -> None:
+        """Draw the decay of the first gradient's singular values to a file, such as a PNG; it needs matplotlib."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(3.25, 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.semilogy(range(1, len(self.singular_values) + 1), self.singular_values, "o", markersize=3)
+        axes.axvline(self.classes + 0.5, color="0.6", linewidth=0.8)
+        axes.set(xlabel="$i$", ylabel=r"$\sigma_i(G_1(0))$", title=f"$K = {self.classes}$")
+        figure.savefig(path, dpi=150)
+
+
+def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | str | None = None) -> SubspaceReport:
+    """Return, and print, what the theory says of an MLP, or of the part of `model` at the path `at`, before training.
+
+    `loss` returns the loss of the model on one batch, with samples of every class; it is called once, and leaves no
+    trace. `plot` names a file for a picture. Raises UserError as `low_rank` does for what is no chain or no loss.
+    """
+    chain = chain_of(part_of(unwrapped(model), at) if at else model)
+    seen: list[Tensor] = []
+    hook = chain.layers[0].register_forward_hook(lambda module, inputs, output: seen.append(output.detach().flatten()))
+    try:
+        gradient = first_gradient(chain, loss).double()
+    finally:
+        hook.remove()
+    weights = [layer.weight.detach().double() for layer in chain.hidden]
+    spectra = [torch.linalg.svdvals(weight) for weight in weights]
+    normal = SCALE * torch.special.ndtri((torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000)
+    report = SubspaceReport(
+        classes=chain.classes,
+        dimension=chain.dimension,
+        widths=tuple(layer.out_features for layer in chain.hidden),
+        singular_values=tuple(torch.linalg.svdvals(gradient).tolist()),
+        derivative_spread=_spread(chain, torch.cat(seen)),
+        later_spread=_spread(chain, normal.to(weights[0].device)),
+        conditions=tuple(float(values[0] / values[-1]) for values in spectra),
+        spread_of_start=spread_of_start(chain.layers[0].weight),
+    )
+    print(report)
+    if plot is not None:
+        report.plot(plot)
+    return report
+
+
+@torch.enable_grad()
+def _spread(chain: Chain, values: Tensor) -> float:
+    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows the first layer."""
+    inputs = values.to(chain.layers[0].weight.dtype).unsqueeze(-1).requires_grad_()
+    activation = nn.Sequential(*copy.deepcopy(chain.after[0])).eval()
+    outputs = activation(inputs)
+    (slope,) = torch.autograd.grad(outputs.sum(), inputs)
+    slope = slope.double()
+    return float(torch.linalg.vector_norm(slope - slope.mean()) / torch.linalg.vector_norm(slope))
