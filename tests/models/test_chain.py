@@ -67,6 +67,19 @@ def test_dropout_that_is_a_function_follows_the_mode() -> None:
     inputs, _ = batch(flat)
     assert not torch.equal(small(inputs), small(inputs))
     assert torch.equal(small.eval()(inputs), small(inputs))
+    kinds = [type(module) for module in small if not isinstance(module, nn.Linear)][1:]
+    assert kinds == [nn.GELU, nn.Dropout, nn.GELU, nn.Dropout]
+
+
+def test_functions_keep_their_options() -> None:
+    class Steep(Written):
+        def forward(self, inputs: Tensor) -> Tensor:
+            first, second = self.layers
+            return second(functional.leaky_relu(first(inputs), negative_slope=0.25, inplace=True))
+
+    (kept,) = chain_of(Steep(mlp(14, 12, 3), nn.ReLU)).after[0]
+    assert isinstance(kept, nn.LeakyReLU)
+    assert (kept.negative_slope, kept.inplace) == (0.25, False)
 
 
 class Classifier(nn.Module):

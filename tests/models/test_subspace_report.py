@@ -57,6 +57,13 @@ def test_what_it_expects(activation: type[nn.Module], eps: float, said: str) -> 
     assert subspace_report(model, loss_of(model)).expectation.startswith(said)
 
 
+def test_weights_far_from_orthogonal_are_doubtful() -> None:
+    model = mlp(14, 14, 14, 3)
+    model[0].weight.data *= 0.01
+    report = subspace_report(model, loss_of(model))
+    assert report.expectation.startswith("doubtful: hidden weights are far from eps times orthonormal columns")
+
+
 def test_it_says_where_low_rank_would_refuse() -> None:
     model = scaled(nn.ELU, 0.1, classes=7)
     assert "K = 7 is not below d/2 = 7" in subspace_report(model, loss_of(model)).expectation

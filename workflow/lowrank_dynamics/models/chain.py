@@ -5,17 +5,17 @@ as it maps each unit by itself, for a low-rank MLP has other units there.
 """
 
 import copy
-from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.no_trace import leaving_no_trace
+from lowrank_dynamics.models.steps import as_modules, name_of
 
 NORMALIZATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
 WITH_WEIGHTS = (*NORMALIZATION, nn.PReLU)
@@ -91,7 +91,7 @@ def chain_of(mlp: nn.Module) -> Chain:
     layers, pieces = _pieces(graph, dict(mlp.named_modules()))
     if len(layers) < 2:
         raise UserError(f"an MLP needs two Linear layers at least, and {type(mlp).__name__} has {len(layers)}")
-    before, *after = (_modules(mlp, piece) for piece in pieces)
+    before, *after = (as_modules(mlp, piece) for piece in pieces)
     chain = Chain(before, layers, after)
     _require_any_width(chain)
     return chain
@@ -168,56 +168,14 @@ def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) 
         raise UserError(f"{named} is a Linear layer with a forward of its own, which no plain layer can stand in for")
 
 
-def _modules(mlp: nn.Module, piece: list[fx.Node]) -> list[nn.Module]:
-    """Return what a piece computes of its source: the model's modules in a row, and functions as modules too."""
-    source, *nodes = piece
-    if any(node.all_input_nodes != [one] for one, node in pairwise(piece)):
-        return [_module(mlp, source, nodes)]
-    found = []
-    for kind, run in groupby(nodes, key=_kind_of_step):
-        row = list(run)
-        if kind == "module":
-            found += [mlp.get_submodule(str(node.target)) for node in row]
-        elif kind == "dropout":
-            found += [nn.Dropout(_probability(*node.args, **node.kwargs)) for node in row]
-        else:
-            found.append(_module(mlp, row[0].all_input_nodes[0], row))
-    return found
-
-
-def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> float:
-    """Return the probability that a call of torch's function `dropout` has."""
-    del inputs, training, inplace
-    return float(p)
-
-
-def _kind_of_step(node: fx.Node) -> str:
-    """Return how a step becomes a module; a function `dropout` would be fixed in the mode that it was traced in."""
-    if node.op == "call_module":
-        return "module"
-    return "dropout" if node.target is functional.dropout else "function"
-
-
-def _module(mlp: nn.Module, source: fx.Node, nodes: list[fx.Node]) -> nn.Module:
-    """Return a module that computes some nodes, of which the last is its output, from that of `source`."""
-    if any(_kind_of_step(node) == "dropout" for node in nodes):
-        raise UserError(f"the function dropout after {source} is not in a row with the layers; make it an nn.Dropout")
-    graph = fx.Graph()
-    copies = {source: graph.placeholder("inputs")}
-    for node in nodes:
-        copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(copies[nodes[-1]])
-    return fx.GraphModule(mlp, graph)
-
-
 def _require_any_width(chain: Chain) -> None:
     """Require that what stands between hidden layers works at the width of the low-rank network, too."""
     for number, modules in enumerate(chain.after[:-2], start=1):
         for module in modules:
             if not _is_elementwise(module, chain.layers[0].weight):
                 raise UserError(
-                    f"{_kind(module)} after layer {number} does not act on each unit by itself, and a low-rank MLP has "
-                    "other units there; take it out, or put it before the first layer or after the last hidden one"
+                    f"{name_of(module)} after layer {number} does not act on each unit by itself, and a low-rank MLP "
+                    "has other units there; take it out, or put it before the first layer or after the last hidden one"
                 )
     for number, (layer, following) in enumerate(pairwise(chain.layers), start=1):
         if layer.out_features != following.in_features:
@@ -225,13 +183,6 @@ def _require_any_width(chain: Chain) -> None:
                 f"layer {number} gives {layer.out_features} numbers, layer {number + 1} takes {following.in_features}: "
                 "something between them changes the width; only elementwise modules may stand there"
             )
-
-
-def _kind(module: nn.Module) -> str:
-    """Return what an error calls a module: its class, or the functions that it was traced to."""
-    if not isinstance(module, fx.GraphModule):
-        return type(module).__name__
-    return ", ".join(str(node) for node in module.graph.nodes if node.op.startswith("call_"))
 
 
 @torch.no_grad()
