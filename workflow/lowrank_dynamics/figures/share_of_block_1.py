@@ -34,7 +34,10 @@ def draw(sizes: Metrics, depths: Metrics) -> Figure:
     style.legend_below(figure)
     rows = against_setting(depths, "block_share", DEPTH, 1)
     rows = rows.assign(value=1 - rows["value"], layer="layer " + rows["layer"].astype(str))
-    style.lines(rows, last, "layer", x=DEPTH, palette=style.COLORS[2 : 2 + rows["layer"].nunique()])
+    layers = rows["layer"].nunique()
+    look = {"palette": style.COLORS[2 : 2 + layers], "markers": list(style.MARKERS[:layers]), "markersize": 4}
+    style.lines(rows, last, "layer", x=DEPTH, **look)
+    _ticks(last, sorted(rows[DEPTH].unique()))
     last.legend(fontsize=style.NOTE, title=None)
     last.set(xlabel="depth $L$, ELU", ylabel="")
     return figure

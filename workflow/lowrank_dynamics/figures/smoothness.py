@@ -56,7 +56,7 @@ def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     style.lines(rows.dropna(subset="beta"), axes, "curve", eps.values(), x="beta", **options)
     for name, beta in NAMED.items():
         axes.axvline(beta, color="0.6", linewidth=0.6, zorder=0)
-        text = axes.text(beta, 0.03, activation(name).label, transform=axes.get_xaxis_transform(), rotation=90)
+        text = axes.text(beta, 0.12, activation(name).label, transform=axes.get_xaxis_transform(), rotation=90)
         text.set(fontsize=style.NOTE, color="0.4", horizontalalignment="right")
     _mark(rows, "gelu", NAMED["gelu"], axes)
     if "relu" in metrics.activations:

@@ -72,7 +72,7 @@ class SubspaceReport:
             f"{doubtful}: the first gradient is not nearly of rank K; smaller weights (eps) make it so": (
                 self.beyond_rank > SMALL_REST
             ),
-            f"{doubtful}: hidden weights are far from eps times orthonormal columns; nn.init.orthogonal_ makes them so": (
+            f"{doubtful}: hidden weights are far from eps times orthonormal columns; see nn.init.orthogonal_": (
                 max(self.conditions) > FAR
             ),
         }
