@@ -11,13 +11,26 @@ import torch
 
 from benchmarks.gpu import gpu_rows
 from benchmarks.rows import Row, rows
+from benchmarks.savings import accuracies, savings
 from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.provenance import code_version
 from lowrank_dynamics.training.device import description, use_cpu
 
-PAGE = Path("docs/performance.md")
+PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
 START, START_GPU, END = "<!-- the last run of `make bench` -->", "<!-- the last run on a GPU -->", "<!-- end -->"
+SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
 MET = {True: "yes", False: "**no**", None: ""}
+COMPARED = ("what", "median (range)", "goal", "met")
+SAVED = (
+    "head",
+    "batch",
+    "trained weights, full (millions)",
+    "low-rank",
+    "LoRA",
+    "step, full / low-rank",
+    "step, LoRA / low-rank",
+)
+REACHED = ("network", "steps in ten seconds", "test accuracy")
 
 
 def main() -> None:
@@ -30,23 +43,31 @@ def main() -> None:
         sys.exit("torch finds no GPU here")
     if sys.argv[1:]:
         device = torch.device("cuda", 0)
-        write(START_GPU, description(device), gpu_rows(device))
+        write(PERFORMANCE, START_GPU, description(device), COMPARED, map(cells, gpu_rows(device)))
     else:
-        write(START, f"{_processor()}, one core", rows())
+        machine = f"{_processor()}, one core"
+        write(LIBRARY, SAVINGS, machine, SAVED, (saving.cells for saving in savings()))
+        write(LIBRARY, ACCURACIES, machine, REACHED, accuracies())
+        write(PERFORMANCE, START, machine, COMPARED, map(cells, rows()))
 
 
-def write(start: str, machine: str, measured: Iterable[Row]) -> None:
-    """Put the rows, once measured, with what they were measured on between `start` and the next end."""
+def cells(row: Row) -> tuple[str, ...]:
+    """Return what the table says of a row."""
+    return row.what, row.ratio, row.goal, MET[row.met]
+
+
+def write(page: Path, start: str, machine: str, header: tuple[str, ...], measured: Iterable[tuple[str, ...]]) -> None:
+    """Put the rows, once measured, with what they were measured on into a page, between `start` and the next end."""
     lines = []
     for row in measured:
-        lines.append((row.what, row.ratio, row.goal, MET[row.met]))
-        print(" | ".join(lines[-1]), file=sys.stderr)
+        lines.append(row)
+        print(" | ".join(row), file=sys.stderr)
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     said = f"{when}, version {code_version()}, on {machine}, torch {torch.__version__}, {platform.system()}:"
-    table = [said, "", *markdown(("what", "median (range)", "goal", "met"), lines)]
-    before, rest = PAGE.read_text(encoding="utf-8").split(start)
+    table = [said, "", *markdown(header, lines)]
+    before, rest = page.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
-    PAGE.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8")
+    page.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8")
 
 
 def _processor() -> str:

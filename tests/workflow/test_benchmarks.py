@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cells, gpu, timing
-from benchmarks.__main__ import END, START, START_GPU, write
+from benchmarks import cells, gpu, savings, timing
+from benchmarks.__main__ import COMPARED, END, START, START_GPU, write
+from benchmarks.__main__ import cells as as_cells
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.rows import Row
 from conftest import NAME, measured
@@ -70,11 +71,10 @@ def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert torch.equal(thrice.data.train.labels, once.data.train.labels.repeat(3))
 
 
-def test_the_page_keeps_what_is_around_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_page_keeps_what_is_around_a_table(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"a\n{START}\nold\n{END}\nb\n{START_GPU}\nother\n{END}\nc\n")
-    monkeypatch.setattr("benchmarks.__main__.PAGE", page)
-    write(START, "a machine", [Row("this / that", "2 (1 to 3)", "at least 1", met=True)])
+    write(page, START, "a machine", COMPARED, [as_cells(Row("this / that", "2 (1 to 3)", "at least 1", met=True))])
     found = page.read_text()
     assert "| this / that | 2 (1 to 3) | at least 1 | yes |" in found
     assert "old" not in found
@@ -102,3 +102,14 @@ def test_a_ratio_is_the_median_of_pairs_and_leaves_out_what_is_prepared(monkeypa
     ratio = timing.paired(taking(100, 1, 6, 2, 4), taking(7, 1, 2, 2, 2), 3)
     assert ratio == (2, 1, 3)
     assert str(ratio.scaled(2)) == "4 (2 to 6)"
+
+
+def test_what_a_head_saves_is_measured_of_heads_of_one_start() -> None:
+    """Adapters begin as the full head, with hidden layers frozen; of the low-rank head all weights are trained."""
+    pytest.importorskip("peft", reason="peft is installed by make bench only")
+    full, rank = savings.head(64, 80), 20
+    images = torch.randn(30, 80, generator=torch.Generator().manual_seed(0))
+    expected = full(images)
+    adapters = savings.adapted(full, rank)
+    torch.testing.assert_close(adapters(images), expected)
+    assert savings.trained(adapters) == rank * (80 + 64 + 64 + 64) + 10 * (64 + 1)

@@ -1,0 +1,135 @@
+"""What a low-rank head saves: against the full one, and against adapters of the same rank (LoRA, as `peft` has it)."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.timing import Prepared, paired
+from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.models.low_rank import low_rank
+
+CLASSES = 10
+WIDTHS = {784: 784, 1024: 512, 4096: 4608}
+"""The widths of heads, with their inputs: figure 6, and figures 7 and 15 at laptop and at paper scale."""
+RANKS = (2 * CLASSES, 4 * CLASSES)
+BATCHES = (128, 1_000)
+STEPS = 3
+LEARNING_RATE = 0.05
+
+
+class Saving(NamedTuple):
+    """One head, rank and batch: weights that are trained, and how long a step takes relative to the low-rank head's."""
+
+    head: str
+    batch: int
+    full_weights: int
+    low_rank_weights: int
+    adapter_weights: int
+    full_step: str
+    adapter_step: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table says; SGD with momentum remembers one number for each weight that is trained, Adam two."""
+        weights = (self.full_weights, self.low_rank_weights, self.adapter_weights)
+        return (
+            self.head,
+            str(self.batch),
+            *(f"{each / 1e6:.3g}" for each in weights),
+            self.full_step,
+            self.adapter_step,
+        )
+
+
+def head(width: int, inputs: int) -> nn.Sequential:
+    """Return a head of three layers with GELU, whose hidden weights are 0.1 times orthonormal columns or rows."""
+    first, second = nn.Linear(inputs, width), nn.Linear(width, width)
+    for layer in (first, second):
+        nn.init.orthogonal_(layer.weight, 0.1, generator=torch.Generator().manual_seed(0))
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(first, nn.GELU(), second, nn.GELU(), nn.Linear(width, CLASSES))
+
+
+def adapted(model: nn.Sequential, rank: int) -> nn.Module:
+    """Return the head with frozen hidden layers, an adapter of this rank on each, and a last layer that is trained."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that peft looks for
+        from peft import LoraConfig, get_peft_model
+
+        return get_peft_model(model, LoraConfig(r=rank, target_modules=["0", "2"], modules_to_save=["4"]))
+
+
+def trained(model: nn.Module) -> int:
+    """Return how many weights are trained."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def savings() -> Iterator[Saving]:
+    """Yield the savings for every width, rank and batch, each measured when it is asked for."""
+    for width, inputs in WIDTHS.items():
+        for rank in RANKS:
+            for batch in BATCHES:
+                yield _saving(width, inputs, rank, batch)
+
+
+def _saving(width: int, inputs: int, rank: int, batch: int) -> Saving:
+    images = torch.randn(batch, inputs, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(batch) % CLASSES
+    full = head(width, inputs)
+    small = low_rank(full, lambda: functional.cross_entropy(full(images), labels), rank)
+    adapters = adapted(head(width, inputs), rank)
+    steps = [_steps(model, images, labels, STEPS) for model in (full, small, adapters)]
+    against_full, against_adapters = paired(steps[0], steps[1]), paired(steps[2], steps[1])
+    name = f"{inputs} - {width} - {width} - {CLASSES}, r = {rank // CLASSES}K"
+    return Saving(
+        name, batch, trained(full), trained(small), trained(adapters), f"{against_full}", f"{against_adapters}"
+    )
+
+
+def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Prepared:
+    """Return so many steps of SGD with momentum."""
+    chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(chosen, lr=LEARNING_RATE, momentum=0.9)
+
+    def step() -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+
+    return lambda: step
+
+
+def accuracies(seconds: float = 10.0) -> Iterator[tuple[str, str, str]]:
+    """Yield what each network reaches of the Fashion-MNIST sample in the same time: name, steps, test accuracy."""
+    with TemporaryDirectory() as folder:
+        fashion_mnist.prepare(1_000, 2_000, Path(folder, "images.safetensors"))
+        data = fashion_mnist.load(Path(folder, "images.safetensors"), torch.float32)
+    assert data.test is not None
+    images, labels, test = data.train.inputs.T.contiguous(), data.train.labels, data.test
+    full = head(784, 784)
+    networks: dict[str, nn.Module] = {"full": full}
+    for rank in RANKS:
+        loss = partial(_loss, full, images, labels)
+        networks[f"low-rank, r = {rank // CLASSES}K"] = low_rank(full, loss, rank)
+        networks[f"LoRA, r = {rank // CLASSES}K"] = adapted(head(784, 784), rank)
+    for name, network in networks.items():
+        step, count = _steps(network, images, labels, 1)(), 0
+        began = time.process_time()
+        while time.process_time() - began < seconds:
+            step()
+            count += 1
+        correct = network(test.inputs.T).argmax(dim=1) == test.labels
+        yield name, f"{count:,}", f"{100 * float(correct.float().mean()):.1f} %"
+
+
+def _loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(model(images), labels)
