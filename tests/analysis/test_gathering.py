@@ -105,12 +105,24 @@ def test_trials_of_other_code_are_replaced_and_not_added_to(project: Path) -> No
 
 
 def test_a_cell_of_other_settings_is_dropped_when_its_experiment_is_run_anew(project: Path) -> None:
-    finish(project, GELU, range(2), settings_sha256="earlier")
+    own = load_settings("paper", ROOT / "configs").of_variant(NAME)
+    other = own.model_copy(update={"seed": 1})
+    finish(project, GELU, range(2), settings=other, settings_sha256=other.digest)
     keep(project, "paper")
     forget(project)
     finish(project, SILU, range(1))
     keep(project, "paper")
     assert trials(project) == {SILU.name: [0]}
+
+
+def test_a_setting_that_came_later_drops_nothing(project: Path) -> None:
+    """What was kept has the digest of the settings that there were then."""
+    finish(project, SILU, range(2), settings_sha256="of fewer settings")
+    keep(project, "paper")
+    forget(project)
+    finish(project, GELU, range(1))
+    keep(project, "paper")
+    assert trials(project) == {GELU.name: [0], SILU.name: [0, 1]}
 
 
 def test_trials_that_stop_each_at_its_own_step_are_not_added(project: Path) -> None:

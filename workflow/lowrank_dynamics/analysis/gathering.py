@@ -27,8 +27,8 @@ def gathered(results: Path, scale: str, reference: Path | None, settings: Settin
     reference cannot stand beside those of the run.
     """
     file, jobs = results / "metrics" / f"{name}.parquet", results / "cells" / name
-    run = metrics.read(file, name, scale).by_cell if file.exists() else {}
-    kept = metrics.read(reference, name, scale).by_cell if reference and reference.exists() else {}
+    run = _read(file, name, scale).by_cell if file.exists() else {}
+    kept = _read(reference, name, scale).by_cell if reference and reference.exists() else {}
     parts: list[Metrics] = []
     is_aggregated, is_run = True, False
     for cell in settings.cells(name):
@@ -44,12 +44,26 @@ def gathered(results: Path, scale: str, reference: Path | None, settings: Settin
     return Gathered(metrics.read(file, name, scale), file) if is_aggregated else Gathered(combine(parts), None)
 
 
+def _read(file: Path, experiment: str, scale: str | None = None) -> Metrics:
+    """Return the metrics in a file, with the digest that their settings have now.
+
+    In the file is that of the code which computed them. Settings that came since then are at their defaults.
+    """
+    found = metrics.read(file, experiment, scale)
+    now = {name: each.settings.digest for name, each in found.cells.items() if each.settings}
+    cells = {
+        name: each.model_copy(update={"settings_sha256": now[name]}) if name in now else each
+        for name, each in found.cells.items()
+    }
+    return Metrics(found.table, cells)
+
+
 def _beyond(found: Sequence[Metrics], folder: Path, experiment: str) -> Iterator[Metrics]:
     """Yield the finished jobs of a cell, in its `folder`, of trials that are not aggregated."""
     there = _trials(found)
     for path in sorted(folder.glob("*.parquet"), key=lambda path: shard_of(path.stem).start):
         if further := set(shard_of(path.stem)) - there:
-            yield metrics.read(path, experiment).where(trial=sorted(further))
+            yield _read(path, experiment).where(trial=sorted(further))
             there |= further
 
 
