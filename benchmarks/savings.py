@@ -1,5 +1,7 @@
 """What a low-rank head saves: against the full one, and against adapters of the same rank (LoRA, as `peft` has it)."""
 
+import copy
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -16,13 +18,15 @@ from benchmarks.timing import Prepared, paired
 from lowrank_dynamics.data import fashion_mnist
 from lowrank_dynamics.models.low_rank import low_rank
 
+Images = tuple[Tensor, Tensor]
+"""Images (N, d) and their labels (N)."""
 CLASSES = 10
 WIDTHS = {784: 784, 1024: 512, 4096: 4608}
 """The widths of heads, with their inputs: figure 6, and figures 7 and 15 at laptop and at paper scale."""
 RANKS = (2 * CLASSES, 4 * CLASSES)
 BATCHES = (128, 1_000)
 STEPS = 3
-LEARNING_RATE = 0.05
+LEARNING_RATES = (0.1, 0.05, 0.02, 0.01)
 TIMES = (2.0, 10.0)
 """Seconds of training after which accuracies are compared."""
 
@@ -52,12 +56,18 @@ class Saving(NamedTuple):
 
 
 def head(width: int, inputs: int) -> nn.Sequential:
-    """Return a head of three layers with GELU, whose hidden weights are 0.1 times orthonormal columns or rows."""
-    first, second = nn.Linear(inputs, width), nn.Linear(width, width)
-    for layer in (first, second):
-        nn.init.orthogonal_(layer.weight, 0.1, generator=torch.Generator().manual_seed(0))
+    """Return a head of three layers with GELU, the same at every call.
+
+    Hidden weights are 0.1 times orthonormal columns or rows, the last ones uniform as PyTorch has them, biases zero.
+    """
+    layers = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, CLASSES)
+    generator = torch.Generator().manual_seed(0)
+    for layer in layers:
         nn.init.zeros_(layer.bias)
-    return nn.Sequential(first, nn.GELU(), second, nn.GELU(), nn.Linear(width, CLASSES))
+    for layer in layers[:-1]:
+        nn.init.orthogonal_(layer.weight, 0.1, generator=generator)
+    nn.init.uniform_(layers[-1].weight, -(width**-0.5), width**-0.5, generator=generator)
+    return nn.Sequential(layers[0], nn.GELU(), layers[1], nn.GELU(), layers[2])
 
 
 def adapted(model: nn.Sequential, rank: int) -> nn.Module:
@@ -96,10 +106,10 @@ def _saving(width: int, inputs: int, rank: int, batch: int) -> Saving:
     )
 
 
-def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Prepared:
+def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = LEARNING_RATES[0]) -> Prepared:
     """Return so many steps of SGD with momentum."""
     chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(chosen, lr=LEARNING_RATE, momentum=0.9)
+    optimizer = torch.optim.SGD(chosen, lr=rate, momentum=0.9)
 
     def step() -> None:
         for _ in range(count):
@@ -111,28 +121,42 @@ def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Prep
 
 
 def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
-    """Yield what each network reaches of the Fashion-MNIST sample in some seconds: name, test accuracy and steps."""
+    """Yield what each network reaches of the Fashion-MNIST sample in some seconds of training, on all images a step.
+
+    Of the learning rates the one that counts is that with the lowest training loss then.
+    """
     with TemporaryDirectory() as folder:
         fashion_mnist.prepare(1_000, 2_000, Path(folder, "images.safetensors"))
         data = fashion_mnist.load(Path(folder, "images.safetensors"), torch.float32)
     assert data.test is not None
-    images, labels, test = data.train.inputs.T.contiguous(), data.train.labels, data.test
+    train, test = ((each.inputs.T.contiguous(), each.labels) for each in (data.train, data.test))
     full = head(784, 784)
     networks: dict[str, nn.Module] = {"full": full}
     for rank in RANKS:
-        loss = partial(_loss, full, images, labels)
-        networks[f"low-rank, r = {rank // CLASSES}K"] = low_rank(full, loss, rank)
+        networks[f"low-rank, r = {rank // CLASSES}K"] = low_rank(full, partial(_loss, full, *train), rank)
         networks[f"LoRA, r = {rank // CLASSES}K"] = adapted(head(784, 784), rank)
     for name, network in networks.items():
-        step, count, spent, reached = _steps(network, images, labels, 1)(), 0, 0.0, []
-        for seconds in times:
-            while spent < seconds:
-                began = time.process_time()
-                step()
-                spent, count = spent + time.process_time() - began, count + 1
-            correct = network(test.inputs.T).argmax(dim=1) == test.labels
-            reached.append(f"{100 * float(correct.float().mean()):.1f} % ({count:,} steps)")
-        yield name, *reached
+        runs = [list(_reached(copy.deepcopy(network), rate, train, test, times)) for rate in LEARNING_RATES]
+        yield name, *(min(at_one_time)[1] for at_one_time in zip(*runs, strict=True))
+
+
+def _reached(
+    network: nn.Module, rate: float, train: Images, test: Images, times: tuple[float, ...]
+) -> Iterator[tuple[float, str]]:
+    """Train for some seconds, and yield at each time the training loss and what is said of the test accuracy."""
+    step, count, spent = _steps(network, *train, 1, rate)(), 0, 0.0
+    for seconds in times:
+        while spent < seconds:
+            began = time.process_time()
+            step()
+            spent, count = spent + time.process_time() - began, count + 1
+        with torch.no_grad():
+            loss = float(_loss(network, *train))
+            correct = (network(test[0]).argmax(dim=1) == test[1]).float().mean()
+        yield (
+            (loss if math.isfinite(loss) else math.inf),
+            f"{100 * float(correct):.1f} % (eta {rate:g}, {count:,} steps)",
+        )
 
 
 def _loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
