@@ -120,6 +120,8 @@ def test_the_studies_beyond_the_paper_have_a_part_of_their_own(finished: Path, t
     for targets in (("--", "beyond"), ()):
         run = snakemake(folder, *SMOKE, *targets)
         assert run.returncode == 0, run.stderr
+    outcome = succeeding(folder, "python", "-m", "lowrank_dynamics", "outcome", "--scale", "smoke/beyond").stdout
+    assert "0 reproduced, 0 partly" in outcome
     page = unescape((folder / REPORT).read_text())
     part = page.split(f"<h2>{OURS}</h2>")[1].split("</section>")[0]
     for name, finding in load_claims(ROOT / "configs" / "findings.yaml").claims.items():

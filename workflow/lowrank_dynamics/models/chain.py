@@ -66,12 +66,25 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def part_of(model: nn.Module, at: str) -> nn.Module:
-    """Return the part of a model that a path such as `classifier.head` names. Raises UserError if there is none."""
+    """Return the part of a model at a path such as `classifier.head`, all of it at the empty one, not wrapped.
+
+    Raises UserError if there is no such part.
+    """
+    model = unwrapped(model)
     try:
         return unwrapped(model.get_submodule(at))
     except AttributeError as error:
         names = ", ".join(name for name, _ in model.named_children())
         raise UserError(f"the model has no part {at!r}; its parts are {names}") from error
+
+
+def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """Return a model with another part at a path, a copy unless `inplace`; the part itself if the path is empty."""
+    if not at:
+        return part
+    whole = unwrapped(model) if inplace else copy.deepcopy(unwrapped(model))
+    whole.set_submodule(at, part)
+    return whole
 
 
 def chain_of(mlp: nn.Module) -> Chain:

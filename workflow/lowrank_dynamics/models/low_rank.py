@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of, unwrapped
+from lowrank_dynamics.models.chain import Chain, chain_of, part_of, with_part
 from lowrank_dynamics.models.first_gradient import Loss, first_gradient
 from lowrank_dynamics.models.initialization import widened_factor
 from lowrank_dynamics.models.subspaces import big_subspace, polar_factor
@@ -51,19 +51,14 @@ def low_rank(
     UserError where the theory does not apply: r < 2K, r above the smallest width, K >= d/2, a gradient of rank below
     K; and for what is no chain of layers, or an invalid loss.
     """
-    model = unwrapped(model)
     if inplace and not at:
         raise UserError('inplace replaces a part of the model, which `at` names, such as at="classifier"')
-    part = part_of(model, at) if at else model
+    part = part_of(model, at)
     chain = chain_of(part)
     small = _started(chain, loss, rank, generator).requires_grad_(True).train(part.training)
     if keep_frozen:
         _freeze(small, chain)
-    if not at:
-        return small
-    whole = model if inplace else copy.deepcopy(model)
-    whole.set_submodule(at, small)
-    return whole
+    return with_part(model, at, small, inplace=inplace)
 
 
 def _started(chain: Chain, loss: Loss, rank: int | None, generator: torch.Generator | None) -> nn.Sequential:

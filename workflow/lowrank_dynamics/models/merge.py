@@ -6,7 +6,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from lowrank_dynamics.models.chain import chain_of, part_of, unwrapped
+from lowrank_dynamics.models.chain import chain_of, part_of, with_part
 from lowrank_dynamics.models.low_rank import layer_of
 
 
@@ -18,8 +18,7 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
     which of two layers makes a full matrix. `model` stays as it is; with `at` the MLP is the part of it at that path,
     and a copy of the model is returned. Products are taken in float64. Raises UserError for what is no chain of layers.
     """
-    model = unwrapped(model)
-    part = part_of(model, at) if at else model
+    part = part_of(model, at)
     chain = chain_of(part)
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     modules |= {f"before_{index}": copy.deepcopy(module) for index, module in enumerate(chain.before)}
@@ -31,12 +30,7 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
         modules[f"layer_{number}"] = layer
         modules |= {f"after_{number}_{index}": copy.deepcopy(module) for index, module in enumerate(between)}
         layer, number = copy.deepcopy(following) if following is not None else layer, number + 1
-    merged = nn.Sequential(modules).train(part.training)
-    if not at:
-        return merged
-    whole = copy.deepcopy(model)
-    whole.set_submodule(at, merged)
-    return whole
+    return with_part(model, at, nn.Sequential(modules).train(part.training))
 
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of, unwrapped
+from lowrank_dynamics.models.chain import Chain, chain_of, part_of
 from lowrank_dynamics.models.first_gradient import Loss, first_gradient
 from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
 
@@ -110,7 +110,7 @@ def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | 
     `loss` returns the loss of the model on one batch, with samples of every class; it is called once, and leaves no
     trace. `plot` names a file for a picture. Raises UserError as `low_rank` does for what is no chain or no loss.
     """
-    chain = chain_of(part_of(unwrapped(model), at) if at else model)
+    chain = chain_of(part_of(model, at))
     seen: list[Tensor] = []
     hook = chain.layers[0].register_forward_hook(lambda module, inputs, output: seen.append(output.detach().flatten()))
     try:

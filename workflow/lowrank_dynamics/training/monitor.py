@@ -17,7 +17,7 @@ from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of, unwrapped
+from lowrank_dynamics.models.chain import Chain, chain_of, part_of
 from lowrank_dynamics.models.first_gradient import Loss
 from lowrank_dynamics.models.low_rank import big_basis
 from lowrank_dynamics.models.subspaces import LayerBases, block_shares_by_norms, layer_bases
@@ -54,7 +54,7 @@ class Watch:
         quantities: Collection[Quantity] = CHEAP,
         layers: Collection[int] | None = None,
     ) -> None:
-        self._chain = chain_of(part_of(unwrapped(model), at) if at else model)
+        self._chain = chain_of(part_of(model, at))
         hidden = range(1, len(self._chain.layers))
         if isinstance(layers, int):
             raise UserError(f"layers must be a collection, such as [{layers}]; it is {layers}")
