@@ -50,7 +50,7 @@ def test_a_name_that_is_no_part_of_a_path_is_refused(folder: Path, name: str) ->
 
 
 def test_unknown_scales_keys_and_experiments_are_refused() -> None:
-    with pytest.raises(UserError, match="choose one of laptop, smoke, paper"):
+    with pytest.raises(UserError, match="choose one of converged, laptop, smoke, paper"):
         load_settings("desktop", ROOT / "configs")
     with pytest.raises(
         UserError, match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data, "
@@ -79,7 +79,7 @@ def mine(folder: Path) -> Path:
 
 
 def test_any_other_file_of_the_folder_is_a_scale(mine: Path) -> None:
-    assert scales(mine) == ["laptop", "mine", "smoke", "paper"]
+    assert scales(mine) == ["converged", "laptop", "mine", "smoke", "paper"]
     assert requested({"scale": "mine"}, mine).scale == "mine"
     settings, paper = load_settings("mine", mine), load_settings("paper", mine)
     own = settings.experiment("case_study")
@@ -106,9 +106,11 @@ def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path, key: st
 
 
 def test_a_scale_without_a_file_is_refused_with_those_there_are(mine: Path) -> None:
-    with pytest.raises(UserError, match="there is no scale 'yours'; choose one of laptop, mine, smoke, paper"):
+    with pytest.raises(
+        UserError, match="there is no scale 'yours'; choose one of converged, laptop, mine, smoke, paper"
+    ):
         load_settings("yours", mine)
-    with pytest.raises(UserError, match="--config scale=yours: choose one of laptop, mine, smoke, paper"):
+    with pytest.raises(UserError, match="--config scale=yours: choose one of converged, laptop, mine, smoke, paper"):
         requested({"scale": "yours"}, mine)
     for name in ("claims", "sensitivity", "mine/paper", "../configs/mine", ""):
         with pytest.raises(UserError, match="there is no scale"):
@@ -120,7 +122,7 @@ def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, 
     shutil.copy2(mine / "mine.yaml", mine / f"{name}.yaml")
     with pytest.raises(UserError, match=f"there is no scale '{name}'"):
         load_settings(name, mine)
-    with pytest.raises(UserError, match=f"--config scale={name}: choose one of laptop, mine, smoke, paper"):
+    with pytest.raises(UserError, match=f"--config scale={name}: choose one of converged, laptop, mine, smoke, paper"):
         requested({"scale": name}, mine)
     assert name not in scales(mine)
 
