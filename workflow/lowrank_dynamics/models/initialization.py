@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.models.subspaces import big_subspace, orthogonal_complement
+from lowrank_dynamics.models.subspaces import big_subspace, polar_factor
 
 Generators = Sequence[torch.Generator]
 """One a trial."""
@@ -70,11 +70,11 @@ def adapters(weight: Tensor, rank: int, generators: Generators) -> tuple[Tensor,
 def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:
     """Return [F, F_perp]: (trials, n, r), with r - 2K further columns drawn from the complement of F (figure 15).
 
-    `factor` F: (trials, n, 2K), orthonormal columns, 2K <= `rank` r <= n.
+    `factor` F: (trials, n, 2K), orthonormal columns, 2K < `rank` r <= n. F_perp is uniform over the orthonormal columns
+    of the complement, and depends on the span of F alone.
     """
-    complement = orthogonal_complement(factor)
-    draws = semi_orthogonal(complement.shape[-1], rank - factor.shape[-1], generators)
-    return torch.cat([factor, complement @ draws], dim=-1)
+    draws = semi_orthogonal(factor.shape[-2], rank - factor.shape[-1], generators)
+    return torch.cat([factor, polar_factor(draws - factor @ (factor.mT @ draws))], dim=-1)
 
 
 def rotated_factor(factor: Tensor, degrees: float, generators: Generators) -> Tensor:

@@ -14,7 +14,7 @@ from lowrank_dynamics.models.initialization import (
     through_the_weights,
     widened_factor,
 )
-from lowrank_dynamics.models.subspaces import top_singular_subspaces
+from lowrank_dynamics.models.subspaces import polar_factor, signed_svd, top_singular_subspaces
 
 
 class Given(NamedTuple):
@@ -56,14 +56,14 @@ def random(given: Given) -> Factors:
 
 def gradient(given: Given) -> Factors:
     """Return the top r right singular vectors of G_1(0)."""
-    _, _, right_t = torch.linalg.svd(given.gradient().double(), full_matrices=False)
+    _, _, right_t = signed_svd(given.gradient().double())
     return _through_the_weights(given, right_t[:, : given.rank].mT)
 
 
 def principal_components(given: Given) -> Factors:
     """Return the top r principal components of the inputs."""
     centered = given.inputs.double() - given.inputs.double().mean(dim=-1, keepdim=True)
-    left, _, _ = torch.linalg.svd(centered, full_matrices=False)
+    left, _, _ = signed_svd(centered)
     components = left[..., : given.rank]
     return _through_the_weights(given, components.expand(len(given.hidden[0]), -1, -1))
 
@@ -77,7 +77,7 @@ def s_big_right(given: Given) -> Factors:
 def s_big_left(given: Given) -> Factors:
     """Return the other half of S_big, W_1(0)' L_{1,1}(0), and random columns from its complement."""
     left, _ = top_singular_subspaces(given.gradient(), given.classes, torch.float64)
-    basis, _ = torch.linalg.qr(given.hidden[0].mT @ left)
+    basis = polar_factor(given.hidden[0].mT @ left)
     return _through_the_weights(given, widened_factor(basis.cpu(), given.rank, given.factors))
 
 

@@ -35,13 +35,24 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
     return complete[..., basis.shape[-1] :]
 
 
+def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the thin singular value decomposition U, S, V' of a matrix (..., m, n), the same on every machine.
+
+    Each pair of singular vectors is defined but for its sign, which rounding may decide: here the entry of the right
+    one that is largest in absolute value is positive.
+    """
+    left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
+    signs = right_t.gather(-1, right_t.abs().argmax(dim=-1, keepdim=True)).sign()
+    return left * signs.mT, values, right_t * signs
+
+
 def top_singular_subspaces(matrix: Tensor, k: int, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
     """Return orthonormal bases (..., m, k) and (..., n, k) of a gradient's top-k left and right singular subspaces.
 
     They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are. Raises UserError if its
     rank, to rounding, is below k, for then the subspaces are not defined; warns if rounding decides their directions.
     """
-    left, values, right_t = torch.linalg.svd(matrix.to(dtype or matrix.dtype), full_matrices=False)
+    left, values, right_t = signed_svd(matrix.to(dtype or matrix.dtype))
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps * values[..., 0]
     rank = int((values > rounding.unsqueeze(-1)).sum(dim=-1).min())
     if rank < k:
@@ -63,13 +74,15 @@ def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps
     """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
 
     `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both (..., m, d);
-    `classes` is K. It is of the dtype of the weight. Raises UserError if the span has fewer than 2K dimensions.
+    `classes` is K. It is of the dtype of the weight, and as continuous in the gradient as the two halves are, for its
+    signs are no matter of rounding. Raises UserError if the span has fewer than 2K dimensions.
     """
     left, right = top_singular_subspaces(first_gradient, classes, first_weight.dtype)
     basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
-    if bool((triangle.diagonal(dim1=-2, dim2=-1).abs() <= SMALLEST_SINE).any()):
+    diagonal = triangle.diagonal(dim1=-2, dim2=-1)
+    if bool((diagonal.abs() <= SMALLEST_SINE).any()):
         raise UserError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")
-    return basis
+    return basis * diagonal.sign().unsqueeze(-2)
 
 
 def polar_factor(matrix: Tensor) -> Tensor:
