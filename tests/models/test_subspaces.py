@@ -109,7 +109,7 @@ def test_what_holds_of_the_factors_where_the_network_is_narrower_than_its_input(
 
 
 def test_s_big_has_one_basis_whatever_rounding_makes_of_signs() -> None:
-    """Turning the hidden units changes no half of S_big. Inputs that are always zero, as pixels are, leave most to it."""
+    """Turning the hidden units changes no half of S_big. Where inputs are always zero, rounding has its say."""
     weight, gradient = bases(8, 12, 9), torch.randn(8, 12, 9, generator=torch.Generator().manual_seed(1)).double()
     gradient[..., :3] = 0
     turn, expected = bases(8, 12, 12, seed=20), big_subspace(weight, gradient, 3, 1.0)
