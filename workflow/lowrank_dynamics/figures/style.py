@@ -149,14 +149,15 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is found once for all formats, without the strip
-    parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
-    for part in parts:
-        for legend in part.legends:
-            legend.set_bbox_to_anchor((0, 0, 1, 1), part.transSubfigure)
-    width, height = figure.get_size_inches()
-    figure.text(0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
-    page = Bbox.from_extents(0, -FOOT, width, height)
-    for extension in FORMATS:
-        with replacing(stem.with_suffix(f".{extension}")) as partial:
-            figure.savefig(partial, format=extension, metadata=metadata[extension], bbox_inches=page)
+    with mpl.rc_context({"figure.constrained_layout.use": False}):  # the layout is found once, and without the strip
+        figure.set_layout_engine(None)
+        parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
+        for part in parts:
+            for legend in part.legends:
+                legend.set_bbox_to_anchor((0, 0, 1, 1), part.transSubfigure)
+        width, height = figure.get_size_inches()
+        figure.text(0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
+        page = Bbox.from_extents(0, -FOOT, width, height)
+        for extension in FORMATS:
+            with replacing(stem.with_suffix(f".{extension}")) as partial:
+                figure.savefig(partial, format=extension, metadata=metadata[extension], bbox_inches=page)
