@@ -8,11 +8,13 @@ from torch import nn
 from torch.nn import functional
 
 from conftest import MINIBATCH, NAME, MakeJob, measured
+from lowrank_dynamics.config.registries import OPTIMIZERS
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
+from lowrank_dynamics.training.optimizer import StackedOptimizer
 from lowrank_dynamics.training.randomness import trial_generator
 
 TORCH = {
@@ -43,6 +45,23 @@ def test_against_torch_on_one_unstacked_trial(job: MakeJob, optimizer: str) -> N
     tolerance = 1e-3 if optimizer == "muon" else 1e-12  # Muon rounds to bfloat16, which may tip either way
     for ours, theirs in zip(start.mlp.weights, plain, strict=True):
         torch.testing.assert_close(ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_memory_layout_of_a_gradient_changes_no_step(name: str) -> None:
+    """Autograd lays out a gradient as it computes it, for instance as the transpose of a product."""
+    start = torch.randn(2, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gradient = start.cos()
+    ends = []
+    for given in (gradient, gradient.mT.contiguous().mT):
+        for weight in (nn.Parameter(start.clone()), nn.Parameter(start.mT.contiguous().mT)):
+            optimizer = StackedOptimizer(name, [weight], 0.0)
+            for _ in range(3):
+                optimizer.step([given.cos()], 0.1)
+                optimizer.step([given], 0.1)
+            ends.append(weight.detach())
+    for end in ends[1:]:
+        torch.testing.assert_close(end, ends[0], atol=1e-2 if name == "muon" else 1e-14, rtol=0)
 
 
 def test_every_epoch_takes_each_sample_once_in_each_trials_own_order() -> None:

@@ -4,6 +4,7 @@ import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.config.registries import OPTIMIZERS
@@ -59,9 +60,14 @@ class StackedOptimizer:
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         """Take one step with these gradients, shaped like the parameters, and this learning rate."""
         for matrix, gradient in zip(self._matrices, _matrices(gradients), strict=True):
-            matrix.grad = gradient
+            matrix.grad = _laid_out_as(matrix, gradient)
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
+
+
+def _laid_out_as(matrix: Tensor, gradient: Tensor) -> Tensor:
+    """Return a gradient in the memory layout of its matrix: torch's fused optimizers go through both side by side."""
+    return gradient if gradient.stride() == matrix.stride() else torch.empty_like(matrix).copy_(gradient)
 
 
 def _matrices(stacks: Iterable[Tensor]) -> list[Tensor]:
