@@ -17,7 +17,7 @@ from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "artifact-evaluation.md", ROOT / "docs" / "beyond.md")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims")))
 REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
 SHOWN = (*reversed(ORDER), NOT_RUN)
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
@@ -51,6 +51,24 @@ def verdicts() -> list[str]:
         header = ("claim", "what the paper says, in our words", "where", "laptop scale", "paper scale")
         lines += ["<details>", f"<summary>{summary}</summary>", "", *markdown(header, cells), "", "</details>"]
     return lines
+
+
+def converged() -> list[str]:
+    """Return the table of the claims on heads, after the epochs of a laptop run and after those of the paper."""
+    found, before = claims("converged"), claims("laptop").set_index("claim")["shown"]
+    rows = [
+        (
+            f"[`{cell['claim']}`](artifact-evaluation.md#{cell['claim']})",
+            cell["cell"],
+            measured_or_why(cell),
+            threshold(cell),
+            before[cell["claim"]],
+            cell["shown"],
+        )
+        for _, cell in found[found["experiment"] == "vgg_heads"].iterrows()
+    ]
+    header = ("claim", "decided by", "measured after 250 epochs", "taken to mean", "after 36 epochs", "after 250")
+    return markdown(header, rows)
 
 
 def findings() -> list[str]:
