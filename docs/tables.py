@@ -17,7 +17,10 @@ from lowrank_dynamics.report.markdown import markdown
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims")))
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims")),
+)
 REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
 SHOWN = (*reversed(ORDER), NOT_RUN)
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
