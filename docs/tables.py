@@ -101,7 +101,7 @@ def expected(experiment: str) -> list[str]:
 
 def filled(place: re.Match[str]) -> str:
     """Return a place between two markers with the table that the reference gives."""
-    tables = {"held": held, "verdicts": verdicts, "findings": findings}
+    tables = {"held": held, "verdicts": verdicts, "findings": findings, "converged": converged}
     lines = tables[place[2]]() if place[2] in tables else expected(place[2])
     return place[1] + "\n".join(lines) + place[3]
 

@@ -69,9 +69,10 @@ def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) 
     run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
-    assert "both reach 80 % of the test images" in " ".join(text.split())
+    said = "The full network reaches 80 % of the test images, the low-rank one 77 % with 6 % of the weights"
+    assert said in " ".join(text.split())
     assert full == pytest.approx(0.8, abs=0.02)
-    assert small == pytest.approx(0.8, abs=0.02)
+    assert small == pytest.approx(0.77, abs=0.02)
     assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}
     program = subprocess.run([python, "-m", "lowrank_dynamics"], capture_output=True, text=True, check=False)
     assert program.stderr == "error: the command line needs typer; pip install 'lowrank-dynamics[workflow]' brings it\n"
