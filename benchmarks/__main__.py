@@ -19,6 +19,7 @@ from lowrank_dynamics.training.device import description, use_cpu
 PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
 START, START_GPU, END = "<!-- the last run of `make bench` -->", "<!-- the last run on a GPU -->", "<!-- end -->"
 SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
+CODE = code_version()  # before this writes into the pages
 MET = {True: "yes", False: "**no**", None: ""}
 COMPARED = ("what", "median (range)", "goal", "met")
 SAVED = (
@@ -63,7 +64,7 @@ def write(page: Path, start: str, machine: str, header: tuple[str, ...], measure
         lines.append(row)
         print(" | ".join(row), file=sys.stderr)
     when = datetime.now(UTC).strftime("%Y-%m-%d")
-    said = f"{when}, version {code_version()}, on {machine}, torch {torch.__version__}, {platform.system()}:"
+    said = f"{when}, version {CODE}, on {machine}, torch {torch.__version__}, {platform.system()}:"
     table = [said, "", *markdown(header, lines)]
     before, rest = page.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
