@@ -33,6 +33,11 @@ def claims(scale: str) -> pd.DataFrame:
     return cells.assign(shown=cells["claim_verdict"].where(~not_run, NOT_RUN))
 
 
+def decisive(cell: pd.Series) -> tuple[str, str, str]:
+    """Return which cell decides a claim, what was measured in it, and the threshold."""
+    return cell["cell"], measured_or_why(cell), threshold(cell)
+
+
 def held() -> list[str]:
     """Return the sentence of the README on how many claims have which verdict, at both scales."""
     laptop, paper = (claims(scale)["shown"].value_counts() for scale in ("laptop", "paper"))
@@ -60,15 +65,8 @@ def converged() -> list[str]:
     """Return the table of the claims on heads, after the epochs of a laptop run and after those of the paper."""
     found, before = claims("converged"), claims("laptop").set_index("claim")["shown"]
     rows = [
-        (
-            f"[`{cell['claim']}`](artifact-evaluation.md#{cell['claim']})",
-            cell["cell"],
-            measured_or_why(cell),
-            threshold(cell),
-            before[cell["claim"]],
-            cell["shown"],
-        )
-        for _, cell in found[found["experiment"] == "vgg_heads"].iterrows()
+        (f"[`{claim}`](artifact-evaluation.md#{claim})", *decisive(cell), before[claim], cell["shown"])
+        for claim, cell in found[found["experiment"] == "vgg_heads"].set_index("claim").iterrows()
     ]
     header = ("claim", "decided by", "measured after 250 epochs", "taken to mean", "after 36 epochs", "after 250")
     return markdown(header, rows)
@@ -79,7 +77,7 @@ def findings() -> list[str]:
     rows = []
     for _, cell in claims("laptop/beyond").iterrows():
         study, expected = cell["place"].removeprefix("study "), cell["statement"]
-        rows.append((study, expected, cell["cell"], measured_or_why(cell), threshold(cell), cell["shown"]))
+        rows.append((study, expected, *decisive(cell), cell["shown"]))
     return markdown(("study", "what we expected", "decided by", "measured", "taken to mean", "verdict"), rows)
 
 
@@ -87,13 +85,7 @@ def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
     found = claims("laptop")
     rows = [
-        (
-            f'<a id="{cell["claim"]}"></a>`{cell["claim"]}`',
-            cell["cell"],
-            measured_or_why(cell),
-            threshold(cell),
-            cell["shown"],
-        )
+        (f'<a id="{cell["claim"]}"></a>`{cell["claim"]}`', *decisive(cell), cell["shown"])
         for _, cell in found[found["experiment"] == experiment].iterrows()
     ]
     return markdown(("claim", "decided by", "expected", "taken to mean", "verdict"), rows)
