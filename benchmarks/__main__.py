@@ -13,7 +13,7 @@ from benchmarks.gpu import gpu_rows
 from benchmarks.rows import Row, rows
 from benchmarks.savings import TIMES, accuracies, savings
 from lowrank_dynamics.report.markdown import markdown
-from lowrank_dynamics.storage.provenance import code_version
+from lowrank_dynamics.storage.provenance import code_version, processor
 from lowrank_dynamics.training.device import description, use_cpu
 
 PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
@@ -46,7 +46,7 @@ def main() -> None:
         device = torch.device("cuda", 0)
         write(PERFORMANCE, START_GPU, description(device), COMPARED, map(cells, gpu_rows(device)))
     else:
-        machine = f"{_processor()}, one core"
+        machine = f"{processor()}, one core"
         write(LIBRARY, SAVINGS, machine, SAVED, (saving.cells for saving in savings()))
         write(LIBRARY, ACCURACIES, machine, REACHED, accuracies())
         write(PERFORMANCE, START, machine, COMPARED, map(cells, rows()))
@@ -69,14 +69,6 @@ def write(page: Path, start: str, machine: str, header: tuple[str, ...], measure
     before, rest = page.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
     page.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8")
-
-
-def _processor() -> str:
-    """Return the model of the processor."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

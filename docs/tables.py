@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, WAS_NOT_RUN, Verdict
-from lowrank_dynamics.config.figures import title
-from lowrank_dynamics.report.markdown import markdown
+from lowrank_dynamics.config.figures import FIGURES, title
+from lowrank_dynamics.config.files import load_study
+from lowrank_dynamics.report import sensitivity_markdown
+from lowrank_dynamics.report.markdown import Grid, markdown
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims", "sensitivity")),
 )
 REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
 SHOWN = (*reversed(ORDER), NOT_RUN)
@@ -81,6 +84,22 @@ def findings() -> list[str]:
     return markdown(("study", "what we expected", "decided by", "measured", "taken to mean", "verdict"), rows)
 
 
+def alternatives() -> list[str]:
+    """Return the sensitivity study: how many verdicts stand, which do not, and a table for each declared choice."""
+    table = ROOT / "results" / "reference" / "laptop" / FIGURES["sensitivity"].table
+    compared = read(table, sensitivity.COLUMNS).rows
+    lines = [f"{sensitivity_markdown.summary(compared)}.", "", *linked(sensitivity_markdown.changes(compared))]
+    for heading, grid in sensitivity_markdown.by_choice(compared, load_study(ROOT / "configs")):
+        lines += ["", f"## {heading}", "", *linked(grid)]
+    return lines
+
+
+def linked(grid: Grid) -> list[str]:
+    """Return a table whose first column are claims, as links to what is expected of each."""
+    rows = ((f"[`{claim}`](artifact-evaluation.md#{claim})", *cells) for claim, *cells in grid.rows)
+    return markdown(grid.header, rows)
+
+
 def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
     found = claims("laptop")
@@ -93,7 +112,13 @@ def expected(experiment: str) -> list[str]:
 
 def filled(place: re.Match[str]) -> str:
     """Return a place between two markers with the table that the reference gives."""
-    tables = {"held": held, "verdicts": verdicts, "findings": findings, "converged": converged}
+    tables = {
+        "held": held,
+        "verdicts": verdicts,
+        "findings": findings,
+        "converged": converged,
+        "alternatives": alternatives,
+    }
     lines = tables[place[2]]() if place[2] in tables else expected(place[2])
     return place[1] + "\n".join(lines) + place[3]
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import NAME, ROOT, planted, row
-from lowrank_dynamics.analysis import reference
+from lowrank_dynamics.analysis import reference, sensitivity
 from lowrank_dynamics.analysis.comparison import Outcome, compare, compare_all
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
@@ -159,6 +159,15 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatc
         "figures/reference/laptop/figure_6.png",
         "figures/reference/laptop/verdicts.png",
     }
+
+
+def test_the_sensitivity_study_is_kept_where_it_was_run(project: Path) -> None:
+    rows = tables.read(ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet", sensitivity.COLUMNS)
+    tables.write(rows, "the page", project / "results" / "laptop" / "sensitivity.parquet")
+    kept = {each.path for each in keep(project, "laptop")}
+    folder = project / "results" / "reference" / "laptop"
+    assert {folder / "sensitivity.parquet", project / "figures" / "reference" / "laptop" / "sensitivity.png"} <= kept
+    assert (folder / "sensitivity.md").read_text() == "the page"
 
 
 def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:

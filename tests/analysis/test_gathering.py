@@ -104,6 +104,14 @@ def test_trials_of_other_code_are_replaced_and_not_added_to(project: Path) -> No
     assert kept.cells[GELU.name].code == "other"
 
 
+def test_code_that_is_in_no_commit_makes_no_reference(project: Path) -> None:
+    finish(project, SILU, range(2))
+    finish(project, GELU, range(2), code="0.1.0 at 1f026d9-dirty")
+    with pytest.raises(UserError, match=f"^{GELU.name}: trained by code that is in no commit.*forcerun train"):
+        keep(project, "paper")
+    assert not (project / "results" / "reference").exists()
+
+
 def test_a_cell_of_other_settings_is_dropped_when_its_experiment_is_run_anew(project: Path) -> None:
     own = load_settings("paper", ROOT / "configs").of_variant(NAME)
     other = own.model_copy(update={"seed": 1})

@@ -26,10 +26,19 @@ def commands(document: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
+def anchors(document: Path) -> set[str]:
+    """Return what a link into a document can name: its own anchors, and its headings as they are made into such."""
+    text = document.read_text(encoding="utf-8")
+    headings = (re.sub(r"[^\w -]", "", heading.lower()) for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE))
+    return {*re.findall(r'<a id="([\w-]+)">', text), *(heading.replace(" ", "-") for heading in headings)}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-        assert (document.parent / link).exists(), link
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", document.read_text(encoding="utf-8")):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
 def test_the_readme_names_every_figure() -> None:
@@ -98,7 +107,7 @@ def test_the_sensitivity_page_has_every_alternative_and_its_figure() -> None:
         assert heading in page
         section = page.split(heading)[1].split("\n## ")[0]
         assert f"| declared | {' | '.join(choice.alternatives)} |" in section
-    assert "(sensitivity.png)" in page
+    assert "(../figures/reference/laptop/sensitivity.png)" in page
 
 
 def test_the_architecture_names_every_room() -> None:

@@ -1,7 +1,7 @@
 """Makes a run the reference of its scale, which later runs are compared with; trials may be added run by run."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -36,9 +36,10 @@ def keep(root: Path, scale: str) -> list[Kept]:
 
     Of an experiment that is not aggregated yet the jobs that are complete are kept. Trials and cells that an earlier
     call kept stay, if they have the same settings and code. Left out are experiments that have the same settings at
-    paper scale, where there are more trials, and figures of nothing else. Returns what was written; what was not run
-    this time keeps the reference that it has. Raises UserError if there are no metrics, and where trials that are kept
-    would be lost.
+    paper scale, where there are more trials, and figures of nothing else. The table of a sensitivity study is kept
+    where one was run. Returns what was written; what was not run this time keeps the reference that it has. Raises
+    UserError if there are no metrics, where trials that are kept would be lost, and for numbers of code that no commit
+    has.
     """
     configs, results, folder = root / "configs", root / "results" / scale, root / FOLDER / scale
     settings, own = load_settings(scale, configs), _own_experiments(configs, scale)
@@ -48,6 +49,7 @@ def keep(root: Path, scale: str) -> list[Kept]:
     written = {kept[name]: each.metrics for name, each in there.items() if name in own}
     if not written:
         raise UserError(f"{results} has no metrics to keep; run `snakemake --config scale={scale}` first")
+    _require_commits(written.values())
     for path, each in written.items():
         metrics.write(thinned(each), path)
     verdicts = folder / f"{Path(CLAIMS).stem}.parquet"
@@ -57,12 +59,24 @@ def keep(root: Path, scale: str) -> list[Kept]:
     for name in (name for name in own if name in there and name not in sources):
         if {cell.name for cell in settings.cells(name)} == set(there[name].metrics.cells):
             sources[name] = kept[name]
-    pictures = [*_keep_pictures(root, scale, own, sources), _keep_strip(root, scale, verdicts)]
+    varied = _keep_sensitivity(results, folder)
+    pictures = [*_keep_pictures(root, scale, own, sources), *_keep_summaries(root, scale)]
     return [
         *(Kept(path, each.trials) for path, each in written.items()),
         Kept(verdicts, "verdicts"),
+        *(Kept(path, "verdicts of the sensitivity study") for path in varied),
         *(Kept(path, "figure") for path in pictures),
     ]
+
+
+def _require_commits(runs: Iterable[Metrics]) -> None:
+    """Raise UserError, which names the cells, if any was trained by code that differs from its commit."""
+    dirty = [name for run in runs for name, origin in run.cells.items() if provenance.DIRTY in origin.code]
+    if dirty:
+        raise UserError(
+            f"{', '.join(dirty)}: trained by code that is in no commit, so nobody could run it again; commit the changes "
+            "of workflow/lowrank_dynamics, and run it again with `--forcerun train`"
+        )
 
 
 def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, scale: str, statements: Path, target: Path) -> None:
@@ -99,11 +113,23 @@ def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, 
                 yield Path(shutil.copy(picture, pictures))
 
 
-def _keep_strip(root: Path, scale: str, verdicts: Path) -> Path:
-    """Keep the figure of the verdicts of the reference, which may be of several runs."""
-    with TemporaryDirectory() as place:
-        draw("verdicts", [verdicts], Path(place) / "verdicts")
-        return Path(shutil.copy(Path(place) / "verdicts.png", root / "figures" / "reference" / scale))
+def _keep_sensitivity(results: Path, folder: Path) -> list[Path]:
+    """Keep the table and the page of the sensitivity study, if it was run; returns the table."""
+    table = results / FIGURES["sensitivity"].table
+    if not table.exists():
+        return []
+    shutil.copy(table.with_suffix(".md"), folder)
+    return [Path(shutil.copy(table, folder))]
+
+
+def _keep_summaries(root: Path, scale: str) -> Iterator[Path]:
+    """Keep the figures of the tables that the reference has: its verdicts, which may be of several runs, and others."""
+    for name, figure in FIGURES.items():
+        table = root / FOLDER / scale / figure.table
+        if figure.table and table.exists():
+            with TemporaryDirectory() as place:
+                draw(name, [table], Path(place) / name)
+                yield Path(shutil.copy(Path(place) / f"{name}.png", root / "figures" / "reference" / scale))
 
 
 def _own_experiments(configs: Path, scale: str) -> set[str]:

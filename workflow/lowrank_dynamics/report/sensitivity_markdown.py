@@ -1,6 +1,6 @@
 """The sensitivity study as a page in Markdown: what changes, then a table for each choice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -13,18 +13,12 @@ from lowrank_dynamics.report.markdown import Grid, markdown, stamp
 
 def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()) -> str:
     """Return the page of a comparison; `unverified` names the data that are not verified."""
-    declared, varied = _declared(compared), changed_verdicts(compared)
     lines = [f"# Sensitivity of the verdicts at {scale} scale", "", f"{summary(compared)}.", ""]
     header, changed = changes(compared)
     bold = ((claim, base, f"**{verdict}**", where) for claim, base, verdict, where in changed)
     lines += [*stamp(unverified), "## What changes", "", *markdown(header, bold)]
-    for name, choice in study.choices.items():
-        rows = varied[varied["choice"] == name]
-        if rows.empty:
-            continue
-        lines += ["", f"## {choice.label[0].upper()}{choice.label[1:]} (declared: {choice.declared})", ""]
-        values = [value for value in choice.alternatives if value in set(rows["value"])]
-        lines += markdown(("claim", "must be", DECLARED, *values), _lines(declared, rows, values))
+    for heading, grid in by_choice(compared, study):
+        lines += ["", f"## {heading}", "", *markdown(*grid)]
     return "\n".join(lines) + "\n"
 
 
@@ -42,6 +36,18 @@ def changes(compared: pd.DataFrame) -> Grid:
         where = ", ".join(changed["choice"] + " " + changed["value"]).replace("_", " ")
         rows.append((str(claim), declared[claim]["claim_verdict"], str(verdict), where))
     return Grid(("claim", DECLARED, "becomes", "where"), rows)
+
+
+def by_choice(compared: pd.DataFrame, study: Study) -> Iterator[tuple[str, Grid]]:
+    """Yield, for each declared choice that was varied, its heading and the verdicts at each of its values."""
+    declared, varied = _declared(compared), changed_verdicts(compared)
+    for name, choice in study.choices.items():
+        rows = varied[varied["choice"] == name]
+        if rows.empty:
+            continue
+        values = [value for value in choice.alternatives if value in set(rows["value"])]
+        heading = f"{choice.label[0].upper()}{choice.label[1:]} (declared: {choice.declared})"
+        yield heading, Grid(("claim", "must be", DECLARED, *values), [*_lines(declared, rows, values)])
 
 
 def _declared(compared: pd.DataFrame) -> dict[Any, pd.Series]:

@@ -18,6 +18,8 @@ from lowrank_dynamics.version import __version__
 COMPUTING = ("torch", "numpy", "pyarrow")
 DRAWING = ("matplotlib", "seaborn", "pandas")
 PACKAGE = Path(__file__).parents[1]
+DIRTY = "-dirty"
+"""Ends the version of code that is not as its commit has it."""
 
 
 class Origin(BaseModel):
@@ -68,7 +70,7 @@ def cell_origin(
         settings_sha256=settings.digest,
         data=data,
         **_program(),
-        machine=f"{platform.system()} {platform.machine()}, {device}, {threads} thread(s)",
+        machine=f"{platform.system()} {platform.machine()}, {processor()}, {device}, {threads} thread(s)",
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         megabytes=dict(megabytes),
@@ -111,13 +113,26 @@ def concise(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_version() -> str:
-    """Return the package's version and, where there is a git repository, the commit, with `-dirty` if files differ."""
+    """Return the package's version and, where there is a git repository, the commit; `-dirty` if the package differs.
+
+    Files elsewhere, such as a reference that is being kept or a page, change no number.
+    """
     try:
         commit = git(PACKAGE, "rev-parse", "HEAD").decode().strip()
-        changes = git(PACKAGE, "status", "--porcelain", "--untracked-files=no")
+        changes = git(PACKAGE, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return __version__
-    return f"{__version__} at {commit}{'-dirty' if changes else ''}"
+    return f"{__version__} at {commit}{DIRTY if changes else ''}"
+
+
+def processor() -> str:
+    """Return the model of the processor, or what kind it is where the system does not say; numbers differ by model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())
 
 
 def git(folder: Path, *arguments: str) -> bytes:

@@ -1,0 +1,56 @@
+"""Which code and which processor made the numbers of a file."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lowrank_dynamics.storage import provenance
+from lowrank_dynamics.storage.provenance import DIRTY, code_version
+from lowrank_dynamics.version import __version__
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a package whose repository has one commit."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    (folder / "module.py").touch()
+    (tmp_path / "page.md").touch()
+    (tmp_path / ".gitignore").write_text("__pycache__/")
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    for command in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return folder
+
+
+def test_code_is_that_of_its_commit_until_the_package_differs(package: Path) -> None:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, text=True, check=True)
+    clean = f"{__version__} at {commit.stdout.strip()}"
+    assert code_version() == clean
+    (package.parent / "page.md").write_text("another page")
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "module.pyc").touch()
+    assert code_version() == clean
+    (package / "new.py").touch()
+    assert code_version() == f"{clean}{DIRTY}"
+    (package / "new.py").unlink()
+    (package / "module.py").write_text("1")
+    assert code_version() == f"{clean}{DIRTY}"
+
+
+def test_without_a_repository_the_version_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert code_version() == __version__
+
+
+def test_the_processor_has_a_name_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert provenance.processor()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor\t: 0\nmodel name\t: A Processor\n")
+    assert provenance.processor() == "A Processor"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor\t: 0\nCPU implementer\t: 0x41\n")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert provenance.processor() == platform.machine()
