@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import planted, row
+from conftest import ROOT, planted, row
 from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
@@ -68,9 +68,18 @@ def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
         assert f">{note}<" in (tmp_path / "figure.svg").read_text()
     with Image.open(tmp_path / "figure.png") as drawn:
         pixels, height = np.asarray(drawn.convert("L")), drawn.height
-    strip = round(style.FOOT * style.LOOK["savefig.dpi"])
+    strip = round(style.FOOT * style.LOOK["figure.dpi"])
     assert (pixels[height - strip :, : pixels.shape[1] // 2] == 255).all()
     assert (pixels[height - strip :] < 255).any()
+
+
+def test_the_longest_labels_are_not_cut_off(tmp_path: Path) -> None:
+    """Letters are wider at some resolutions than at others, so it is measured in what is saved."""
+    draw.draw("sensitivity", [ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet"], tmp_path / "figure")
+    with Image.open(tmp_path / "figure.png") as drawn:
+        pixels = np.asarray(drawn.convert("L"))
+    for edge in (pixels[:, :3], pixels[:, -3:], pixels[:3]):
+        assert (edge == 255).all()
 
 
 @pytest.mark.parametrize("parts", [1, 2])

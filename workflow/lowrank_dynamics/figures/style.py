@@ -54,7 +54,7 @@ LOOK = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "lines.linewidth": 1.2,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
+    "figure.dpi": 300,  # also of what the layout measures: at a lower one letters are as wide as whole pixels
     "svg.hashsalt": "lowrank-dynamics",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,

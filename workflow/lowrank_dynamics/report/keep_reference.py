@@ -74,8 +74,8 @@ def _require_commits(runs: Iterable[Metrics]) -> None:
     dirty = [name for run in runs for name, origin in run.cells.items() if provenance.DIRTY in origin.code]
     if dirty:
         raise UserError(
-            f"{', '.join(dirty)}: trained by code that is in no commit, so nobody could run it again; commit the changes "
-            "of workflow/lowrank_dynamics, and run it again with `--forcerun train`"
+            f"{', '.join(dirty)}: trained by code that is in no commit, so nobody could run it again; commit the "
+            "changes of workflow/lowrank_dynamics, and run it again with `--forcerun train`"
         )
 
 
