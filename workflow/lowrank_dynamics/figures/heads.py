@@ -26,7 +26,7 @@ def draw(full_model: Metrics, heads: Metrics) -> Figure:
         curves = head_curves(metrics)
         curves["network"] = curves["parameterization"].astype(str).map(labels)
         draw_heads(part, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
-        part.suptitle(title, x=0, ha="left")
+        part.suptitle(title, x=0.005, ha="left")
         _say_if_untrained(metrics, part)
     style.legend_below(figure)
     return figure
