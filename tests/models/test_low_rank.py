@@ -4,8 +4,9 @@ import copy
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from lowrank_dynamics.training.build import Job, start_of
 from stacks import batch, loss_of, mlp, of_weights
 
 
-def compressed(model: nn.Sequential, rank: int | None = None) -> nn.Sequential:
+def compressed(model: nn.Sequential, rank: SupportsIndex | None = None) -> nn.Sequential:
     return low_rank(model, loss_of(model), rank)
 
 
@@ -198,8 +199,18 @@ def test_what_is_no_loss_for_s_big_is_refused(loss: Callable[[Tensor], Any], mes
         low_rank(model, lambda: loss(model(inputs)))
 
 
+def test_a_loss_that_is_no_function_of_the_output_is_refused() -> None:
+    model = mlp(14, 12, 3)
+    inputs, _ = batch(model)
+    with pytest.raises(UserError, match="the loss must be a function that computes it, such as lambda"):
+        low_rank(model, model(inputs).square().sum())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the loss does not pass through the last layer"):
+        low_rank(model, lambda: model[0](inputs).square().sum())
+
+
 def test_the_same_rank_gives_the_same_network() -> None:
     model = mlp(14, 12, 12, 3)
+    assert compressed(model, np.int64(9)).input_factor.weight.shape == (9, 14)
     one, other = compressed(model, 9), compressed(model, 9)
     drawn = low_rank(model, loss_of(model), 9, generator=torch.Generator().manual_seed(7))
     assert torch.equal(one.input_factor.weight, other.input_factor.weight)

@@ -1,5 +1,7 @@
 """The report on a model of your own: its numbers are those of the definitions, and it expects what the studies saw."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from lowrank_dynamics.errors import UserError
 from stacks import batch, loss_of, mlp
 
 
-def scaled(activation: type[nn.Module], eps: float, classes: int = 3) -> nn.Sequential:
+def scaled(activation: Callable[[], nn.Module], eps: float, classes: int = 3) -> nn.Sequential:
     """Return an MLP whose first layer is eps times a matrix with orthonormal columns."""
     model = mlp(14, 20, 20, classes, bias=False, activation=activation)
     for layer in (model[0], model[2]):
@@ -55,6 +57,36 @@ def test_the_tail_is_of_the_order_of_eps_where_the_activation_is_smooth() -> Non
 def test_what_it_expects(activation: type[nn.Module], eps: float, said: str) -> None:
     model = scaled(activation, eps)
     assert subspace_report(model, loss_of(model)).expectation.startswith(said)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU, nn.SiLU])
+def test_an_activation_may_work_in_place(activation: type[nn.Module]) -> None:
+    models = scaled(activation, 0.1), scaled(partial(activation, inplace=True), 0.1)
+    ordinary, in_place = (subspace_report(model, loss_of(model)) for model in models)
+    assert in_place.singular_values == pytest.approx(ordinary.singular_values)
+    assert in_place.derivative_spread == pytest.approx(ordinary.derivative_spread)
+    assert in_place.later_spread == pytest.approx(ordinary.later_spread)
+
+
+def test_normalization_of_the_only_hidden_layer_is_no_part_of_the_activation() -> None:
+    plain = mlp(14, 20, 3)
+    normed = nn.Sequential(plain[0], plain[1], nn.LayerNorm(20, dtype=torch.float64), plain[2])
+    one, other = (subspace_report(model, loss_of(model)) for model in (normed, plain))
+    assert (one.derivative_spread, one.later_spread) == (other.derivative_spread, other.later_spread)
+
+
+def test_fewer_inputs_than_outputs_have_no_tail() -> None:
+    model = mlp(5, 20, 10)
+    report = subspace_report(model, loss_of(model))
+    assert report.tail == report.beyond_rank == 0
+    assert report.expectation.startswith("not to be expected to work: K = 10 is not below d/2")
+
+
+def test_a_first_layer_of_zeros_is_refused() -> None:
+    model = mlp(14, 20, 3)
+    model[0].weight.data.zero_()
+    with pytest.raises(UserError, match="the first layer's weight is zero"):
+        subspace_report(model, loss_of(model))
 
 
 def test_weights_far_from_orthogonal_are_doubtful() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,7 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         ((20, 17, 13, 3), {}, "block shares are not defined in layer 2: it has 13 units, fewer than d - 2K = 14"),
         ((6, 12, 3), {}, "the theory needs K < d/2"),
         ((14, 12, 3), {"layers": []}, "layers is empty"),
+        ((14, 12, 3), {"layers": [1.0]}, "there is no hidden layer 1.0; there are 1 to 1"),
         ((14, 12, 3), {"layers": 1}, "layers must be a collection, such as \\[1\\]; it is 1"),
         ((14, 12, 3), {"quantities": ["block_share"]}, "there is no quantity 'block_share' to watch"),
         (
@@ -131,7 +133,7 @@ def test_shares_are_those_of_the_four_blocks(widths: tuple[int, ...]) -> None:
 def test_what_cannot_be_recorded_is_refused_and_spoils_nothing() -> None:
     model = mlp(10, 12, 2)
     watch = Watch(model, loss_of(model))
-    watch.record(0, mine=1.0)
+    watch.record(np.int64(0), mine=1.0)  # type: ignore[arg-type]
     for arguments, values, message in (
         ((0,), {}, "step 0 was recorded before"),
         ((-1,), {}, "a step is a whole number from 0 on; it is -1"),

@@ -1,8 +1,8 @@
 """Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments and its figures.
 
-`subspace_report`, `low_rank`, `merge` and `Watch` are the public interface for models of your own; docs/library.md
-shows how to use them. They are imported when they are first asked for, so that the command line and Snakemake start
-without torch.
+`subspace_report`, `low_rank`, `merge` and `Watch` are the public interface for models of your own, and `UserError` is
+what they raise; docs/library.md shows how to use them. They are imported when they are first asked for, so that the
+command line and Snakemake start without torch.
 """
 
 from importlib import import_module
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from lowrank_dynamics.version import __version__
 
 if TYPE_CHECKING:
+    from lowrank_dynamics.errors import UserError as UserError
     from lowrank_dynamics.models.low_rank import low_rank as low_rank
     from lowrank_dynamics.models.merge import merge as merge
     from lowrank_dynamics.models.subspace_report import subspace_report as subspace_report
     from lowrank_dynamics.training.monitor import Watch as Watch
 
-__all__ = ["Watch", "__version__", "low_rank", "merge", "subspace_report"]
+__all__ = ["UserError", "Watch", "__version__", "low_rank", "merge", "subspace_report"]
 
 _PLACES = {
+    "UserError": "errors",
     "Watch": "training.monitor",
     "low_rank": "models.low_rank",
     "merge": "models.merge",
@@ -31,3 +33,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names of the public interface, for those who look for them."""
+    return sorted(__all__)

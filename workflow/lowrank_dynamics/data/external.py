@@ -16,15 +16,19 @@ MISSING = "missing.txt"
 def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     """Write what is called `name` to `folder`, or a note that says why it is unavailable.
 
-    `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name.
+    `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name, and for a
+    folder that has other files.
     """
     from lowrank_dynamics.data import cifar10, vgg16
     from lowrank_dynamics.storage.tensors import write_tensors
 
     if name not in NAMES:
         raise UserError(f"there is no {name!r} to fetch; choose one of {', '.join(NAMES)}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if others := sorted(path.name for path in folder.iterdir() if path.name not in (CONTENT, MISSING)):
+        raise UserError(f"{folder} has other files ({others[0]}); name a folder that is new or empty")
+    for file in (CONTENT, MISSING):
+        (folder / file).unlink(missing_ok=True)
     try:
         found = vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
     except UserError as error:

@@ -185,7 +185,7 @@ def _require_any_width(chain: Chain) -> None:
     """Require that what stands between hidden layers works at the width of the low-rank network, too."""
     for number, modules in enumerate(chain.after[:-2], start=1):
         for module in modules:
-            if not _is_elementwise(module, chain.layers[0].weight):
+            if not is_elementwise(module, chain.layers[0].weight):
                 raise UserError(
                     f"{name_of(module)} after layer {number} does not act on each unit by itself, and a low-rank MLP "
                     "has other units there; take it out, or put it before the first layer or after the last hidden one"
@@ -199,8 +199,8 @@ def _require_any_width(chain: Chain) -> None:
 
 
 @torch.no_grad()
-def _is_elementwise(module: nn.Module, like: Tensor) -> bool:
-    """Return whether a module, in evaluation, keeps any shape and maps each entry by itself."""
+def is_elementwise(module: nn.Module, like: Tensor) -> bool:
+    """Return whether a module, in evaluation, keeps any shape and maps each entry by itself; tried like `like`."""
     trial = copy.deepcopy(module).eval()
     for width in (6, 5):
         inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device).reshape(2, width)

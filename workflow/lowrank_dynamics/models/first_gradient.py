@@ -22,7 +22,9 @@ def first_gradient(chain: Chain, loss: Loss) -> Tensor:
     Raises UserError for an invalid loss, one that leaves out an output, and a gradient that is zero or not finite.
     Warns if the batch seems to have no sample of some class.
     """
-    weight, outputs = chain.layers[0].weight, []
+    weight, outputs = chain.layers[0].weight, list[Tensor]()
+    if not callable(loss):
+        raise UserError("the loss must be a function that computes it, such as lambda: criterion(model(x), y)")
     if not weight.requires_grad:
         raise UserError("the first layer is frozen: its weight must require a gradient, which defines S_big")
     hook = chain.layers[-1].register_forward_hook(lambda module, inputs, output: outputs.append(output))
@@ -34,7 +36,10 @@ def first_gradient(chain: Chain, loss: Loss) -> Tensor:
         hook.remove()
     if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
         raise UserError("the loss has no finite gradient in the first layer, or one that is zero: S_big is not defined")
-    _look_for_each_class([each.flatten(end_dim=-2) for each in of_outputs if each is not None])
+    pulls = [each.flatten(end_dim=-2) for each in of_outputs if each is not None]
+    if not pulls:
+        raise UserError("the loss does not pass through the last layer; compute it of the output of the model")
+    _look_for_each_class(pulls)
     return gradient
 
 

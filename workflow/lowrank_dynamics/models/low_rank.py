@@ -6,6 +6,8 @@ This module needs no settings and no workflow. `training.monitor` measures the t
 import copy
 import warnings
 from collections import OrderedDict
+from operator import index
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ TRAINED = 1.2
 def low_rank(
     model: nn.Module,
     loss: Loss,
-    rank: int | None = None,
+    rank: SupportsIndex | None = None,
     *,
     at: str = "",
     inplace: bool = False,
@@ -61,11 +63,10 @@ def low_rank(
     return with_part(model, at, small, inplace=inplace)
 
 
-def _started(chain: Chain, loss: Loss, rank: int | None, generator: torch.Generator | None) -> nn.Sequential:
+def _started(chain: Chain, loss: Loss, rank: SupportsIndex | None, generator: torch.Generator | None) -> nn.Sequential:
     """Return the low-rank MLP that starts in S_big of a chain."""
-    rank = 2 * chain.classes if rank is None else rank
     _require_few_outputs(chain)
-    _require_rank(chain, rank)
+    rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
     big = big_basis(chain, loss)
     if (times := spread_of_start(chain.layers[0].weight)) > TRAINED:
         warnings.warn(
@@ -100,11 +101,17 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     below K.
     """
     _require_few_outputs(chain)
+    require_start(chain)
     weight = chain.layers[0].weight.detach().double()
-    if not bool(weight.isfinite().all()) or not bool(weight.any()):
-        raise UserError("the first layer's weight is zero or not finite: S_big is not defined")
     scale = float(torch.linalg.matrix_norm(weight, 2))
     return big_subspace(weight, first_gradient(chain, loss), chain.classes, scale)
+
+
+def require_start(chain: Chain) -> None:
+    """Raise UserError for a first layer that is zero or not finite."""
+    weight = chain.layers[0].weight.detach()
+    if not bool(weight.isfinite().all()) or not bool(weight.any()):
+        raise UserError("the first layer's weight is zero or not finite: S_big is not defined")
 
 
 def _require_few_outputs(chain: Chain) -> None:
@@ -113,21 +120,24 @@ def _require_few_outputs(chain: Chain) -> None:
         raise UserError(f"the theory needs K < d/2, and this MLP has K = {classes} outputs and d = {d} inputs")
 
 
-def _require_rank(chain: Chain, rank: int) -> None:
+def _checked_rank(chain: Chain, rank: SupportsIndex) -> int:
     d, classes, smallest = chain.dimension, chain.classes, min(layer.out_features for layer in chain.hidden)
-    if not isinstance(rank, int):
-        raise UserError(f"the rank must be a whole number; it is {rank!r}")
+    try:
+        rank = index(rank)
+    except TypeError as error:
+        raise UserError(f"the rank must be a whole number; it is {rank!r}") from error
     if rank < 2 * classes:
         raise UserError(f"the rank must be at least 2K = {2 * classes}, the dimension of S_big; it is {rank}")
     if rank > min(d, smallest):
         raise UserError(f"the rank must be at most {min(d, smallest)}, the smallest width; it is {rank}")
+    return rank
 
 
 @torch.no_grad()
 def _modules(chain: Chain, factor: Tensor) -> "OrderedDict[str, nn.Module]":
     """Return the modules of the low-rank MLP by name; `factor` is V (d, r)."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    modules |= {f"before_{index}": copy.deepcopy(module) for index, module in enumerate(chain.before)}
+    modules |= {f"before_{place}": copy.deepcopy(module) for place, module in enumerate(chain.before)}
     like = chain.layers[0].weight
     modules["input_factor"] = layer_of(factor.mT, None, like)
     basis = factor
@@ -139,10 +149,10 @@ def _modules(chain: Chain, factor: Tensor) -> "OrderedDict[str, nn.Module]":
         modules[f"core_{number}"] = layer_of(output.mT @ image, bias, like)
         if last:
             modules["output_factor"] = layer_of(output, layer.bias, like)
-        modules |= {f"activation_{number}_{index}": copy.deepcopy(each) for index, each in enumerate(following)}
+        modules |= {f"activation_{number}_{place}": copy.deepcopy(each) for place, each in enumerate(following)}
         basis = output
     modules["last"] = copy.deepcopy(chain.layers[-1])
-    modules |= {f"after_{index}": copy.deepcopy(module) for index, module in enumerate(chain.after[-1])}
+    modules |= {f"after_{place}": copy.deepcopy(module) for place, module in enumerate(chain.after[-1])}
     return modules
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of
+from lowrank_dynamics.models.chain import Chain, chain_of, is_elementwise, part_of
 from lowrank_dynamics.models.first_gradient import Loss, first_gradient
-from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
+from lowrank_dynamics.models.low_rank import TRAINED, require_start, spread_of_start
 
 SMALL_REST = 0.05
 """The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps = 0.1, the paper's
@@ -48,7 +48,8 @@ class SubspaceReport:
     @property
     def tail(self) -> float:
         """sigma_{K+1} / sigma_K of the first gradient; 0 if there is no further one."""
-        return next(iter(self.singular_values[self.classes :]), 0.0) / self.singular_values[self.classes - 1]
+        last, *further = self.singular_values[self.classes - 1 :] or (0.0,)
+        return further[0] / last if further and last else 0.0
 
     @property
     def beyond_rank(self) -> float:
@@ -108,11 +109,17 @@ def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | 
     """Return, and print, what the theory says of an MLP, or of the part of `model` at the path `at`, before training.
 
     `loss` returns the loss of the model on one batch, with samples of every class; it is called once, and leaves no
-    trace. `plot` names a file for a picture. Raises UserError as `low_rank` does for what is no chain or no loss.
+    trace. `plot` names a file for a picture. Raises UserError as `low_rank` does for what is no chain, no loss, or no
+    start.
     """
     chain = chain_of(part_of(model, at))
+    require_start(chain)
     seen: list[Tensor] = []
-    hook = chain.layers[0].register_forward_hook(lambda module, inputs, output: seen.append(output.detach().flatten()))
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output.detach().flatten().clone())  # the activation may overwrite it
+
+    hook = chain.layers[0].register_forward_hook(keep)
     try:
         gradient = first_gradient(chain, loss).double()
     finally:
@@ -138,10 +145,14 @@ def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | 
 
 @torch.enable_grad()
 def _spread(chain: Chain, values: Tensor) -> float:
-    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows the first layer."""
-    inputs = values.to(chain.layers[0].weight.dtype).unsqueeze(-1).requires_grad_()
-    activation = nn.Sequential(*copy.deepcopy(chain.after[0])).eval()
-    outputs = activation(inputs)
+    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows the first layer.
+
+    What normalizes the only hidden layer is no part of phi.
+    """
+    like = chain.layers[0].weight
+    inputs = values.to(like.dtype).unsqueeze(-1).requires_grad_()
+    activation = nn.Sequential(*(copy.deepcopy(each) for each in chain.after[0] if is_elementwise(each, like))).eval()
+    outputs = activation(inputs.clone())  # it may work in place
     (slope,) = torch.autograd.grad(outputs.sum(), inputs)
     slope = slope.double()
     return float(torch.linalg.vector_norm(slope - slope.mean()) / torch.linalg.vector_norm(slope))

@@ -119,7 +119,10 @@ def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
-    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0."""
+    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0.
+
+    Exact also for a block that is smaller than the rounding of the whole, as a figure on a logarithmic scale needs it.
+    """
     energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
 

@@ -5,6 +5,7 @@ The measurements go to the same Parquet schema as those of the workflow, so that
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -59,7 +60,7 @@ class Watch:
         if isinstance(layers, int):
             raise UserError(f"layers must be a collection, such as [{layers}]; it is {layers}")
         self._layers = sorted(set(hidden if layers is None else layers))
-        if unknown := [layer for layer in self._layers if layer not in hidden]:
+        if unknown := [each for each in self._layers if each not in hidden or not isinstance(each, Integral)]:
             raise UserError(f"there is no hidden layer {unknown[0]}; there are 1 to {len(hidden)}")
         if not self._layers:
             raise UserError("layers is empty; leave it out to watch all hidden ones")
@@ -79,6 +80,7 @@ class Watch:
         Raises UserError, and records nothing, for a step that is none or was recorded, and for names that are taken.
         """
         self._require_new(step, values)
+        step = int(step)  # also where it is one of numpy's
         observations = [
             Observation(name, 0, torch.tensor([value], dtype=torch.float64)) for name, value in values.items()
         ]
@@ -96,7 +98,7 @@ class Watch:
         ]
 
     def _require_new(self, step: int, values: Mapping[str, float]) -> None:
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        if isinstance(step, bool) or not isinstance(step, Integral) or step < 0:
             raise UserError(f"a step is a whole number from 0 on; it is {step!r}")
         if any(row.step == step for row in self._recorded):
             raise UserError(f"step {step} was recorded before; record each step once")
