@@ -1,5 +1,6 @@
 # Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -56,7 +57,7 @@ if workflow.is_main_process and "runtime" in workflow.global_resources:
 wildcard_constraints:
     name="|".join(external.NAMES),
     images="|".join(IMAGES),
-    scale=f"{scale}(/beyond|/sensitivity/[a-z0-9_.]+)?",
+    scale=f"{re.escape(scale)}(/beyond|/sensitivity/[a-z0-9_.]+)?",
     experiment="|".join((*settings[scale].experiments, *settings[f"{scale}/beyond"].experiments)),
     figure="|".join(FIGURES),
     cell="[^/]+",

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import CLAIM, ROOT, planted, row
+from conftest import CLAIM, ROOT, SCALES, planted, row
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli import app
 from lowrank_dynamics.config.figures import FIGURES
-from lowrank_dynamics.config.files import load_settings, scales
+from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.claims_markdown import as_page
@@ -134,7 +134,7 @@ def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
     claims, findings = (load_claims(ROOT / "configs" / name) for name in ("claims.yaml", "findings.yaml"))
     assert {claim.measure for each in (claims, findings) for claim in each.claims.values()} == set(MEASURES)
-    for scale in scales(ROOT / "configs"):
+    for scale in SCALES:
         claims.check(load_settings(scale, ROOT / "configs"))
 
 

@@ -96,6 +96,13 @@ def test_a_trial_that_ends_a_little_later_is_compared() -> None:
     assert found.difference == pytest.approx(0.01)
 
 
+def test_where_a_trial_ended_counts_once() -> None:
+    """Its last values are held to the end of the longest trial, its `last_step` among them."""
+    ends = [100.0, 110.0, 130.0]
+    rows = [row(int(end), "last_step", [min(end, each) for each in ends], layer=0) for end in ends]
+    assert len(reference.frame(planted({CELL: rows}, trials=3))) == 1 + 2 + 3 - 3
+
+
 def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
     both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, trials=2)
     found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, trials=2), both, NAME)

@@ -67,6 +67,30 @@ def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
         assert "paper.yaml" in str(error)
 
 
+@pytest.mark.parametrize("value", [["a100"], {"a": 1}, None], ids=["a list", "keys", "nothing"])
+def test_no_key_takes_anything(tmp_path: Path, value: object) -> None:
+    """Each key of the schema once, by its name, with what is no number and no word."""
+    places = {place[-1]: place for place in paths(SMOKE)}
+    for *parents, last in places.values():
+        content = copy.deepcopy(SMOKE)
+        subtree = content
+        for key in parents:
+            subtree = subtree[key]
+        subtree[last] = value
+        (tmp_path / "paper.yaml").write_text(yaml.safe_dump(content))
+        try:
+            assert isinstance(load_settings("paper", tmp_path), Settings)
+        except UserError as error:
+            assert "paper.yaml" in str(error)
+
+
+@pytest.mark.parametrize("content", ["? [a, b]\n: 1\n", "a: &a [*a]\n", "a: &a {b: *a}\n"])
+def test_yaml_that_python_cannot_take(tmp_path: Path, content: str) -> None:
+    (tmp_path / "paper.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"paper\.yaml"):
+        load_settings("paper", tmp_path)
+
+
 @fuzzed
 @given(content=st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)))
 def test_files_of_settings_and_claims(tmp_path: Path, content: bytes) -> None:

@@ -37,6 +37,11 @@ def test_what_they_are_like_they_have() -> None:
         ("scales.desktop", {"starts": {"trials": 1}}, "scales.desktop: there is no such scale"),
         ("experiments.case_study", {}, "experiments.case_study: paper.yaml has an experiment of this name"),
         ("experiments.constants.activations", ["relu"], "observe.constants must be null except for whitened data and"),
+        (
+            "experiments.near_linearity.activations",
+            ["rrelu"],
+            "observe.linearity must be null for rrelu, whose",
+        ),
         ("experiments.starts.observe", {"linearity": 1}, "must be null except for depth 2, squared_error and full-b"),
         ("experiments.smoothness.activations", ["swish"], "'swish' is not one of elu, .*, swish_<beta>"),
         ("experiments.starts.parameterizations", ["lora"], "'lora' is not one of full, s_big"),
@@ -47,6 +52,24 @@ def test_a_mistake_is_named_with_its_file(folder: Path, key: str, value: object,
     change(folder / "beyond.yaml", key, value)
     with pytest.raises(UserError, match=rf"beyond\.yaml.*{message}"):
         load_settings("laptop/beyond", folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"setting": "data.clases"}, "options.setting: 'data.clases' is no number in the settings of k_2"),
+        ({"setting": "training.optimizer"}, "options.setting: 'training.optimizer' is no number"),
+        ({"setting": "data.classes", "variants": ["k_3"]}, "options.variants: 'k_3' is not one of k_2"),
+    ],
+)
+def test_a_finding_about_a_setting_that_is_no_number_is_refused(
+    folder: Path, options: dict[str, object], message: str
+) -> None:
+    wanted = {"quantity": "change_rank", "setting": "data.classes"} | options
+    change(folder / "findings.yaml", "claims.change_has_rank_k.options", wanted)
+    findings = load_claims(folder / "findings.yaml")
+    with pytest.raises(UserError, match=message):
+        findings.check(load_settings("laptop/beyond", folder), folder / "findings.yaml")
 
 
 def test_a_finding_about_something_unknown_is_named_with_its_file(folder: Path) -> None:

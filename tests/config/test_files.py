@@ -1,5 +1,6 @@
 """The files in `configs/`: any of them may be a scale, experiments that are like others, the sensitivity study."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def test_a_name_that_is_no_part_of_a_path_is_refused(folder: Path, name: str) ->
         load_settings("paper", folder)
 
 
-def test_unknown_scales_keys_and_experiments_are_refused() -> None:
+def test_unknown_scales_keys_and_experiments_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="choose one of converged, laptop, smoke, paper"):
-        load_settings("desktop", ROOT / "configs")
+        load_settings("desktop", folder)
     with pytest.raises(
         UserError, match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data, "
     ):
@@ -125,6 +126,13 @@ def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, 
     with pytest.raises(UserError, match=f"--config scale={name}: choose one of converged, laptop, mine, smoke, paper"):
         requested({"scale": name}, mine)
     assert name not in scales(mine)
+
+
+@pytest.mark.parametrize("name", ["laptop (1)", "my scale", "a;b", "c++", "-n", ".hidden"])
+def test_a_file_whose_name_is_no_part_of_a_command_is_named(mine: Path, name: str) -> None:
+    (mine / "mine.yaml").rename(mine / f"{name}.yaml")
+    with pytest.raises(UserError, match=re.escape(f"{name}.yaml: a scale's name has letters, digits")):
+        requested({"scale": "laptop"}, mine)
 
 
 def test_a_scale_may_have_capital_letters(mine: Path) -> None:

@@ -54,7 +54,8 @@ def test_a_low_rank_network_takes_less_than_the_full_one() -> None:
     assert not full.is_brief
 
 
-LAPTOP = sorted((ROOT / FOLDER / "laptop").glob("[!c]*.parquet"))
+EXPERIMENTS = load_settings("laptop", ROOT / "configs").experiments
+LAPTOP = [path for path in sorted((ROOT / FOLDER / "laptop").glob("*.parquet")) if path.stem in EXPERIMENTS]
 SYNTHETIC = [ROOT / FOLDER / "paper" / f"{name}.parquet" for name in ("case_study", "deep_unwhitened", "deep_whitened")]
 
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from conftest import ROOT, change
-from lowrank_dynamics.config.files import load_settings, scales
+from conftest import ROOT, SCALES, change
+from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.errors import UserError
 
 REFUSED = [
@@ -89,7 +89,7 @@ def test_a_missing_key_is_named(folder: Path) -> None:
         load_settings("paper", folder)
 
 
-@pytest.mark.parametrize("scale", scales(ROOT / "configs"))
+@pytest.mark.parametrize("scale", SCALES)
 def test_settings_are_frozen_and_keep_the_papers_step(scale: str) -> None:
     """A smaller scale changes N, and eta with it: eta N is the paper's 10^-5 times 50,000."""
     settings = load_settings(scale, ROOT / "configs")
@@ -105,6 +105,20 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     after = load_settings("laptop", folder)
     assert before.of_variant("case_study").digest != after.of_variant("case_study").digest
     assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest
+
+
+def test_heads_too_narrow_for_what_is_observed_are_refused(folder: Path) -> None:
+    """Only heads may be narrower than their inputs, and only full ones have no rank."""
+    heads: dict[str, object] = {"parameterizations": ["full"], "variants": {"base": {}}}
+    for width, observed, message in (
+        (20, {"singular_structure": 100}, "singular_structure must be null unless network.width is above 2K = 20"),
+        (10, {"start_eps": [0.1]}, "start_eps must be empty unless network.width is above K = 10"),
+    ):
+        for key, value in (heads | {"network.width": width, "network.rank": None}).items():
+            change(folder / "paper.yaml", f"experiments.vgg_heads.{key}", value)
+        change(folder / "paper.yaml", "experiments.vgg_heads.observe", observed)
+        with pytest.raises(UserError, match=message):
+            load_settings("paper", folder)
 
 
 def test_a_further_activation_leaves_the_other_cells_as_they_are(folder: Path) -> None:

@@ -96,6 +96,24 @@ def job(settings: Callable[..., Settings], images: Path, stored_features: Path) 
     return make
 
 
+def test_a_file_with_other_data_is_refused(
+    job: Callable[..., Job], images: Path, stored_features: Path, tmp_path: Path
+) -> None:
+    features, tuned = job("full", range(1)), job("full", range(1), tuned=True)
+    for wrong, message in (
+        (replace(features, stored=images), "has no train_features, only test_images, test_labels"),
+        (replace(tuned, stored=stored_features), "has no train_images, only test_features"),
+    ):
+        with pytest.raises(UserError, match=message):
+            start_of(wrong)
+    fashion_mnist.prepare(50, 20, tmp_path / "more.safetensors")
+    with pytest.raises(UserError, match=r"training inputs of shape \(784, 50\), and the settings need \(784, 40\)"):
+        start_of(replace(tuned, stored=tmp_path / "more.safetensors"))
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="has no train_images"):
+        convolved.prepare_features(stored_features, "tiny", None, tmp_path / "twice", size=16, pool=3, device=cpu)
+
+
 @pytest.mark.parametrize(
     ("parameterization", "tuned"), [("full", False), ("s_big", False), ("random", False), ("full", True)]
 )

@@ -64,7 +64,10 @@ def test_a_job_that_is_killed_leaves_its_gpu(tmp_path: Path) -> None:
         assert after == 0
 
 
-@pytest.mark.parametrize(("visible", "count"), [("", 0), ("2", 1), ("0,3", 2), ("GPU-1f,GPU-2e,", 2)])
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [("", 0), ("2", 1), ("0,3", 2), ("GPU-1f,GPU-2e,", 2), ("-1", 0), ("none", 0), ("0,-1,1", 1), ("MIG-3d", 1)],
+)
 def test_the_gpus_that_may_be_used_are_counted(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert gpus.count() == count

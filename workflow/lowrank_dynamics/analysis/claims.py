@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from inspect import Parameter, signature
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
@@ -120,6 +121,7 @@ class Claims(Frozen):
                 "layer": range(1, experiment.network.depth),
                 "side": ("left", "right"),
             }
+            _check_options(f"{file.name}: claims.{name}.options", claim, settings)
             for column, values in claim.cells.items():
                 _check(f"{file.name}: claims.{name}.cells.{column}", values, known.get(column, values))
             for value in claim.cells.get("activation", ()):
@@ -127,6 +129,20 @@ class Claims(Frozen):
                     activation(str(value))
                 except ValueError as error:
                     raise UserError(f"{file.name}: claims.{name}.cells.activation: {error}") from error
+
+
+def _check_options(where: str, claim: Claim, settings: Settings) -> None:
+    """Raise UserError if options name variants that there are not, or a setting that is no number in one of them."""
+    there = settings.experiments[claim.experiment].variants
+    variants = claim.options.get("variants") or list(there)
+    _check(f"{where}.variants", variants, there)
+    if (setting := claim.options.get("setting")) is None:
+        return
+    for variant in variants:
+        try:
+            float(attrgetter(setting)(settings.of_variant(claim.experiment, variant)))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"{where}.setting: {setting!r} is no number in the settings of {variant}") from error
 
 
 def _check(where: str, values: Collection[str | int], known: Collection[str | int]) -> None:

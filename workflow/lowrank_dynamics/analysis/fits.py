@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 CELL = ["activation", "parameterization", "variant"]
@@ -25,7 +26,12 @@ Fit = Callable[["pd.Series[float]", "pd.Series[float]"], float]
 
 
 def fitted(rows: pd.DataFrame, columns: list[str], fit: Fit, x: str = "step") -> pd.DataFrame:
-    """Return as `value` one of the fits below, to `value` against the column `x`, for each combination of `columns`."""
+    """Return as `value` one of the fits below, to `value` against the column `x`, for each combination of `columns`.
+
+    Raises UserError where there is nothing to fit.
+    """
+    if rows.empty:
+        raise UserError("none of what was measured can be fitted; check the cells and the variants in the settings")
     groups = rows.groupby(columns, observed=True)[[x, "value"]]
     return groups.apply(lambda group: fit(group[x], group["value"])).reset_index(name="value")
 

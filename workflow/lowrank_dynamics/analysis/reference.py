@@ -54,8 +54,10 @@ def references(folder: Path, experiment: str) -> Iterator[Metrics]:
 def frame(found: Metrics) -> pd.DataFrame:
     """Return the rows of metrics as those of another run can be joined to them.
 
-    Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ.
+    Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ; it is there
+    once, though metrics hold a trial's last values to the end of the longest.
     """
     rows = found.table.to_pandas()
     rows.loc[rows["quantity"] == "last_step", "step"] = 0
-    return rows.astype(dict.fromkeys((*Cell._fields, "quantity"), str))
+    once = rows.drop_duplicates([*SERIES, "step", "index", "trial"])
+    return once.astype(dict.fromkeys((*Cell._fields, "quantity"), str))

@@ -40,7 +40,7 @@ DOUBLE = 32
 
 def known_gpu(value: object) -> object:
     """Return the name of a card, or operations a second as a number. Raises ValueError for anything else."""
-    if value in CARDS:
+    if isinstance(value, str) and value in CARDS:
         return value
     try:
         operations = math.nan if isinstance(value, bool) else float(str(value))

@@ -4,6 +4,7 @@
 that are stored; images are written by the function `prepare` of the module of their name.
 """
 
+import math
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -54,6 +55,11 @@ class StoredData(Frozen):
     classes: ClassVar[int] = 10
 
     @property
+    def inputs(self) -> int:
+        """How many numbers an image is in what training reads: the pixels of the images of this name."""
+        return math.prod(IMAGES[self.source].shape)
+
+    @property
     def training_samples(self) -> int:
         """N, by the name that all data sets share."""
         return self.training_images
@@ -87,6 +93,11 @@ class ConvolvedData(StoredData):
     def dimension(self) -> int:
         """d, the number of features of an image."""
         return CONVOLUTIONS[self.convolutions].channels * self.pool**2
+
+    @property
+    def inputs(self) -> int:
+        """The same: pixels if the convolutions are trained, else features."""
+        return math.prod(IMAGES[self.images].shape) if self.fine_tuned else self.dimension
 
     @property
     def stored(self) -> str:

@@ -204,6 +204,13 @@ class Experiment(Shared):
             raise ValueError(
                 "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
             )
+        smallest, classes = min(network.width, self.data.dimension), self.data.classes
+        if observe.singular_structure and smallest <= 2 * classes:
+            raise ValueError(
+                f"observe.singular_structure must be null unless network.width is above 2K = {2 * classes}"
+            )
+        if observe.start_eps and smallest <= classes:
+            raise ValueError(f"observe.start_eps must be empty unless network.width is above K = {classes}")
         constant = training.is_gradient_descent and training.schedule == "constant" and training.steps > 0
         if observe.gradient and not (network.depth == 2 and constant):
             raise ValueError(
@@ -215,6 +222,8 @@ class Experiment(Shared):
                 "observe.linearity and observe.constants must be null except for depth 2, squared_error and full-batch "
                 "descent"
             )
+        if observe.linearity and (drawn := [name for name in self.activations if activation(name).random]):
+            raise ValueError(f"observe.linearity must be null for {drawn[0]}, whose slope at zero is drawn anew")
         whitened = isinstance(self.data, DrawnData) and self.data.whitened
         if observe.constants and not (whitened and all(activation(name).smooth for name in self.activations)):
             raise ValueError("observe.constants must be null except for whitened data and smooth activations")

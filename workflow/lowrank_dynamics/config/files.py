@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("conf
 """The folder of the settings: that of the project which this package is part of, or else that of the working folder."""
 PAPER, CLAIMS, STUDY = "paper.yaml", "claims.yaml", "sensitivity.yaml"
 BEYOND, FINDINGS = "beyond.yaml", "findings.yaml"
+SCALE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("data", "reference")
 """Names of folders in `results` that no scale may have."""
 
@@ -43,8 +45,15 @@ class Request(NamedTuple):
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
-    """Return the names of all scales: that of the paper, and every other file of settings in the folder."""
+    """Return the names of all scales: that of the paper, and every other file of settings in the folder.
+
+    Raises UserError for a file whose name cannot be that of a folder of results in every command line.
+    """
     others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY, BEYOND, FINDINGS)}
+    if unfit := sorted(name for name in others if not SCALE.fullmatch(name)):
+        raise UserError(
+            f"{folder / unfit[0]}.yaml: a scale's name has letters, digits, _, - and . only; rename or remove the file"
+        )
     return [*sorted(others.difference(RESERVED)), "paper"]
 
 
@@ -114,29 +123,29 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
     key, a value of the wrong type or an impossible one.
     """
-    name, (scale, alternative) = scale, split_scale(scale)
-    if scale not in scales(folder):
-        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(scales(folder))}")
-    base_file, own = folder / PAPER, folder / f"{scale}.yaml"
-    content = read_yaml(base_file)
-    overlays = [] if scale == "paper" else [Overlay(own, read_yaml(own))]
-    beyond = load_beyond(folder) if is_beyond(name) else None
+    base, alternative = split_scale(scale)
+    if base not in scales(folder):
+        raise UserError(f"there is no scale {base!r}; choose one of {', '.join(scales(folder))}")
+    file, own = folder / PAPER, folder / f"{base}.yaml"
+    content = read_yaml(file)
+    overlays = [] if base == "paper" else [Overlay(own, read_yaml(own))]
+    beyond = load_beyond(folder) if is_beyond(scale) else None
     if beyond:
-        base_file, content = folder / BEYOND, beyond.added_to(content)
-        overlays += [Overlay(base_file, {"experiments": beyond.scales.get(scale, {})})]
-    settings = _resolved(content, base_file)
+        file, content = folder / BEYOND, beyond.added_to(content)
+        overlays += [Overlay(file, {"experiments": beyond.scales.get(base, {})})]
+    settings = _resolved(content, file)
     chosen = beyond.experiments if beyond else settings["experiments"]
     if alternative:
         study = load_study(folder)
         chosen = study.changes(alternative)
         overlays += [Overlay(folder / STUDY, {"experiments": each}) for each in (study.experiments, chosen)]
-    for file, content in overlays:
+    for overlay in overlays:
         try:
-            settings = merged(settings, content)
+            settings = merged(settings, overlay.content)
         except ValueError as error:
-            raise UserError(f"{file}: {error}") from error
+            raise UserError(f"{overlay.file}: {error}") from error
     settings["experiments"] = {name: each for name, each in settings["experiments"].items() if name in chosen}
-    return validated(Settings, settings, base_file, overlays)
+    return validated(Settings, settings, file, overlays)
 
 
 def load_with_study(
@@ -189,6 +198,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read ({error.strerror}); restore it as the project has it") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} has an anchor (&) that is used within itself; write it out") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
     return content
@@ -199,9 +210,10 @@ def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(key.value)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
             yield from _repeated(value)
     elif isinstance(node, yaml.SequenceNode):
         for each in node.value:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.data import ConvolvedData
-from lowrank_dynamics.data.dataset import Dataset, labeled_dataset
+from lowrank_dynamics.data.dataset import Dataset, labeled_dataset, named
 from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.models.convolutions import as_input, pooled
 from lowrank_dynamics.progress import Progress
@@ -24,7 +24,7 @@ def prepare_features(
 
     `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones.
     """
-    tensors, origin = read_tensors(images)
+    tensors, origin = read_tensors(images, named("images"))
     network = stored_convolutions(convolutions, weights).to(device)
     features = {}
     for split in ("train", "test"):
@@ -54,7 +54,7 @@ def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
     Features become inputs (channels * pool^2, N), without normalization; an image's features lie together in memory,
     which makes minibatches fast. Images become inputs (pixels, N) in [0, 1].
     """
-    tensors, origin = read_tensors(path)
+    tensors, origin = read_tensors(path, named("images" if data.fine_tuned else "features"))
     if data.fine_tuned:
         inputs = {split: tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT for split in ("train", "test")}
     else:

@@ -54,6 +54,11 @@ class Dataset:
         return Dataset(self.train.to(device), self.test.to(device) if self.test else None, self.origin)
 
 
+def named(content: str) -> tuple[str, ...]:
+    """Return the names that stored tensors have: `images` or `features` by split, and the labels."""
+    return tuple(f"{split}_{each}" for split in ("train", "test") for each in (content, "labels"))
+
+
 def labeled_dataset(inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], origin: dict[str, str]) -> Dataset:
     """Return the data set of ten classes with these `inputs`, (d, N) by split, and the labels that were `stored`."""
     train, test = (Split(inputs[split], stored[f"{split}_labels"].long(), classes=10) for split in ("train", "test"))

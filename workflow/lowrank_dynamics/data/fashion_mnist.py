@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.data import FashionMnistData
-from lowrank_dynamics.data.dataset import Dataset, first_images, labeled_dataset
+from lowrank_dynamics.data.dataset import Dataset, first_images, labeled_dataset, named
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
@@ -95,7 +95,7 @@ def prepare(training_images: int, test_images: int, path: Path, _: Path | None =
 
 def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
     """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all training pixels."""
-    tensors, origin = read_tensors(path)
+    tensors, origin = read_tensors(path, named("images"))
     pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
     inputs = {split: ((values - mean) / deviation).to(dtype).contiguous() for split, values in pixels.items()}

@@ -40,9 +40,17 @@ def stored_dataset(data: StoredData, path: Path, weights: Path | None, dtype: to
     """Return the data that an earlier job stored at `path`.
 
     The module's `load` takes the file, a floating-point type and the settings, and returns a `Dataset`. The origin of
-    the file `weights`, pretrained ones that training starts from, becomes part of that of the data.
+    the file `weights`, pretrained ones that training starts from, becomes part of that of the data. Raises UserError if
+    the file holds something else, or other numbers of samples or inputs than the settings say.
     """
     loaded: Dataset = data_module(data.source).load(path, dtype, data)
+    counts = {"training": (loaded.train, data.training_images), "test": (loaded.test, data.test_images)}
+    for name, (split, count) in counts.items():
+        found, needed = tuple(split.inputs.shape) if split else (), (data.inputs, count)
+        if found != needed:
+            raise UserError(
+                f"{path} has {name} inputs of shape {found}, and the settings need {needed}; name another file"
+            )
     return Dataset(loaded.train, loaded.test, loaded.origin | (read_origin(weights) if weights else {}))
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.config import registries
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -14,9 +15,15 @@ SHOWN = ("elu", "gelu", "silu")
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw sigma_i(W_1(t)), i = 1 .. d, averaged over trials and colored by group."""
-    figure, panels = style.activation_panels(SHOWN, 1.8, sharey=True)
-    draw_singular_values(metrics, 1, SHOWN, panels.flat)
+    """Draw sigma_i(W_1(t)), i = 1 .. d, averaged over trials and colored by group.
+
+    Raises UserError if none of the activations that it shows was run.
+    """
+    shown = [name for name in SHOWN if name in metrics.activations]
+    if not shown:
+        raise UserError(f"figure 1 shows {', '.join(SHOWN)}, and the metrics have {', '.join(metrics.activations)}")
+    figure, panels = style.activation_panels(shown, 1.8, sharey=True)
+    draw_singular_values(metrics, 1, shown, panels.flat)
     panels[0, 0].set_ylabel(r"$\sigma_i(W_1(t))$")
     style.legend_below(figure)
     return figure

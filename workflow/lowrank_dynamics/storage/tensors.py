@@ -1,7 +1,7 @@
 """Tensors on disk: one safetensors file with a note of where its content came from."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 Origin = dict[str, str]
-"""Where a content came from, by part; the key `unverified` is there if it could not be checked, and says why."""
+"""Where a content came from, by part; under the key `unverified` is the name of data that could not be checked."""
 
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
@@ -26,10 +26,13 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
             raise OSError(0, str(error), str(path)) from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], Origin]:
-    """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read."""
+def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], Origin]:
+    """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read or lacks some."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
+        tensors, origin = {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
+    if lacking := [name for name in needed if name not in tensors]:
+        raise UserError(f"{path} has no {lacking[0]}, only {', '.join(sorted(tensors))}; name another file")
+    return tensors, origin
 
 
 def read_origin(path: Path) -> Origin:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from tempfile import gettempdir
 from typing import IO
@@ -24,12 +25,17 @@ def count() -> int:
     """Return how many GPUs this process may use, by `CUDA_VISIBLE_DEVICES` or else by what the driver lists."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return sum(bool(name.strip()) for name in chosen.split(","))
+        return sum(1 for _ in takewhile(_is_gpu, chosen.split(",")))  # CUDA heeds nothing behind a name that is none
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0
     return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
+def _is_gpu(name: str) -> bool:
+    """Return whether an entry of `CUDA_VISIBLE_DEVICES` can be a GPU: its number, or its name."""
+    return name.strip().isdecimal() or name.strip().startswith(("GPU-", "MIG-"))
 
 
 @contextmanager
