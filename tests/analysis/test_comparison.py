@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from conftest import NAME, ROOT, planted, row
 from lowrank_dynamics.analysis import reference, sensitivity
 from lowrank_dynamics.analysis.comparison import Outcome, compare, compare_all
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
-from lowrank_dynamics.cli import main
+from lowrank_dynamics.cli import app
 from lowrank_dynamics.config.diff import differing_keys
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
@@ -149,15 +150,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr("sys.argv", ["lowrank-dynamics", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
+def called(*arguments: str) -> None:
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
 
 
-def test_kept_is_what_paper_scale_does_not_have_better(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called(monkeypatch, "keep-reference", "--scale", "laptop")
+def test_kept_is_what_paper_scale_does_not_have_better(project: Path) -> None:
+    called("keep-reference", "--scale", "laptop")
     kept = {str(path.relative_to(project)) for path in project.rglob("reference/**/*.*")}
     assert kept == {
         f"results/reference/laptop/{KEPT}.parquet",
@@ -207,9 +205,9 @@ def test_at_paper_scale_all_is_kept(project: Path) -> None:
     assert kept == {KEPT, LEFT_OUT, "claims", "verdicts"}
 
 
-def test_a_run_against_its_own_reference(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_against_its_own_reference(project: Path) -> None:
     keep(project, "laptop")
-    called(monkeypatch, "compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
+    called("compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
     page = (project / "results" / "comparison.md").read_text()
     assert "Of 1 quantities of the reference 1 have the same numbers." in page
     assert f"| {KEPT} | {TRIALS} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page

@@ -70,6 +70,11 @@ def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_p
     assert "UNVERIFIED DATA: CIFAR-10" in (tmp_path / "figure.svg").read_text()
 
 
+def test_an_alternative_of_no_study_is_named() -> None:
+    with pytest.raises(UserError, match="the sensitivity study has no alternative 'width_65', only separation_4"):
+        sensitivity.compare(NOT_RUN, {"width_65": NOT_RUN}, STUDY)
+
+
 def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
     with pytest.raises(UserError, match="not a readable table of verdicts"):

@@ -13,9 +13,10 @@ from typing import IO
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from conftest import ROOT
-from lowrank_dynamics.cli import stages
+from lowrank_dynamics.cli import app, stages
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.atomic import require_place
 from runs import SMOKE, copied, environment, heeding_interrupts, snakemake
@@ -178,6 +179,26 @@ def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     said = last_line(command("figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")))
     assert "error: no.parquet is not a readable file of metrics" in said
+
+
+FIGURE = ["figure", "--output", "figure", "--metrics", "one.parquet"]
+REPORT = ["--results", "results", "--captions", "captions", "--output", "report.html"]
+FEATURES = ["features", "--output", "features", "--images", "images", "--convolutions", "tiny", "--pool", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*FIGURE, "figure_7"], "figure_7 is drawn from vgg_full_model and vgg_heads, one file each; 1 are named"),
+        ([*FIGURE, "--metrics", "two.parquet", "verdicts"], "is drawn from claims.parquet, one file each; 2 are named"),
+        (["report", "holiday.png", *REPORT], "holiday.png is no figure of a run; those are overview, figure_1"),
+        ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny; it is 3"),
+        ([*FEATURES, "--size", "8", "--device", "cudda"], "there is no device 'cudda'; choose one of auto, cpu, cuda"),
+    ],
+)
+def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def test_the_names_are_those_of_torchvision() -> None:
     entry = CONVOLUTIONS["vgg16"]
     assert entry.names[:3] == ["features.0", "features.2", "features.5"]
     assert (len(entry.names), entry.names[-1]) == (13, "features.28")
-    assert (entry.channels, entry.halvings) == (512, 5)
+    assert (entry.channels, entry.smallest) == (512, 32)
     tiny = make_convolutions("tiny").state_dict()
     assert list(tiny) == [f"{name}.{part}" for name in CONVOLUTIONS["tiny"].names for part in ("weight", "bias")]
     with pytest.raises(UserError, match=r"vgg16 need their own weights; name the folder of `fetch` with --weights"):

@@ -11,7 +11,7 @@ from conftest import ROOT, planted, row
 from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures import draw, style
+from lowrank_dynamics.figures import draw, singular_values, style
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import concise
@@ -56,6 +56,18 @@ def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) ->
         draw.draw("figure_6", [source], tmp_path / "figure")
     with pytest.raises(UserError, match=r"heads\.parquet is of laptop, not of paper; delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
+
+
+def test_figure_1_shows_the_activations_that_were_run() -> None:
+    def spectra(*names: str) -> stored.Metrics:
+        rows = [row(step, "singular_value", np.ones((1, 12)), layer=1) for step in (0, 1)]
+        return planted({Cell(name, "full"): rows for name in names}, data__classes=3, trials=1)
+
+    figure = singular_values.draw(spectra("relu", "silu"))
+    assert [axes.get_title() for axes in figure.axes] == ["SiLU"]
+    with pytest.raises(UserError, match="figure 1 shows elu, gelu, silu, and the metrics have relu"):
+        singular_values.draw(spectra("relu"))
+    plt.close("all")
 
 
 def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:

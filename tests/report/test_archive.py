@@ -126,6 +126,10 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
         "README.md in .* differ from the commit; commit or undo",
     ),
     (
+        lambda root: (root / "configs" / "mine.yaml").touch(),
+        "configs/mine.yaml in .* is in no commit; add it",
+    ),
+    (
         lambda root: (root / RUN / "report.html").unlink(),
         "there is no results/smoke/report.html in .*; run `make SCALE=",
     ),

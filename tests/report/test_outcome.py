@@ -43,6 +43,9 @@ def test_what_is_older_than_what_it_shows_is_not_praised(tmp_path: Path) -> None
     stale = "older than some of what it shows; a run without a target makes it anew"
     assert report == f"  report      results/laptop/report.html: {stale}"
     assert "19 reproduced" in claims
+    whole_run(other := tmp_path / "other")
+    put(other, "results/laptop/beyond/claims.parquet", 5)
+    assert stale in next(line for line in outcome("laptop", root=other) if "report" in line)
     put(tmp_path, "results/laptop/metrics/first_gradient.parquet", 5)
     assert list(outcome("laptop", root=tmp_path))[-1] == f"  claims      results/laptop/claims.md: {stale}"
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from conftest import ROOT, MakeJob, assert_same, rows_of
+from lowrank_dynamics.errors import Interrupted
 from lowrank_dynamics.storage import code, metrics
 from lowrank_dynamics.storage.seal import SEAL, sealing
 from lowrank_dynamics.training.checkpoints import Checkpoint
@@ -92,6 +93,20 @@ def test_a_state_that_cannot_be_read_is_not_used(
         rows = list(rows_of(run, checkpoint_of(run, path, every=60)))
     assert "cannot be read and is not used" in caplog.text
     assert_same(rows, list(rows_of(run)))
+
+
+def test_where_no_state_can_be_written_none_is_promised(job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, message in (
+        (tmp_path / "state.pt", "to resume$"),
+        (tmp_path / "file" / "state.pt", "to begin anew, for"),
+    ):
+        kept = checkpoint_of(run := job(), path, every=60)
+        rows = rows_of(run, kept)
+        next(rows)
+        kept.interrupt()
+        with pytest.raises(Interrupted, match=message):
+            list(rows)
 
 
 def test_nothing_in_a_state_is_executed(job: MakeJob, tmp_path: Path) -> None:

@@ -113,6 +113,12 @@ def further_figures():
     return [path for path in places if path.exists()]
 
 
+def further_tables():
+    """The verdicts of the studies that were run, which the report shows too."""
+    places = [Path("results", scale, name) for name in ("sensitivity.parquet", "beyond/claims.parquet")]
+    return [path for path in places if path.exists()]
+
+
 def unavailable():
     """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}

@@ -11,7 +11,7 @@ rule report:
         claims=f"results/{scale}/claims.parquet",
         comparison=f"results/{scale}/comparison.parquet",
         captions=sorted(captions.glob("*.rst")),
-        paper=files.CONFIGS / files.PAPER,
+        settings=[files.CONFIGS / name for name in (files.PAPER, files.BEYOND)],
         code=sources("report.page"),
         templates=templates,
     output:
@@ -31,7 +31,7 @@ rule report:
     params:
         captions=captions,
         further=further_figures(),
-        written=[path.stat().st_mtime_ns for path in further_figures()],
+        written=[path.stat().st_mtime_ns for path in (*further_figures(), *further_tables())],
     message:
         "Write the report"
     shell:

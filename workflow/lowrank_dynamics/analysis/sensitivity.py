@@ -6,6 +6,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.table import weakest_cells
 from lowrank_dynamics.config.study import DECLARED, Study
+from lowrank_dynamics.errors import UserError
 
 COLUMNS = ["choice", "value", "claim", "figure", "cell", "mean", "deviation", "worst", "trials", "claim_verdict"]
 COLUMNS += ["over_trials", "comparison", "threshold"]
@@ -15,7 +16,12 @@ def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], st
     """Return one row for each claim and alternative, with its weakest cell, after those of the declared values.
 
     `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
+    Raises UserError for an alternative that is not in the study.
     """
+    if unknown := [name for name in alternatives if name not in study.alternatives]:
+        raise UserError(
+            f"the sensitivity study has no alternative {unknown[0]!r}, only {', '.join(study.alternatives)}"
+        )
     tables = {(DECLARED, DECLARED): declared}
     tables |= {study.alternatives[name][:2]: table for name, table in alternatives.items() if len(table)}
     rows = [weakest_cells(table).assign(choice=choice, value=value) for (choice, value), table in tables.items()]

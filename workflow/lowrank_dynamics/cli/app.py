@@ -32,7 +32,7 @@ Output = Annotated[Path, typer.Option(help="the file to write")]
 def main() -> None:
     """Run the command line; a problem that the user can fix ends it with one sentence and exit status 1.
 
-    So does whatever the machine refuses: a full disk, a folder that may not be written.
+    So does whatever the machine refuses: a full disk, a folder that may not be written. Ctrl-C ends it with status 130.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
@@ -50,7 +50,7 @@ def main() -> None:
         _end(str(error), error.status)
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error
-        _end(f"{where} cannot be read or written ({why}); fix this and rerun; no progress is lost")
+        _end(f"{where} cannot be read or written ({why}); fix this and run it again")
 
 
 def _end(sentence: str, status: int = 1) -> None:

@@ -63,6 +63,8 @@ def features(  # noqa: PLR0917 (a command's options)
 
     if convolutions not in CONVOLUTIONS:
         raise UserError(f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}")
+    if size < (smallest := CONVOLUTIONS[convolutions].smallest):
+        raise UserError(f"--size must be at least {smallest} for {convolutions}; it is {size}")
     use_cpu(threads)
     stored = weights and external.content(weights)
     with claimed_device(device) as claimed:

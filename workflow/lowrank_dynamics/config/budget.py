@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import memory, speed
+from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.resources import Demand, features_demand, training_demand
 from lowrank_dynamics.config.settings import Cell, Settings
 
@@ -28,7 +29,7 @@ class Job(NamedTuple):
     @property
     def work(self) -> str:
         """What the job does; cells that differ in their activation only do the same."""
-        return "-".join(part for part in self.cell[1:] if part != "base") if self.cell else "features"
+        return "-".join(part for part in self.cell[1:] if part != BASE) if self.cell else "features"
 
 
 def jobs_of(settings: Settings, name: str) -> Iterator[Job]:

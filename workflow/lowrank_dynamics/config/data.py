@@ -45,6 +45,10 @@ class ClusterData(DrawnData):
     separation: Positive = Field(description="distance of two centers in standard deviations of a cluster")
 
 
+CONVOLVED_AT_ONCE = 100
+"""Images that pass through convolutions together."""
+
+
 class StoredData(Frozen):
     """The first images of each class, the same in each trial."""
 
@@ -117,7 +121,7 @@ class ConvolvedData(StoredData):
         most = IMAGES[self.images].training_images
         if self.training_images > most:
             raise ValueError(f"training_images must be at most {most} of {self.images}, is {self.training_images}")
-        smallest = 2 ** CONVOLUTIONS[self.convolutions].halvings
+        smallest = CONVOLUTIONS[self.convolutions].smallest
         if self.size < smallest:
             raise ValueError(f"size must be at least {smallest} for {self.convolutions}, is {self.size}")
         return self

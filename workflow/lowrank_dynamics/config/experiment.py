@@ -13,6 +13,8 @@ from lowrank_dynamics.config.registries import OBSERVABLES, OPTIMIZERS, PARAMETE
 Parameterization = Annotated[str, name_in(PARAMETERIZATIONS)]
 BASE = "base"
 """The name of the variant that changes nothing."""
+EVALUATED_AT_ONCE = 1_000
+"""Samples that are evaluated together where `samples_at_once` leaves it open, which limits the memory it takes."""
 
 
 class Network(Frozen):

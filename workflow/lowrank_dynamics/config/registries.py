@@ -187,9 +187,9 @@ class Convolutions(NamedTuple):
         return [f"features.{place}" for place, layer in zip(places, self.layers, strict=True) if layer != POOL]
 
     @property
-    def halvings(self) -> int:
-        """How often the side of an image is halved."""
-        return self.layers.count(POOL)
+    def smallest(self) -> int:
+        """The fewest pixels a side that an image may have: each pooling halves them."""
+        return 2 ** self.layers.count(POOL)
 
 
 CONVOLUTIONS = {

@@ -8,8 +8,8 @@ import math
 from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import speed
-from lowrank_dynamics.config.data import ConvolvedData, DrawnData
-from lowrank_dynamics.config.experiment import Experiment
+from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData, DrawnData
+from lowrank_dynamics.config.experiment import EVALUATED_AT_ONCE, Experiment
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
@@ -22,8 +22,6 @@ SECONDS_A_MATRIX = 1e-4
 """What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
 COPIES = 6
 """Of weights and activations at once: gradients, what an optimizer remembers, a state on its way to disk."""
-EVALUATED_AT_ONCE = 1_000
-CONVOLVED_AT_ONCE = 100
 START_SECONDS = 300
 """Until training begins: a node that wakes up, libraries and data that are read."""
 PROGRAM_MEGABYTES = {"cpu": 1_200, "gpu": 4_000}

@@ -6,15 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.data import ConvolvedData
+from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData
 from lowrank_dynamics.data.dataset import Dataset, labeled_dataset, named
 from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.models.convolutions import as_input, pooled
 from lowrank_dynamics.progress import Progress
 from lowrank_dynamics.storage.tensors import read_origin, read_tensors, write_tensors
-
-AT_ONCE = 100
-"""Images that pass through the convolutions together."""
 
 
 def prepare_features(
@@ -42,7 +39,7 @@ def extract(
     found = []
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
     with Progress(name, len(images), unit="image") as progress:
-        for chunk in by_channel.split(AT_ONCE):
+        for chunk in by_channel.split(CONVOLVED_AT_ONCE):
             found.append(pooled(convolutions, as_input(chunk.float() / 255, size), pool).cpu())
             progress.reach(sum(map(len, found)))
     return torch.cat(found)

@@ -21,12 +21,15 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
 
     `files` are the metrics of the figure's experiments, in their order, or the table of a figure that shows none; of
     this scale if it is named. Data that are not verified are named in the figure, and below it stands how many trials
-    there are. Raises UserError if there is no such figure or a file holds something else.
+    there are. Raises UserError if there is no such figure, a file holds something else, or there are more or fewer.
     """
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
+    wanted = [source.table] if source.table else list(source.experiments)
+    if len(files) != len(wanted):
+        raise UserError(f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named")
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
     shown: Sequence[Metrics] | Sequence[Table]
     if source.table:

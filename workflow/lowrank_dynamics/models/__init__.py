@@ -1,1 +1,1 @@
-"""The mathematics of the paper on tensors; it knows no file and no setting."""
+"""The mathematics of the paper on tensors; it reads no file and no setting, only the registries of names."""

@@ -27,6 +27,8 @@ from lowrank_dynamics.version import __version__
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
 """What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
+OWN = ("configs", "workflow", "Snakefile")
+"""What a run depends on: no file there may be without a commit."""
 CHECKSUMS = "manifest-sha256.txt"
 CODE = re.compile(r'"code": "(.*?)"')
 """Where a provenance in JSON, at whatever depth, names a version of the code."""
@@ -79,6 +81,9 @@ def _clean_commit(root: Path) -> str:
         raise UserError(f"{root.resolve()} is only a part of a git repository; run this in a clone of the project")
     if changed := _git(root, "diff", "--name-only", "HEAD").decode().split("\n")[:-1]:
         raise UserError(f"{', '.join(changed)} in {root.resolve()} differ from the commit; commit or undo the changes")
+    others = _git(root, "ls-files", "--others", "--exclude-standard", "--", *OWN).decode().split("\n")[:-1]
+    if others:
+        raise UserError(f"{', '.join(others)} in {root.resolve()} is in no commit; add it, or move it elsewhere")
     return _git(root, "rev-parse", "HEAD").decode().strip()
 
 

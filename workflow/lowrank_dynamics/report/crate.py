@@ -57,16 +57,7 @@ def metadata(
     settings = [_file(crate, name) for name in names if name.startswith("configs/")]
     results = [_file(crate, name) for name in names if name.startswith((f"results/{scale}/", f"figures/{scale}/"))]
     workflow = _workflow(crate, runs, authors)
-    crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
-    crate.datePublished, crate.license = published, LICENSES[cited["license"]]
-    crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
-    crate.root_dataset["citation"] = _paper(crate, cited["preferred-citation"])
-    crate.root_dataset["conformsTo"] = [
-        _thing(crate, url, "CreativeWork", name=name, version=url.split("/")[-1]) for url, name in PROFILES.items()
-    ]
-    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} licence")
-    readme = crate.add_file(dest_path="README.md", properties={"encodingFormat": "text/markdown"})
-    readme["about"] = crate.root_dataset
+    _describe(crate, cited, scale, published, authors)
     asked = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
     workflow["input"] = asked
     told = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
@@ -77,6 +68,20 @@ def metadata(
     action["agent"], crate.root_dataset["mentions"] = authors, action
     content = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
     return f"{content}\n".encode()
+
+
+def _describe(crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any) -> None:
+    """Say of the whole what it is called, who published it when and under which licence, and which profiles it has."""
+    crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
+    crate.datePublished, crate.license = published, LICENSES[cited["license"]]
+    crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
+    crate.root_dataset["citation"] = _paper(crate, cited["preferred-citation"])
+    crate.root_dataset["conformsTo"] = [
+        _thing(crate, url, "CreativeWork", name=name, version=url.split("/")[-1]) for url, name in PROFILES.items()
+    ]
+    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} licence")
+    readme = crate.add_file(dest_path="README.md", properties={"encodingFormat": "text/markdown"})
+    readme["about"] = crate.root_dataset
 
 
 def _thing(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> ContextEntity:

@@ -8,7 +8,10 @@ from itertools import takewhile
 from pathlib import Path
 
 SHOWN = {
-    "report.html": ("figures/{scale}/*.pdf", "results/{scale}/claims.parquet", "results/{scale}/sensitivity.parquet"),
+    "report.html": (
+        "figures/{scale}/*.pdf",
+        *(f"results/{{scale}}/{name}.parquet" for name in ("claims", "sensitivity", "beyond/claims")),
+    ),
     "claims.md": ("results/{scale}/metrics/*.parquet",),
     "comparison.md": ("results/{scale}/metrics/*.parquet",),
     "sensitivity.md": ("results/{scale}/sensitivity/*/claims.parquet",),

@@ -17,6 +17,7 @@ from lowrank_dynamics.analysis import comparison, sensitivity, table
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import FIGURES, OURS, SUMMARY, figures_of, title
 from lowrank_dynamics.config.files import at_paper_scale, is_beyond, load_settings
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report import comparison_markdown, sensitivity_markdown
 from lowrank_dynamics.report.production import Production, produced
 from lowrank_dynamics.storage import tables
@@ -57,8 +58,11 @@ def write_page(
 
     `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those of the paper that are not
     among them are said to be missing. `captions` has the texts that say what to look for. The studies beyond the paper
-    are on it if they were run. Raises UserError for a file that cannot be read; an interrupted write leaves no file.
+    are on it if they were run. Raises UserError for a file that cannot be read and a picture of something else; an
+    interrupted write leaves no file.
     """
+    if strange := [picture for picture in pictures if picture.stem not in FIGURES]:
+        raise UserError(f"{strange[0]} is no figure of a run; those are {', '.join(FIGURES)}")
     verdicts, findings = (_judged(folder) for folder in (results, results / BEYOND))
     drawn = {picture.stem: picture for picture in pictures}
     paper = load_settings("paper", configs)

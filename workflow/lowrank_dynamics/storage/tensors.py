@@ -54,4 +54,4 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+        raise UserError(f"{path} cannot be read ({error}); if a run wrote it, delete it and run again") from error

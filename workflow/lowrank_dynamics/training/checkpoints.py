@@ -75,19 +75,22 @@ class Checkpoint:
         rarely = self._took / LARGEST_SHARE if self.every > 0 else 0.0
         return self.interrupted or time.monotonic() - self._written >= max(self.every, rarely)
 
-    def save(self, state: State) -> None:
+    def save(self, state: State) -> bool:
         """Write a state in place of the last one; an interrupted write leaves the last one as it was.
 
-        If it fails, training continues without, and the log says so.
+        Returns whether that was possible; if not, training continues without, and the log says so.
         """
         began = time.monotonic()
         try:
             with sealing(self.path) as partial:
                 torch.save({"key": self.key, "seal": SEAL, "state": state._asdict()}, partial)
+            is_written = True
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])
+            is_written = False
         self._written = time.monotonic()
         self._took = self._written - began
+        return is_written
 
     def remove(self) -> None:
         """Remove the state, when its training is done or can never resume from it."""

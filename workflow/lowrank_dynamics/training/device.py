@@ -36,11 +36,13 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the CPU.
 
     Of several GPUs it is one that no other job of this project and user has; while all are taken it waits. Raises
-    UserError if `cuda` is asked for and there is none.
+    UserError if `cuda` is asked for and there is none, or something else.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
     wanted, the setting `mixed_precision` says so.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"there is no device {name!r}; choose one of auto, cpu, cuda")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device is cuda, but torch finds no such device; set it to auto or cpu")

@@ -67,6 +67,4 @@ def deferred(request: Callable[[], None]) -> Iterator[None]:
 
 
 def _end(number: int, _: FrameType | None) -> Never:
-    raise Interrupted(
-        f"stopped by {signal.Signals(number).name}; run the same command again to resume, no progress is lost"
-    )
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; run the same command again")

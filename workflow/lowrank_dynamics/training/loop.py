@@ -54,9 +54,10 @@ def train(start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | 
     with Progress(job.title, settings.steps) as progress:
         for step, batch in enumerate(samples, start=first):
             if checkpoint is not None and step > first and checkpoint.is_due():
-                checkpoint.save(run.state(step))
+                is_written = checkpoint.save(run.state(step))
                 if checkpoint.interrupted:
-                    raise Interrupted(f"{job.title}: stopped at step {step}; run the same command again to resume")
+                    then = "to resume" if is_written else "to begin anew, for its state could not be written"
+                    raise Interrupted(f"{job.title}: stopped at step {step}; run the same command again {then}")
             yield from run.step(step, batch, progress)
             if run.is_over:
                 return

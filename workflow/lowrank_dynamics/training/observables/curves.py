@@ -5,14 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.config.experiment import EVALUATED_AT_ONCE
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.models.networks import StackedNetwork
 from lowrank_dynamics.training.build import Start
 from lowrank_dynamics.training.losses import OBJECTIVES
 from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
-
-AT_ONCE = 1000
-"""Samples that are evaluated together where the settings leave it open, which limits the memory it takes."""
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -27,7 +25,8 @@ class LossAndAccuracy(Observer):
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)
         experiment = start.job.experiment
-        self.objective, self.at_once = OBJECTIVES[experiment.training.objective], experiment.samples_at_once or AT_ONCE
+        self.objective = OBJECTIVES[experiment.training.objective]
+        self.at_once = experiment.samples_at_once or EVALUATED_AT_ONCE
         self.train, self.test = start.data.train, start.data.test
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
