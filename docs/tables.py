@@ -4,6 +4,7 @@ Each stands between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With
 nothing is written, and a document whose tables are not those of the reference ends it with an error.
 """
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ DOCUMENTS = (
     *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims", "sensitivity")),
 )
 REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
+NEAR = 2.0
+"""Standard errors from another verdict, below which a claim is said to be near one."""
 SHOWN = (*reversed(ORDER), NOT_RUN)
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
@@ -104,15 +107,44 @@ def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is expected there."""
     found = claims("laptop")
     rows = [
-        (f'<a id="{cell["claim"]}"></a>`{cell["claim"]}`', *decisive(cell), cell["shown"])
+        (
+            f'<a id="{cell["claim"]}"></a>`{cell["claim"]}`: {cell["statement"]}',
+            cell["quantity"],
+            *decisive(cell),
+            cell["shown"],
+        )
         for _, cell in found[found["experiment"] == experiment].iterrows()
     ]
-    return markdown(("claim", "decided by", "expected", "taken to mean", "verdict"), rows)
+    return markdown(("claim", "measured", "decided by", "expected", "taken to mean", "verdict"), rows)
+
+
+def nearest() -> list[str]:
+    """Return the claims whose value is near one at which the verdict changes, in standard errors, the nearest first."""
+    found = claims("laptop")
+    distances = found.set_index("claim").apply(errors_to_another_verdict, axis="columns")
+    near = distances[distances < NEAR].sort_values()
+    return ["\n".join(f"- [`{claim}`](#{claim}): {distance:.1f}" for claim, distance in near.items())]
+
+
+def errors_to_another_verdict(cell: pd.Series) -> float:
+    """Return how many standard errors the mean of a cell is from where its verdict changes; inf if it has no spread.
+
+    *Reproduced* begins two standard errors beyond the threshold, *partly* at the threshold or at that of the weaker
+    reading.
+    """
+    error = cell["deviation"] / cell["trials"] ** 0.5 if cell["trials"] else math.nan
+    if cell["over_trials"] == "worst" or not error > 0:
+        return math.inf
+    value = abs(cell["mean"]) if cell["comparison"] == "within" else cell["mean"]
+    beyond = 2 * error if cell["comparison"] == "at_least" else -2 * error
+    weaker = cell["threshold"] if pd.isna(cell["weaker_threshold"]) else cell["weaker_threshold"]
+    return min(abs(value - place) for place in (cell["threshold"] + beyond, weaker)) / error
 
 
 def filled(place: re.Match[str]) -> str:
     """Return a place between two markers with the table that the reference gives."""
     tables = {
+        "nearest": nearest,
         "held": held,
         "verdicts": verdicts,
         "findings": findings,
