@@ -13,7 +13,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.cell import CellSettings
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.metrics import Measurement, Metrics

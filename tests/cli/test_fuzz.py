@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from conftest import ROOT, put
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import Settings
@@ -48,40 +48,29 @@ def paths(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield from paths(value, (*path, key))
 
 
+def load_with(folder: Path, place: tuple[str, ...], value: Any) -> None:
+    """Load settings with a value in one place, and require that they are taken or refused."""
+    content = copy.deepcopy(SMOKE)
+    put(content, list(place), value)
+    (folder / "paper.yaml").write_text(yaml.safe_dump(content))
+    try:
+        assert isinstance(load_settings("paper", folder), Settings)
+    except UserError as error:
+        assert "paper.yaml" in str(error)
+
+
 @fuzzed
 @given(place=st.sampled_from([*paths(SMOKE)]), value=VALUES)
 def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
     """Any value in any place of the settings."""
-    configs = tmp_path / "configs"
-    configs.mkdir(exist_ok=True)
-    content = copy.deepcopy(SMOKE)
-    *parents, last = place
-    subtree = content
-    for key in parents:
-        subtree = subtree[key]
-    subtree[last] = value
-    (configs / "paper.yaml").write_text(yaml.safe_dump(content))
-    try:
-        assert isinstance(load_settings("paper", configs), Settings)
-    except UserError as error:
-        assert "paper.yaml" in str(error)
+    load_with(tmp_path, place, value)
 
 
 @pytest.mark.parametrize("value", [["a100"], {"a": 1}, None], ids=["a list", "keys", "nothing"])
 def test_no_key_takes_anything(tmp_path: Path, value: object) -> None:
     """Each key of the schema once, by its name, with what is no number and no word."""
-    places = {place[-1]: place for place in paths(SMOKE)}
-    for *parents, last in places.values():
-        content = copy.deepcopy(SMOKE)
-        subtree = content
-        for key in parents:
-            subtree = subtree[key]
-        subtree[last] = value
-        (tmp_path / "paper.yaml").write_text(yaml.safe_dump(content))
-        try:
-            assert isinstance(load_settings("paper", tmp_path), Settings)
-        except UserError as error:
-            assert "paper.yaml" in str(error)
+    for place in {place[-1]: place for place in paths(SMOKE)}.values():
+        load_with(tmp_path, place, value)
 
 
 @pytest.mark.parametrize("content", ["? [a, b]\n: 1\n", "a: &a [*a]\n", "a: &a {b: *a}\n"])

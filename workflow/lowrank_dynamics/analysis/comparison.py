@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.reference import SERIES, frame, references
+from lowrank_dynamics.config.cell import BASE
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.experiment import BASE
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.storage.metrics import Metrics
 

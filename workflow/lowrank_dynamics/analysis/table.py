@@ -10,7 +10,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.claims import Claim, Claims
 from lowrank_dynamics.analysis.verdicts import ORDER, CellVerdict, judge, require_possible, worst
-from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.cell import CellSettings
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import memory, speed
-from lowrank_dynamics.config.experiment import BASE
+from lowrank_dynamics.config.cell import BASE
 from lowrank_dynamics.config.resources import Demand, features_demand, training_demand
 from lowrank_dynamics.config.settings import Cell, Settings
 

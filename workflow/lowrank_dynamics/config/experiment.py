@@ -1,114 +1,13 @@
-"""What may be set of one experiment: data, network, training, what is observed, and its variants."""
+"""What may be set of one experiment: what its cells share, which cells, its variants; and what does not go together."""
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from lowrank_dynamics.config.base import Count, Frozen, Part, Positive, merged, name_in
-from lowrank_dynamics.config.data import ConvolvedData, Data, DrawnData
-from lowrank_dynamics.config.registries import OBSERVABLES, OPTIMIZERS, PARAMETERIZATIONS, activation
-
-Parameterization = Annotated[str, name_in(PARAMETERIZATIONS)]
-BASE = "base"
-"""The name of the variant that changes nothing."""
-EVALUATED_AT_ONCE = 1_000
-"""Samples that are evaluated together where `samples_at_once` leaves it open, which limits the memory it takes."""
-
-
-class Network(Frozen):
-    """The MLP, full or low-rank, and its initialization."""
-
-    depth: int = Field(ge=2, le=1_000, description="L, the number of weight matrices")
-    width: Count = Field(description="m, the hidden width")
-    rank: Count | None = Field(description="r of the low-rank networks; null where there are none")
-    first_batch: Count | None = Field(description="random samples whose gradient defines S_big; null for all")
-    rotation: float = Field(ge=0, le=90, description="psi, by which the s_big factors are rotated away, in degrees")
-    eps: Positive = Field(description="eps, the size of the initial hidden weights")
-    last_eps: Positive = Field(description="the size of the initial last layer W_L")
-    train_last_layer: bool = Field(description="whether W_L is trained; the theory setting keeps it fixed")
-
-
-class Training(Frozen):
-    """How the networks are trained; the theory is about gradient descent on all samples at once."""
-
-    objective: Literal["squared_error", "cross_entropy"]
-    optimizer: Annotated[str, name_in(OPTIMIZERS)]
-    batch_size: Count | None = Field(description="samples in a step; null for all of them")
-    learning_rate: Positive = Field(description="eta")
-    weight_decay: float = Field(ge=0, le=1e6, description="the decay of a weight in a step, relative to weight and eta")
-    mixed_precision: bool = Field(description="whether convolutions that are trained compute in bfloat16")
-    schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
-    steps: int = Field(ge=0, le=1_000_000_000, description="the number of steps, at most; 0 measures the start only")
-    stop_near_linear_fit: Positive | None = Field(
-        description="stop a trial once its loss exceeds that of the best linear fit by at most this fraction"
-    )
-
-    @property
-    def is_gradient_descent(self) -> bool:
-        """Whether a step is Theta <- Theta - eta grad, with the gradient of all samples."""
-        return self.optimizer == "gradient_descent" and self.batch_size is None
-
-    @model_validator(mode="after")
-    def _steps_are_defined(self) -> Self:
-        if self.stop_near_linear_fit and not (self.is_gradient_descent and self.objective == "squared_error"):
-            raise ValueError("stop_near_linear_fit must be null except for squared_error and full-batch descent")
-        if self.weight_decay and self.optimizer == "gradient_descent":
-            raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
-        return self
-
-
-class Observe(Frozen):
-    """How often each observable is measured, in steps; null for never. The last step is always measured."""
-
-    loss: Count = Field(description="losses and accuracies; also when the stopping rule is checked")
-    singular_structure: Count | None = Field(description="singular values and movement of singular subspaces")
-    block_shares: Count | None = Field(description="the four blocks' shares of the change of each hidden layer")
-    gradient: Count | None = Field(description="spectrum of G_1 and the updates that theorem 3.5 bounds")
-    start_eps: tuple[Positive, ...] = Field(strict=False, description="the eps at which G_1(0) is measured")
-    change_rank: Count | None = Field(default=None, description="directions that hold 99 % of the change of each layer")
-    linearity: Count | None = Field(default=None, description="distance of outputs and G_1 from the linear network's")
-    constants: Count | None = Field(default=None, description="curvature in W_1 and sigma_{K+1}(G_1(0)), with bounds")
-
-    @property
-    def names(self) -> list[str]:
-        """The observables that are measured, by the names that they have in OBSERVABLES."""
-        return [name for name in OBSERVABLES if getattr(self, name)]
-
-
-class Variant(Frozen):
-    """What a variant of an experiment changes: values of data, network and training, and which networks it has."""
-
-    data: dict[str, Any] = Field(default={})
-    network: dict[str, Any] = Field(default={})
-    training: dict[str, Any] = Field(default={})
-    parameterizations: tuple[Parameterization, ...] | None = Field(default=None, strict=False)
-
-
-class Shared(Frozen):
-    """The settings that the cells of one variant share."""
-
-    trials: int = Field(gt=0, le=1_000)
-    dtype: Literal["float32", "float64"]
-    samples_at_once: Count | None = Field(description="samples that go through a network at a time; null for all")
-    threads: int = Field(gt=0, le=1_000, description="threads of one job; the cores left over run other jobs")
-    data: Data
-    network: Network
-    training: Training
-    observe: Observe
-
-
-class CellSettings(Shared):
-    """Everything that the numbers of a cell depend on, except for its activation and parameterization."""
-
-    seed: int
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of the settings without the number of trials, on which the numbers of none of them depend."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"trials"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+from lowrank_dynamics.config.base import Part, merged
+from lowrank_dynamics.config.cell import BASE, Parameterization, Shared, Variant
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData
+from lowrank_dynamics.config.registries import activation
 
 
 class Experiment(Shared):
@@ -192,9 +91,8 @@ class Experiment(Shared):
         return self
 
     @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        """Check that what is to be observed is defined, and that trials stop at steps where everything is measured."""
-        observe, training, network = self.observe, self.training, self.network
+    def _trials_stop_where_all_is_measured(self) -> Self:
+        observe = self.observe
         cadences = (
             observe.singular_structure,
             observe.block_shares,
@@ -202,10 +100,15 @@ class Experiment(Shared):
             observe.change_rank,
             observe.linearity,
         )
-        if training.stop_near_linear_fit and any(every and observe.loss % every for every in cadences):
+        if self.training.stop_near_linear_fit and any(every and observe.loss % every for every in cadences):
             raise ValueError(
                 "observe.loss must be a multiple of the other cadences, for trials stop when it is measured"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_observed_is_defined(self) -> Self:
+        observe, training, network = self.observe, self.training, self.network
         smallest, classes = min(network.width, self.data.dimension), self.data.classes
         if observe.singular_structure and smallest <= 2 * classes:
             raise ValueError(
@@ -229,7 +132,11 @@ class Experiment(Shared):
         whitened = isinstance(self.data, DrawnData) and self.data.whitened
         if observe.constants and not (whitened and all(activation(name).smooth for name in self.activations)):
             raise ValueError("observe.constants must be null except for whitened data and smooth activations")
-        batches = {"training.batch_size": training.batch_size, "network.first_batch": network.first_batch}
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_parts(self) -> Self:
+        batches = {"training.batch_size": self.training.batch_size, "network.first_batch": self.network.first_batch}
         for key, size in batches.items():
             if size is not None and size > self.data.training_samples:
                 raise ValueError(f"{key} must be at most the {self.data.training_samples} samples, is {size}")

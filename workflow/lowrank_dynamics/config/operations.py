@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lowrank_dynamics.config.experiment import Shared
+from lowrank_dynamics.config.cell import Shared
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 
 

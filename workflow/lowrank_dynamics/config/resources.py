@@ -8,8 +8,9 @@ import math
 from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import speed
+from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
 from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData, DrawnData
-from lowrank_dynamics.config.experiment import EVALUATED_AT_ONCE, Experiment
+from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen, Name
 from lowrank_dynamics.config.cards import Gpu
+from lowrank_dynamics.config.cell import BASE, CellSettings, Shared
 from lowrank_dynamics.config.data import DrawnData
-from lowrank_dynamics.config.experiment import BASE, CellSettings, Experiment, Shared
+from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import (
     OBSERVABLES,
     OPTIMIZERS,

@@ -61,10 +61,9 @@ def write_page(
     are on it if they were run. Raises UserError for a file that cannot be read and a picture of something else; an
     interrupted write leaves no file.
     """
-    if strange := [picture for picture in pictures if picture.stem not in FIGURES]:
-        raise UserError(f"{strange[0]} is no figure of a run; those are {', '.join(FIGURES)}")
     verdicts, findings = (_judged(folder) for folder in (results, results / BEYOND))
     drawn = {picture.stem: picture for picture in pictures}
+    _require_figures(drawn)
     paper = load_settings("paper", configs)
     experiments = _produced(drawn, results, scale, configs)
     judged = pd.concat([verdicts, findings])
@@ -94,6 +93,11 @@ def write_page(
     )
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
+
+
+def _require_figures(pictures: Mapping[str, Path]) -> None:
+    if strange := [picture for name, picture in pictures.items() if name not in FIGURES]:
+        raise UserError(f"{strange[0]} is no figure of a run; those are {', '.join(FIGURES)}")
 
 
 def _judged(results: Path) -> pd.DataFrame:

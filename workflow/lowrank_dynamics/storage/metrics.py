@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.cell import CellSettings
 from lowrank_dynamics.config.registries import in_order
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError

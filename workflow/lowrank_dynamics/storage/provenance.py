@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lowrank_dynamics.config.experiment import CellSettings
+from lowrank_dynamics.config.cell import CellSettings
 from lowrank_dynamics.version import __version__
 
 COMPUTING = ("torch", "numpy", "pyarrow")

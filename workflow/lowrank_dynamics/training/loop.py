@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from lowrank_dynamics.config.experiment import Training
+from lowrank_dynamics.config.cell import Training
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.errors import Interrupted, UserError

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.experiment import EVALUATED_AT_ONCE
+from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.models.networks import StackedNetwork
 from lowrank_dynamics.training.build import Start
