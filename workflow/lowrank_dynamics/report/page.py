@@ -61,9 +61,9 @@ def write_page(
     are on it if they were run. Raises UserError for a file that cannot be read and a picture of something else; an
     interrupted write leaves no file.
     """
-    verdicts, findings = (_judged(folder) for folder in (results, results / BEYOND))
     drawn = {picture.stem: picture for picture in pictures}
     _require_figures(drawn)
+    verdicts, findings = (_judged(folder) for folder in (results, results / BEYOND))
     paper = load_settings("paper", configs)
     experiments = _produced(drawn, results, scale, configs)
     judged = pd.concat([verdicts, findings])
