@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.19")
 started = time.monotonic()
 
 # The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
@@ -20,7 +20,7 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
-from lowrank_dynamics.config.registries import IMAGES
+from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.resources import features_demand, training_demand
 from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external

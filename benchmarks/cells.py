@@ -52,7 +52,7 @@ def _images(experiment: Experiment) -> Path | None:
         return None
     path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}")
     if not path.exists():
-        fashion_mnist.prepare(experiment.data.training_samples, 1000, path)
+        fashion_mnist.prepare(experiment.data.training_samples, experiment.data.test_images, path)
     return path
 
 

@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT, SCALES, change
+from lowrank_dynamics.config import registries
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.errors import UserError
 
@@ -119,6 +120,18 @@ def test_heads_too_narrow_for_what_is_observed_are_refused(folder: Path) -> None
         change(folder / "paper.yaml", "experiments.vgg_heads.observe", observed)
         with pytest.raises(UserError, match=message):
             load_settings("paper", folder)
+
+
+def test_a_cell_depends_on_the_entries_that_it_uses_and_on_no_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings("smoke", ROOT / "configs")
+    heads, cell = "vgg_heads", settings.cells("vgg_heads")[0]
+    before = settings.registered(heads, cell)
+    gelu, tiny = registries.ACTIVATIONS["gelu"], registries.CONVOLUTIONS["tiny"]
+    monkeypatch.setitem(registries.ACTIVATIONS, "gelu", gelu._replace(label="another name"))
+    assert settings.registered(heads, cell) == before
+    assert "gelu: another name" in registries.labels()
+    monkeypatch.setitem(registries.CONVOLUTIONS, "tiny", tiny._replace(layers=(16, registries.POOL)))
+    assert settings.registered(heads, cell) != before
 
 
 def test_a_further_activation_leaves_the_other_cells_as_they_are(folder: Path) -> None:

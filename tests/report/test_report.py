@@ -63,7 +63,7 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(finished: Path) -> 
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in figure.text
             assert all(claim.statement in figure.text for claim in CLAIMS.values() if claim.figure == name)
-            assert "in this run in the paper" in figure.text
+            assert "in this run at paper scale" in figure.text
         assert driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)") == []
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from conftest import ROOT, MakeJob, assert_same, rows_of
-from lowrank_dynamics.errors import Interrupted
+from lowrank_dynamics.errors import Interrupted, UserError
 from lowrank_dynamics.storage import code, metrics
 from lowrank_dynamics.storage.seal import SEAL, sealing
 from lowrank_dynamics.training.checkpoints import Checkpoint
@@ -61,7 +61,7 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
     other = job(training__learning_rate=0.02)
     with caplog.at_level(logging.WARNING):
         assert checkpoint_of(other, path, every=60).load() is None
-    assert "is of other settings or other code and is not used" in caplog.text
+    assert "is of other settings, data, code, torch or threads and is not used" in caplog.text
     assert not path.exists()
     cut_off()
     package = Path(shutil.copytree(code.PACKAGE, tmp_path / code.NAME))
@@ -93,6 +93,16 @@ def test_a_state_that_cannot_be_read_is_not_used(
         rows = list(rows_of(run, checkpoint_of(run, path, every=60)))
     assert "cannot be read and is not used" in caplog.text
     assert_same(rows, list(rows_of(run)))
+
+
+def test_a_state_of_another_device_is_kept_for_it(job: MakeJob, tmp_path: Path) -> None:
+    run, path = job(), tmp_path / "state.pt"
+    list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
+    elsewhere = checkpoint_of(run, path, every=60)
+    elsewhere.device = "cuda (A100)"
+    with pytest.raises(UserError, match=r"is of step \d+ on cpu, and this is cuda \(A100\), which rounds"):
+        elsewhere.load()
+    assert checkpoint_of(run, path, every=60).load() is not None
 
 
 def test_where_no_state_can_be_written_none_is_promised(job: MakeJob, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from conftest import MINIBATCH, NAME, MakeJob, measured
-from lowrank_dynamics.config.registries import OPTIMIZERS
+from lowrank_dynamics.config.registries import OPTIMIZERS, Optimizer
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training.build import start_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
@@ -62,6 +63,12 @@ def test_the_memory_layout_of_a_gradient_changes_no_step(name: str) -> None:
             ends.append(weight.detach())
     for end in ends[1:]:
         torch.testing.assert_close(end, ends[0], atol=1e-2 if name == "muon" else 1e-14, rtol=0)
+
+
+def test_an_optimizer_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "lbfgs", Optimizer("torch.optim:LBFGS", "L-BFGS"))
+    with pytest.raises(UserError, match=r"torch\.optim:LBFGS cannot be used: it must take lr and weight_decay"):
+        StackedOptimizer("lbfgs", [nn.Parameter(torch.ones(1, 2, 2))], 0.0)
 
 
 def test_every_epoch_takes_each_sample_once_in_each_trials_own_order() -> None:

@@ -17,6 +17,7 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
+        labels=lambda wildcards: labels(),
         judged=lambda wildcards: {
             name: experiment.judged for name, experiment in settings[wildcards.scale].experiments.items()
         },

@@ -38,6 +38,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
+        entry=lambda wildcards: str(IMAGES[wildcards.images]),
         source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
     message:
         "Prepare {wildcards.training} and {wildcards.test} images of {wildcards.images}"
@@ -66,6 +67,7 @@ rule features:
         mem_mb=lambda wildcards, attempt: attempt * features_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * features_resources(wildcards).minutes,
     params:
+        entry=lambda wildcards: str(CONVOLUTIONS[wildcards.convolutions]),
         device=settings[scale].device,
         weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:

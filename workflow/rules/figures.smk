@@ -21,6 +21,7 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        labels=lambda wildcards: labels(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
         metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),
     message:

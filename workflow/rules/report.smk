@@ -30,6 +30,7 @@ rule report:
         "../../environment.yml"
     params:
         captions=captions,
+        shown={name: (figure.part, title(name)) for name, figure in FIGURES.items()},
         further=further_figures(),
         written=[path.stat().st_mtime_ns for path in (*further_figures(), *further_tables())],
     message:

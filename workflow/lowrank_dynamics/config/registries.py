@@ -158,6 +158,13 @@ IMAGES = {
     "cifar10": Images((3, 32, 32), 50_000, fetched=True),
 }
 
+
+def labels() -> list[str]:
+    """Return how figures and tables call every entry: no number depends on it, and every figure may."""
+    registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)
+    return [f"{name}: {entry.label}" for registry in registries for name, entry in registry.items()]
+
+
 POOL = 0
 """Stands for a 2 x 2 max-pooling among the numbers of channels."""
 

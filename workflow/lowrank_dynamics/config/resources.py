@@ -12,7 +12,7 @@ from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
 from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
-from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
+from lowrank_dynamics.config.registries import CONVOLUTIONS, PARAMETERIZATIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
@@ -21,6 +21,8 @@ OPERATIONS_OF_AN_ACTIVATION = 100
 """How many operations of a matrix product take as long as the activation of one number."""
 SECONDS_A_MATRIX = 1e-4
 """What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
+START_COPIES = 9
+"""Of the full network's weights while its first gradient is decomposed, in double precision, before training begins."""
 COPIES = 6
 """Of weights and activations at once: gradients, what an optimizer remembers, a state on its way to disk."""
 START_SECONDS = 300
@@ -77,6 +79,7 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     experiment = settings.experiment(name).of_variant(cell.variant)
     data, training, trials = experiment.data, experiment.training, len(shard)
     head = _head(experiment, cell.parameterization)
+    start = _head(experiment, "full") if PARAMETERIZATIONS[cell.parameterization].needs_gradient else NOTHING
     convolutions = _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
     batch = training.batch_size or data.training_samples
     evaluated = data.test_images + (data.training_samples if training.batch_size else 0)
@@ -94,7 +97,7 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
         + samples * convolutions.seconds(_rate(settings, "bfloat16") if training.mixed_precision else rate, rate)
         + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
         operations=samples * (head.operations + convolutions.operations),
-        kept=COPIES * trials * (head.weights + convolutions.weights),
+        kept=trials * max(COPIES * (head.weights + convolutions.weights), START_COPIES * start.weights - activations),
         passing=trials * activations,
         trials=trials,
     )

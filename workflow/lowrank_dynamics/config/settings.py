@@ -8,19 +8,25 @@ from pydantic import Field
 from lowrank_dynamics.config.base import Frozen, Name
 from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.cell import BASE, CellSettings, Shared
-from lowrank_dynamics.config.data import DrawnData
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import (
+    CONVOLUTIONS,
+    IMAGES,
     OBSERVABLES,
     OPTIMIZERS,
     PARAMETERIZATIONS,
     Activation,
+    Convolutions,
+    Images,
     Observable,
     Optimizer,
     Parameterization,
     activation,
 )
 from lowrank_dynamics.errors import UserError
+
+_Entry = Activation | Parameterization | Optimizer | Observable | Convolutions | Images
 
 
 class Cell(NamedTuple):
@@ -100,13 +106,17 @@ class Settings(Frozen):
         return CellSettings(seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields})
 
     def registered(self, name: str, cell: Cell) -> list[str]:
-        """Return the entries of the registries that a cell uses; no other entry has an effect on its numbers.
+        """Return the entries of the registries that a cell uses, without labels: no other has an effect on its numbers.
 
         The entry of a data set is the code of its settings.
         """
-        classes = type(self.experiment(name).data).mro()
-        data = [inspect.getsource(each) for each in classes if each.__module__ == DrawnData.__module__]
-        return [*map(str, self._entries(name, cell)), *data]
+        data = self.experiment(name).data
+        entries: list[_Entry] = [*self._entries(name, cell)]
+        if isinstance(data, ConvolvedData):
+            entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
+        unlabeled = [{key: value for key, value in each._asdict().items() if key != "label"} for each in entries]
+        code = [inspect.getsource(each) for each in type(data).mro() if each.__module__ == DrawnData.__module__]
+        return [*map(str, unlabeled), *code]
 
     def modules(self, name: str, cell: Cell) -> list[str]:
         """Return the modules of this package that a cell uses by name: those of its data and its entries."""

@@ -12,7 +12,7 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw each block's share over training: mean over trials, band of one standard deviation.
+    """Draw each block's share over training: mean over trials, band of one standard deviation, a grey line at one half.
 
     One hidden layer makes one row of panels, an activation each; several make a row for each activation. Variants,
     each with an optimizer of its own, make groups of rows.
@@ -43,6 +43,7 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
         style.lines(shown, axes, "block", palette=style.COLORS[:4])
         title = registries.activation(activation).label + (f", layer {layer}" if len(layers) > 1 else "")
-        axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03))
+        axes.axhline(0.5, color="0.6", linewidth=0.6, zorder=0)
+        axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
     plt.setp(panels[-1], xlabel="step $t$")
     plt.setp(panels[:, 0], ylabel="share")

@@ -1,5 +1,7 @@
 """Figure bound: the updates of blocks 2 to 4 against the bound of theorem 3.5, which the paper does not plot."""
 
+import math
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,6 +29,7 @@ def draw(metrics: Metrics) -> Figure:
             _draw_panel(variant, activation, axes)
         row[0].set_ylabel(rf"$\epsilon = {variant.settings.network.eps:g}$")
     plt.setp(panels[-1], xlabel="step $t$")
+    figure.supylabel(r"size of an update", fontsize=8)
     style.legend_below(figure)
     return figure
 
@@ -42,5 +45,5 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     style.lines(curves, axes, "curve", names, palette=["black", *style.COLORS[1:4]])
     axes.set(xlabel="", ylabel="")
     largest = update_ratio(metrics).groupby("activation")["value"].max()
-    text = rf"ratio $\leq$ {largest[activation]:.2f}"
+    text = rf"ratio $\leq$ {math.ceil(100 * largest[activation]) / 100:.2f}"
     axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE)

@@ -1,5 +1,7 @@
 """Figure 13: the tail of the first layer's gradient against the K-th singular value of the signal."""
 
+import math
+
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import CELL, until_first_end
@@ -26,7 +28,7 @@ def draw(metrics: Metrics) -> Figure:
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=SIGNAL)
         axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
         axes.set(xlabel="step $t$", ylabel="", yscale="log")
-        text = rf"$G_3 \geq {gaps[activation]:.3f}$"
+        text = rf"$G_3 \geq {math.floor(1000 * gaps[activation]) / 1000:.3f}$"
         axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=style.NOTE)
     panels[0, 0].set_ylabel("singular value")
     style.legend_below(figure)

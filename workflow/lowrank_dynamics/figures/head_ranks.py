@@ -27,10 +27,10 @@ def draw(metrics: Metrics) -> Figure:
     draw_heads(figure, metrics, curves, ["full", *shades], palette)
     accuracy = curves[(curves["quantity"] == "test_accuracy") & (curves["epoch"] >= ENLARGED * curves["epoch"].max())]
     for activation, axes in zip(metrics.activations, figure.axes, strict=False):
-        inset = axes.inset_axes((0.62, 0.07, 0.36, 0.36))
+        inset = axes.inset_axes((0.62, 0.16, 0.36, 0.36))
         shown = accuracy[accuracy["activation"] == activation]
         style.lines(shown, inset, "network", ["full", *shades], x="epoch", palette=palette, legend=False)
-        inset.set(xlabel="", ylabel="", xticks=[])
+        inset.set(xlabel="", ylabel="", xticks=[shown["epoch"].min(), shown["epoch"].max()])
         inset.tick_params(labelsize=style.NOTE)
     style.legend_below(figure)
     return figure

@@ -58,7 +58,8 @@ def draw_heads(
         for quantity, (axes, width) in places.items():
             shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
             style.lines(shown, axes, "network", networks, x="epoch", palette=palette, linewidth=width)
-        above.set(title=registries.activation(activation).label, xlabel="epoch", ylabel="test accuracy (%)")
+        title = registries.activation(activation).label
+        above.set(title=title, xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100))
         below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
         below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
         for axes in (above, below):

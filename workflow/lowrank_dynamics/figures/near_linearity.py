@@ -8,9 +8,9 @@ from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
 ROWS = {
-    "output_distance": "outputs",
-    "gradient_distance": "$G_1(t)$, of itself",
-    "absolute_gradient_distance": "$G_1(t)$, of $G_1(0)$",
+    "output_distance": "distance of outputs,\nrelative to theirs",
+    "gradient_distance": "distance of $G_1(t)$,\nrelative to $G_1(t)$",
+    "absolute_gradient_distance": "distance of $G_1(t)$,\nrelative to $G_1(0)$",
 }
 
 

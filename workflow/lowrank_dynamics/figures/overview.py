@@ -15,6 +15,7 @@ def draw(case_study: Metrics, deep_whitened: Metrics, fashion_mnist: Metrics) ->
     left, middle, right = figure.subfigures(1, 3, width_ratios=(2.1, 1.1, 1.1), squeeze=False).flat
     spectra = left.subplots(1, 2, sharey=True)
     values = draw_singular_values(case_study, 1, ("elu", "relu"), spectra)
+    values = values[values["activation"].isin(("elu", "relu"))]
     for axes, title in zip(spectra, ("ELU: few singular values move", "ReLU: most of them do"), strict=True):
         axes.set(title=title, ylim=(0, 1.04 * values["value"].max()))
     spectra[0].set_ylabel(r"$\sigma_i(W_1(t))$")

@@ -12,7 +12,9 @@ from lowrank_dynamics.storage.metrics import Metrics
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(style.PAGE, 2.3))
-    angles = {f"{variant.settings.network.rotation:g}°": variant for variant in metrics.variants.values()}
+    angles = {
+        rf"$\psi = {variant.settings.network.rotation:g}^\circ$": variant for variant in metrics.variants.values()
+    }
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
         curves = pd.concat(per_image(variant, quantity).assign(angle=angle) for angle, variant in angles.items())
         style.lines(curves, axes, "angle", angles, palette="viridis")

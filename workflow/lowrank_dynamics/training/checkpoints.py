@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,15 @@ class Checkpoint:
 
     Where writing takes long it is done more rarely, so that training is not slowed by more than one per cent. When it
     is written has no effect on any number. `key` says what the training is of: a state with another key, or one that
-    cannot be read, is never resumed from; it is removed, and the log says so.
+    cannot be read, is never resumed from; it is removed, and the log says so. Nor is that of another `device`, whose
+    numbers are rounded otherwise, but it is kept.
     """
 
-    def __init__(self, path: Path, key: str, every: float) -> None:
+    def __init__(self, path: Path, key: str, every: float, device: str = "cpu") -> None:
         self.path = path
         self.key = key
         self.every = every
+        self.device = device
         self.interrupted = False
         self._written = time.monotonic()
         self._took = 0.0
@@ -53,20 +56,28 @@ class Checkpoint:
         self.interrupted = True
 
     def load(self) -> State | None:
-        """Return the state that was written last, its tensors on the CPU, if there is one of the same training."""
+        """Return the state that was written last, its tensors on the CPU, if there is one of the same training.
+
+        Raises UserError if that ran on another device.
+        """
         if not self.path.exists():
             return None
         try:
             require_intact(self.path)
             stored = torch.load(self.path, weights_only=True, map_location="cpu")
-            key, state = stored["key"], State(**stored["state"])
+            key, device, state = stored["key"], stored["device"], State(**stored["state"])
         except Exception as error:  # a broken file makes the reader raise anything
             log.warning("%s cannot be read and is not used (%s)", self.path, type(error).__name__)
         else:
+            if key == self.key and device != self.device:
+                raise UserError(
+                    f"{self.path} is of step {state.step} on {device}, and this is {self.device}, which rounds "
+                    "otherwise; resume it there, or delete the file to begin anew"
+                )
             if key == self.key:
                 log.info("resuming at step %d from %s", state.step, self.path)
                 return state
-            log.warning("%s is of other settings or other code and is not used", self.path)
+            log.warning("%s is of other settings, data, code, torch or threads and is not used", self.path)
         self.remove()
         return None
 
@@ -83,7 +94,8 @@ class Checkpoint:
         began = time.monotonic()
         try:
             with sealing(self.path) as partial:
-                torch.save({"key": self.key, "seal": SEAL, "state": state._asdict()}, partial)
+                kept = {"key": self.key, "device": self.device, "seal": SEAL, "state": state._asdict()}
+                torch.save(kept, partial)
             is_written = True
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.config.registries import OPTIMIZERS
+from lowrank_dynamics.errors import UserError
 
 
 class GradientDescent:
@@ -38,15 +39,18 @@ class StackedOptimizer:
     """The optimizer called `name` on `parameters` (trials, ., .), updated in place.
 
     Each trial's matrix is a parameter of its own to it, a view into the stack. So Muon sees matrices, and no rounding
-    depends on where in the stack a trial lies.
+    depends on where in the stack a trial lies. Raises UserError for one that takes no learning rate or weight decay.
     """
 
     def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
         entry = OPTIMIZERS[name]
         self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
-        self._optimizer = pkgutil.resolve_name(entry.target)(
-            self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
-        )
+        try:
+            self._optimizer = pkgutil.resolve_name(entry.target)(
+                self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
+            )
+        except TypeError as error:
+            raise UserError(f"{entry.target} cannot be used: it must take lr and weight_decay ({error})") from error
 
     @property
     def state(self) -> dict[str, Any]:

@@ -46,12 +46,12 @@ def run(job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, st
 def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     """Return the checkpoint of a job at `path`, written at most every so many seconds.
 
-    Its key is of the job's settings, data, device and code, of torch and of the number of threads.
+    Its key is of the job's settings, data and code, of torch and of the number of threads.
     """
     settings = job.settings.of_variant(job.name, job.cell.variant)
     code = sources("training.run", *job.settings.modules(job.name, job.cell))
     parts = [job.name, job.cell.name, str(job.trials), settings.digest]
     parts += job.settings.registered(job.name, job.cell)
     parts += [sha256(Path(file)) for file in (job.stored, job.weights, *code) if file]
-    parts += [description(job.device), torch.__version__, str(torch.get_num_threads())]
-    return Checkpoint(path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every)
+    parts += [torch.__version__, str(torch.get_num_threads())]
+    return Checkpoint(path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every, description(job.device))
