@@ -50,7 +50,7 @@ def _images(experiment: Experiment) -> Path | None:
     """Return the file of an experiment's images, prepared if need be; None if it has none."""
     if experiment.data.stored is None:
         return None
-    path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}")
+    path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}-{experiment.data.test_images}")
     if not path.exists():
         fashion_mnist.prepare(experiment.data.training_samples, experiment.data.test_images, path)
     return path

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from lowrank_dynamics.analysis import sensitivity
-from lowrank_dynamics.analysis.table import COLUMNS, measured_or_why, threshold, weakest_cells
-from lowrank_dynamics.analysis.verdicts import ORDER, WAS_NOT_RUN, Verdict
+from lowrank_dynamics.analysis.table import COLUMNS, NOT_RUN, measured_or_why, threshold, told, weakest_cells
+from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import FIGURES, title
 from lowrank_dynamics.config.files import load_study
 from lowrank_dynamics.report import sensitivity_markdown
@@ -25,7 +25,7 @@ DOCUMENTS = (
     ROOT / "README.md",
     *(ROOT / "docs" / f"{name}.md" for name in ("artifact-evaluation", "beyond", "claims", "sensitivity")),
 )
-REPRODUCED, NOT_RUN = Verdict.REPRODUCED, "not run"
+REPRODUCED = Verdict.REPRODUCED
 NEAR = 2.0
 """Standard errors from another verdict, below which a claim is said to be near one."""
 SHOWN = (*reversed(ORDER), NOT_RUN)
@@ -35,8 +35,7 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTAL
 def claims(scale: str) -> pd.DataFrame:
     """Return the weakest cell of each claim in the reference of a scale, with `shown`, its verdict or `not run`."""
     cells = weakest_cells(read(ROOT / "results" / "reference" / scale / "claims.parquet", COLUMNS).rows)
-    not_run = cells["reason"].str.endswith(WAS_NOT_RUN)
-    return cells.assign(shown=cells["claim_verdict"].where(~not_run, NOT_RUN))
+    return cells.assign(shown=told(cells))
 
 
 def decisive(cell: pd.Series) -> tuple[str, str, str]:
@@ -71,11 +70,11 @@ def converged() -> list[str]:
     """Return the table of the claims on heads, after the epochs of a laptop run and after those of the paper."""
     found, before = claims("converged"), claims("laptop").set_index("claim")["shown"]
     rows = [
-        (f"[`{claim}`](artifact-evaluation.md#{claim})", *decisive(cell), before[claim], cell["shown"])
+        (str(claim), *decisive(cell), before[claim], cell["shown"])
         for claim, cell in found[found["experiment"] == "vgg_heads"].set_index("claim").iterrows()
     ]
     header = ("claim", "decided by", "measured after 250 epochs", "taken to mean", "after 36 epochs", "after 250")
-    return markdown(header, rows)
+    return linked(Grid(header, rows))
 
 
 def findings() -> list[str]:

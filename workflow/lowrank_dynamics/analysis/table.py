@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.claims import Claim, Claims
-from lowrank_dynamics.analysis.verdicts import ORDER, CellVerdict, judge, require_possible, worst
+from lowrank_dynamics.analysis.verdicts import ORDER, WAS_NOT_RUN, CellVerdict, judge, require_possible, worst
 from lowrank_dynamics.config.cell import CellSettings
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
@@ -18,6 +18,8 @@ _MEASURED = ("mean", "deviation", "worst", "trials", "verdict")
 COLUMNS = ("claim", "figure", "cell", *_MEASURED, "run_trials", "scale_trials", "claim_verdict")
 """The columns that readers of the table rely on."""
 NOT_TRAINED = {"budget": "", "run_trials": 0}
+NOT_RUN = "not run"
+"""What is told of a claim whose experiment was not run, in place of a verdict."""
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
@@ -86,6 +88,11 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
     value = value.abs().where(decisive["comparison"] == "within", value)
     distance = value.where(decisive["comparison"] == "at_least", -value)
     return decisive.loc[distance.fillna(np.inf).groupby(decisive["claim"], sort=False).idxmin()]
+
+
+def told(cells: pd.DataFrame) -> "pd.Series[str]":
+    """Return what is told of the claims of some cells: the verdict, or that the experiment was not run."""
+    return cells["claim_verdict"].mask(cells["reason"].str.endswith(WAS_NOT_RUN), NOT_RUN)
 
 
 def trials(claim: pd.Series) -> str:

@@ -4,13 +4,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis import table as judged
-from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN, Verdict
+from lowrank_dynamics.analysis.table import NOT_RUN, told
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.tables import Table
 
 COLUMNS = (*judged.COLUMNS, "reason")
-NOT_RUN = "not run"
-"""What is told of a claim whose experiment was not run, in place of a verdict."""
 
 
 def draw(table: Table) -> Figure:
@@ -21,15 +19,14 @@ def draw(table: Table) -> Figure:
     claims = table.rows.drop_duplicates("claim")
     places = {name: place for place, name in enumerate(sorted(set(claims["figure"]), key=_as_counted))}
     claims = claims.assign(place=claims["figure"].map(places), row=claims.groupby("figure").cumcount())
-    was_not_run = claims["claim_verdict"].eq(Verdict.NOT_TESTABLE) & claims["reason"].str.endswith(WAS_NOT_RUN)
-    claims["claim_verdict"] = claims["claim_verdict"].where(~was_not_run, NOT_RUN)
-    counts = claims["claim_verdict"].value_counts()
+    shown = told(claims)
+    counts = shown.value_counts()
     figure, axes = plt.subplots(figsize=(style.PAGE, 0.16 * claims["row"].max() + 0.95))
     looks = {str(verdict): look for verdict, look in style.VERDICTS.items()}
-    if was_not_run.any():
+    if NOT_RUN in counts:
         looks[NOT_RUN] = (".", "0.6")
     for verdict, (marker, color) in looks.items():
-        given = claims[claims["claim_verdict"] == verdict]
+        given = claims[shown == verdict]
         label = f"{counts.get(verdict, 0)} {verdict}"
         axes.scatter(given["place"], given["row"], marker=marker, color=color, s=40, linewidths=1.6, label=label)
     axes.set_xticks(list(places.values()), list(places))

@@ -86,23 +86,20 @@ class Checkpoint:
         rarely = self._took / LARGEST_SHARE if self.every > 0 else 0.0
         return self.interrupted or time.monotonic() - self._written >= max(self.every, rarely)
 
-    def save(self, state: State) -> bool:
+    def save(self, state: State) -> None:
         """Write a state in place of the last one; an interrupted write leaves the last one as it was.
 
-        Returns whether that was possible; if not, training continues without, and the log says so.
+        If it fails, training continues without, and the log says so.
         """
         began = time.monotonic()
         try:
             with sealing(self.path) as partial:
                 kept = {"key": self.key, "device": self.device, "seal": SEAL, "state": state._asdict()}
                 torch.save(kept, partial)
-            is_written = True
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
             log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])
-            is_written = False
         self._written = time.monotonic()
         self._took = self._written - began
-        return is_written
 
     def remove(self) -> None:
         """Remove the state, when its training is done or can never resume from it."""

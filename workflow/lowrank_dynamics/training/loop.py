@@ -54,9 +54,9 @@ def train(start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | 
     with Progress(job.title, settings.steps) as progress:
         for step, batch in enumerate(samples, start=first):
             if checkpoint is not None and step > first and checkpoint.is_due():
-                is_written = checkpoint.save(run.state(step))
+                checkpoint.save(run.state(step))
                 if checkpoint.interrupted:
-                    then = "to resume" if is_written else "to begin anew, for its state could not be written"
+                    then = "to resume" if checkpoint.path.exists() else "to begin anew, for no state could be written"
                     raise Interrupted(f"{job.title}: stopped at step {step}; run the same command again {then}")
             yield from run.step(step, batch, progress)
             if run.is_over:
