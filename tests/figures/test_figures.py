@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT, planted, row
+from lowrank_dynamics.analysis.reference import thinned
 from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
@@ -120,9 +121,23 @@ def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -
     parts = stored.Metrics(
         stored.pa.concat_tables([heads.where(variant="4k").table, one.where(variant="2k").table]), {}
     )
-    assert draw.trials_in_words({"vgg_full_model": heads, "vgg_heads": heads}) == "2 trials"
-    several = draw.trials_in_words({"vgg_full_model": one, "vgg_heads": parts})
+    assert draw.extent_in_words({"vgg_full_model": heads, "vgg_heads": heads}) == "2 trials"
+    several = draw.extent_in_words({"vgg_full_model": one, "vgg_heads": parts})
     assert several == "vgg_full_model: 1 trial, vgg_heads: 1 to 2 trials"
+
+
+def test_figures_of_thinned_metrics_say_so(tmp_path: Path) -> None:
+    whole = stored.read(heads_file(tmp_path / "heads.parquet", {}))
+    assert draw.extent_in_words({"vgg_heads": thinned(whole, most=2, numbers=0)}) == (
+        "2 trials; at most 2 steps of each curve"
+    )
+
+
+def test_an_activation_has_one_color_in_every_figure() -> None:
+    """Whatever else is drawn beside it; those with a parameter differ from each other."""
+    alone, together = style.activation_colors(["relu"]), style.activation_colors(["elu", "relu", "swish_1", "swish_2"])
+    assert together["relu"] == alone["relu"]
+    assert len({together[name] for name in ("elu", "relu", "swish_1", "swish_2")}) == 4
 
 
 @pytest.mark.parametrize("extension", FORMATS)

@@ -37,7 +37,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     else:
         files_of = dict(zip(source.experiments, files, strict=True))
         runs = {each: metrics.read(file, each, scale) for each, file in files_of.items()}
-        shown, note = list(runs.values()), trials_in_words(runs)
+        shown, note = list(runs.values()), extent_in_words(runs)
     figure = module.draw(*shown, **source.options)
     if unverified := {data for each in shown for data in each.unverified}:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
@@ -45,9 +45,11 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     plt.close("all")
 
 
-def trials_in_words(runs: Mapping[str, Metrics]) -> str:
-    """Return how many trials there are as words, of each of the experiments by name if not of all as many."""
+def extent_in_words(runs: Mapping[str, Metrics]) -> str:
+    """Return how many trials are drawn, by experiment where these differ, and of thinned metrics how many steps."""
     counts = {name: run.trials for name, run in runs.items()}
-    if len(set(counts.values())) == 1:
-        return next(iter(counts.values()))
-    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+    alike = len(set(counts.values())) == 1
+    trials = next(iter(counts.values())) if alike else ", ".join(f"{name}: {count}" for name, count in counts.items())
+    over_time = [run for run in runs.values() if len(run.values("step")) > 1]
+    kept = {cell.thinned_to for run in over_time for cell in run.cells.values() if cell.thinned_to}
+    return trials + (f"; at most {max(kept)} steps of each curve" if kept else "")

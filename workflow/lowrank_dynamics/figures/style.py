@@ -36,6 +36,7 @@ _NETWORKS += [each.label for each in registries.PARAMETERIZATIONS.values() if ea
 NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
 NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
 """How a network is drawn in every figure, by the label of its parameterization."""
+_HUES = [*COLORS[:3], COLORS[9], *COLORS[3:9]]  # the fourth activation, tanh, is in few figures: a pale color will do
 VERDICTS = {
     Verdict.REPRODUCED: ("o", COLORS[0]),
     Verdict.PARTLY: ("D", COLORS[8]),
@@ -101,10 +102,21 @@ def lines(
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
-    shown = [registries.activation(name) for name in registries.in_order(data["activation"].unique())]
-    dashes = [SOLID if activation.smooth else DASHED for activation in shown]
-    labeled = data.assign(activation=[registries.activation(name).label for name in data["activation"]])
-    lines(labeled, axes, "activation", [activation.label for activation in shown], dashes=dashes, **options)
+    names = registries.in_order(data["activation"].unique())
+    colors = activation_colors(names)
+    shown = {name: registries.activation(name) for name in names}
+    look = {
+        "palette": {shown[name].label: colors[name] for name in names},
+        "dashes": [SOLID if activation.smooth else DASHED for activation in shown.values()],
+    }
+    labeled = data.assign(activation=[shown[name].label for name in data["activation"]])
+    lines(labeled, axes, "activation", [activation.label for activation in shown.values()], **look, **options)
+
+
+def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """Return the color of each activation: the same in every figure, unless it has a parameter."""
+    fixed = [name for name, each in registries.ACTIVATIONS.items() if not each.parameter]
+    return dict(zip([*fixed, *(name for name in names if name not in fixed)], cycle(_HUES), strict=False))
 
 
 def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
