@@ -26,7 +26,7 @@ WIDTHS = {784: 784, 1024: 512, 4096: 4608}
 RANKS = (2 * CLASSES, 4 * CLASSES)
 BATCHES = (128, 1_000)
 STEPS = 3
-LEARNING_RATES = (0.1, 0.05, 0.02, 0.01)
+LEARNING_RATES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 TIMES = (2.0, 10.0)
 """Seconds of training after which accuracies are compared."""
 
