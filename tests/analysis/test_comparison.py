@@ -133,12 +133,14 @@ def test_only_settings_that_numbers_depend_on_count() -> None:
 
 KEPT, LEFT_OUT = "fashion_mnist", "theory_setting"
 """Experiments whose settings at laptop scale are other ones than at paper scale, and the same."""
+AT_PAPER_SCALE = reference.FOLDER / "paper" / f"{LEFT_OUT}.parquet"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with settings and the metrics of a run at laptop scale, whose working directory it is."""
+    """Return the working directory: settings, metrics of a run at laptop scale, and a reference at paper scale."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    metrics.write(run_of(values(), experiment=LEFT_OUT), tmp_path / AT_PAPER_SCALE)
     for name in (KEPT, LEFT_OUT):
         metrics.write(
             run_of(values(), experiment=name), tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet"
@@ -156,7 +158,7 @@ def called(*arguments: str) -> None:
 
 def test_kept_is_what_paper_scale_does_not_have_better(project: Path) -> None:
     called("keep-reference", "--scale", "laptop")
-    kept = {str(path.relative_to(project)) for path in project.rglob("reference/**/*.*")}
+    kept = {str(path.relative_to(project)) for path in project.rglob("reference/laptop/**/*.*")}
     assert kept == {
         f"results/reference/laptop/{KEPT}.parquet",
         "results/reference/laptop/claims.md",
@@ -164,6 +166,11 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path) -> None:
         "figures/reference/laptop/figure_6.png",
         "figures/reference/laptop/verdicts.png",
     }
+
+
+def test_what_paper_scale_has_not_is_kept_whatever_its_settings(project: Path) -> None:
+    (project / AT_PAPER_SCALE).unlink()
+    assert {f"{LEFT_OUT}.parquet", "figure_3.png"} <= {each.path.name for each in keep(project, "laptop")}
 
 
 def test_the_sensitivity_study_is_kept_where_it_was_run(project: Path) -> None:
@@ -194,6 +201,7 @@ def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
 
 
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
+    (project / AT_PAPER_SCALE).unlink()
     (project / "results" / "laptop").rename(project / "results" / "paper")
     with pytest.raises(UserError, match=r"\.parquet is of laptop, not of paper; delete it"):
         keep(project, "paper")
@@ -239,12 +247,10 @@ def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
     message = "has no metrics to keep; run `snakemake --config scale={}` first"
     with pytest.raises(UserError, match=message.format("smoke")):
         keep(project, "smoke")
-    (
-        project / "results" / "laptop" / "metrics" / f"{KEPT}.parquet"
-    ).unlink()  # of the other one there is more at paper scale
+    (project / "results" / "laptop" / "metrics" / f"{KEPT}.parquet").unlink()  # the other one is at paper scale
     with pytest.raises(UserError, match=message.format("laptop")):
         keep(project, "laptop")
-    assert not (project / "results" / "reference").exists()
+    assert not (project / reference.FOLDER / "laptop").exists()
 
 
 def test_a_broken_reference_is_named(project: Path) -> None:

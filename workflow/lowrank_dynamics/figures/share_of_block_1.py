@@ -1,6 +1,7 @@
 """Figure share_of_block_1: what lies outside of block 1, against width, samples, dimension and depth."""
 
 import matplotlib.pyplot as plt
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -35,7 +36,7 @@ def draw(sizes: Metrics, depths: Metrics) -> Figure:
     rows = against_setting(depths, "block_share", DEPTH, 1)
     rows = rows.assign(value=1 - rows["value"], layer="layer " + rows["layer"].astype(str))
     layers = rows["layer"].nunique()
-    look = {"palette": style.COLORS[2 : 2 + layers], "markers": list(style.MARKERS[:layers]), "markersize": 4}
+    look = {"palette": sns.color_palette("flare", layers), "markers": list(style.MARKERS[:layers]), "markersize": 4}
     style.lines(rows, last, "layer", x=DEPTH, **look)
     _ticks(last, sorted(rows[DEPTH].unique()))
     last.legend(fontsize=style.NOTE, title=None)

@@ -35,14 +35,14 @@ def keep(root: Path, scale: str) -> list[Kept]:
     """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
 
     Of an experiment that is not aggregated yet the jobs that are complete are kept. Trials and cells that an earlier
-    call kept stay, if they have the same settings and code. Left out are experiments that have the same settings at
-    paper scale, where there are more trials, and figures of nothing else. The table of a sensitivity study is kept
-    where one was run. Returns what was written; what was not run this time keeps the reference that it has. Raises
+    call kept stay, if they have the same settings and code. Left out are experiments that the reference has at paper
+    scale with the same settings, and figures of nothing else. The table of a sensitivity study is kept where one was
+    run. Returns what was written; what was not run this time keeps the reference that it has. Raises
     UserError if there are no metrics, where trials that are kept would be lost, and for numbers of code that no commit
     has.
     """
     configs, results, folder = root / "configs", root / "results" / scale, root / FOLDER / scale
-    settings, own = load_settings(scale, configs), _own_experiments(configs, scale)
+    settings, own = load_settings(scale, configs), _own_experiments(root, scale)
     kept = {name: folder / f"{name}.parquet" for name in settings.experiments if name in own}
     found = {name: gathered(results, scale, kept.get(name), settings, name) for name in settings.experiments}
     there = {name: each for name, each in found.items() if each}
@@ -132,14 +132,16 @@ def _keep_summaries(root: Path, scale: str) -> Iterator[Path]:
                 yield Path(shutil.copy(Path(place) / f"{name}.png", root / "figures" / "reference" / scale))
 
 
-def _own_experiments(configs: Path, scale: str) -> set[str]:
-    """Return the experiments that have other settings at `scale` than at paper scale; all of them at that one."""
-    own, paper = load_settings(scale, configs), load_settings(at_paper_scale(scale), configs)
+def _own_experiments(root: Path, scale: str) -> set[str]:
+    """Return the experiments that the reference of paper scale lacks or has with other settings; all at that scale."""
+    configs, at_paper = root / "configs", at_paper_scale(scale)
+    own, paper = load_settings(scale, configs), load_settings(at_paper, configs)
     return {
         name
         for name, experiment in own.experiments.items()
         for variant in experiment.variants
-        if scale == at_paper_scale(scale)
+        if scale == at_paper
+        or not (root / FOLDER / at_paper / f"{name}.parquet").exists()
         or variant not in paper.experiment(name).variants
         or differing_keys(own.of_variant(name, variant), paper.of_variant(name, variant))
     }
