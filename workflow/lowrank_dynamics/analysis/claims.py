@@ -111,7 +111,7 @@ class Claims(Frozen):
     claims: dict[str, Claim]
 
     def check(self, settings: Settings, file: Path = CONFIGS / CLAIMS) -> None:
-        """Raise UserError, which names `file` and the claim, if one is about what the settings do not know."""
+        """Raise UserError, which names `file` and the claim, if a claim refers to anything that the settings lack."""
         for name, claim in self.claims.items():
             _check(f"{file.name}: claims.{name}.experiment", [claim.experiment], settings.experiments)
             experiment = settings.experiments[claim.experiment]
@@ -132,7 +132,7 @@ class Claims(Frozen):
 
 
 def _check_options(where: str, claim: Claim, settings: Settings) -> None:
-    """Raise UserError if options name variants that there are not, or a setting that is no number in one of them."""
+    """Raise UserError if options name unknown variants, or a setting that is not a number in one of them."""
     there = settings.experiments[claim.experiment].variants
     variants = claim.options.get("variants") or list(there)
     _check(f"{where}.variants", variants, there)
@@ -152,7 +152,7 @@ def _check(where: str, values: Collection[str | int], known: Collection[str | in
 
 
 def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
-    """Load the claims. Raises UserError, which names the file and the key, for anything that is not as it must be."""
+    """Load the claims. Raises UserError, which names the file and the key, for anything invalid."""
     claims = validated(Claims, read_yaml(path), path)
     if unknown := sorted(set(claims.scales_that_cannot_tell) - set(scales(path.parent))):
         raise UserError(f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}")

@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 class Uncompared(NamedTuple):
-    """What of the run or of the reference is not compared, and why."""
+    """A part of the run or of the reference that is not compared, and why."""
 
     what: str
     why: str
@@ -68,7 +68,7 @@ def compare_all(
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
-    """Return one row for each quantity that the reference has of each layer of the run's cells, with `COLUMNS`.
+    """Return one row, with `COLUMNS`, for each quantity of each layer that the reference has of the run's cells.
 
     Compared are the trials that both have, of the run's `trials` and the `reference_trials`, at the `points`, steps and
     indices, of the reference until the run ended. `within` is the part of them at which each trial of the run has a

@@ -1,4 +1,4 @@
-"""What there is of an experiment: aggregated metrics, finished jobs beyond them, and trials that a reference keeps."""
+"""What is available of an experiment: aggregated metrics, further finished jobs, and trials kept in a reference."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -13,7 +13,7 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 class Gathered(NamedTuple):
-    """The metrics that there are of an experiment, and `file`, that of the run, where it holds just those."""
+    """The available metrics of an experiment, and the run's own `file` where it holds exactly those."""
 
     metrics: Metrics
     file: Path | None

@@ -32,9 +32,9 @@ def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Com
 
 
 def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]) -> pd.DataFrame:
-    """Return how much more a cell has at the end than the cell `start`, as a share of what the cell `end` has more.
+    """Return how far a cell ends above the cell `start`, as a share of how far the cell `end` does.
 
-    Not a number where `end` has no more than `start`.
+    Not a number where `end` does not end above `start`.
     """
     gains, less = (compared_at_end(metrics, quantity, cell, "difference") for cell in (start, end))
     joined = gains.merge(less[[*ROW, "value"]], on=ROW, suffixes=("", "_less"))
@@ -43,7 +43,7 @@ def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: d
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
-    """Return until which share of the training the test loss was above this fraction of its start; 1 for to the end."""
+    """Return the share of the training for which the test loss stays above this fraction of its start; at most 1."""
     losses = metrics.frame("test_loss").sort_values("step", kind="stable")
     start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
     losses["above"] = losses["value"] > fallen_to * start
@@ -53,9 +53,9 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
 
 
 def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
-    """Return when a trial first has this fraction of what the cell `of` has at the end, relative to when `of` has.
+    """Return when a trial first reaches this fraction of the final value of the cell `of`, relative to when `of` does.
 
-    For a trial that never has, the last step counts, which is less than it would need.
+    For a trial that never does, the last step counts, which is less than it would need.
     """
     rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     reached = rows["value"] >= fraction * rows["reference"]

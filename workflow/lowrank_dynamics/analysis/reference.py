@@ -1,4 +1,4 @@
-"""The reference: runs that the repository keeps, few enough of their steps to be small, for others to compare with.
+"""The reference: runs kept in the repository for others to compare with, thinned so that they stay small.
 
 `results/reference/<scale>/` has the metrics of experiments and the verdicts, `figures/reference/<scale>/` the figures.
 `report.keep_reference` makes them.
@@ -52,7 +52,7 @@ def references(folder: Path, experiment: str) -> Iterator[Metrics]:
 
 
 def frame(found: Metrics) -> pd.DataFrame:
-    """Return the rows of metrics as those of another run can be joined to them.
+    """Return the rows of metrics in a form in which two runs can be joined.
 
     Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ; it is there
     once, though metrics hold a trial's last values to the end of the longest.

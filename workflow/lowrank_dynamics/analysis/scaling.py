@@ -115,7 +115,7 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
 def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
     """Return the operations until this fraction of what the cell `of` has at the end, relative to those `of` needs.
 
-    For a trial that never has it, those of all steps count, which are less than it would need.
+    For a trial that never reaches it, the operations of all steps count, which are fewer than it would need.
     """
     ends = value_at_end(metrics, quantity)
     rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)

@@ -57,7 +57,7 @@ def _row(name: str, claim: Claim, cell: CellVerdict) -> dict[str, Any]:
 
 
 def _budget(settings: CellSettings) -> str:
-    """Return how long the cells of an experiment were trained, as words."""
+    """Describe how long the cells of an experiment were trained."""
     training, samples = settings.training, settings.data.training_samples
     most = "at most " if training.stop_near_linear_fit else ""
     steps = f"{most}{training.steps:,} steps"
@@ -68,7 +68,7 @@ def _budget(settings: CellSettings) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return how many claims have which verdict, the best first, and of how many the run has not all trials."""
+    """Return how many claims have each verdict, the best first, and for how many the run lacks trials."""
     verdicts = table.drop_duplicates("claim")["claim_verdict"]
     counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
     remark = f". Judged by fewer trials than the scale has: {fewer}" if (fewer := fewer_trials(table)) else ""
@@ -76,7 +76,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def fewer_trials(table: pd.DataFrame) -> int:
-    """Return how many claims are about experiments of which fewer trials were run than the scale has."""
+    """Return how many claims are about experiments that ran fewer trials than the scale has."""
     claims = table.drop_duplicates("claim")
     return int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
 
@@ -91,7 +91,7 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def told(cells: pd.DataFrame) -> "pd.Series[str]":
-    """Return what is told of the claims of some cells: the verdict, or that the experiment was not run."""
+    """Return what pages say of each claim: its verdict, or that its experiment was not run."""
     return cells["claim_verdict"].mask(cells["reason"].str.endswith(WAS_NOT_RUN), NOT_RUN)
 
 
@@ -102,7 +102,7 @@ def trials(claim: pd.Series) -> str:
 
 
 def measured(cell: pd.Series) -> str:
-    """Return mean and standard deviation over trials as words, and the worst trial where that one counts."""
+    """Describe the mean and standard deviation over trials, and the worst trial where that one counts."""
     if np.isnan(cell["mean"]):
         return ""
     trial = f", worst {cell['worst']:.3g}" if cell["over_trials"] == "worst" else ""
@@ -110,12 +110,12 @@ def measured(cell: pd.Series) -> str:
 
 
 def measured_or_why(cell: pd.Series) -> str:
-    """Return what was measured as words, or why nothing was."""
+    """Describe what was measured, or why nothing was."""
     return measured(cell) or cell["reason"]
 
 
 def threshold(claim: pd.Series) -> str:
-    """Return what a claim is taken to mean as words, such as `≥ 0.9 (partly: ≥ 0.5)`."""
+    """Describe what a claim is taken to mean, such as `≥ 0.9 (partly: ≥ 0.5)`."""
     weaker = claim["weaker_threshold"]
     partly = f" (partly: {THRESHOLD_SIGNS[claim['comparison']]} {weaker:g})" if pd.notna(weaker) else ""
     return f"{THRESHOLD_SIGNS[claim['comparison']]} {claim['threshold']:g}{partly}".replace("± ", "±")

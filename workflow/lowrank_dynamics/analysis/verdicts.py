@@ -81,7 +81,7 @@ def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mappin
 
 
 def require_possible(experiment: str, metrics: Metrics) -> None:
-    """Raise UserError, which names it, if a share, an accuracy or a ratio lies outside of what it can be."""
+    """Raise UserError, which names the value, if a share, an accuracy or a ratio is out of its range."""
     for quantity in metrics.values("quantity") & LARGEST.keys():
         values = metrics.frame(quantity)["value"]
         impossible = values[(values < -ROUNDING) | (values > LARGEST[quantity] + ROUNDING)]

@@ -1,4 +1,4 @@
-"""What a whole run is expected to take, and which of its jobs cannot be done."""
+"""What a whole run is expected to take, and which of its jobs are impossible."""
 
 import heapq
 import math
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 
 
 def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
-    """Yield the jobs of the experiment called `name` that a cluster gets, in the order of the settings."""
+    """Yield the jobs of the experiment called `name` that go to a cluster, in the order of the settings."""
     experiment = settings.experiment(name)
     if (experiment.data.stored or "").startswith("features/"):
         yield Job(name, None, range(0), features_demand(settings, name))
@@ -43,7 +43,7 @@ def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
 
 
 def duration(jobs: Iterable[Job], machines: int) -> float:
-    """Return the seconds until the last job is done if each machine that is free takes the longest that is left."""
+    """Return the seconds until the last job ends if each free machine takes the longest job that is left."""
     ends = [0.0] * machines
     for seconds in sorted((job.demand.seconds for job in jobs), reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
@@ -51,7 +51,7 @@ def duration(jobs: Iterable[Job], machines: int) -> float:
 
 
 def tables(settings: Settings) -> Iterator[str]:
-    """Yield the lines that say what each experiment takes, and the last one what all of them do."""
+    """Yield the lines of a table for each experiment, of what its jobs take, and a last line on all of them."""
     every = [job for name in settings.experiments for job in jobs_of(settings, name)]
     for name, own in groupby(every, key=lambda job: job.experiment):
         by_work: dict[tuple[str, int], list[Job]] = {}
@@ -118,7 +118,7 @@ def _faster(settings: Settings, job: Job) -> str:
 
 
 def _smaller(settings: Settings, job: Job) -> str:
-    """Return the setting with which a job needs less memory of a GPU."""
+    """Return the setting with which a job needs less GPU memory."""
     if len(job.shard) > 1:
         return "`trials_per_job: 1` makes jobs of one trial"
     if job.cell and settings.experiment(job.experiment).samples_at_once is None:

@@ -1,4 +1,4 @@
-"""How two settings differ: what a run reduces of the paper's, and whether a run has those of a reference."""
+"""How two settings differ: what a run reduces from the paper's, and whether a run has those of a reference."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Difference(NamedTuple):
 
 
 def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
-    """Return every difference of two settings, in their order, except for how work is put into jobs and chunks."""
+    """Return every difference of two settings, in their order, except in how work is divided into jobs and chunks."""
     ways = {"trials_per_job", "samples_at_once"}
     own, other = (dict(_flat(each.model_dump(mode="json", exclude=ways))) for each in (here, there))
     keys = dict.fromkeys([*other, *own])

@@ -1,4 +1,4 @@
-"""What may be set of one experiment: what its cells share, which cells, its variants; and what does not go together."""
+"""The settings of one experiment: what its cells share, which cells, its variants; and what does not go together."""
 
 from typing import Any, Self
 

@@ -110,7 +110,7 @@ def statements_of(name: str, folder: Path = CONFIGS) -> Path:
 
 
 def measured_scale(name: str) -> str:
-    """Return whose metrics the claims of `name` are about: its own, but those of the scale for the declared values."""
+    """Return whose metrics the claims of `name` are judged by: its own, or the scale's for the declared values."""
     scale, alternative = split_scale(name)
     return scale if alternative == DECLARED else name
 
@@ -169,12 +169,12 @@ def load_with_study(
 
 
 def load_study(folder: Path = CONFIGS) -> Study:
-    """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
+    """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything invalid."""
     return validated(Study, read_yaml(folder / STUDY), folder / STUDY)
 
 
 def load_beyond(folder: Path = CONFIGS) -> Beyond:
-    """Load `beyond.yaml`. Raises UserError, which names the key, for anything that is not as it must be."""
+    """Load `beyond.yaml`. Raises UserError, which names the key, for anything invalid."""
     path = folder / BEYOND
     beyond = validated(Beyond, read_yaml(path), path)
     if unknown := sorted(set(beyond.scales) - set(scales(folder))):
@@ -206,7 +206,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
-    """Yield the keys that stand in one block for a second time, of which YAML would keep the last."""
+    """Yield the keys that occur a second time in one block, of which YAML would keep the last."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:

@@ -160,7 +160,7 @@ IMAGES = {
 
 
 def labels() -> list[str]:
-    """Return how figures and tables call every entry: no number depends on it, and every figure may."""
+    """Return the label of every entry, on which no number depends, but any figure may."""
     registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)
     return [f"{name}: {entry.label}" for registry in registries for name, entry in registry.items()]
 

@@ -60,7 +60,7 @@ class Study(Frozen):
         return self.alternatives[name].changes
 
     def check(self, experiments: Collection[str]) -> None:
-        """Raise UserError, which names it, if something is to be changed of an experiment that there is not."""
+        """Raise UserError, which names it, if a change is to an experiment that does not exist."""
         known = ", ".join(experiments)
         changes = {"experiments.": self.experiments}
         changes |= {f"alternative {name}: ": each.changes for name, each in self.alternatives.items()}

@@ -16,7 +16,7 @@ MISSING = "missing.txt"
 def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     """Write what is called `name` to `folder`, or a note that says why it is unavailable.
 
-    `allow_unverified` lets CIFAR-10 serve that cannot be checked. Raises UserError if there is no such name, and for a
+    `allow_unverified` accepts CIFAR-10 that cannot be checked. Raises UserError if there is no such name, and for a
     folder that has other files.
     """
     from lowrank_dynamics.data import cifar10, vgg16

@@ -26,7 +26,7 @@ SAMPLE_SIZE = (5_000, 2_000)
 
 @dataclass(frozen=True)
 class Edition:
-    """One body of images: the sha256 of each decompressed file in the order of `FILES`, and where to find it."""
+    """One edition of the images: the sha256 of each decompressed file in the order of `FILES`, and where to find it."""
 
     name: str
     digests: tuple[str, str, str, str]

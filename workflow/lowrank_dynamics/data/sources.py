@@ -27,7 +27,7 @@ Content = TypeVar("Content")
 
 
 class RejectedError(Exception):
-    """A file is not what it must be; the message says why."""
+    """A file was rejected; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Url(Download):
-    """An address, the `base` of those of files."""
+    """A web address, the `base` of those of files."""
 
     name: str
     base: str
@@ -142,12 +142,12 @@ def first_accepted(
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error is and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content:
-    """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if that is nothing."""
+    """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if there is none."""
     try:
         path = source.fetch(file)
     except (OSError, ValueError) as error:

@@ -138,7 +138,7 @@ def activation_panels(
 
 
 def legend_below(figure: Figure | SubFigure, columns: int | None = None) -> None:
-    """Put the legend of a figure's first panel below all of them, and take away those inside the panels.
+    """Put the legend of a figure's first panel below all of them, and remove those inside the panels.
 
     It is one row, or has so many columns.
     """

@@ -1,4 +1,4 @@
-"""An MLP of your own, however it is written, as the chain of layers that the theory is about.
+"""Your own MLP, however it is written, as the chain of layers that the theory is about.
 
 The model is traced by torch.fx. Between two of its layers there may be any function of the first one's output, as long
 as it maps each unit by itself, for a low-rank MLP has other units there.
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that a compiled or a data-parallel one holds. Raises UserError for what is no module."""
+    """Return the model that a compiled or a data-parallel one holds. Raises UserError for anything but a module."""
     if not isinstance(model, nn.Module):
         raise UserError(f"the model must be an nn.Module; it is a {type(model).__name__}")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

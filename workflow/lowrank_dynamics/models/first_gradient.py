@@ -1,4 +1,4 @@
-"""The first gradient of an MLP of your own, which defines S_big."""
+"""The first gradient of your own MLP, which defines S_big."""
 
 import warnings
 from collections.abc import Callable, Sequence

@@ -31,7 +31,7 @@ def slope_at_zero(phi: nn.Module) -> float:
 
 
 def derivative_bounds(phi: nn.Module) -> tuple[float, float]:
-    """Return b and mu, the largest |phi'| and |phi''|, over a grid that is as fine at each scale from 1e-9 to 1e3."""
+    """Return b and mu, the largest |phi'| and |phi''|, over a grid equally fine at each scale from 1e-9 to 1e3."""
     half = torch.logspace(-9, 3, POINTS, dtype=torch.float64)
     first, second = derivatives(phi, torch.cat([-half, torch.zeros(32, dtype=torch.float64), half])[None])
     return float(first.abs().max()), float(second.abs().max())

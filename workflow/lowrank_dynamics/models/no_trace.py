@@ -1,4 +1,4 @@
-"""Calling a model of your own without a change of it, or of the random numbers that come next."""
+"""Calling your own model without changing it, or the random numbers that come next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What the theory says of a model of your own before anything is trained."""
+"""What the theory says about your own model before anything is trained."""
 
 import copy
 from dataclasses import dataclass

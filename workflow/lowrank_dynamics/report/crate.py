@@ -1,4 +1,4 @@
-"""What an archive says of itself to other programs: a Workflow Run RO-Crate, in JSON-LD.
+"""How an archive describes itself to other programs: a Workflow Run RO-Crate, in JSON-LD.
 
 https://www.researchobject.org/workflow-run-crate/ has the profiles.
 """
@@ -71,7 +71,7 @@ def metadata(
 
 
 def _describe(crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any) -> None:
-    """Say of the whole what it is called, who published it when and under which licence, and which profiles it has."""
+    """Describe the whole: its name, who published it when and under which license, and its profiles."""
     crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
     crate.datePublished, crate.license = published, LICENSES[cited["license"]]
     crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors

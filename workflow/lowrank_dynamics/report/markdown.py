@@ -1,4 +1,4 @@
-"""The pages in Markdown that tables of verdicts are shown on: their tables, and the stamp they bear."""
+"""Markdown for pages of verdicts: tables, and the stamp on unverified data."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

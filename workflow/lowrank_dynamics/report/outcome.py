@@ -1,4 +1,4 @@
-"""What a run has brought, in the block that it ends with; of files that are older than what they show, that they are.
+"""The block that a run ends with: what it has brought, and which files are older than what they show.
 
 This module imports no pandas, because Snakemake loads it.
 """
@@ -22,7 +22,7 @@ MISSING = "missing.txt"
 
 
 def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> Iterator[str]:
-    """Yield the lines of the block: how long the run took, its figures, what is to be read about them, what is missing.
+    """Yield the lines of the block: how long the run took, its figures, what to read about them, what is missing.
 
     Nothing if there are no figures.
     """

@@ -155,7 +155,7 @@ def _produced(figures: Iterable[str], results: Path, scale: str, configs: Path) 
 def _shown(
     name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
 ) -> Shown:
-    """Return what the page has of a figure, of which there may be no picture."""
+    """Return what the page shows of a figure, whose picture may be missing."""
     about = verdicts["figure"].map(figure_named) == name
     return Shown(
         name=name,

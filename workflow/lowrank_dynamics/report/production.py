@@ -1,4 +1,4 @@
-"""What produced an experiment's metrics, and what that run reduced of the paper's settings, by its provenance alone."""
+"""What produced an experiment's metrics, and what it reduced from the paper's settings, by its provenance alone."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -52,7 +52,7 @@ def combine(parts: Iterable[Metrics], trials: int | None = None) -> Metrics:
 
 
 def _complete(name: str, parts: Sequence[Metrics], trials: int | None) -> int:
-    """Return how many trials a cell has. Raises UserError, with their numbers, if some are missing or there twice."""
+    """Return how many trials a cell has. Raises UserError, with their numbers, if some are missing or present twice."""
     there = sorted(trial for part in parts for trial in part.values("trial"))
     expected = set(range(trials or max(there) + 1))
     if missing := sorted(expected.difference(there)):

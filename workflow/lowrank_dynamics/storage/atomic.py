@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_place(folder: Path, *names: str) -> None:
-    """Raise UserError if a run cannot be in a folder: this user may not write there, or a name in it is no folder."""
+    """Raise UserError if a run cannot write to a folder: permission is missing, or a part of its path is a file."""
     for own in (folder, folder / ".snakemake"):
         if own.exists() and not os.access(own, os.W_OK):
             raise UserError(

@@ -50,7 +50,7 @@ class Metrics(NamedTuple):
 
     @property
     def settings(self) -> CellSettings:
-        """The settings of the cells of the first variant. Raises UserError for a model of the user's own."""
+        """The settings of the cells of the first variant. Raises UserError for measurements of a user's own model."""
         found = next(iter(self.cells.values())).settings
         if found is None:
             raise UserError("metrics that `Watch` recorded have no settings; this needs those of an experiment")
@@ -97,14 +97,14 @@ class Metrics(NamedTuple):
 
     @property
     def trials(self) -> str:
-        """How many trials there are, as words; of cells that differ in that the fewest and the most."""
+        """The number of trials in words: the fewest and the most where cells differ."""
         counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])["trial_count_distinct"]
         fewest, most = pc.min_max(counts).as_py().values()
         return f"{fewest} to {most} trials" if fewest < most else f"{most} trial{'s' * (most > 1)}"
 
     @property
     def activations(self) -> list[str]:
-        """The activations there are rows of, in the order of `ACTIVATIONS`."""
+        """The activations that have rows, in the order of `ACTIVATIONS`."""
         return in_order(self.values("activation"))
 
     def values(self, column: str) -> set[Any]:

@@ -25,7 +25,7 @@ DIRTY = "-dirty"
 class Origin(BaseModel):
     """What the numbers of one cell depend on, and the time and memory that it took.
 
-    Measurements of a model of the user's own (`watched`) have no scale, no settings and no data. `thinned_to` is set in
+    Measurements of a user's own model (`watched`) have no scale, no settings and no data. `thinned_to` is set in
     the reference: at how many steps it keeps a quantity.
     """
 
@@ -78,7 +78,7 @@ def cell_origin(
 
 
 def watch_origin(experiment: str, variant: str, started: datetime) -> Origin:
-    """Return the origin of measurements of a model of the user's own."""
+    """Return the origin of measurements of a user's own model."""
     return Origin(watched=experiment, variant=variant, **_program(), started=started.isoformat(timespec="seconds"))
 
 
@@ -126,7 +126,7 @@ def code_version() -> str:
 
 
 def processor() -> str:
-    """Return the model of the processor, or what kind it is where the system does not say; numbers differ by model."""
+    """Return the model of the CPU, or its kind where the system names no model; numbers differ by model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

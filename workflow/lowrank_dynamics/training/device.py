@@ -20,7 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def use_cpu(threads: int) -> None:
-    """Let torch take so many threads, and keep for the next step the memory that a step frees.
+    """Limit torch to so many threads, and keep the memory that a step frees for the next one.
 
     Otherwise the C library of Linux gives large blocks back to the system, which clears every page of them when the
     next step asks: up to a third of the time of a training. Other systems keep their own way.

@@ -30,9 +30,9 @@ def end_when_asked() -> None:
 
 
 def end_with(run: str | None) -> None:
-    """From now on stop as if asked to when the process numbered `run` has ended, however it did; for None never.
+    """From now on, stop as if asked to once the process numbered `run` has ended, however it did; never for None.
 
-    So the jobs of a run that was killed do not go on beside those of the next. It works where Linux has `pidfd_open`.
+    So the jobs of a killed run do not continue alongside those of the next. It works where Linux has `pidfd_open`.
     """
     if run is None or not hasattr(os, "pidfd_open"):
         return

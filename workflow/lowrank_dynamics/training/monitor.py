@@ -41,7 +41,7 @@ class Watch:
     3 to 5, in bases that the weights at this moment and one gradient define, so make it before training; `loss` returns
     the loss of one batch. `singular_structure` are singular values and the movement of singular subspaces (figures 1,
     2, 8-10): a whole singular value decomposition of each layer at every record. `layers` are counted from 1; None for
-    all hidden ones. Raises UserError for a layer or a quantity that there is not; where block shares are not defined: K
+    all hidden ones. Raises UserError for an unknown layer or quantity; where block shares are not defined: K
     >= d/2, a first layer narrower than d - K or another narrower than d - 2K, a gradient of rank below K; and where a
     layer has no more than 2K singular values, for then there is no middle group.
     """
@@ -77,7 +77,7 @@ class Watch:
     def record(self, step: int, **values: float) -> None:
         """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss.
 
-        Raises UserError, and records nothing, for a step that is none or was recorded, and for names that are taken.
+        Raises UserError, and records nothing, for an invalid step, one that was recorded, and names that are taken.
         """
         self._require_new(step, values)
         step = int(step)  # also where it is one of numpy's
