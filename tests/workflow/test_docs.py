@@ -41,6 +41,12 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_row_stands_outside_of_its_table(document: Path) -> None:
+    prose = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert re.findall(r"^(?!\|).+\n\| .*", prose, re.MULTILINE) == []
+
+
 def test_the_readme_names_every_figure() -> None:
     named = re.search(r"draws figures ([\w, ]+) into", " ".join((ROOT / "README.md").read_text().split()))
     assert named
