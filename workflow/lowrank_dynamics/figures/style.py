@@ -105,7 +105,7 @@ def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     names = registries.in_order(data["activation"].unique())
     colors = activation_colors(names)
     shown = {name: registries.activation(name) for name in names}
-    look = {
+    look: dict[str, Any] = {
         "palette": {shown[name].label: colors[name] for name in names},
         "dashes": [SOLID if activation.smooth else DASHED for activation in shown.values()],
     }
