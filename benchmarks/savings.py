@@ -27,6 +27,7 @@ RANKS = (2 * CLASSES, 4 * CLASSES)
 BATCHES = (128, 1_000)
 STEPS = 3
 LEARNING_RATES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+TIMED_RATE = 0.1
 TIMES = (2.0, 10.0)
 """Seconds of training after which accuracies are compared."""
 
@@ -106,7 +107,7 @@ def _saving(width: int, inputs: int, rank: int, batch: int) -> Saving:
     )
 
 
-def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = LEARNING_RATES[0]) -> Prepared:
+def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = TIMED_RATE) -> Prepared:
     """Return so many steps of SGD with momentum."""
     chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(chosen, lr=rate, momentum=0.9)

@@ -30,6 +30,7 @@ def asked(make: Callable[..., Settings], **changes: Any) -> resources.Demand:
         {"network__width": 500},
         {"network__depth": 9},
         {"observe__loss": 1, "training__batch_size": 4},
+        {"training__optimizer": "muon"},
     ],
     ids=str,
 )

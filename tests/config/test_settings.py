@@ -122,12 +122,14 @@ def test_heads_too_narrow_for_what_is_observed_are_refused(folder: Path) -> None
             load_settings("paper", folder)
 
 
-def test_a_cell_depends_on_the_entries_that_it_uses_and_on_no_label(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_depends_on_the_entries_that_it_uses_and_on_no_description(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings("smoke", ROOT / "configs")
     heads, cell = "vgg_heads", settings.cells("vgg_heads")[0]
     before = settings.registered(heads, cell)
     gelu, tiny = registries.ACTIVATIONS["gelu"], registries.CONVOLUTIONS["tiny"]
     monkeypatch.setitem(registries.ACTIVATIONS, "gelu", gelu._replace(label="another name"))
+    sgd = registries.OPTIMIZERS["sgd_momentum"]
+    monkeypatch.setitem(registries.OPTIMIZERS, "sgd_momentum", sgd._replace(products=1))
     assert settings.registered(heads, cell) == before
     assert "gelu: another name" in registries.labels()
     monkeypatch.setitem(registries.CONVOLUTIONS, "tiny", tiny._replace(layers=(16, registries.POOL)))

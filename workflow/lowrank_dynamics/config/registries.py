@@ -76,18 +76,22 @@ def _parsed(name: str) -> _Parsed | None:
 
 
 class Optimizer(NamedTuple):
-    """One optimizer: its class, how a figure labels it, and its options besides learning rate and weight decay."""
+    """One optimizer: its class, how a figure labels it, and its options besides learning rate and weight decay.
+
+    `products` is how many matrix products the update of one matrix takes, which matters to the expected time only.
+    """
 
     target: str
     label: str
     options: Mapping[str, Any] = {}
+    products: int = 0
 
 
 OPTIMIZERS = {
     "gradient_descent": Optimizer("lowrank_dynamics.training.optimizer:GradientDescent", "gradient descent"),
     "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9, "fused": True}),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
-    "muon": Optimizer("torch.optim:Muon", "Muon"),
+    "muon": Optimizer("torch.optim:Muon", "Muon", products=15),  # three in each of five steps of Newton and Schulz
 }
 
 
@@ -164,6 +168,9 @@ def labels() -> list[str]:
     registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)
     return [f"{name}: {entry.label}" for registry in registries for name, entry in registry.items()]
 
+
+DESCRIPTIVE = {"label", "products"}
+"""The fields of entries on which no number depends."""
 
 POOL = 0
 """Stands for a 2 x 2 max-pooling among the numbers of channels."""

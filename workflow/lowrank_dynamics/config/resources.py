@@ -12,7 +12,7 @@ from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
 from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
-from lowrank_dynamics.config.registries import CONVOLUTIONS, PARAMETERIZATIONS, POOL
+from lowrank_dynamics.config.registries import CONVOLUTIONS, OPTIMIZERS, PARAMETERIZATIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
@@ -21,6 +21,8 @@ OPERATIONS_OF_AN_ACTIVATION = 100
 """How many operations of a matrix product take as long as the activation of one number."""
 SECONDS_A_MATRIX = 1e-4
 """What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
+SECONDS_A_PRODUCT = 3e-5
+"""What each matrix product of an optimizer's update takes, however small it is."""
 START_COPIES = 9
 """Of the full network's weights while its first gradient is decomposed, in double precision, before training begins."""
 COPIES = 6
@@ -95,7 +97,8 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
         experiment,
         seconds=samples * head.seconds(rate, rate)
         + samples * convolutions.seconds(_rate(settings, "bfloat16") if training.mixed_precision else rate, rate)
-        + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX,
+        + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX
+        + trials * training.steps * _update_seconds(experiment, cell.parameterization, rate),
         operations=samples * (head.operations + convolutions.operations),
         kept=trials * max(COPIES * (head.weights + convolutions.weights), START_COPIES * start.weights - activations),
         passing=trials * activations,
@@ -159,6 +162,13 @@ def _head(experiment: Experiment, parameterization: str) -> Work:
     activations = {"full": layers * m, "adapters": layers * (m + r)}.get(parameterization, layers * r + m)
     weights = sum(matrix.size for matrix in matrices(experiment, parameterization))
     return Work(weights, activations, weights)
+
+
+def _update_seconds(experiment: Experiment, parameterization: str, rate: float) -> float:
+    """Return how long the matrix products take by which an optimizer makes updates of one trial's gradients."""
+    trained = [matrix for matrix in matrices(experiment, parameterization) if matrix.trained]
+    each = [SECONDS_A_PRODUCT + 2 * matrix.size * min(matrix.rows, matrix.columns) / rate for matrix in trained]
+    return OPTIMIZERS[experiment.training.optimizer].products * sum(each)
 
 
 def _convolutions(data: ConvolvedData) -> Work:

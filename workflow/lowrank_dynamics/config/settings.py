@@ -12,6 +12,7 @@ from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import (
     CONVOLUTIONS,
+    DESCRIPTIVE,
     IMAGES,
     OBSERVABLES,
     OPTIMIZERS,
@@ -106,7 +107,7 @@ class Settings(Frozen):
         return CellSettings(seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields})
 
     def registered(self, name: str, cell: Cell) -> list[str]:
-        """Return the entries of the registries that a cell uses, without labels: no other has an effect on its numbers.
+        """Return the entries of the registries that a cell uses, as far as its numbers depend on them.
 
         The entry of a data set is the code of its settings.
         """
@@ -114,9 +115,9 @@ class Settings(Frozen):
         entries: list[_Entry] = [*self._entries(name, cell)]
         if isinstance(data, ConvolvedData):
             entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
-        unlabeled = [{key: value for key, value in each._asdict().items() if key != "label"} for each in entries]
+        used = [{key: value for key, value in each._asdict().items() if key not in DESCRIPTIVE} for each in entries]
         code = [inspect.getsource(each) for each in type(data).mro() if each.__module__ == DrawnData.__module__]
-        return [*map(str, unlabeled), *code]
+        return [*map(str, used), *code]
 
     def modules(self, name: str, cell: Cell) -> list[str]:
         """Return the modules of this package that a cell uses by name: those of its data and its entries."""

@@ -50,6 +50,5 @@ def extent_in_words(runs: Mapping[str, Metrics]) -> str:
     counts = {name: run.trials for name, run in runs.items()}
     alike = len(set(counts.values())) == 1
     trials = next(iter(counts.values())) if alike else ", ".join(f"{name}: {count}" for name, count in counts.items())
-    over_time = [run for run in runs.values() if len(run.values("step")) > 1]
-    kept = {cell.thinned_to for run in over_time for cell in run.cells.values() if cell.thinned_to}
+    kept = {cell.thinned_to for run in runs.values() for cell in run.cells.values() if cell.thinned_to}
     return trials + (f"; at most {max(kept)} steps of each curve" if kept else "")

@@ -102,15 +102,11 @@ def lines(
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
-    names = registries.in_order(data["activation"].unique())
-    colors = activation_colors(names)
-    shown = {name: registries.activation(name) for name in names}
-    look: dict[str, Any] = {
-        "palette": {shown[name].label: colors[name] for name in names},
-        "dashes": [SOLID if activation.smooth else DASHED for activation in shown.values()],
-    }
+    shown = {name: registries.activation(name) for name in registries.in_order(data["activation"].unique())}
+    colors, labels = activation_colors(list(shown)), [activation.label for activation in shown.values()]
+    dashes = [SOLID if activation.smooth else DASHED for activation in shown.values()]
     labeled = data.assign(activation=[shown[name].label for name in data["activation"]])
-    lines(labeled, axes, "activation", [activation.label for activation in shown.values()], **look, **options)
+    lines(labeled, axes, "activation", labels, palette=[colors[name] for name in shown], dashes=dashes, **options)
 
 
 def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
