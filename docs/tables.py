@@ -1,7 +1,7 @@
 """The tables of verdicts in README.md and in docs, made from the reference: `make tables`.
 
-Each stands between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With `--check`, as `make check` runs it,
-nothing is written, and a document whose tables are not those of the reference ends it with an error.
+Each is between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With `--check`, as in `make check`, nothing is
+written, and a document whose tables differ from the reference's is an error.
 """
 
 import math
@@ -27,7 +27,7 @@ DOCUMENTS = (
 )
 REPRODUCED = Verdict.REPRODUCED
 NEAR = 2.0
-"""Standard errors from another verdict, below which a claim is said to be near one."""
+"""Standard errors from another verdict below which a claim is called near one."""
 SHOWN = (*reversed(ORDER), NOT_RUN)
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
@@ -44,14 +44,14 @@ def decisive(cell: pd.Series) -> tuple[str, str, str]:
 
 
 def held() -> list[str]:
-    """Return the sentence of the README on how many claims have which verdict, at both scales."""
+    """Return the README's sentence on how many claims have each verdict, at both scales."""
     laptop, paper = (claims(scale)["shown"].value_counts() for scale in ("laptop", "paper"))
     said = [", ".join(f"{counts[shown]} {shown}" for shown in SHOWN if shown in counts) for counts in (laptop, paper)]
     return [f"Of {laptop.sum()} statements of the paper: {said[0]} at laptop scale; {said[1]} at paper scale."]
 
 
 def verdicts() -> list[str]:
-    """Return the tables of the README, folded: every claim with its verdict at both scales, by figure."""
+    """Return the README's collapsible tables: every claim with its verdict at both scales, by figure."""
     laptop, paper = claims("laptop"), claims("paper")
     both = laptop.assign(at_paper_scale=paper["shown"].to_numpy())
     lines = []
@@ -67,7 +67,7 @@ def verdicts() -> list[str]:
 
 
 def converged() -> list[str]:
-    """Return the table of the claims on heads, after the epochs of a laptop run and after those of the paper."""
+    """Return the table of the claims on heads, after the epochs of a laptop run and of the paper."""
     found, before = claims("converged"), claims("laptop").set_index("claim")["shown"]
     rows = [
         (str(claim), *decisive(cell), before[claim], cell["shown"])
@@ -97,7 +97,7 @@ def alternatives() -> list[str]:
 
 
 def linked(grid: Grid) -> list[str]:
-    """Return a table whose first column are claims, as links to what is expected of each."""
+    """Return a table whose first column links each claim to what is expected of it."""
     rows = ((f"[`{claim}`](artifact-evaluation.md#{claim})", *cells) for claim, *cells in grid.rows)
     return markdown(grid.header, rows)
 
@@ -118,7 +118,7 @@ def expected(experiment: str) -> list[str]:
 
 
 def nearest() -> list[str]:
-    """Return the claims whose value is near one at which the verdict changes, in standard errors, the nearest first."""
+    """Return the claims whose value is near a change of verdict, in standard errors, nearest first."""
     found = claims("laptop")
     distances = found.set_index("claim").apply(errors_to_another_verdict, axis="columns")
     near = distances[distances < NEAR].sort_values()
@@ -141,7 +141,7 @@ def errors_to_another_verdict(cell: pd.Series) -> float:
 
 
 def filled(place: re.Match[str]) -> str:
-    """Return a place between two markers with the table that the reference gives."""
+    """Return a place between two markers, filled with the reference's table."""
     tables = {
         "nearest": nearest,
         "held": held,

@@ -32,9 +32,9 @@ ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradi
 def test_the_input_has_the_scale_of_imagenet() -> None:
     images = torch.rand(5, 3, 8, 8)
     torch.testing.assert_close(as_input(images, 8) * DEVIATION + MEAN, images)
-    grey = as_input(images[:, :1], 12) * DEVIATION + MEAN
-    assert grey.shape == (5, 3, 12, 12)
-    torch.testing.assert_close(grey[:, 0], grey[:, 2])
+    gray = as_input(images[:, :1], 12) * DEVIATION + MEAN
+    assert gray.shape == (5, 3, 12, 12)
+    torch.testing.assert_close(gray[:, 0], gray[:, 2])
 
 
 def test_a_single_place_is_repeated_by_pooling() -> None:

@@ -1,4 +1,4 @@
-"""The statements as `configs/claims.yaml` has them: typed, frozen, checked before any job starts."""
+"""The statements in `configs/claims.yaml`: typed, frozen, checked before any job starts."""
 
 from collections.abc import Callable, Collection, Iterable
 from inspect import Parameter, signature
@@ -22,15 +22,15 @@ Comparison = Literal["at_least", "at_most", "within"]
 COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 Column = Literal["activation", "parameterization", "variant", "layer", "side", "index"]
 CellKey = dict[Column, str | int]
-"""Which cell of a claim: a value for each of the columns that tell its cells apart."""
+"""A cell of a claim: a value for each of the columns that tell its cells apart."""
 
 
 class Claim(Frozen):
-    """One statement about one figure with what it is taken to mean.
+    """One statement about one figure, and what it is taken to mean.
 
-    In each of the cells, the combinations of the values under `cells`, the measured value must be `at_least`, `at_most`
-    or, whatever its sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
-    `worst` trial. `partly` is the threshold of a weaker reading, where there is one.
+    In each cell, a combination of the values under `cells`, the measured value must be `at_least`, `at_most` or,
+    regardless of sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
+    `worst` trial. `partly` is the threshold of a weaker reading, if there is one.
     """
 
     figure: Annotated[str, name_in(FIGURES)] = Field(description="the figure that shows it")
@@ -85,7 +85,7 @@ class Claim(Frozen):
         return float(getattr(self, self.comparison))
 
     def meets(self, value: float, error: float = 0.0, *, weaker: bool = False) -> bool:
-        """Return whether `value` meets the threshold, or the `weaker` one, wherever it lies within its `error`."""
+        """Return whether `value` meets the threshold, or the `weaker` one, anywhere within its `error`."""
         threshold = self.partly if weaker else self.threshold
         if threshold is None:
             return False
@@ -94,7 +94,7 @@ class Claim(Frozen):
         return (abs(value) if self.comparison == "within" else value) + error <= threshold
 
     def worst(self, values: Iterable[float]) -> float:
-        """Return the value that is nearest to failing, or furthest beyond."""
+        """Return the value nearest to failing, or furthest beyond it."""
         if self.comparison == "at_least":
             return min(values)
         return max(values, key=abs if self.comparison == "within" else float)
@@ -111,7 +111,7 @@ class Claims(Frozen):
     claims: dict[str, Claim]
 
     def check(self, settings: Settings, file: Path = CONFIGS / CLAIMS) -> None:
-        """Raise UserError, which names `file` and the claim, if a claim refers to anything that the settings lack."""
+        """Raise UserError, naming `file` and the claim, if a claim refers to anything that the settings lack."""
         for name, claim in self.claims.items():
             _check(f"{file.name}: claims.{name}.experiment", [claim.experiment], settings.experiments)
             experiment = settings.experiments[claim.experiment]
@@ -152,7 +152,7 @@ def _check(where: str, values: Collection[str | int], known: Collection[str | in
 
 
 def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
-    """Load the claims. Raises UserError, which names the file and the key, for anything invalid."""
+    """Load the claims. Raises UserError, naming the file and the key, for anything invalid."""
     claims = validated(Claims, read_yaml(path), path)
     if unknown := sorted(set(claims.scales_that_cannot_tell) - set(scales(path.parent))):
         raise UserError(f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}")

@@ -1,4 +1,4 @@
-"""A run against the reference, quantity by quantity, with tolerances that follow from the spread over trials."""
+"""A run against the reference, quantity by quantity, with tolerances from the spread over trials."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -18,12 +18,12 @@ POINT = [*SERIES, "step", "index"]
 STANDARD_ERRORS = 3.0
 """How many standard errors two means over trials may lie apart."""
 ENOUGH = 0.85
-"""The part of its points at which a quantity must be within the tolerance: other draws may be beyond it at some."""
+"""The share of points at which a quantity must be within tolerance: other draws may exceed it at some."""
 COLUMNS = ["experiment", *SERIES, "trials", "reference_trials", "points", "within", "difference", "outcome"]
 
 
 class Outcome(StrEnum):
-    """How a quantity of a run compares with the reference, from the best to the worst."""
+    """How a quantity of a run compares with the reference, from best to worst."""
 
     SAME = "same numbers"
     WITHIN = "within the spread"
@@ -42,10 +42,10 @@ class Uncompared(NamedTuple):
 def compare_all(
     runs: Mapping[str, Metrics], folder: Path, experiments: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, list[Uncompared]]:
-    """Compare each variant of experiments, by name, with the reference in `folder` that has its settings.
+    """Compare each variant of the runs, by name, with the reference in `folder` that has its settings.
 
-    Returns one row for each quantity of what is compared, with `COLUMNS` and the `scale` of the reference, and what is
-    not compared: other settings, cells that the run has not, those of `experiments` that are not among `runs`.
+    Returns one row per compared quantity, with `COLUMNS` and the `scale` of the reference, and what is not compared:
+    other settings, cells that the run lacks, and `experiments` not among `runs`.
     """
     tables = [pd.DataFrame(columns=[*COLUMNS, "scale"])]
     uncompared = [Uncompared(name, "was not run") for name in experiments if name not in runs]
@@ -68,14 +68,14 @@ def compare_all(
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
-    """Return one row, with `COLUMNS`, for each quantity of each layer that the reference has of the run's cells.
+    """Return one row, with `COLUMNS`, for each quantity and layer that the reference has of the run's cells.
 
-    Compared are the trials that both have, of the run's `trials` and the `reference_trials`, at the `points`, steps and
-    indices, of the reference until the run ended. `within` is the part of them at which each trial of the run has a
-    value and the means differ by at most the tolerance, `difference` the largest one between two values, relative to
-    the largest value. The tolerance is 3 standard errors of the difference of two independent means, by the spread over
-    trials in both, and at least the square root of the precision of the computation times the largest value, which
-    separates rounding from all else.
+    The comparison covers the trials that both have, of the run's `trials` and the `reference_trials`, at the
+    reference's `points` (steps and indices) until the run ended. `within` is the share of points at which each trial of
+    the run has a value and the means differ by at most the tolerance; `difference` is the largest between two values,
+    relative to the largest value. The tolerance is 3 standard errors of the difference of two independent means, from
+    the spread over trials in both, and at least the square root of the computation's precision times the largest value,
+    which separates rounding from all else.
     """
     own, expected = frame(run), frame(reference)
     expected = expected.merge(own.groupby(list(Cell._fields))["step"].max().rename("end").reset_index())
@@ -99,10 +99,10 @@ def _pooled(own: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, float, float, Outcome]:
-    """Return what `COLUMNS` has of a quantity from `points` on; `pairs` has its values in run and reference."""
+    """Return the `COLUMNS` of a quantity from `points` on; `pairs` has its values in run and reference."""
     trials, point = pairs["trial"].nunique(), [pairs["step"], pairs["index"]]
     gaps = (pairs["value"] - pairs["value_expected"]).mask(pairs["value"] == pairs["value_expected"], 0)
-    gaps = gaps.fillna(np.inf)  # of infinities, and of what is missing
+    gaps = gaps.fillna(np.inf)  # infinities and missing values
     largest = float(pairs["value_expected"].abs().replace(np.inf, 0).max())
     means = gaps.groupby(point).mean().abs()
     tolerance = STANDARD_ERRORS * (2 / trials) ** 0.5 * pairs["spread"].groupby(point).first()

@@ -13,9 +13,9 @@ TRIAL = [*CELL, "trial"]
 
 
 def until_first_end(rows: pd.DataFrame, metrics: Metrics, columns: list[str]) -> pd.DataFrame:
-    """Return the rows up to the step at which the first of the trials with the same values in `columns` ends.
+    """Return the rows up to the end of the first trial among those with the same values in `columns`.
 
-    With `TRIAL` that is each trial's own end, after which the metrics only hold its last values.
+    With `TRIAL` that is each trial's own end, after which the metrics only repeat its last values.
     """
     ends = metrics.frame("last_step").groupby(columns, observed=True)["value"].min().rename("end")
     joined = rows.join(ends, on=columns)
@@ -26,9 +26,9 @@ Fit = Callable[["pd.Series[float]", "pd.Series[float]"], float]
 
 
 def fitted(rows: pd.DataFrame, columns: list[str], fit: Fit, x: str = "step") -> pd.DataFrame:
-    """Return as `value` one of the fits below, to `value` against the column `x`, for each combination of `columns`.
+    """Return one of the fits below, to `value` against the column `x`, as `value` for each combination of `columns`.
 
-    Raises UserError where there is nothing to fit.
+    Raises UserError if there is nothing to fit.
     """
     if rows.empty:
         raise UserError("none of what was measured can be fitted; check the cells and the variants in the settings")
@@ -54,7 +54,7 @@ def decay_rate(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
 def decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
     """Return how well exp(-r step), r > 0, fits `value`: 1 for exact geometric decay, negative for growth.
 
-    It is the square of the correlation of log `value` with the step, with the sign of the decay.
+    It is the squared correlation of log `value` with the step, with the sign of the decay.
     """
     correlation = np.corrcoef(step, np.log(value))[0, 1]
     return -correlation * abs(correlation)

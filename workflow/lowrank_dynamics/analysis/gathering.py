@@ -1,4 +1,4 @@
-"""What is available of an experiment: aggregated metrics, further finished jobs, and trials kept in a reference."""
+"""What is available of an experiment: aggregated metrics, other finished jobs, and trials kept in a reference."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -13,18 +13,17 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 class Gathered(NamedTuple):
-    """The available metrics of an experiment, and the run's own `file` where it holds exactly those."""
+    """The available metrics of an experiment, and the run's own `file` if it holds exactly those."""
 
     metrics: Metrics
     file: Path | None
 
 
 def gathered(results: Path, scale: str, reference: Path | None, settings: Settings, name: str) -> Gathered | None:
-    """Return what the run at `scale`, in the folder `results`, has of an experiment; None if it has nothing of it.
+    """Return what the run at `scale`, in the folder `results`, has of an experiment; None if it has nothing.
 
-    Cells and trials that it has not are those of the file `reference`, where that has the same settings. Of a cell
-    count the trials from the first to the one before the first that is missing. Raises UserError where trials of the
-    reference cannot stand beside those of the run.
+    Missing cells and trials come from the file `reference`, where it has the same settings. A cell's trials count up to
+    the first missing one. Raises UserError if trials of the reference cannot be combined with the run's.
     """
     file, jobs = results / "metrics" / f"{name}.parquet", results / "cells" / name
     run = _read(file, name, scale).by_cell if file.exists() else {}
@@ -45,9 +44,9 @@ def gathered(results: Path, scale: str, reference: Path | None, settings: Settin
 
 
 def _read(file: Path, experiment: str, scale: str | None = None) -> Metrics:
-    """Return the metrics in a file, with the digest that their settings have now.
+    """Return the metrics in a file, with the current digest of their settings.
 
-    In the file is that of the code which computed them. Settings that came since then are at their defaults.
+    The file has the digest of the code that computed them. Settings added since then have their defaults.
     """
     found = metrics.read(file, experiment, scale)
     now = {name: each.settings.digest for name, each in found.cells.items() if each.settings}
@@ -59,7 +58,7 @@ def _read(file: Path, experiment: str, scale: str | None = None) -> Metrics:
 
 
 def _beyond(found: Sequence[Metrics], folder: Path, experiment: str) -> Iterator[Metrics]:
-    """Yield the finished jobs of a cell, in its `folder`, of trials that are not aggregated."""
+    """Yield a cell's finished jobs, in its `folder`, with trials that are not aggregated."""
     there = _trials(found)
     for path in sorted(folder.glob("*.parquet"), key=lambda path: shard_of(path.stem).start):
         if further := set(shard_of(path.stem)) - there:
@@ -68,9 +67,9 @@ def _beyond(found: Sequence[Metrics], folder: Path, experiment: str) -> Iterator
 
 
 def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
-    """Return the trials of a cell that the run has not and the reference has; none of other settings if none was run.
+    """Return a cell's trials that only the reference has; none with other settings if none was run.
 
-    Raises UserError if those of the run have other settings or come from other code, or each stops where it will.
+    Raises UserError if the run's trials have other settings or other code, or if each trial stops at its own step.
     """
     ((cell, origin),) = kept.cells.items()
     further = _trials([kept]) - _trials(run)
@@ -88,7 +87,7 @@ def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
 
 
 def _uninterrupted(found: Sequence[Metrics]) -> Iterator[Metrics]:
-    """Yield the trials of a cell, from the first to the one before the first that is missing."""
+    """Yield the trials of a cell before the first missing one."""
     there = _trials(found)
     first = set(range(next(trial for trial in count() if trial not in there)))
     for each in found:

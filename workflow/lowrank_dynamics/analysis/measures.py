@@ -1,4 +1,4 @@
-"""What a claim measures: from the metrics of an experiment to one value for each cell and trial.
+"""What a claim measures: from an experiment's metrics to one value per cell and trial.
 
 Every measure takes the metrics and its options and returns a frame with the columns that tell the cells apart, `trial`
 and `value`. To add one, write a function and add it to `MEASURES`.
@@ -19,7 +19,7 @@ Comparing = Literal["difference", "relative_difference", "ratio"]
 
 
 def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
-    """Return the quantity where each trial ends, compared with the same trial of the cell that has the values `to`."""
+    """Return the quantity where each trial ends, compared with the same trial of the cell with the values `to`."""
     ends = value_at_end(metrics, quantity, index)
     joined = with_reference(ends, ends, to)
     value, reference = joined["value"], joined["reference"]
@@ -32,9 +32,9 @@ def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Com
 
 
 def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]) -> pd.DataFrame:
-    """Return how far a cell ends above the cell `start`, as a share of how far the cell `end` does.
+    """Return a cell's final gain over the cell `start`, as a share of that of the cell `end`.
 
-    Not a number where `end` does not end above `start`.
+    NaN where `end` does not end above `start`.
     """
     gains, less = (compared_at_end(metrics, quantity, cell, "difference") for cell in (start, end))
     joined = gains.merge(less[[*ROW, "value"]], on=ROW, suffixes=("", "_less"))
@@ -43,7 +43,7 @@ def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: d
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
-    """Return the share of the training for which the test loss stays above this fraction of its start; at most 1."""
+    """Return the share of training in which the test loss stays above this fraction of its start; at most 1."""
     losses = metrics.frame("test_loss").sort_values("step", kind="stable")
     start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
     losses["above"] = losses["value"] > fallen_to * start
@@ -66,7 +66,7 @@ def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key
 
 
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
-    """Return the quantity where each trial ends relative to its value at step 0."""
+    """Return the quantity where each trial ends, relative to that at step 0."""
     ends = _at_end_with_start(metrics, quantity, index=0)
     return ends.assign(value=ends["value"] / ends["start"])
 
@@ -79,7 +79,7 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
 
 
 def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
-    """Return the movement of a group of singular vectors, mean over training, relative to the least among `to`.
+    """Return the mean movement of a group of singular vectors over training, relative to the least among `to`.
 
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column `side`.
     """
@@ -98,7 +98,7 @@ def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
 
 
 def slope_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
-    """Return the log-log slope against eps of a quantity that was measured for each of `observe.start_eps`."""
+    """Return the log-log slope against eps of a quantity measured at each of `observe.start_eps`."""
     return fits.fitted(against_eps(metrics, quantity), TRIAL, fits.log_log_slope, "eps")
 
 
@@ -110,7 +110,7 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
 
 
 def residual_growth(metrics: Metrics) -> pd.DataFrame:
-    """Return the largest norm of the residual relative to that at the start, from the squared error."""
+    """Return the largest residual norm relative to that at the start, from the squared error."""
     return reduced(metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
 
 
@@ -121,7 +121,7 @@ def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
 
 
 def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
-    """Return the fitted decay rate of each sigma_i(G_1), or of ||G_1||_F, the smaller relative to the larger.
+    """Return the fitted decay rates of each sigma_i(G_1) and of ||G_1||_F, as the smaller over the larger.
 
     Negative if one of them grows.
     """
@@ -160,7 +160,7 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
 
 
 def bound_decay(metrics: Metrics) -> pd.DataFrame:
-    """Return rho where a trial ends relative to its largest value."""
+    """Return rho where a trial ends, relative to its maximum."""
     return reduced(metrics.frame("update_bound"), TRIAL, lambda bound: bound.iloc[-1] / bound.max())
 
 
@@ -211,7 +211,7 @@ def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
 
 
 def _relative_to_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:
-    """Return each value relative to the least of the given activations', in the same trial.
+    """Return each value relative to the least of these activations in the same trial.
 
     Raises UserError if one of the activations was not run.
     """

@@ -1,4 +1,4 @@
-"""The reference: runs kept in the repository for others to compare with, thinned so that they stay small.
+"""The reference: runs kept in the repository for others to compare with, thinned to stay small.
 
 `results/reference/<scale>/` has the metrics of experiments and the verdicts, `figures/reference/<scale>/` the figures.
 `report.keep_reference` makes them.
@@ -18,17 +18,17 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 FOLDER = Path("results/reference")
 ROWS = 100_000
-"""How many numbers of an experiment a reference keeps as they are."""
+"""The most numbers per experiment that a reference keeps whole."""
 STEPS = 25
-"""At how many steps it keeps a quantity, where there are more numbers and it was measured at more."""
+"""The steps it keeps of a quantity, if there are more numbers and it was measured at more."""
 SERIES = [*Cell._fields, "quantity", "layer"]
-"""The columns that tell one quantity of one layer of one cell from another."""
+"""The columns that identify one quantity of one layer of one cell."""
 
 
 def thinned(whole: Metrics, most: int = STEPS, numbers: int = ROWS) -> Metrics:
-    """Return metrics with at most `most` steps of each quantity of each cell, evenly spread and with first and last.
+    """Return metrics with at most `most` steps of each quantity of each cell, evenly spread, first and last included.
 
-    Metrics of at most so many `numbers` stay whole.
+    Metrics with at most `numbers` rows stay whole.
     """
     if len(whole.table) <= numbers:
         return whole
@@ -54,8 +54,8 @@ def references(folder: Path, experiment: str) -> Iterator[Metrics]:
 def frame(found: Metrics) -> pd.DataFrame:
     """Return the rows of metrics in a form in which two runs can be joined.
 
-    Names are text. A trial's `last_step` is at step 0, as it has its step for value, and that may differ; it is there
-    once, though metrics hold a trial's last values to the end of the longest.
+    Names are text. A trial's `last_step` is at step 0, because its value is the step, which may differ; it is there
+    once, though metrics repeat a trial's last values to the end of the longest.
     """
     rows = found.table.to_pandas()
     rows.loc[rows["quantity"] == "last_step", "step"] = 0

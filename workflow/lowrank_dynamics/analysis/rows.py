@@ -1,4 +1,4 @@
-"""Rows of one quantity: where trials end, which belong together, which are those of a cell."""
+"""Rows of one quantity: where trials end, which belong together, which belong to a cell."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -25,18 +25,18 @@ def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int]) -> pd.DataFrame
 
 
 def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
-    """Return for each row the last step of its cell, to which every trial's last values are held."""
+    """Return the last step of each row's cell, to which every trial's last values are held."""
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
 def with_reference(rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str]) -> pd.DataFrame:
-    """Return the rows with the value that `others` have for the same trial of `cell` as the column `reference`."""
+    """Return the rows with a column `reference`: the value in `others` for the same trial of `cell`."""
     shared = [column for column in ROW if column not in cell]
     reference = of_cell(others, cell).rename(columns={"value": "reference"})
     return rows.merge(reference[[*shared, "reference"]], on=shared)
 
 
 def reduced(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:
-    """Return `reduce` of the values in the order of their steps, for each combination of `columns`."""
+    """Return `reduce` of the values in step order, for each combination of `columns`."""
     ordered = rows.sort_values("step", kind="stable")
     return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()

@@ -1,4 +1,4 @@
-"""What our findings measure: how values depend on what variants set, and measured values against their bounds."""
+"""What our findings measure: how values depend on the variants' settings, and values against their bounds."""
 
 from operator import attrgetter
 from typing import Literal
@@ -18,7 +18,7 @@ OVER_VARIANTS = ["activation", "parameterization", "trial", "layer"]
 
 
 def tails(metrics: Metrics) -> pd.DataFrame:
-    """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with `product`, that of beta and eps."""
+    """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with beta times eps as `product`."""
     rows, eps = metrics.frame("gradient_tail"), metrics.settings.observe.start_eps
     betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
     product = rows["activation"].astype(str).map(betas) * rows["index"].map(dict(enumerate(eps, start=1)))
@@ -26,13 +26,13 @@ def tails(metrics: Metrics) -> pd.DataFrame:
 
 
 def tail_slope(metrics: Metrics, up_to: float) -> pd.DataFrame:
-    """Return the log-log slope of the tail of G_1(0) against beta eps, as far as that is at most `up_to`, minus 1."""
+    """Return the log-log slope of the tail of G_1(0) against beta eps, where that is at most `up_to`, minus 1."""
     slopes = fits.fitted(_tails_up_to(metrics, up_to), ["variant", "trial"], fits.log_log_slope, "product")
     return slopes.assign(value=slopes["value"] - 1)
 
 
 def tail_spread(metrics: Metrics, up_to: float) -> pd.DataFrame:
-    """Return the largest of the tail of G_1(0) divided by beta eps, relative to the smallest, in the same range."""
+    """Return the largest ratio of the tail of G_1(0) to beta eps, relative to the smallest, in the same range."""
     rows = _tails_up_to(metrics, up_to)
     constant = rows.assign(value=rows["value"] / rows["product"])
     return reduced(constant, ["variant", "trial"], lambda value: value.max() / value.min())
@@ -40,13 +40,13 @@ def tail_spread(metrics: Metrics, up_to: float) -> pd.DataFrame:
 
 def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
     rows = tails(metrics)
-    return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 but for rounding
+    return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 up to rounding
 
 
 def against_setting(
     metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
 ) -> pd.DataFrame:
-    """Return the quantity where trials end, with what each of the `variants`, or all, has for a `setting` as a column.
+    """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all, as a column.
 
     The setting is named as in the files, such as `data.classes`.
     """
@@ -106,14 +106,14 @@ def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
 
 
 def admissible_step(metrics: Metrics) -> pd.DataFrame:
-    """Return the largest eta gamma at any step, gamma being the bound of the curvature; up to 1 is admissible."""
+    """Return the largest eta gamma at any step, where gamma bounds the curvature; up to 1 is admissible."""
     rows = largest(metrics, "curvature_bound")
     rates = {name: each.settings.training.learning_rate for name, each in metrics.variants.items()}
     return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(rates))
 
 
 def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
-    """Return the operations until this fraction of what the cell `of` has at the end, relative to those `of` needs.
+    """Return the operations until this fraction of the final value of the cell `of`, relative to those `of` needs.
 
     For a trial that never reaches it, the operations of all steps count, which are fewer than it would need.
     """
@@ -128,7 +128,7 @@ def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: di
 
 
 def with_operations(metrics: Metrics, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the operations of all matrix products up to their step, the start's included."""
+    """Return the rows with the operations of all matrix products up to their step, start included."""
     parts = []
     for variant, each in metrics.variants.items():
         for name in each.values("parameterization"):

@@ -1,4 +1,4 @@
-"""Whether the verdicts stand when a declared choice is changed: the tables of all alternatives as one."""
+"""Whether the verdicts stand when a declared choice changes: the tables of all alternatives combined."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ COLUMNS += ["over_trials", "comparison", "threshold"]
 
 
 def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], study: Study) -> pd.DataFrame:
-    """Return one row for each claim and alternative, with its weakest cell, after those of the declared values.
+    """Return one row per claim and alternative, with its weakest cell, after those of the declared values.
 
-    `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative is about are kept.
+    `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some alternative covers are kept.
     Raises UserError for an alternative that is not in the study.
     """
     if unknown := [name for name in alternatives if name not in study.alternatives]:
@@ -31,7 +31,7 @@ def compare(declared: pd.DataFrame, alternatives: Mapping[str, pd.DataFrame], st
 
 
 def changed_verdicts(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of alternatives, with the column `stands`: whether the verdict is that at the declared values."""
+    """Return the rows of alternatives, with a column `stands`: whether the verdict is that at the declared values."""
     declared = compared[compared["choice"] == DECLARED].set_index("claim")["claim_verdict"]
     varied = compared[compared["choice"] != DECLARED]
     return varied.assign(stands=varied["claim_verdict"] == varied["claim"].map(declared))

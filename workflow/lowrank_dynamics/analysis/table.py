@@ -1,4 +1,4 @@
-"""The table of verdicts, one row a cell, and what it says in words."""
+"""The table of verdicts, one row per cell, and its wording."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -19,19 +19,19 @@ COLUMNS = ("claim", "figure", "cell", *_MEASURED, "run_trials", "scale_trials", 
 """The columns that readers of the table rely on."""
 NOT_TRAINED = {"budget": "", "run_trials": 0}
 NOT_RUN = "not run"
-"""What is told of a claim whose experiment was not run, in place of a verdict."""
+"""Shown instead of a verdict for a claim whose experiment was not run."""
 THRESHOLD_SIGNS = {"at_least": "≥", "at_most": "≤", "within": "within ±"}
 
 
 def claims_table(
     claims: Claims, runs: Mapping[str, Metrics], settings: Settings, scale: str, only: Collection[str] | None = None
 ) -> pd.DataFrame:
-    """Return one row for each cell of each claim about the experiments of `settings`, judged by the `runs` by name.
+    """Return one row per cell of each claim about the experiments of `settings`, judged by the `runs`, by name.
 
-    If experiments are named by `only`, the claims are those about them. Of a run count the trials and cells that the
-    settings have. The columns are those of the claim and of `CellVerdict`; `budget`, how long was trained; `run_trials`
-    and `scale_trials`, how many trials the run and the settings have; and `claim_verdict`, the worst of the claim's
-    cells. Raises UserError for a value that cannot be.
+    If `only` names experiments, the claims are those about them. Only the trials and cells in the settings count. The
+    columns are those of the claim and of `CellVerdict`; `budget`, the length of training; `run_trials` and
+    `scale_trials`, the number of trials in the run and the settings; and `claim_verdict`, the worst of the claim's
+    cells. Raises UserError for an impossible value.
     """
     for name, run in runs.items():
         require_possible(name, run)
@@ -68,7 +68,7 @@ def _budget(settings: CellSettings) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return how many claims have each verdict, the best first, and for how many the run lacks trials."""
+    """Return how many claims have each verdict, best first, and for how many the run lacks trials."""
     verdicts = table.drop_duplicates("claim")["claim_verdict"]
     counts = ", ".join(f"{int((verdicts == verdict).sum())} {verdict}" for verdict in reversed(ORDER))
     remark = f". Judged by fewer trials than the scale has: {fewer}" if (fewer := fewer_trials(table)) else ""
@@ -82,7 +82,7 @@ def fewer_trials(table: pd.DataFrame) -> int:
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each claim: of the cells with its verdict, the one whose value is nearest to failing."""
+    """Return one row per claim: of the cells with its verdict, the one whose value is nearest to failing."""
     decisive = table[table["verdict"] == table["claim_verdict"]]
     value = decisive["worst"].where(decisive["over_trials"] == "worst", decisive["mean"])
     value = value.abs().where(decisive["comparison"] == "within", value)
@@ -91,18 +91,18 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def told(cells: pd.DataFrame) -> "pd.Series[str]":
-    """Return what pages say of each claim: its verdict, or that its experiment was not run."""
+    """Return what pages show for a claim: its verdict, or that its experiment was not run."""
     return cells["claim_verdict"].mask(cells["reason"].str.endswith(WAS_NOT_RUN), NOT_RUN)
 
 
 def trials(claim: pd.Series) -> str:
-    """Return how many trials the run has of a claim's experiment, such as `5`, or `3 of 5` if the scale has more."""
+    """Return the run's number of trials for a claim, such as `5`, or `3 of 5` if the scale has more."""
     run, whole = claim["run_trials"], claim["scale_trials"]
     return f"{run} of {whole}" if run < whole else str(run)
 
 
 def measured(cell: pd.Series) -> str:
-    """Describe the mean and standard deviation over trials, and the worst trial where that one counts."""
+    """Describe the mean and standard deviation over trials, and the worst trial where it counts."""
     if np.isnan(cell["mean"]):
         return ""
     trial = f", worst {cell['worst']:.3g}" if cell["over_trials"] == "worst" else ""

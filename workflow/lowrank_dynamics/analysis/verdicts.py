@@ -20,18 +20,18 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 FEWEST_TRIALS = 3
 WAS_NOT_RUN = "was not run"
-"""How the reason ends where there are no metrics of an experiment."""
+"""The end of the reason if an experiment has no metrics."""
 ROUNDING = 1e-5
 STANDARD_ERRORS = 2.0
 """How many standard errors of the mean must lie on the right side of the threshold."""
 
 
 LARGEST = {"block_share": 1.0, "train_accuracy": 1.0, "test_accuracy": 1.0, "gradient_tail": 1.0}
-"""What lies between 0 and this, but for rounding."""
+"""Quantities between 0 and this, up to rounding."""
 
 
 class Verdict(StrEnum):
-    """What a run says of a claim, from the worst to the best."""
+    """What a run says about a claim, from worst to best."""
 
     NOT_REPRODUCED = "not reproduced"
     NOT_TESTABLE = "not testable"
@@ -56,11 +56,11 @@ class CellVerdict:
 
 
 def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mapping[str, str]) -> list[CellVerdict]:
-    """Return the verdict on each cell of a claim, from the metrics of its experiment, None if that was not run.
+    """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was not run.
 
     At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
-    study, which may run fewer activations or parameterizations than a claim is about, is judged by those that it runs;
-    there may be none, and then no verdict.
+    study, which may run fewer activations or parameterizations than a claim covers, is judged by those that it runs; if
+    there are none, there is no verdict.
     """
     scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
@@ -81,7 +81,7 @@ def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mappin
 
 
 def require_possible(experiment: str, metrics: Metrics) -> None:
-    """Raise UserError, which names the value, if a share, an accuracy or a ratio is out of its range."""
+    """Raise UserError, naming the value, if a share, an accuracy or a ratio is out of range."""
     for quantity in metrics.values("quantity") & LARGEST.keys():
         values = metrics.frame(quantity)["value"]
         impossible = values[(values < -ROUNDING) | (values > LARGEST[quantity] + ROUNDING)]
@@ -123,7 +123,7 @@ def _judge_cell(claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials
 
 
 def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
-    """Return why the values of a cell cannot be judged; nothing if they can."""
+    """Return why a cell's values cannot be judged; empty if they can."""
     if rows.empty:
         return "not measured"
     if rows["trial"].duplicated().any():

@@ -1,4 +1,4 @@
-"""The command line: the stages, which rules call too, what makes pages of their results, and what looks into them."""
+"""The command line: the stages, which rules also call, and commands that render and inspect results."""
 
 try:
     from lowrank_dynamics.cli import inspection, results, stages  # noqa: F401 (each registers its commands)

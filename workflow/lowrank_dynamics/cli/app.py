@@ -32,16 +32,16 @@ Output = Annotated[Path, typer.Option(help="the file to write")]
 def main() -> None:
     """Run the command line; a problem that the user can fix ends it with one sentence and exit status 1.
 
-    So does whatever the machine refuses: a full disk, a folder that may not be written. Ctrl-C ends it with status 130.
+    System errors, such as a full disk or a read-only folder, end it the same way. Ctrl-C ends it with status 130.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
+        if isinstance(stream, io.TextIOWrapper):  # characters that a terminal lacks are escaped
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
-    gc.set_threshold(100_000)  # look for cyclic garbage rarely, as what modules make stays, and not at all
-    atexit.register(gc.freeze)  # at the end: half a second a job
+    gc.set_threshold(100_000)  # collect cyclic garbage rarely, as module objects stay, and not at all
+    atexit.register(gc.freeze)  # at exit: half a second per job
     try:
         end_when_asked()
         end_with(os.environ.get(RUN))
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _end(sentence: str, status: int = 1) -> None:
-    """Say why the command ends; on the standard output if the log, which lies on the same disk, is full too."""
+    """Say why the command ends; on standard output if the log, which is on the same disk, is full too."""
     try:
         typer.secho(f"error: {sentence}", fg="red", err=True)
     except OSError:
@@ -63,6 +63,6 @@ def _end(sentence: str, status: int = 1) -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except OSError:  # or else the interpreter's own last flush fails too, and ends with another status
+        except OSError:  # otherwise the interpreter's own last flush fails too, with another exit status
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The commands that look into settings and results, and the one that puts a run into one file."""
+"""The commands that inspect settings and results, and the one that puts a run into one file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from lowrank_dynamics.errors import UserError
 
 @app.command()
 def check(scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:
-    """Check the settings of a scale and list the cells they ask for."""
+    """Check the settings of a scale and list its cells."""
     settings = load_settings(scale, configs)
     for name, experiment in settings.experiments.items():
         cells = ", ".join(cell.name for cell in settings.cells(name))
@@ -25,7 +25,7 @@ def resources(
     configs: Configs = CONFIGS,
     gpu: Annotated[str | None, typer.Option(help="another GPU than the settings name, or operations a second")] = None,
 ) -> None:
-    """Print what the jobs of each experiment are expected to take and what they request of a cluster, and the total."""
+    """Print the expected cost of each experiment's jobs, what they request of a cluster, and the total."""
     from lowrank_dynamics.config.budget import tables
     from lowrank_dynamics.config.files import requested
 
@@ -41,7 +41,7 @@ def verdicts(
     table: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
     strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
 ) -> None:
-    """Print how many claims have which verdict."""
+    """Print how many claims have each verdict."""
     from lowrank_dynamics.analysis.table import COLUMNS, summary
     from lowrank_dynamics.analysis.verdicts import Verdict
     from lowrank_dynamics.storage.tables import read
@@ -58,7 +58,7 @@ def tell_outcome(
     scale: Scale = "laptop",
     since: Annotated[float | None, typer.Option(help="when the run began, in seconds since 1970")] = None,
 ) -> None:
-    """Print where the figures of a run are, and what is to be read about them; run it where the run is."""
+    """Print where a run's figures are and what to read about them; run it where the run is."""
     import time
 
     from lowrank_dynamics.report.outcome import outcome
@@ -82,9 +82,9 @@ def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or
 def make_archive(
     scale: Scale = "laptop", output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive")
 ) -> None:
-    """Put sources, settings and results into one file to publish; run it in the project's root.
+    """Pack sources, settings and results into one file to publish; run it in the project's root.
 
-    It warns of results that were not made by the code of the commit, and of figures that the run does not have.
+    It warns of results that were not made by the commit's code, and of figures that the run lacks.
     """
     from textwrap import shorten
 
@@ -101,9 +101,9 @@ def make_archive(
 
 @app.command("keep-reference")
 def keep_reference(scale: Scale = "laptop") -> None:
-    """Keep a run as the reference of its scale, or what there is of it; run it in the project's root.
+    """Keep a run, or what there is of it, as the reference of its scale; run it in the project's root.
 
-    Trials and cells are added to those that an earlier call kept, if they have the same settings and code.
+    Trials and cells are added to those kept by earlier calls if they have the same settings and code.
     """
     from lowrank_dynamics.report.keep_reference import keep
 

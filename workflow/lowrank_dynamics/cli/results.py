@@ -105,12 +105,12 @@ def write_report(  # noqa: PLR0917 (a command's options)
     scale: Scale = "laptop",
     configs: Configs = CONFIGS,
 ) -> None:
-    """Put verdicts, figures, comparison and settings of a run on one page."""
+    """Put a run's verdicts, figures, comparison and settings on one page."""
     from lowrank_dynamics.report.page import write_page
 
     write_page(pictures, output, results=results, captions=captions, scale=scale, configs=configs)
 
 
 def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
-    """Return what the origin of a table says of the metrics or tables behind it: which of the data are not verified."""
+    """Return what a table's origin says of the metrics or tables behind it: which data are unverified."""
     return {"unverified": sorted({name for source in sources for name in source.unverified})}

@@ -89,7 +89,7 @@ def train(  # noqa: PLR0917 (a command's options)
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
 ) -> None:
-    """Train trials of one cell and write what is measured on the way."""
+    """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.config.settings import shard_of
     from lowrank_dynamics.storage import metrics
     from lowrank_dynamics.training.build import Job
@@ -121,7 +121,7 @@ def aggregate(
     scale: Scale | None = None,
     trials: Annotated[int | None, typer.Option(help="how many each cell must have", min=1)] = None,
 ) -> None:
-    """Join the metrics of an experiment's jobs into one file, which is named after it."""
+    """Join the metrics of an experiment's jobs into one file named after it."""
     from lowrank_dynamics.storage import metrics
     from lowrank_dynamics.storage.aggregation import aggregate as joined
 

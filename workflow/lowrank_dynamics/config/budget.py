@@ -1,4 +1,4 @@
-"""What a whole run is expected to take, and which of its jobs are impossible."""
+"""The expected cost of a whole run, and which of its jobs are impossible."""
 
 import heapq
 import math
@@ -12,9 +12,9 @@ from lowrank_dynamics.config.resources import Demand, features_demand, training_
 from lowrank_dynamics.config.settings import Cell, Settings
 
 MACHINES = (1, 8, 30)
-"""For how many GPUs at a time a run's duration is stated."""
+"""Concurrent GPUs for which a run's duration is stated."""
 ATTEMPTS = 4
-"""How many a job has by the profile for Slurm; Snakemake does not tell a workflow how often it retries."""
+"""Attempts per job in the Slurm profile; Snakemake does not tell a workflow how often it retries."""
 UNITS = (("days", 86_400), ("hours", 3_600), ("min", 60))
 
 
@@ -28,12 +28,12 @@ class Job(NamedTuple):
 
     @property
     def work(self) -> str:
-        """What the job does; cells that differ in their activation only do the same."""
+        """What the job does; cells that differ only in activation do the same."""
         return "-".join(part for part in self.cell[1:] if part != BASE) if self.cell else "features"
 
 
 def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
-    """Yield the jobs of the experiment called `name` that go to a cluster, in the order of the settings."""
+    """Yield the cluster jobs of the experiment called `name`, in the order of the settings."""
     experiment = settings.experiment(name)
     if (experiment.data.stored or "").startswith("features/"):
         yield Job(name, None, range(0), features_demand(settings, name))
@@ -43,7 +43,7 @@ def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
 
 
 def duration(jobs: Iterable[Job], machines: int) -> float:
-    """Return the seconds until the last job ends if each free machine takes the longest job that is left."""
+    """Return the seconds until the last job ends if each free machine takes the longest remaining job."""
     ends = [0.0] * machines
     for seconds in sorted((job.demand.seconds for job in jobs), reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
@@ -51,7 +51,7 @@ def duration(jobs: Iterable[Job], machines: int) -> float:
 
 
 def tables(settings: Settings) -> Iterator[str]:
-    """Yield the lines of a table for each experiment, of what its jobs take, and a last line on all of them."""
+    """Yield the lines of one table per experiment, with the cost of its jobs, and a final line for all."""
     every = [job for name in settings.experiments for job in jobs_of(settings, name)]
     for name, own in groupby(every, key=lambda job: job.experiment):
         by_work: dict[tuple[str, int], list[Job]] = {}
@@ -79,16 +79,16 @@ def _gigabytes(megabytes: float) -> str:
 
 
 def words(seconds: float) -> str:
-    """Return a duration in the unit that suits it."""
+    """Return a duration in a suitable unit."""
     unit, size = next((each for each in UNITS if seconds >= 2 * each[1]), ("s", 1))
     return f"{seconds / size:.{0 if size == 1 else 1}f} {unit}"
 
 
 def impossible(settings: Settings, longest: float) -> Iterator[str]:
-    """Yield a sentence about each experiment with jobs that are expected to be too long or too large, and what helps.
+    """Yield a sentence about each experiment with jobs expected to be too long or too large, and the remedy.
 
-    Too long is what takes more than all attempts, of at most `longest` minutes each; too large is what exceeds the
-    memory of the GPU.
+    Too long means longer than all attempts together, of at most `longest` minutes each; too large means more than the
+    GPU's memory.
     """
     megabytes = memory(settings.gpu) if settings.device != "cpu" else math.inf
     for name in settings.experiments:
@@ -107,7 +107,7 @@ def impossible(settings: Settings, longest: float) -> Iterator[str]:
 
 
 def _faster(settings: Settings, job: Job) -> str:
-    """Return the setting that makes a job shorter."""
+    """Return the setting that shortens a job."""
     training = settings.experiment(job.experiment).training
     bfloat16_is_faster = speed(settings.gpu, "bfloat16") > speed(settings.gpu, "float32")
     if len(job.shard) > 1:
@@ -118,7 +118,7 @@ def _faster(settings: Settings, job: Job) -> str:
 
 
 def _smaller(settings: Settings, job: Job) -> str:
-    """Return the setting with which a job needs less GPU memory."""
+    """Return the setting that reduces a job's GPU memory."""
     if len(job.shard) > 1:
         return "`trials_per_job: 1` makes jobs of one trial"
     if job.cell and settings.experiment(job.experiment).samples_at_once is None:

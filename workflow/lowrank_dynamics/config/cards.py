@@ -1,4 +1,4 @@
-"""The GPUs whose speed and memory are known, by the names that the setting `gpu` may have."""
+"""The GPUs of known speed and memory, by the names that the setting `gpu` accepts."""
 
 import math
 from typing import Annotated, NamedTuple
@@ -7,9 +7,9 @@ from pydantic import BeforeValidator
 
 
 class Card(NamedTuple):
-    """One model of GPU: the most operations a second that its maker states, by dtype, and its memory in megabytes.
+    """One GPU model: its vendor's peak operations per second, by dtype, and its memory in megabytes.
 
-    Without tensor cores, which training does not use, except for bfloat16.
+    Peaks are without tensor cores, which training does not use, except for bfloat16.
     """
 
     float32: float
@@ -29,17 +29,17 @@ CARDS = {
     "h100": Card(6.7e13, 3.4e13, 9.89e14, 80_000),
     "h200": Card(6.7e13, 3.4e13, 9.89e14, 141_000),
 }
-"""As data sheets have it; T4 and V100 have no unit for bfloat16."""
+"""From the data sheets; T4 and V100 have no bfloat16 unit."""
 SHARES = {"float32": 0.5, "float64": 0.5, "bfloat16": 0.3}
-"""How much of what its maker states a card does in products of large matrices; tensor cores wait for memory."""
+"""The share of its peak that a card reaches in products of large matrices; tensor cores wait for memory."""
 SLOWEST = 1e9
-"""The fewest operations a second that a number may say; fewer are a slip of the keyboard."""
+"""The fewest operations per second that a number may state; fewer are a typo."""
 DOUBLE = 32
-"""How many times slower than in single precision a GPU of given operations a second is taken to be in double."""
+"""The assumed slowdown from single to double precision for a GPU given as operations per second."""
 
 
 def known_gpu(value: object) -> object:
-    """Return the name of a card, or operations a second as a number. Raises ValueError for anything else."""
+    """Return the name of a card, or operations per second as a number. Raises ValueError otherwise."""
     if isinstance(value, str) and value in CARDS:
         return value
     try:
@@ -55,12 +55,12 @@ Gpu = Annotated[str | float, BeforeValidator(known_gpu)]
 
 
 def speed(gpu: str | float, dtype: str) -> float:
-    """Return the operations a second in products of large matrices: a share of a card's, or the number itself."""
+    """Return operations per second in large matrix products: a share of a card's peak, or the number itself."""
     if isinstance(gpu, str):
         return SHARES[dtype] * float(getattr(CARDS[gpu], dtype))
     return gpu / DOUBLE if dtype == "float64" else gpu
 
 
 def memory(gpu: str | float) -> float:
-    """Return the megabytes of the GPU that the setting names; with operations a second there is no limit."""
+    """Return the named GPU's memory in megabytes; one given as operations per second has no limit."""
     return CARDS[gpu].megabytes if isinstance(gpu, str) else math.inf

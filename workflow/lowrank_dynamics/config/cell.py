@@ -14,7 +14,7 @@ Parameterization = Annotated[str, name_in(PARAMETERIZATIONS)]
 BASE = "base"
 """The name of the variant that changes nothing."""
 EVALUATED_AT_ONCE = 1_000
-"""Samples that are evaluated together where `samples_at_once` leaves it open, which limits the memory it takes."""
+"""Samples evaluated together if `samples_at_once` is null, to limit memory."""
 
 
 class Network(Frozen):
@@ -31,7 +31,7 @@ class Network(Frozen):
 
 
 class Training(Frozen):
-    """How the networks are trained; the theory is about gradient descent on all samples at once."""
+    """How the networks are trained; the theory covers full-batch gradient descent."""
 
     objective: Literal["squared_error", "cross_entropy"]
     optimizer: Annotated[str, name_in(OPTIMIZERS)]
@@ -73,12 +73,12 @@ class Observe(Frozen):
 
     @property
     def names(self) -> list[str]:
-        """The observables that are measured, by the names that they have in OBSERVABLES."""
+        """The measured observables, by their names in OBSERVABLES."""
         return [name for name in OBSERVABLES if getattr(self, name)]
 
 
 class Variant(Frozen):
-    """What a variant of an experiment changes: values of data, network and training, and which networks it has."""
+    """What a variant of an experiment changes: values of data, network and training, and its networks."""
 
     data: dict[str, Any] = Field(default={})
     network: dict[str, Any] = Field(default={})
@@ -100,12 +100,12 @@ class Shared(Frozen):
 
 
 class CellSettings(Shared):
-    """Everything that the numbers of a cell depend on, except for its activation and parameterization."""
+    """Everything the numbers of a cell depend on, except its activation and parameterization."""
 
     seed: int
 
     @property
     def digest(self) -> str:
-        """The sha256 of the settings without the number of trials, on which the numbers of none of them depend."""
+        """The sha256 of the settings without the number of trials, which changes none of their numbers."""
         content = json.dumps(self.model_dump(mode="json", exclude={"trials"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The data sets that `source` may name: drawn while a network trains, or stored by an earlier job.
+"""The data sets that `source` may name: drawn during training, or stored by an earlier job.
 
-`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws anew, or `load`, for data
-that are stored; images are written by the function `prepare` of the module of their name.
+`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws, or `load`, for stored
+data; the function `prepare` in the module named after the images writes them.
 """
 
 import math
@@ -14,7 +14,7 @@ from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 
 
 class DrawnData(Frozen):
-    """Synthetic data, drawn anew in each trial and whitened if asked for."""
+    """Synthetic data, drawn for each trial and optionally whitened."""
 
     source: str
     dimension: Count = Field(description="d, the number of inputs")
@@ -39,7 +39,7 @@ class DrawnData(Frozen):
 
 
 class ClusterData(DrawnData):
-    """Gaussian clusters, one a class."""
+    """One Gaussian cluster per class."""
 
     source: Literal["clusters"]
     separation: Positive = Field(description="distance of two centers in standard deviations of a cluster")
@@ -60,7 +60,7 @@ class StoredData(Frozen):
 
     @property
     def inputs(self) -> int:
-        """How many numbers an image is in what training reads: the pixels of the images of this name."""
+        """The number of values per image that training reads: the pixels of the named images."""
         return math.prod(IMAGES[self.source].shape)
 
     @property
@@ -79,7 +79,7 @@ class FashionMnistData(StoredData):
 
     @property
     def stored(self) -> str:
-        """The file that training reads, below `results/data` and without its suffix: named by its content."""
+        """The file that training reads, relative to `results/data` and without suffix, named by content."""
         return f"images/fashion_mnist-{self.training_images}-{self.test_images}"
 
 
@@ -105,14 +105,14 @@ class ConvolvedData(StoredData):
 
     @property
     def stored(self) -> str:
-        """The same of the images, or of their features."""
+        """The same, for the images or their features."""
         images = f"{self.images}-{self.training_images}-{self.test_images}"
         convolved = f"{self.convolutions}-{self.size}-{self.pool}"
         return f"images/{images}" if self.fine_tuned else f"features/{images}-{convolved}"
 
     @property
     def fetched(self) -> tuple[str, ...]:
-        """What is downloaded, by the names that `data.external` has for it."""
+        """What is downloaded, by its names in `data.external`."""
         weights = ("vgg16",) if CONVOLUTIONS[self.convolutions].pretrained else ()
         return (*weights, self.images) if IMAGES[self.images].fetched else weights
 

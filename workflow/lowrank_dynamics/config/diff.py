@@ -1,4 +1,4 @@
-"""How two settings differ: what a run reduces from the paper's, and whether a run has those of a reference."""
+"""How settings differ: what a run reduces from the paper's, and whether a run's match a reference's."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 INDIFFERENT = {"trials", "threads"}
-"""Settings on which no number of a trial depends, except for rounding."""
+"""Settings that change no number of a trial, except by rounding."""
 
 
 class Difference(NamedTuple):
-    """A key, such as `training.steps`, at which two settings differ, and both values; None for no such key."""
+    """A key, such as `training.steps`, at which two settings differ, and both values; None if absent."""
 
     key: str
     here: Any
@@ -18,7 +18,7 @@ class Difference(NamedTuple):
 
 
 def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
-    """Return every difference of two settings, in their order, except in how work is divided into jobs and chunks."""
+    """Return every difference between two settings, in order, except in how work is split into jobs and chunks."""
     ways = {"trials_per_job", "samples_at_once"}
     own, other = (dict(_flat(each.model_dump(mode="json", exclude=ways))) for each in (here, there))
     keys = dict.fromkeys([*other, *own])
@@ -26,7 +26,7 @@ def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
 
 
 def differing_keys(here: BaseModel, there: BaseModel) -> list[str]:
-    """Return the keys at which two settings differ, except for `INDIFFERENT` ones."""
+    """Return the keys at which two settings differ, except `INDIFFERENT` ones."""
     return [difference.key for difference in differences(here, there) if difference.key not in INDIFFERENT]
 
 

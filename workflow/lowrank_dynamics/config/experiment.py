@@ -1,4 +1,4 @@
-"""The settings of one experiment: what its cells share, which cells, its variants; and what does not go together."""
+"""The settings of one experiment: what its cells share, its cells and variants, and which values conflict."""
 
 from typing import Any, Self
 
@@ -26,17 +26,17 @@ class Experiment(Shared):
 
     @property
     def judged(self) -> dict[str, Any]:
-        """Which of the measured cells and trials the claims are judged by; the arguments of `Metrics.within`."""
+        """The measured cells and trials that the claims are judged by, as arguments of `Metrics.within`."""
         return self.model_dump(include={"trials", "activations", "parameterizations"})
 
     def of_variant(self, name: str) -> "Experiment":
-        """Return the experiment with the changes of one variant in their places, and no further variants."""
+        """Return the experiment with the changes of one variant applied, and no further variants."""
         own = self.model_dump(exclude={"variants"})
         own["parameterizations"] = self.parameterizations_of(name) or self.parameterizations
         return Experiment.model_validate(merged(own, self.variants[name].model_dump(exclude={"parameterizations"})))
 
     def parameterizations_of(self, variant: str) -> tuple[Parameterization, ...]:
-        """Return which networks a variant has."""
+        """Return a variant's networks."""
         own = self.variants[variant].parameterizations
         return self.parameterizations if own is None else own
 
@@ -144,7 +144,7 @@ class Experiment(Shared):
 
     @model_validator(mode="after")
     def _convolutions_can_be_trained(self) -> Self:
-        """Check that an experiment that trains convolutions measures nothing that is defined for matrices only."""
+        """Check that an experiment that trains convolutions measures nothing defined only for matrices."""
         if not (isinstance(self.data, ConvolvedData) and self.data.fine_tuned):
             return self
         if self.observe.names != ["loss"]:

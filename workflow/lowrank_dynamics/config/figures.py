@@ -1,4 +1,4 @@
-"""The figures by name: what each shows, which module draws it, and where the report has it."""
+"""The figures by name: what each shows, its module, and its place in the report."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ BEYOND = "3. Beyond the theory: deeper networks, other optimizers"
 LOW_RANK = "4. Low-rank networks on Fashion-MNIST"
 HEADS = "5. Heads of VGG-16"
 OURS = "6. Beyond the paper"
-"""The parts of the report, in the order of the paper; reports sort them by name."""
+"""The parts of the report, in the paper's order; reports sort them by name."""
 
 FIGURES = {
     "overview": FigureSource(SUMMARY, ("case_study", "deep_whitened", "fashion_mnist"), "overview"),
@@ -71,5 +71,5 @@ def title(name: str) -> str:
 
 
 def sortable(words: str) -> str:
-    """Return words such as `Figure 6` so that, as text, they sort before `Figure 14`; a page shows no difference."""
+    """Return words such as `Figure 6` so that they sort before `Figure 14` as text; pages show no difference."""
     return re.sub(r" (?=\d\b)", "  ", words)

@@ -1,7 +1,7 @@
-"""The files in `configs/`: loading, applying what a scale changes, errors that name file and key.
+"""The files in `configs/`: loading, applying a scale's changes, errors that name file and key.
 
-`paper.yaml` holds every value. Any other file there is a scale; it holds only what it changes, as each alternative in
-`sensitivity.yaml` does. `beyond.yaml` holds the experiments of our own studies at every scale.
+`paper.yaml` holds every value. Any other file there is a scale; it holds only its changes, as does each alternative in
+`sensitivity.yaml`. `beyond.yaml` holds the experiments of our own studies at every scale.
 """
 
 import os
@@ -21,19 +21,19 @@ from lowrank_dynamics.errors import UserError
 
 _CHECKOUT = Path(__file__).parents[3] / "configs"
 CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("configs")
-"""The folder of the settings: that of the project which this package is part of, or else that of the working folder."""
+"""The folder of the settings: in the project that this package is part of, or else in the working directory."""
 PAPER, CLAIMS, STUDY = "paper.yaml", "claims.yaml", "sensitivity.yaml"
 BEYOND, FINDINGS = "beyond.yaml", "findings.yaml"
 SCALE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("data", "reference")
-"""Names of folders in `results` that no scale may have."""
+"""Folder names in `results` that no scale may have."""
 
 
 class Request(NamedTuple):
-    """What a run is asked for.
+    """What is requested of a run.
 
-    To fail if a claim is not reproduced, to use data even if they cannot be checked, to train at most so many trials of
-    each experiment, and at most so many in a job; and the GPU that jobs request time and memory for.
+    Whether to fail if a claim is not reproduced and to use data that cannot be checked; the most trials to train per
+    experiment, and per job; and the GPU that jobs request time and memory for.
     """
 
     scale: str
@@ -45,9 +45,9 @@ class Request(NamedTuple):
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
-    """Return the names of all scales: that of the paper, and every other file of settings in the folder.
+    """Return the names of all scales: the paper's, and that of every other settings file in the folder.
 
-    Raises UserError for a file whose name cannot be that of a folder of results in every command line.
+    Raises UserError for a file whose name would not work as a results folder in every command line.
     """
     others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY, BEYOND, FINDINGS)}
     if unfit := sorted(name for name in others if not SCALE.fullmatch(name)):
@@ -58,9 +58,9 @@ def scales(folder: Path = CONFIGS) -> list[str]:
 
 
 def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
-    """Return what is asked for with `snakemake --config`: by default laptop scale, no switch and no limit.
+    """Return what `snakemake --config` requests: by default laptop scale, no switch and no limit.
 
-    Raises UserError for any other key or value.
+    Raises UserError for an invalid key or value.
     """
     asked: dict[str, Any] = {"scale": "laptop"}
     for key, value in config.items():
@@ -74,7 +74,7 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
 
 
 def _asked(key: str, value: object, folder: Path) -> object:
-    """Return the value of a key of `Request`. Raises ValueError, which says what is right, for any other."""
+    """Return the value of a key of `Request`. Raises ValueError, stating what is valid, for any other."""
     if key == "gpu":
         return known_gpu(value)
     text = str(value) if key == "scale" else str(value).lower()
@@ -89,13 +89,13 @@ def _asked(key: str, value: object, folder: Path) -> object:
 
 
 def split_scale(name: str) -> tuple[str, str]:
-    """Return the scale and the alternative in `laptop/sensitivity/width_64`; the latter is empty in any other name."""
+    """Return a name's scale and alternative, as in `laptop/sensitivity/width_64`; the latter is empty otherwise."""
     scale, _, alternative = name.removesuffix("/beyond").partition("/sensitivity/")
     return scale, alternative
 
 
 def is_beyond(name: str) -> bool:
-    """Return whether a name is of the studies beyond the paper at some scale, such as `laptop/beyond`."""
+    """Return whether a name, such as `laptop/beyond`, denotes the studies beyond the paper."""
     return name.endswith("/beyond")
 
 
@@ -105,23 +105,23 @@ def at_paper_scale(name: str) -> str:
 
 
 def statements_of(name: str, folder: Path = CONFIGS) -> Path:
-    """Return the file of the statements that a run is judged by: our findings in `laptop/beyond`, else the claims."""
+    """Return the file of the statements a run is judged by: our findings for `laptop/beyond`, else the claims."""
     return folder / (FINDINGS if is_beyond(name) else CLAIMS)
 
 
 def measured_scale(name: str) -> str:
-    """Return whose metrics the claims of `name` are judged by: its own, or the scale's for the declared values."""
+    """Return whose metrics judge the claims of `name`: its own, or the scale's for the declared values."""
     scale, alternative = split_scale(name)
     return scale if alternative == DECLARED else name
 
 
 def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
-    """Load `paper.yaml` and apply what the scale's own file changes.
+    """Load `paper.yaml` and apply the changes of the scale's own file.
 
-    The name may have the suffix `/sensitivity/<alternative>`: then that alternative of the sensitivity study is
-    applied too, and only the experiments that it changes are there; with `/beyond` only those of `beyond.yaml` are.
-    Raises UserError, which names the file and the key and says what would be right, for a missing file, an unknown
-    key, a value of the wrong type or an impossible one.
+    With the suffix `/sensitivity/<alternative>`, that alternative of the sensitivity study is applied too, and only the
+    experiments that it changes are kept; with `/beyond`, only those of `beyond.yaml`. Raises UserError, naming the
+    file, the key and what would be valid, for a missing file, an unknown key, or a value that is impossible or of the
+    wrong type.
     """
     base, alternative = split_scale(scale)
     if base not in scales(folder):
@@ -157,8 +157,8 @@ def load_with_study(
 ) -> dict[str, Settings]:
     """Return the settings of a scale, its studies beyond the paper and every alternative of its sensitivity study.
 
-    Each has its name, these limits, and this GPU. Raises UserError as `load_settings` does, so that a mistake in any
-    of them is found before a job starts.
+    All are keyed by name, with these limits and this GPU. Raises UserError as `load_settings` does, so that a mistake
+    in any is found before a job starts.
     """
     study = load_study(folder)
     settings = load_settings(scale, folder)
@@ -169,12 +169,12 @@ def load_with_study(
 
 
 def load_study(folder: Path = CONFIGS) -> Study:
-    """Load `sensitivity.yaml`. Raises UserError, which names the key, for anything invalid."""
+    """Load `sensitivity.yaml`. Raises UserError, naming the key, for anything invalid."""
     return validated(Study, read_yaml(folder / STUDY), folder / STUDY)
 
 
 def load_beyond(folder: Path = CONFIGS) -> Beyond:
-    """Load `beyond.yaml`. Raises UserError, which names the key, for anything invalid."""
+    """Load `beyond.yaml`. Raises UserError, naming the key, for anything invalid."""
     path = folder / BEYOND
     beyond = validated(Beyond, read_yaml(path), path)
     if unknown := sorted(set(beyond.scales) - set(scales(folder))):
@@ -185,7 +185,7 @@ def load_beyond(folder: Path = CONFIGS) -> Beyond:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the keys and values in a file.
 
-    Raises UserError, which names it, if it cannot be read or holds none, and the line of a key that stands twice.
+    Raises UserError, naming the file, if it cannot be read or holds none, and the line of a duplicate key.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -206,7 +206,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
-    """Yield the keys that occur a second time in one block, of which YAML would keep the last."""
+    """Yield keys repeated within one block, of which YAML would keep the last."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -223,8 +223,8 @@ def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
 def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return the settings in `paper.yaml` with every experiment complete.
 
-    An experiment starts from the one that its key `like` names, without the variants of that one, or else from the
-    block `defaults`.
+    An experiment starts from the one that its key `like` names, without that one's variants, or else from the block
+    `defaults`.
     """
     experiments, defaults = content.get("experiments"), content.pop("defaults", {})
     if not isinstance(experiments, dict) or not isinstance(defaults, dict):

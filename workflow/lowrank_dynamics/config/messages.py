@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, as sentences: which file, which key, what would be right."""
+"""Pydantic's errors about settings as sentences: which file, which key, what would be valid."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Overlay(NamedTuple):
-    """A file, and what it changes of the settings."""
+    """A file, and its changes to the settings."""
 
     file: Path
     content: dict[str, Any]
 
 
 def validated(model: type[Model], content: Any, file: Path, overlays: Sequence[Overlay] = ()) -> Model:
-    """Return the settings that are the `content` of `file` with the `overlays` applied.
+    """Return the settings in `content`, that of `file` with the `overlays` applied.
 
-    Raises UserError, with a sentence for each problem: which file and key it is about, and what would be right.
+    Raises UserError, with a sentence for each problem: the file, the key, and what would be valid.
     """
     try:
         return model.model_validate(content)
@@ -42,7 +42,7 @@ def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Ov
 
 
 def _file_at_fault(keys: list[int | str], base_file: Path, overlays: Sequence[Overlay]) -> str:
-    """Return the last file that sets the value at `keys`, or the base with the last that sets something below it."""
+    """Return the last file that sets the value at `keys`, or the base and the last to set something below it."""
     for file, content in reversed(overlays):
         found: Any = content
         for key in keys:

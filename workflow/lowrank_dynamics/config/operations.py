@@ -1,4 +1,4 @@
-"""The matrices of each network, and how many operations a step of gradient descent has; no torch."""
+"""The matrices of each network, and the operations of a step of gradient descent; no torch."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 
 
 class Matrix(NamedTuple):
-    """One matrix that a network multiplies with: its shape, whether it is trained, whether it takes the inputs."""
+    """One matrix of a network: its shape, whether it is trained, and whether it takes the inputs."""
 
     rows: int
     columns: int
@@ -16,12 +16,12 @@ class Matrix(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of weights, and of multiplications for one sample."""
+        """The number of weights, and of multiplications per sample."""
         return self.rows * self.columns
 
 
 def matrices(settings: Shared, parameterization: str) -> list[Matrix]:
-    """Return the matrices of a network, in the order in which a sample meets them."""
+    """Return the matrices of a network, in the order of the forward pass."""
     network, d, classes = settings.network, settings.data.dimension, settings.data.classes
     m, layers, rank = network.width, network.depth - 1, network.rank
     frozen = parameterization == "adapters"
@@ -40,8 +40,8 @@ def matrices(settings: Shared, parameterization: str) -> list[Matrix]:
 def step_operations(settings: Shared, parameterization: str) -> int:
     """Return the operations of the matrix products in one step of gradient descent on all samples.
 
-    A matrix is multiplied with on the way forward, for its gradient if it is trained, and for that of what it takes,
-    unless these are the inputs.
+    A matrix has a product in the forward pass, one for its gradient if trained, and one for its argument's gradient
+    unless it takes the inputs.
     """
     each = matrices(settings, parameterization)
     products = sum(matrix.size * (1 + matrix.trained + (not matrix.takes_inputs)) for matrix in each)
@@ -49,5 +49,5 @@ def step_operations(settings: Shared, parameterization: str) -> int:
 
 
 def start_operations(settings: Shared, parameterization: str) -> int:
-    """Return the operations before the first step: those of the full network's first gradient, where it is needed."""
+    """Return the operations before the first step: those of the full network's first gradient, if needed."""
     return step_operations(settings, "full") if PARAMETERIZATIONS[parameterization].needs_gradient else 0

@@ -14,8 +14,8 @@ class Activation(NamedTuple):
     """One activation phi with phi(0) = 0.
 
     `smooth`: phi has bounded first and second derivatives (section 3). The class of a `random` activation takes the
-    generators of the stacked trials, the others take the `options`. One with a `parameter` is named with its value,
-    such as `swish_1.702`, which is an option too, and which its label has in place of braces.
+    generators of the stacked trials, others take the `options`. The name of one with a `parameter` includes its value,
+    such as `swish_1.702`; the value is also an option and replaces the label's braces.
     """
 
     target: str
@@ -54,7 +54,7 @@ def activation(name: str) -> Activation:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return those of the names that are activations, in the order of `ACTIVATIONS` and of their parameters."""
+    """Return the names that are activations, in the order of `ACTIVATIONS` and of their parameters."""
     found = {name: parsed for name in names if (parsed := _parsed(name))}
     return sorted(found, key=lambda name: (list(ACTIVATIONS).index(found[name].entry), found[name].value))
 
@@ -65,7 +65,7 @@ class _Parsed(NamedTuple):
 
 
 def _parsed(name: str) -> _Parsed | None:
-    """Return the entry that a name is of and the value of its parameter, 0 if it has none; None for other names."""
+    """Return a name's entry and the value of its parameter, 0 if it has none; None for other names."""
     if name in ACTIVATIONS and not ACTIVATIONS[name].parameter:
         return _Parsed(name, 0.0)
     entry, _, text = name.rpartition("_")
@@ -76,9 +76,9 @@ def _parsed(name: str) -> _Parsed | None:
 
 
 class Optimizer(NamedTuple):
-    """One optimizer: its class, how a figure labels it, and its options besides learning rate and weight decay.
+    """One optimizer: its class, its label in figures, and its options besides learning rate and weight decay.
 
-    `products` is how many matrix products the update of one matrix takes, which matters to the expected time only.
+    `products` is the number of matrix products in the update of one matrix; only the expected time depends on it.
     """
 
     target: str
@@ -98,8 +98,8 @@ OPTIMIZERS = {
 class Parameterization(NamedTuple):
     """One way to parameterize and start a network: its label, and how a low-rank network of equation 10 starts.
 
-    The target is the function that gives V(0) and U(0) of `models.starts.Given`; the full network and the one with
-    adapters have none. Some need the full network's first gradient.
+    The target is the function that computes V(0) and U(0) from `models.starts.Given`; the full network and the adapters
+    have none. Some need the full network's first gradient.
     """
 
     label: str
@@ -147,7 +147,7 @@ OBSERVABLES = {
 
 
 class Images(NamedTuple):
-    """One set of images, prepared by the module of its name in `data`, and before that downloaded if `fetched`.
+    """One set of images, downloaded if `fetched` and prepared by the module of its name in `data`.
 
     Its shape is channels, rows, columns.
     """
@@ -164,22 +164,22 @@ IMAGES = {
 
 
 def labels() -> list[str]:
-    """Return the label of every entry, on which no number depends, but any figure may."""
+    """Return the label of every entry; no number depends on them, but any figure may."""
     registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)
     return [f"{name}: {entry.label}" for registry in registries for name, entry in registry.items()]
 
 
 DESCRIPTIVE = {"label", "products"}
-"""The fields of entries on which no number depends."""
+"""The fields of entries that no number depends on."""
 
 POOL = 0
-"""Stands for a 2 x 2 max-pooling among the numbers of channels."""
+"""Marks a 2 x 2 max-pooling among the channel counts."""
 
 
 class Convolutions(NamedTuple):
     """3 x 3 convolutions, each followed by ReLU: the output channels of each, and where pooling comes between them.
 
-    Weights that are not `pretrained`, and so downloaded, are random, the same at every call.
+    Weights are downloaded if `pretrained`, else random but the same at every call.
     """
 
     layers: tuple[int, ...]
@@ -202,7 +202,7 @@ class Convolutions(NamedTuple):
 
     @property
     def smallest(self) -> int:
-        """The fewest pixels a side that an image may have: each pooling halves them."""
+        """The smallest image side in pixels: each pooling halves it."""
         return 2 ** self.layers.count(POOL)
 
 

@@ -16,32 +16,32 @@ from lowrank_dynamics.config.registries import CONVOLUTIONS, OPTIMIZERS, PARAMET
 from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
-"""What a core of a CPU does, as measured in laptop runs; a test holds that within a factor of three."""
+"""Per CPU core, as measured in laptop runs; a test holds them to a factor of three."""
 OPERATIONS_OF_AN_ACTIVATION = 100
-"""How many operations of a matrix product take as long as the activation of one number."""
+"""The matrix-product operations that take as long as the activation of one number."""
 SECONDS_A_MATRIX = 1e-4
-"""What a step takes for each matrix of each trial, however small it is: the optimizer, the observables."""
+"""A step's time per matrix and trial, however small the matrix: the optimizer, the observables."""
 SECONDS_A_PRODUCT = 3e-5
-"""What each matrix product of an optimizer's update takes, however small it is."""
+"""The time per matrix product of an optimizer's update, however small the matrix."""
 START_COPIES = 9
-"""Of the full network's weights while its first gradient is decomposed, in double precision, before training begins."""
+"""Copies of the full network's weights while its first gradient is decomposed, in double precision, before training."""
 COPIES = 6
-"""Of weights and activations at once: gradients, what an optimizer remembers, a state on its way to disk."""
+"""Copies of weights and activations held at once: gradients, optimizer state, a checkpoint being written."""
 START_SECONDS = 300
-"""Until training begins: a node that wakes up, libraries and data that are read."""
+"""Before training begins: waking a node, loading libraries and data."""
 PROGRAM_MEGABYTES = {"cpu": 1_200, "gpu": 4_000}
-"""Python, torch, and the driver of a GPU."""
+"""Python, torch, and a GPU driver."""
 CONTEXT_MEGABYTES = 1_500
-"""What a GPU holds beside a job's numbers: CUDA, and the working space of its libraries."""
+"""What a GPU holds besides a job's numbers: CUDA and its libraries' workspace."""
 CAUTION = 2
-"""By how much more time and memory is requested than is expected."""
+"""The factor by which requests exceed expected time and memory."""
 BRIEF_MINUTES = 15
 
 
 class Demand(NamedTuple):
-    """What a job is expected to take, and what its first attempt requests, which is more.
+    """A job's expected cost, and its first attempt's request, which is larger.
 
-    The host holds data and weights, and without a GPU, as where `device` is cpu, everything else too.
+    The host holds data and weights and, without a GPU, as when `device` is cpu, everything else too.
     """
 
     seconds: float  # expected
@@ -52,12 +52,12 @@ class Demand(NamedTuple):
 
     @property
     def is_brief(self) -> bool:
-        """Whether several such jobs, one after another, still make a short one."""
+        """Whether several such jobs in sequence still make a short one."""
         return self.minutes <= BRIEF_MINUTES
 
 
 class Work(NamedTuple):
-    """What a network does with one sample: multiplications and activations of the forward pass; and its weights."""
+    """A network's multiplications and activations in the forward pass of one sample, and its weights."""
 
     multiplications: int
     activations: int
@@ -65,11 +65,11 @@ class Work(NamedTuple):
 
     @property
     def operations(self) -> int:
-        """The forward pass of one sample, in operations of a matrix product."""
+        """The forward pass of one sample, in matrix-product operations."""
         return 2 * self.multiplications + OPERATIONS_OF_AN_ACTIVATION * self.activations
 
     def seconds(self, products: float, others: float) -> float:
-        """Return how long that takes at so many operations a second in products, and in activations."""
+        """Return its duration, given the operations per second in products and in activations."""
         return 2 * self.multiplications / products + OPERATIONS_OF_AN_ACTIVATION * self.activations / others
 
 
@@ -77,7 +77,7 @@ NOTHING = Work(0, 0, 0)
 
 
 def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> Demand:
-    """Return the demand of training the trials of a shard of a cell of the experiment called `name`."""
+    """Return the demand of training the trials in `shard` of a cell of the experiment `name`."""
     experiment = settings.experiment(name).of_variant(cell.variant)
     data, training, trials = experiment.data, experiment.training, len(shard)
     head = _head(experiment, cell.parameterization)
@@ -124,7 +124,7 @@ def features_demand(settings: Settings, name: str) -> Demand:
 
 
 def _rate(settings: Settings, dtype: str) -> float:
-    """Return the operations a second of the device; on a CPU bfloat16 is no faster than single precision."""
+    """Return the device's operations per second; on a CPU bfloat16 is no faster than single precision."""
     if settings.device == "cpu":
         return CPU_OPERATIONS_A_SECOND["float32" if dtype == "bfloat16" else dtype]
     return speed(settings.gpu, dtype)
@@ -140,7 +140,7 @@ def _demand(
     passing: float,
     trials: int = 1,
 ) -> Demand:
-    """Return the demand of a job that holds its data, `kept` numbers too, and `passing` ones on the device only."""
+    """Return the demand of a job that holds its data and `kept` numbers, and `passing` ones on the device only."""
     data, on_gpu = experiment.data, settings.device != "cpu"
     inputs = (
         data.dimension * (data.training_samples + data.test_images) * (trials if isinstance(data, DrawnData) else 1)

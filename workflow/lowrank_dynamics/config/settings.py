@@ -1,4 +1,4 @@
-"""All settings of one scale, and the cells that its experiments consist of."""
+"""All settings of one scale, and the cells of its experiments."""
 
 import inspect
 from typing import Literal, NamedTuple
@@ -39,17 +39,17 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The cell's part of a path, for example `gelu-s_big` or, of a variant, `gelu-full-adam`."""
+        """The cell's part of a path, such as `gelu-s_big` or, for a variant, `gelu-full-adam`."""
         return "-".join(self if self.variant != BASE else self[:2])
 
 
 def shard_name(trials: range) -> str:
-    """Return the part of a path that tells which trials a job trains, such as `0-4` for the first five."""
+    """Return the part of a path that names a job's trials, such as `0-4` for the first five."""
     return f"{trials.start}-{trials.stop - 1}"
 
 
 def shard_of(name: str) -> range:
-    """Return the trials that `shard_name` has named. Raises UserError for any other text."""
+    """Return the trials that `shard_name` named. Raises UserError for any other text."""
     first, dash, last = name.partition("-")
     if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise UserError(f"the trials of a job are the first and the last, such as 0-4, and not {name!r}")
@@ -65,13 +65,13 @@ class Settings(Frozen):
     experiments: dict[Name, Experiment]
 
     def experiment(self, name: str) -> Experiment:
-        """Return the experiment called `name`. Raises UserError, with the names there are, if there is none."""
+        """Return the experiment called `name`. Raises UserError, listing the names, if there is none."""
         if name not in self.experiments:
             raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(self.experiments)}")
         return self.experiments[name]
 
     def limited(self, trials: int | None, trials_per_job: int | None) -> "Settings":
-        """Return the settings with at most so many trials of each experiment, and at most so many in a job."""
+        """Return the settings with at most `trials` per experiment and `trials_per_job` per job."""
         experiments = {}
         for name, each in self.experiments.items():
             count = min(each.trials, trials or each.trials)
@@ -107,7 +107,7 @@ class Settings(Frozen):
         return CellSettings(seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields})
 
     def registered(self, name: str, cell: Cell) -> list[str]:
-        """Return the entries of the registries that a cell uses, as far as its numbers depend on them.
+        """Return the registry entries that a cell uses, without the fields that no number depends on.
 
         The entry of a data set is the code of its settings.
         """

@@ -1,6 +1,6 @@
-"""What is run besides the paper's experiments: the sensitivity study, which varies declared choices, and our own.
+"""Studies besides the paper's experiments: the sensitivity study, which varies declared choices, and our own.
 
-They are as `configs/sensitivity.yaml` and `configs/beyond.yaml` have them.
+`configs/sensitivity.yaml` and `configs/beyond.yaml` define them.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,13 +12,13 @@ from lowrank_dynamics.config.base import Frozen, Name, Part
 from lowrank_dynamics.errors import UserError
 
 Changes = dict[str, dict[str, Any]]
-"""By experiment, what is changed of it."""
+"""The changes to each experiment."""
 DECLARED = "declared"
-"""The name of what all alternatives are compared with: the declared values, in the study's own trials and cells."""
+"""The name of the baseline of all alternatives: the declared values, in the study's own trials and cells."""
 
 
 class Choice(Frozen):
-    """One declared choice: the declared value in words, and what the alternatives to it change."""
+    """One declared choice: the declared value in words, and what its alternatives change."""
 
     label: str
     declared: str
@@ -34,7 +34,7 @@ class Alternative(NamedTuple):
 
 
 class Study(Frozen):
-    """All choices that are varied, and what all alternatives change of each experiment."""
+    """All varied choices, and what all alternatives change in each experiment."""
 
     experiments: Changes
     choices: dict[Name, Choice]
@@ -49,9 +49,9 @@ class Study(Frozen):
         }
 
     def changes(self, name: str) -> Changes:
-        """Return what an alternative changes; `declared` changes nothing of the experiments of all alternatives.
+        """Return what an alternative changes; `declared` changes nothing in the experiments of all alternatives.
 
-        Raises UserError, with the names there are, if there is no such alternative.
+        Raises UserError, listing the alternatives, if it does not exist.
         """
         if name == DECLARED:
             return {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
@@ -60,7 +60,7 @@ class Study(Frozen):
         return self.alternatives[name].changes
 
     def check(self, experiments: Collection[str]) -> None:
-        """Raise UserError, which names it, if a change is to an experiment that does not exist."""
+        """Raise UserError, naming the experiment, if a change is to one that does not exist."""
         known = ", ".join(experiments)
         changes = {"experiments.": self.experiments}
         changes |= {f"alternative {name}: ": each.changes for name, each in self.alternatives.items()}
@@ -72,15 +72,15 @@ class Study(Frozen):
 
 
 class Beyond(Frozen):
-    """Our own experiments, as `paper.yaml` has the paper's, and what the other scales change of each."""
+    """Our own experiments, in the form of `paper.yaml`, and what the other scales change in each."""
 
     experiments: dict[Name, dict[str, Any]] = Field(min_length=1)
     scales: dict[str, Changes]
 
     def added_to(self, paper: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the content of `paper.yaml` with these experiments after its own, which they may be `like`.
+        """Return the content of `paper.yaml` with these experiments, which may be `like` its own, appended.
 
-        Raises UserError, which names it, for an experiment that is there already.
+        Raises UserError, naming it, for an experiment that already exists.
         """
         own = paper.get("experiments")
         if not isinstance(own, dict):

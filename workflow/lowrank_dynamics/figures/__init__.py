@@ -1,5 +1,5 @@
-"""From metrics to figures, one module a figure.
+"""From metrics to figures, one module per figure.
 
 To add one, write a module with `draw`, which takes the metrics of each of its experiments and returns a matplotlib
-figure, and its line in `FIGURES` of `config.figures`.
+figure, and add it to `FIGURES` in `config.figures`.
 """

@@ -1,4 +1,4 @@
-"""Figures 3 to 5: how the change of each hidden layer is shared among the four blocks."""
+"""Figures 3 to 5: how the change of each hidden layer is split among the four blocks."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw each block's share over training: mean over trials, band of one standard deviation, a grey line at one half.
+    """Draw each block's share over training: mean over trials, band of one standard deviation, a gray line at one half.
 
-    One hidden layer makes one row of panels, an activation each; several make a row for each activation. Variants,
-    each with an optimizer of its own, make groups of rows.
+    One hidden layer gives one row of panels, one per activation; several give a row per activation. Variants, each with
+    its own optimizer, give groups of rows.
     """
     variants = list(metrics.variants.values())
     rows = len(metrics.activations) if metrics.frame("block_share")["layer"].nunique() > 1 else 1
@@ -30,7 +30,7 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
-    """Draw the panels of one variant; activations that took different numbers of steps have axes of their own."""
+    """Draw the panels of one variant; activations with different numbers of steps have separate axes."""
     shares = metrics.frame("block_share")
     shares["block"] = "block " + shares["index"].astype(str)
     activations, layers = metrics.activations, sorted(shares["layer"].unique())

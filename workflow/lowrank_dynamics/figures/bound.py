@@ -35,7 +35,7 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
-    """Draw the updates and the bound of one cell, and say how large their ratio becomes."""
+    """Draw the updates and the bound of one cell, and state their largest ratio."""
     bounds = metrics.frame("update_bound", activation=activation).assign(curve=BOUND)
     updates = metrics.frame("block_update", activation=activation, index=[2, 3, 4])
     updates["curve"] = "block " + updates["index"].astype(str)

@@ -1,4 +1,4 @@
-"""Figure constants: how loose the constants are that docs/beyond.md derives for theorem 3.5."""
+"""Figure constants: how loose the constants derived in docs/beyond.md for theorem 3.5 are."""
 
 import matplotlib.pyplot as plt
 import pandas as pd

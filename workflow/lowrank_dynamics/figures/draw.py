@@ -1,4 +1,4 @@
-"""Draws a figure by name from the files of its metrics, or of the table that it shows."""
+"""Draw a figure by name, from the files of its metrics or of its table."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -19,9 +19,9 @@ from lowrank_dynamics.storage.tables import Table
 def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None) -> None:
     """Draw the figure called `name` and write it to `stem` + .pdf, .svg and .png.
 
-    `files` are the metrics of the figure's experiments, in their order, or the table of a figure that shows none; of
-    this scale if it is named. Data that are not verified are named in the figure, and below it stands how many trials
-    there are. Raises UserError if there is no such figure, a file holds something else, or there are more or fewer.
+    `files` are the metrics of the figure's experiments, in order, or the table of a figure that shows none; of this
+    scale if given. The figure names unverified data, and below it the number of trials. Raises UserError if there is no
+    such figure, a file holds something else, or there are more or fewer files.
     """
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
@@ -46,7 +46,7 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
 
 
 def extent_in_words(runs: Mapping[str, Metrics]) -> str:
-    """Return how many trials are drawn, by experiment where these differ, and of thinned metrics how many steps."""
+    """Describe the number of trials, by experiment where counts differ, and of steps if metrics are thinned."""
     counts = {name: run.trials for name, run in runs.items()}
     alike = len(set(counts.values())) == 1
     trials = next(iter(counts.values())) if alike else ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -12,7 +12,7 @@ NORM = r"$\|G_1\|_F$"
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw them on a logarithmic axis, a panel an activation, with the rates of fitted exponential decay.
+    """Draw them on a logarithmic axis, a panel per activation, with fitted exponential decay rates.
 
     Geometric mean over trials until the first of them ends, band of one geometric standard deviation; the rates are
     fitted to each trial until its own end.
@@ -30,7 +30,7 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
-    """Draw the curves of one activation, with the range of their fitted rates in per cent a step."""
+    """Draw the curves of one activation, with the range of fitted rates in percent per step."""
     axes.set_yscale("log")
     names = sorted(curves["curve"].unique(), key=lambda name: (name != NORM, name))
     palette = ["black", *style.COLORS[: len(names) - 1]]

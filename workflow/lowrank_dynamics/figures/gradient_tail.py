@@ -13,7 +13,7 @@ TAIL, SIGNAL = r"$\sigma_{K+1}(G_1(t))$", r"$\sigma_K(W_2'YX')$"
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X'), a panel an activation, with the smallest G_3 of assumption 3.4.
+    """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X') per activation, with the smallest G_3 of assumption 3.4.
 
     Mean over trials until the first of them ends, band of one standard deviation.
     """

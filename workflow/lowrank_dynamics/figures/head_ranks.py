@@ -10,7 +10,7 @@ from lowrank_dynamics.figures.heads import draw_heads, head_curves
 from lowrank_dynamics.storage.metrics import Metrics
 
 ENLARGED = 0.8
-"""From which part of the epochs on the accuracy is drawn once more, larger: the widths lie close together there."""
+"""The fraction of the epochs after which accuracy is also drawn larger: the widths lie close together there."""
 
 
 def draw(metrics: Metrics) -> Figure:

@@ -33,7 +33,7 @@ def draw(full_model: Metrics, heads: Metrics) -> Figure:
 
 
 def head_curves(metrics: Metrics, **equal: Any) -> pd.DataFrame:
-    """Return the losses, and the test accuracy in per cent, of the rows with these values, with their `epoch`."""
+    """Return the losses, and the test accuracy in percent, of the rows with these values, with their `epoch`."""
     curves = pd.concat(metrics.frame(quantity, **equal) for quantity in ("test_accuracy", "test_loss", "train_loss"))
     curves.loc[curves["quantity"] == "test_accuracy", "value"] *= 100
     return curves.assign(epoch=curves["step"] / _steps_per_epoch(metrics))
@@ -46,9 +46,9 @@ def draw_heads(
     networks: Sequence[str],
     palette: Mapping[str, Any],
 ) -> None:
-    """Draw the curves of some `networks`, the values of that column: rows accuracy and loss, columns activations.
+    """Draw the curves of `networks`, values of that column: rows are accuracy and loss, columns activations.
 
-    The horizontal axes count epochs and, on top, steps. The training loss is thin; the grey line is the loss at chance,
+    The horizontal axes count epochs and, on top, steps. The training loss is thin; the gray line is the loss at chance,
     log K, of outputs that say nothing.
     """
     panels = figure.subplots(2, len(metrics.activations), sharex=True, sharey="row", squeeze=False)
@@ -70,7 +70,7 @@ def draw_heads(
 
 
 def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:
-    """Write into every panel that nothing is learned yet, where the full network's loss is that of chance to 1 %."""
+    """Write into every panel that nothing is learned yet if the full network's loss is within 1 % of chance."""
     losses = metrics.frame("train_loss", parameterization="full")
     last = losses.loc[losses["step"] == losses["step"].max(), "value"]
     if last.mean() > 0.99 * math.log(metrics.settings.data.classes):

@@ -25,7 +25,7 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
-    """Return the rows of one of `PANELS`: the test loss as a mean over images, the test accuracy in per cent."""
+    """Return the rows of one of `PANELS`: the test loss as a mean over images, the test accuracy in percent."""
     data = metrics.settings.data
     assert isinstance(data, StoredData), "synthetic data have no test images"
     factors = {"test_loss": 1 / data.test_images, "test_accuracy": 100}

@@ -1,4 +1,4 @@
-"""Figure near_linearity: how far the two-layer network is from the linear one of the same weights, along training."""
+"""Figure near_linearity: how far the two-layer network is from the linear one with equal weights, during training."""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure

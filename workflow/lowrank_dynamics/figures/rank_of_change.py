@@ -15,7 +15,7 @@ CLASSES = "data.classes"
 def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: layer 1 of two, then layers 1 to 3 of four.
 
-    The grey lines are K and 2K.
+    The gray lines are K and 2K.
     """
     panels = {"two layers": against_setting(two_layers, "change_rank", CLASSES)}
     deep = against_setting(four_layers, "change_rank", CLASSES)

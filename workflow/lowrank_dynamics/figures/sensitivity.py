@@ -1,4 +1,4 @@
-"""Figure sensitivity: the verdict on each claim when one declared choice after another is changed."""
+"""Figure sensitivity: the verdict on each claim as declared choices change one at a time."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +14,7 @@ __all__ = ["COLUMNS", "draw"]
 
 
 def draw(table: Table) -> Figure:
-    """Draw a mark for each claim and alternative; `table` is that of `analysis.sensitivity.compare`."""
+    """Draw a mark for each claim and alternative; `table` comes from `analysis.sensitivity.compare`."""
     rows, claims = pd.factorize(table.rows["claim"])
     columns = table.rows[["choice", "value"]].drop_duplicates()
     begins = columns["choice"] != columns["choice"].shift(fill_value=DECLARED)

@@ -1,4 +1,4 @@
-"""Figure share_of_block_1: what lies outside of block 1, against width, samples, dimension and depth."""
+"""Figure share_of_block_1: what lies outside block 1, against width, samples, dimension and depth."""
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -14,7 +14,7 @@ PANELS = {
     "n": ("data.samples", "samples $N$"),
     "d": ("data.dimension", "inputs $d$"),
 }
-"""What the variants whose names begin with a letter vary, and its label."""
+"""By a variant's first letter, the setting it varies and its label."""
 DEPTH = "network.depth"
 
 

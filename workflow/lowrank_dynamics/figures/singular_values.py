@@ -1,4 +1,4 @@
-"""Figure 1: every singular value of the first layer over training, one panel an activation."""
+"""Figure 1: all singular values of the first layer over training, one panel per activation."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ SHOWN = ("elu", "gelu", "silu")
 def draw(metrics: Metrics) -> Figure:
     """Draw sigma_i(W_1(t)), i = 1 .. d, averaged over trials and colored by group.
 
-    Raises UserError if none of the activations that it shows was run.
+    Raises UserError if none of the activations it shows was run.
     """
     shown = [name for name in SHOWN if name in metrics.activations]
     if not shown:
@@ -32,7 +32,7 @@ def draw(metrics: Metrics) -> Figure:
 def draw_singular_values(
     metrics: Metrics, layer: int, activations: Iterable[str], panels: Iterable[Axes]
 ) -> pd.DataFrame:
-    """Draw, and return, each singular value of one layer, averaged over trials: a panel for each activation."""
+    """Draw and return each singular value of one layer, averaged over trials: a panel for each activation."""
     values = metrics.frame("singular_value", layer=layer)
     means = values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
     classes, count = metrics.settings.data.classes, means["index"].max()

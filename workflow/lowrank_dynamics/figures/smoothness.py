@@ -30,7 +30,7 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def _draw_tails(metrics: Metrics, axes: Axes) -> None:
-    """Draw the tail for every pair of beta and eps, and that of ReLU, which has no beta, as a line across."""
+    """Draw the tail for each beta and eps, and that of ReLU, which has no beta, as a horizontal line."""
     rows = tails(metrics)
     betas = [name for name in metrics.activations if "beta" in activation(name).options]
     rows["curve"] = rows["activation"].map({name: activation(name).label for name in betas})
@@ -46,7 +46,7 @@ def _draw_tails(metrics: Metrics, axes: Axes) -> None:
 
 
 def _draw_shares(metrics: Metrics, axes: Axes) -> None:
-    """Draw a line for each eps; the named activations are points, and ReLU is a line across."""
+    """Draw a line for each eps, named activations as points, and ReLU as a horizontal line."""
     rows = value_at_end(metrics, "block_share", 1)
     eps = {name: rf"$\epsilon = {each.settings.network.eps:g}$" for name, each in metrics.variants.items()}
     rows["curve"] = rows["variant"].astype(str).map(eps)

@@ -14,8 +14,8 @@ RANKS = ("2k", "4k", "8k")
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: a column for each rank.
 
-    Rows are accuracy and loss against epochs, and accuracy against the operations of all matrix products so far, those
-    of the one full gradient included that some starts need.
+    Rows are accuracy and loss against epochs, and accuracy against the operations of all matrix products so far,
+    including the one full gradient that some starts need.
     """
     variants = {name: each for name, each in metrics.variants.items() if name in RANKS}
     figure, panels = plt.subplots(3, len(variants), figsize=(style.PAGE, 5.6), sharey="row", squeeze=False)

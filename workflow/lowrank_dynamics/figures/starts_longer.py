@@ -1,4 +1,4 @@
-"""Figure starts_longer: which of the starts catch up with S_big in five times the epochs."""
+"""Figure starts_longer: which starts catch up with S_big in five times the epochs."""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The one look of all figures: sizes, colors and line styles, and saving the same bytes every time."""
+"""The shared look of all figures: sizes, colors and line styles, and byte-identical saving."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
@@ -24,7 +24,7 @@ mpl.use("Agg")
 
 COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
-NOTE = 7  # points; of what is written into a panel, and below a figure
+NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")
 GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
 SOLID: tuple[float, ...] = (1, 0)
@@ -55,7 +55,7 @@ LOOK = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "lines.linewidth": 1.2,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 300,  # also of what the layout measures: at a lower one letters are as wide as whole pixels
+    "figure.dpi": 300,  # also for layout: at a lower dpi, letter widths round to whole pixels
     "svg.hashsalt": "lowrank-dynamics",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -70,7 +70,7 @@ def apply() -> None:
 def curves(
     data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, x: str = "step", **options: Any
 ) -> None:
-    """Draw `value` against `x`, a line for each value of the column `by`, which differ in color and in dashes.
+    """Draw `value` against `x`, a line for each value of the column `by`, distinguished by color and dashes.
 
     `options` are seaborn's for a line plot.
     """
@@ -84,7 +84,7 @@ def lines(
 ) -> None:
     """Draw `curves` of the mean over trials, with a band of one standard deviation, both on the scale of the axes.
 
-    Seaborn would do the same group by group, which takes longer than all the rest of a figure.
+    Seaborn would do the same group by group, which takes longer than the rest of a figure.
     """
     names = list(data[by].unique() if order is None else order)
     scale, before = axes.yaxis.get_transform(), len(axes.lines)
@@ -95,7 +95,7 @@ def lines(
     drawn = drawn.reset_index()
     curves(drawn, axes, by, names, x, **options)
     present = [name for name in names if name in set(drawn[by])]
-    for name, line in zip(present, axes.lines[before:], strict=False):  # behind them are those of the legend
+    for name, line in zip(present, axes.lines[before:], strict=False):  # the legend's lines follow them
         band = drawn[drawn[by] == name]
         axes.fill_between(band[x], band["low"], band["high"], color=line.get_color(), alpha=0.2, linewidth=0)
 
@@ -134,9 +134,9 @@ def activation_panels(
 
 
 def legend_below(figure: Figure | SubFigure, columns: int | None = None) -> None:
-    """Put the legend of a figure's first panel below all of them, and remove those inside the panels.
+    """Put the legend of a figure's first panel below all panels, and remove the legends inside them.
 
-    It is one row, or has so many columns.
+    It has one row, or `columns` columns.
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     for panel in figure.axes:
@@ -153,11 +153,11 @@ def mark(figure: Figure, note: str) -> None:
 def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") -> None:
     """Write the figure as `stem` + .pdf, .svg and .png with its provenance, and a note in a strip below it.
 
-    There are no dates in it, so that equal figures are equal bytes.
+    The files hold no dates, so that equal figures have equal bytes.
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    with mpl.rc_context({"figure.constrained_layout.use": False}):  # the layout is found once, and without the strip
+    with mpl.rc_context({"figure.constrained_layout.use": False}):  # the layout is computed once, without the strip
         figure.set_layout_engine(None)
         parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
         for part in parts:

@@ -1,4 +1,4 @@
-"""Figure verdicts: how much of the paper held, a mark for each claim above the figure that it is about."""
+"""Figure verdicts: how much of the paper held, a mark for each claim above the figure it is about."""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -12,9 +12,9 @@ COLUMNS = (*judged.COLUMNS, "reason")
 
 
 def draw(table: Table) -> Figure:
-    """Draw the claims of each figure as a column of marks; `table` is that of `analysis.table.claims_table`.
+    """Draw the claims of each figure as a column of marks; `table` comes from `analysis.table.claims_table`.
 
-    A dot stands for a claim whose experiment was not run.
+    A dot marks a claim whose experiment was not run.
     """
     claims = table.rows.drop_duplicates("claim")
     places = {name: place for place, name in enumerate(sorted(set(claims["figure"]), key=_as_counted))}
@@ -37,5 +37,5 @@ def draw(table: Table) -> Figure:
 
 
 def _as_counted(figure: str) -> tuple[bool, int, str]:
-    """Return what sorts figures by their numbers, and behind them those that have only a name."""
+    """Return a sort key: figures by number, followed by those that have only a name."""
     return not figure.isdigit(), int(figure) if figure.isdigit() else 0, figure

@@ -44,7 +44,7 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
 def as_input(images: Tensor, size: int) -> Tensor:
     """Return images as convolutions take them: RGB, (n, 3, size, size), bilinearly resized, with the scale of ImageNet.
 
-    `images`: (n, 1, rows, columns), grey, or (n, 3, rows, columns), floating point in [0, 1].
+    `images`: (n, 1, rows, columns), gray, or (n, 3, rows, columns), floating point in [0, 1].
     """
     resized = functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
     return (resized - MEAN.to(images)) / DEVIATION.to(images)

@@ -1,1 +1,1 @@
-"""A run made for readers: pages, the archive, the reference that the repository keeps."""
+"""A run for readers: pages, the archive, the reference kept in the repository."""

@@ -1,6 +1,6 @@
-"""One file of a run for an archive of publications: sources, settings, results, checksums, and a description.
+"""One file of a run for a publication archive: sources, settings, results, checksums, and a description.
 
-The same commit, results and packages give the same bytes. It runs nothing of the workflow, and imports no torch.
+The same commit, results and packages give the same bytes. It runs no part of the workflow and imports no torch.
 """
 
 import hashlib
@@ -26,16 +26,16 @@ from lowrank_dynamics.version import __version__
 
 NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html")
 IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
-"""What an archive has of `results/<scale>`; of `figures/<scale>` it has every figure."""
+"""What an archive has from `results/<scale>`, and every figure in `figures/<scale>`."""
 OWN = ("configs", "workflow", "Snakefile")
-"""What a run depends on: no file there may be without a commit."""
+"""What a run depends on: every file there must be committed."""
 CHECKSUMS = "manifest-sha256.txt"
 CODE = re.compile(r'"code": "(.*?)"')
-"""Where a provenance in JSON, at whatever depth, names a version of the code."""
+"""Where a JSON provenance, at any depth, names a version of the code."""
 
 
 class Archived(NamedTuple):
-    """The archive that was written, and what its reader should know of it."""
+    """The written archive, and what its reader should know."""
 
     path: Path
     files: int
@@ -45,8 +45,8 @@ class Archived(NamedTuple):
 def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     """Write the archive of the run at `scale` in the project `root` to `folder`, named after version, scale and commit.
 
-    Raises UserError, and writes nothing, if there is no clean commit or no whole run, if a file does not say what
-    produced it, or if the metrics are of other settings or give other verdicts.
+    Raises UserError, and writes nothing, if there is no clean commit or no complete run, if a file lacks provenance, or
+    if the metrics have other settings or give other verdicts.
     """
     commit = _clean_commit(root)
     load_settings(scale, root / "configs")
@@ -70,7 +70,7 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
 
 
 def _sources(root: Path) -> list[str]:
-    """Return the names of the files of the project's commit, without links."""
+    """Return the names of the files in the project's commit, without links."""
     names = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
     return [name for name in names if not (root / name).is_symlink()]
 
@@ -88,7 +88,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """Return the output of git in `root`. Raises UserError if it cannot be run or refuses."""
+    """Return the output of git in `root`. Raises UserError if it cannot be run or fails."""
     try:
         return git(root, *arguments)
     except subprocess.CalledProcessError as error:
@@ -99,7 +99,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 
 def _results(root: Path, scale: str) -> list[str]:
-    """Return the names of the results and figures of a run. Raises UserError if some kind of them is missing."""
+    """Return the names of a run's results and figures. Raises UserError if any kind is missing."""
     needed = [f"results/{scale}/{pattern}" for pattern in NEEDED]
     needed += [f"figures/{scale}/*.{extension}" for extension in FORMATS]
     found = {pattern: list(root.glob(pattern)) for pattern in needed}
@@ -111,14 +111,14 @@ def _results(root: Path, scale: str) -> list[str]:
 
 
 def _absent(scale: str, results: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence on the figures of metrics that a run does not have, if there are any."""
+    """Yield a sentence on the figures of metrics that a run lacks, if there are any."""
     drawn = [name for name, figure in FIGURES.items() if not figure.table and figure.part != OURS]
     if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in results]:
         yield f"Not in this run: {', '.join(absent)}."
 
 
 def _of_other_code(root: Path, results: Sequence[str], commit: str) -> Iterator[str]:
-    """Yield a sentence for each other code than that of the commit that results were made by, or that there is none."""
+    """Yield a sentence for each code other than this commit's, or without a commit, that made results."""
     codes = {name: CODE.findall(json.dumps(read_provenance(root / name))) for name in results if traceable(name)}
     others = sorted({code for named in codes.values() for code in named} - {f"{__version__} at {commit}"})
     for code in others:
@@ -128,7 +128,7 @@ def _of_other_code(root: Path, results: Sequence[str], commit: str) -> Iterator[
 
 
 def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:
-    """Write the commit, further files of the project and what was `written` into a folder named after the archive."""
+    """Write the commit, other project files and the content `written` into a folder named after the archive."""
     with TemporaryDirectory() as place, replacing(path) as partial:
         added = {name: root / name for name in results} | {name: Path(place, name) for name in written}
         for name, content in written.items():

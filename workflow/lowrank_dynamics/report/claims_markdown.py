@@ -1,4 +1,4 @@
-"""The verdicts as a page in Markdown: a line for each claim, then the cells behind each."""
+"""The verdicts as a Markdown page: a line for each claim, then the cells behind each."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ from lowrank_dynamics.report.markdown import markdown, stamp
 
 
 def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> str:
-    """Return the page of a table of verdicts; `unverified` names the data that are not verified.
+    """Return the page of a table of verdicts; `unverified` names the unverified data.
 
-    The table is of the paper's claims or, for a scale such as `laptop/beyond`, of our findings.
+    The table has the paper's claims or, for a scale such as `laptop/beyond`, our findings.
     """
     ours, (at, _) = is_beyond(scale), split_scale(scale)
     heading = f"# Findings beyond the paper at {at} scale" if ours else f"# Claims at {scale} scale"

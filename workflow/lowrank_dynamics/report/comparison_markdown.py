@@ -1,4 +1,4 @@
-"""The comparison of a run with the reference as a page in Markdown."""
+"""The comparison of a run with the reference as a Markdown page."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ def as_page(compared: pd.DataFrame, not_compared: Iterable[Uncompared], scale: s
 
 
 def summary(compared: pd.DataFrame) -> str:
-    """Return how many quantities compare in which way."""
+    """Return how many quantities have each outcome."""
     if compared.empty:
         return "Nothing was compared: there is no reference with these settings"
     counts = compared["outcome"].value_counts()
@@ -38,7 +38,7 @@ def summary(compared: pd.DataFrame) -> str:
 
 
 def experiments(compared: pd.DataFrame) -> Grid:
-    """Return, for each experiment, how many of its quantities compare in which way."""
+    """Return, for each experiment, how many quantities have each outcome."""
     furthest = "furthest from the reference, relative to the largest"
     header = ("experiment", "trials", "reference", "its trials", *Outcome, furthest)
     return Grid(header, [_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)])

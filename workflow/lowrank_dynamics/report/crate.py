@@ -45,10 +45,10 @@ def metadata(
     *,
     remarks: str,
 ) -> bytes:
-    """Return the description of a run: the workflow, what went in, what came out, when and with what it was made.
+    """Return the description of a run: the workflow, its inputs and outputs, when and with what it was made.
 
-    `citation` is a CITATION.cff with what the software and its paper are called; `runs` are the metrics by experiment,
-    `files` all names in the archive. The same arguments give the same bytes.
+    `citation` is a CITATION.cff that names the software and its paper; `runs` are the metrics by experiment, `files`
+    all names in the archive. The same arguments give the same bytes.
     """
     cited = yaml.safe_load(citation.read_text(encoding="utf-8"))
     crate = ROCrate(version="1.1")
@@ -71,7 +71,7 @@ def metadata(
 
 
 def _describe(crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any) -> None:
-    """Describe the whole: its name, who published it when and under which license, and its profiles."""
+    """Describe the whole: its name, publisher, date, license and profiles."""
     crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
     crate.datePublished, crate.license = published, LICENSES[cited["license"]]
     crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
@@ -102,7 +102,7 @@ def _title(path: Path) -> str:
 
 
 def _workflow(crate: ROCrate, runs: Mapping[str, Metrics], authors: Any) -> Any:
-    """Add the Snakefile, with the libraries that the numbers were computed by."""
+    """Add the Snakefile, with the libraries that computed the numbers."""
     said = {"name": "lowrank-dynamics", "version": __version__, "encodingFormat": "text/plain"}
     workflow = crate.add_workflow(
         dest_path="Snakefile", main=True, lang="snakemake", lang_version=version("snakemake"), properties=said
@@ -118,7 +118,7 @@ def _workflow(crate: ROCrate, runs: Mapping[str, Metrics], authors: Any) -> Any:
 
 
 def _data(crate: ROCrate, runs: Mapping[str, Metrics]) -> Iterator[ContextEntity]:
-    """Add the data that the experiments read, with where they came from."""
+    """Add the data that the experiments read, with their sources."""
     origins = (origin.data for run in runs.values() for origin in run.cells.values())
     for name, origin in sorted({pair for data in origins for pair in data.items()}):
         yield _thing(crate, f"#data-{name}-{origin}".replace(" ", "-"), "CreativeWork", name=name, description=origin)
@@ -133,7 +133,7 @@ def _time(runs: Mapping[str, Metrics]) -> tuple[str, str]:
 
 
 def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:
-    """Add the authors that CITATION.cff names, persons or groups; one alone is no list in JSON-LD."""
+    """Add the authors in CITATION.cff, persons or groups; a single one is not a list in JSON-LD."""
     added = []
     for author in cited["authors"]:
         kind = "Organization" if "name" in author else "Person"
@@ -143,7 +143,7 @@ def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:
 
 
 def _paper(crate: ROCrate, cited: Mapping[str, Any]) -> ContextEntity:
-    """Add the paper that is reproduced."""
+    """Add the reproduced paper."""
     paper = _thing(crate, cited["url"], "ScholarlyArticle", name=cited["title"], datePublished=str(cited["year"]))
     paper["author"] = _authors(crate, cited)
     return paper

@@ -1,4 +1,4 @@
-"""Makes a run the reference of its scale, which later runs are compared with; trials may be added run by run."""
+"""Make a run the reference of its scale, to compare later runs with; trials may be added run by run."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,21 +25,20 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 class Kept(NamedTuple):
-    """A file of the reference, and what it holds in words."""
+    """A file of the reference, and its content in words."""
 
     path: Path
     content: str
 
 
 def keep(root: Path, scale: str) -> list[Kept]:
-    """Make the run at `scale` in the project `root` its reference: thinned metrics, verdicts and PNG figures.
+    """Make the run at `scale` in the project `root` the reference: thinned metrics, verdicts and PNG figures.
 
-    Of an experiment that is not aggregated yet the jobs that are complete are kept. Trials and cells that an earlier
-    call kept stay, if they have the same settings and code. Left out are experiments that the reference has at paper
-    scale with the same settings, and figures of nothing else. The table of a sensitivity study is kept where one was
-    run. Returns what was written; what was not run this time keeps the reference that it has. Raises
-    UserError if there are no metrics, where trials that are kept would be lost, and for numbers of code that no commit
-    has.
+    If an experiment is not aggregated yet, its complete jobs are kept. Trials and cells that an earlier call kept stay
+    if they have the same settings and code. Experiments that the reference has at paper scale with the same settings
+    are left out, as are figures of those alone. A sensitivity study's table is kept if one was run. Returns what was
+    written; what was not run this time keeps its reference. Raises UserError if there are no metrics, if kept trials
+    would be lost, or if numbers are from uncommitted code.
     """
     configs, results, folder = root / "configs", root / "results" / scale, root / FOLDER / scale
     settings, own = load_settings(scale, configs), _own_experiments(root, scale)
@@ -70,7 +69,7 @@ def keep(root: Path, scale: str) -> list[Kept]:
 
 
 def _require_commits(runs: Iterable[Metrics]) -> None:
-    """Raise UserError, which names the cells, if any was trained by code that differs from its commit."""
+    """Raise UserError, naming the cells, if any was trained by code that differs from its commit."""
     dirty = [name for run in runs for name, origin in run.cells.items() if provenance.DIRTY in origin.code]
     if dirty:
         raise UserError(
@@ -80,7 +79,7 @@ def _require_commits(runs: Iterable[Metrics]) -> None:
 
 
 def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, scale: str, statements: Path, target: Path) -> None:
-    """Write the verdicts to `target`, with those that are there on experiments that were not run this time."""
+    """Write the verdicts to `target`, keeping those there on experiments that were not run this time."""
     rows = claims_table(load_claims(statements), runs, settings, scale)
     origin = provenance.verdicts_origin(scale, statements, {name: run.cells for name, run in runs.items()})
     unverified = {data for run in runs.values() for data in run.unverified}
@@ -97,7 +96,7 @@ def _keep_verdicts(runs: Mapping[str, Metrics], settings: Settings, scale: str, 
 
 
 def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, Path]) -> Iterator[Path]:
-    """Keep the figures of the experiments: as the run drew them, or drawn anew where the reference has more than it."""
+    """Keep the figures of the experiments: as the run drew them, or redrawn where the reference has more."""
     drawn, pictures = root / "figures" / scale, root / "figures" / "reference" / scale
     pictures.mkdir(parents=True, exist_ok=True)
     for name, figure in FIGURES.items():
@@ -114,7 +113,7 @@ def _keep_pictures(root: Path, scale: str, own: set[str], sources: Mapping[str, 
 
 
 def _keep_sensitivity(results: Path, folder: Path) -> list[Path]:
-    """Keep the table and the page of the sensitivity study, if it was run; returns the table."""
+    """Keep the sensitivity study's table and page, if it was run; returns the table."""
     table = results / FIGURES["sensitivity"].table
     if not table.exists():
         return []
@@ -123,7 +122,7 @@ def _keep_sensitivity(results: Path, folder: Path) -> list[Path]:
 
 
 def _keep_summaries(root: Path, scale: str) -> Iterator[Path]:
-    """Keep the figures of the tables that the reference has: its verdicts, which may be of several runs, and others."""
+    """Keep the figures of the reference's tables: its verdicts, which may come from several runs, and others."""
     for name, figure in FIGURES.items():
         table = root / FOLDER / scale / figure.table
         if figure.table and table.exists():
@@ -133,7 +132,7 @@ def _keep_summaries(root: Path, scale: str) -> Iterator[Path]:
 
 
 def _own_experiments(root: Path, scale: str) -> set[str]:
-    """Return the experiments that the reference of paper scale lacks or has with other settings; all at that scale."""
+    """Return the experiments that the paper-scale reference lacks or has with other settings; all at paper scale."""
     configs, at_paper = root / "configs", at_paper_scale(scale)
     own, paper = load_settings(scale, configs), load_settings(at_paper, configs)
     return {

@@ -18,6 +18,6 @@ def markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[s
 
 
 def stamp(unverified: Iterable[str]) -> list[str]:
-    """Return the lines of a page that say which of the data are not verified; none if all are."""
+    """Return the lines of a page that name the unverified data; empty if there are none."""
     names = ", ".join(unverified)
     return [f"**Unverified data: {names}.**", ""] if names else []

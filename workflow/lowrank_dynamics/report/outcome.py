@@ -1,4 +1,4 @@
-"""The block that a run ends with: what it has brought, and which files are older than what they show.
+"""The closing block of a run: its results, and which files are older than what they show.
 
 This module imports no pandas, because Snakemake loads it.
 """
@@ -16,9 +16,9 @@ SHOWN = {
     "comparison.md": ("results/{scale}/metrics/*.parquet",),
     "sensitivity.md": ("results/{scale}/sensitivity/*/claims.parquet",),
 }
-"""The files that are told, by name, and what each of them shows."""
+"""The listed files, by name, and what each of them shows."""
 MISSING = "missing.txt"
-"""What of `results/<scale>` says which figures could not be drawn, and why."""
+"""In `results/<scale>`: which figures could not be drawn, and why."""
 
 
 def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> Iterator[str]:
@@ -50,7 +50,7 @@ def missing(scale: str, root: Path = Path()) -> Iterator[str]:
 
 
 def note_missing(scale: str, figures: Mapping[str, Sequence[str]], root: Path = Path()) -> None:
-    """Keep, for the outcome, which figures a run could not draw, by the reason; nothing if it has drawn all."""
+    """Record, for the outcome, which figures a run could not draw, by reason; nothing if it drew all."""
     note = root / "results" / scale / MISSING
     note.unlink(missing_ok=True)
     if figures:

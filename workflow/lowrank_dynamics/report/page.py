@@ -1,6 +1,6 @@
-"""The report: one page that holds a run, from the verdicts to the settings of each experiment, and needs nothing else.
+"""The report: one self-contained page of a run, from the verdicts to the settings of each experiment.
 
-It is made of the run's Parquet files and figures by the templates beside this module.
+The templates next to this module make it from the run's Parquet files and figures.
 """
 
 import base64
@@ -33,13 +33,13 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 BEYOND = "beyond"
-"""The folder of the studies beyond the paper, in that of a run."""
+"""The folder of the studies beyond the paper, within a run's."""
 COLORS = 256
-"""How many colors a picture has on the page, which makes it a third as large and changes none that an eye would see."""
+"""The most colors of a picture on the page; this makes it a third as large without a visible change."""
 
 
 class Shown(NamedTuple):
-    """A figure on the page: its picture as data, none if it was not drawn; its file; what to look for; claims; runs."""
+    """A figure on the page: its picture as data, empty if not drawn; its file; what to look for; claims; runs."""
 
     name: str
     title: str
@@ -56,10 +56,9 @@ def write_page(
 ) -> None:
     """Write the report of the run at `scale` in the folder `results` to `path`.
 
-    `pictures` are the figures that are shown, as PNG and named as in `FIGURES`; those of the paper that are not
-    among them are said to be missing. `captions` has the texts that say what to look for. The studies beyond the paper
-    are on it if they were run. Raises UserError for a file that cannot be read and a picture of something else; an
-    interrupted write leaves no file.
+    `pictures` are the figures to show, as PNG and named as in `FIGURES`; the paper's other figures are reported as
+    missing. `captions` has the texts on what to look for. The studies beyond the paper are included if they were run.
+    Raises UserError for an unreadable file or a picture of something else; an interrupted write leaves no file.
     """
     drawn = {picture.stem: picture for picture in pictures}
     _require_figures(drawn)
@@ -109,13 +108,13 @@ def _judged(results: Path) -> pd.DataFrame:
 
 
 def _counts(rows: pd.DataFrame) -> dict[Verdict, int]:
-    """Return how many claims have each verdict, the best first."""
+    """Return how many claims have each verdict, best first."""
     given = list(rows.drop_duplicates("claim")["claim_verdict"])
     return {verdict: given.count(verdict) for verdict in reversed(ORDER)}
 
 
 def _claims(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return what the templates need of the claims: each by its weakest cell, all its cells, and words on them."""
+    """Return the claims for the templates: weakest and all cells of each, and functions that describe them."""
     weakest = {claim["claim"]: claim for claim in table.weakest_cells(rows).to_dict("records")}
     return {
         "claims": weakest,
@@ -137,12 +136,12 @@ def _sentence(scale: str, counts: Mapping[Verdict, int]) -> str:
 
 
 def figure_named(short: str) -> str:
-    """Return the name in `FIGURES` of a figure that a table of verdicts calls such as `6` or `bound`."""
+    """Return the `FIGURES` name for a figure's name in a table of verdicts, such as `6` or `bound`."""
     return f"figure_{short}" if short.isdigit() else short
 
 
 def _produced(figures: Iterable[str], results: Path, scale: str, configs: Path) -> dict[str, Production]:
-    """Return how the experiments that some figures show were run, by name."""
+    """Return how the experiments in some figures were run, by name."""
     found: dict[str, Production] = {}
     for run, folder in ((scale, results), (f"{scale}/{BEYOND}", results / BEYOND)):
         shown = [FIGURES[name] for name in figures if (FIGURES[name].part == OURS) == is_beyond(run)]
@@ -155,7 +154,7 @@ def _produced(figures: Iterable[str], results: Path, scale: str, configs: Path) 
 def _shown(
     name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
 ) -> Shown:
-    """Return what the page shows of a figure, whose picture may be missing."""
+    """Return what the page shows of a figure; its picture may be missing."""
     about = verdicts["figure"].map(figure_named) == name
     return Shown(
         name=name,
@@ -170,7 +169,7 @@ def _shown(
 
 
 def data_uri(picture: Path) -> str:
-    """Return a PNG, with at most `COLORS` colors, as the address of an image that holds it."""
+    """Return a PNG, with at most `COLORS` colors, as a data URI."""
     content = io.BytesIO()
     with Image.open(picture) as image:
         image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(content, "PNG")
@@ -178,7 +177,7 @@ def data_uri(picture: Path) -> str:
 
 
 def _parts(figures: Iterable[Shown]) -> dict[str, list[Shown]]:
-    """Return the figures by the part of the report that they belong to, without those of the summary."""
+    """Return the figures by part of the report, without those of the summary."""
     parts: dict[str, list[Shown]] = {part: [] for part in sorted({FIGURES[figure.name].part for figure in figures})}
     for figure in figures:
         parts[FIGURES[figure.name].part].append(figure)
@@ -186,7 +185,7 @@ def _parts(figures: Iterable[Shown]) -> dict[str, list[Shown]]:
 
 
 def _comparison(results: Path) -> dict[str, Any]:
-    """Return the tables of the comparison with the reference, and the sentence that sums it up."""
+    """Return the tables of the comparison with the reference, and its summary sentence."""
     compared = tables.read(results / "comparison.parquet", comparison.COLUMNS)
     return {
         "summary": comparison_markdown.summary(compared.rows),
@@ -197,7 +196,7 @@ def _comparison(results: Path) -> dict[str, Any]:
 
 
 def _sensitivity(results: Path) -> dict[str, Any] | None:
-    """Return what becomes of the verdicts in the sensitivity study, None if it was not run."""
+    """Return how verdicts change in the sensitivity study, None if it was not run."""
     path = results / "sensitivity.parquet"
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What produced an experiment's metrics, and what it reduced from the paper's settings, by its provenance alone."""
+"""What produced an experiment's metrics, and its reductions of the paper's settings, from provenance alone."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,14 +12,14 @@ from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.provenance import Origin, concise
 
 SHARED = ("code", "libraries", "python", "machine")
-"""What is said of the provenance of an experiment's cells once, where they have it in common."""
+"""What is stated once for an experiment's cells, if they have it in common."""
 
 
 class Production(NamedTuple):
-    """One experiment as it was run.
+    """One experiment as run.
 
-    `trials` of each of the `cells`, which took so many `seconds` in all and `megabytes` at most; the `data`, by file;
-    what the cells `share`; the settings as YAML; and how those differ from the paper's.
+    The `trials` of each of the `cells`, which took `seconds` in all and `megabytes` at most; the `data`, by file; what
+    the cells have in common; the settings as YAML; and how those differ from the paper's.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Production(NamedTuple):
 
     @property
     def unverified(self) -> str:
-        """Which of the data are not verified."""
+        """The unverified data."""
         return self.data.get("unverified", "")
 
 
 def produced(name: str, file: Path, scale: str, paper: Settings) -> Production:
-    """Return how the experiment called `name` was run at a scale, whose metrics are in `file`.
+    """Return how the experiment called `name`, with its metrics in `file`, was run at a scale.
 
     `paper` has the paper's settings. Raises UserError if the file holds something else.
     """
@@ -62,7 +62,7 @@ def produced(name: str, file: Path, scale: str, paper: Settings) -> Production:
 
 
 def _fewer_cells(run: Iterable[str], paper: Iterable[Cell]) -> list[Difference]:
-    """Return in which of their names the cells of a run differ from those of the paper."""
+    """Return the parts of their names in which a run's cells differ from the paper's."""
     found = []
     ours = [Cell(*name.split("-")) for name in run]  # no part of a name has a dash
     for field in Cell._fields:
@@ -73,7 +73,7 @@ def _fewer_cells(run: Iterable[str], paper: Iterable[Cell]) -> list[Difference]:
 
 
 def _changed_settings(name: str, cells: Mapping[str, Origin], paper: Settings) -> list[Difference]:
-    """Return how the settings of a run's variants differ from those of the paper's, each difference once."""
+    """Return how the settings of a run's variants differ from the paper's, each difference once."""
     found: list[Difference] = []
     by_variant = {cell.variant: cell.settings for cell in cells.values() if cell.settings}
     for variant, own in by_variant.items():

@@ -1,4 +1,4 @@
-"""The sensitivity study as a page in Markdown: what changes, then a table for each choice."""
+"""The sensitivity study as a Markdown page: what changes, then a table for each choice."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from lowrank_dynamics.report.markdown import Grid, markdown, stamp
 
 
 def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()) -> str:
-    """Return the page of a comparison; `unverified` names the data that are not verified."""
+    """Return the page of a comparison; `unverified` names the unverified data."""
     lines = [f"# Sensitivity of the verdicts at {scale} scale", "", f"{summary(compared)}.", ""]
     header, changed = changes(compared)
     bold = ((claim, base, f"**{verdict}**", where) for claim, base, verdict, where in changed)
@@ -39,7 +39,7 @@ def changes(compared: pd.DataFrame) -> Grid:
 
 
 def by_choice(compared: pd.DataFrame, study: Study) -> Iterator[tuple[str, Grid]]:
-    """Yield, for each declared choice that was varied, its heading and the verdicts at each of its values."""
+    """Yield, for each varied choice, its heading and the verdicts at each of its values."""
     declared, varied = _declared(compared), changed_verdicts(compared)
     for name, choice in study.choices.items():
         rows = varied[varied["choice"] == name]

@@ -1,6 +1,6 @@
-"""Whether the verdicts of a run follow from its metrics and settings, and every file says what produced it.
+"""Check that a run's verdicts follow from its metrics and settings, and that every file has provenance.
 
-It changes nothing, and imports no torch.
+It changes nothing and imports no torch.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
 
 TOLERANCE = 1e-6
-"""How far a value in the table of verdicts may be, relatively, from the same one computed on another machine."""
+"""The relative tolerance between a value in the table of verdicts and the same one from another machine."""
 
 
 def verify(results: Path) -> str:
-    """Return what was found in order in the folder `results/<scale>` of a project, or of an unpacked archive.
+    """Return what was verified in the folder `results/<scale>` of a project, or of an unpacked archive.
 
     Raises UserError, with a sentence for each problem.
     """
@@ -36,7 +36,7 @@ def verify(results: Path) -> str:
 
 
 def problems(root: Path, scale: str) -> Iterator[str]:
-    """Yield a clause for each file that does not say what made it, metrics of other settings, verdicts that differ."""
+    """Yield a clause for each file without provenance, for metrics with other settings, and verdicts that differ."""
     for path in _traceable(root, scale):
         try:
             read_provenance(path)
@@ -46,12 +46,12 @@ def problems(root: Path, scale: str) -> Iterator[str]:
 
 
 def traceable(name: str | Path) -> bool:
-    """Return whether a file of results must say what produced it."""
+    """Return whether a file of results must have provenance."""
     return Path(name).suffix.removeprefix(".") in ("parquet", *FORMATS)
 
 
 def _split(results: Path) -> tuple[Path, str]:
-    """Return the project and the scale of a folder of results. Raises UserError if it is none."""
+    """Return the project and the scale of a results folder. Raises UserError if it is not one."""
     for parent in results.parents:
         if parent.name == "results" and (parent.parent / "configs").is_dir():
             return parent.parent, results.relative_to(parent).as_posix()
@@ -64,10 +64,10 @@ def _traceable(root: Path, scale: str) -> Iterator[Path]:
 
 
 def contradictions(root: Path, scale: str) -> Iterator[str]:
-    """Yield a clause for each file of metrics of other settings than those in `root`, and for verdicts that differ.
+    """Yield a clause for each metrics file with settings other than those in `root`, and for verdicts that differ.
 
-    The verdicts are given again from the metrics of the experiments that the table in `root` names as its own.
-    Raises UserError if a file cannot be read.
+    The verdicts are recomputed from the metrics of the experiments that the table in `root` names as its own. Raises
+    UserError if a file cannot be read.
     """
     configs, results = root / "configs", root / "results" / scale
     settings, path = load_settings(scale, configs), results / "claims.parquet"

@@ -1,1 +1,1 @@
-"""The formats of files: written whole or not at all, with their provenance inside."""
+"""File formats: written completely or not at all, with their provenance inside."""

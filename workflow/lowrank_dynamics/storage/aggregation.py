@@ -1,4 +1,4 @@
-"""The metrics of an experiment from those of its jobs: trials joined to cells, and cells to one table."""
+"""The metrics of an experiment from its jobs: trials joined into cells, and cells into one table."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ ORDER = ("quantity", "layer", "index", "trial", "step")
 def aggregate(
     paths: Iterable[Path], experiment: str | None = None, scale: str | None = None, trials: int | None = None
 ) -> Metrics:
-    """Return the metrics of an experiment's jobs, each in a file CELL/TRIALS.parquet, as one.
+    """Combine the metrics of an experiment's jobs, each in a file CELL/TRIALS.parquet.
 
-    The cells stay in the order of `paths`, and have the same rows however their trials were put into jobs. Every trial
+    The cells keep the order of `paths`, and have the same rows however their trials were split into jobs. Every trial
     gets a row at every step of its cell: one that stopped early keeps its last values, as its weights do. Raises
-    UserError if a file is of another cell, experiment or scale, if trials are missing, of which each cell must have so
-    many as are named, and if the jobs of one variant come from different settings.
+    UserError if a file is of another cell, experiment or scale, if trials are missing (each cell must have `trials`, if
+    given), and if the jobs of one variant come from different settings.
     """
     shards = []
     for path in paths:
@@ -34,7 +34,7 @@ def aggregate(
 
 
 def combine(parts: Iterable[Metrics], trials: int | None = None) -> Metrics:
-    """Return metrics of the same experiment, each of some cells and trials, as one; raises what `aggregate` does."""
+    """Combine metrics of one experiment, each of some cells and trials; raises what `aggregate` does."""
     by_cell: dict[str, list[Metrics]] = {}
     for part in parts:
         for name, own in part.by_cell.items():
@@ -52,7 +52,7 @@ def combine(parts: Iterable[Metrics], trials: int | None = None) -> Metrics:
 
 
 def _complete(name: str, parts: Sequence[Metrics], trials: int | None) -> int:
-    """Return how many trials a cell has. Raises UserError, with their numbers, if some are missing or present twice."""
+    """Return a cell's number of trials. Raises UserError, with their numbers, if some are missing or present twice."""
     there = sorted(trial for part in parts for trial in part.values("trial"))
     expected = set(range(trials or max(there) + 1))
     if missing := sorted(expected.difference(there)):
@@ -63,7 +63,7 @@ def _complete(name: str, parts: Sequence[Metrics], trials: int | None) -> int:
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Return the table that one job would have written for the trials of all."""
+    """Return the table that one job would have written for all the trials."""
     if len(tables) == 1:
         return tables[0]
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
@@ -72,7 +72,7 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _origin(parts: Sequence[Origin], trials: int) -> Origin:
-    """Return the origin of a cell: that of its first job, with the time of all, most memory, each code and machine."""
+    """Return the origin of a cell: its first job's, with the total time, most memory, every code and machine."""
     first = parts[0]
     settings = first.settings and first.settings.model_copy(update={"trials": trials})
     if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, and knowing beforehand where nothing can be written."""
+"""Writing files completely or not at all, and detecting unwritable places beforehand."""
 
 import os
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ os.umask(UMASK)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a place beside `path` to write to, and put the file in place of `path` when it is complete.
+    """Yield a path next to `path` to write to, and replace `path` with that file once it is complete.
 
-    If that is interrupted, what was at `path` stays as it was, and nothing is left beside it. The folder is made.
-    Raises OSError, which names `path`, if the machine refuses, for instance because the disk is full.
+    If interrupted, what was at `path` stays as it was, and nothing is left next to it. Creates the folder. Raises
+    OSError, naming `path`, if the machine refuses, for instance because the disk is full.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.chmod(0o666 & ~UMASK)  # not every library that writes here asks what the user's files may be
+        partial.chmod(0o666 & ~UMASK)  # not every library that writes here honors the umask
         partial.replace(path)
     except OSError as error:
         raise OSError(error.errno or 0, error.strerror or str(error), error.filename or str(path)) from error
@@ -46,7 +46,7 @@ def require_place(folder: Path, *names: str) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder and see that files can be written there. Raises UserError, which says why not, if they cannot."""
+    """Create a folder and check that files can be written there. Raises UserError, saying why, if not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):

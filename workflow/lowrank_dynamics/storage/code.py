@@ -1,6 +1,6 @@
-"""Which modules of this package an entry module imports: what a job's numbers depend on besides its settings.
+"""The modules of this package that an entry module imports: what numbers depend on besides settings.
 
-Snakemake sees no imports, so rules take these files as inputs, and a checkpoint is of the code that they hold.
+Snakemake sees no imports, so rules take these files as inputs, and a checkpoint is tied to their code.
 """
 
 import ast
@@ -13,14 +13,14 @@ PACKAGE = Path(__file__).parents[1]
 NAME = PACKAGE.name
 TABLES = ("version", *(f"config.{module}" for module in ("cards", "data", "figures", "registries")))
 LEFT_OUT = (NAME, *(f"{NAME}.{module}" for module in TABLES))
-"""A new version or GPU makes no result again; of registries a job depends on its own entries, which its rule names."""
+"""A new version or GPU invalidates no result; a job depends only on its own registry entries, named by its rule."""
 
 
 def sources(*entries: str) -> list[str]:
     """Return the files of some modules, such as `training.run`, and of every module that they import, sorted.
 
-    Imports count wherever they stand, at the top of a module or in a function, except for those of `LEFT_OUT`. Paths
-    are relative to the working directory. Raises ModuleNotFoundError for an entry that is no module.
+    Imports count anywhere, at the top of a module or in a function, except those of `LEFT_OUT`. Paths are relative to
+    the working directory. Raises ModuleNotFoundError for an entry that is not a module.
     """
     found: set[Path] = set()
     pending = [_file(f"{NAME}.{entry}") for entry in entries]
@@ -36,7 +36,7 @@ def sources(*entries: str) -> list[str]:
 
 @cache
 def _imports(file: Path) -> list[str]:
-    """Return the names of what a file imports of this package: modules, their attributes, and the rooms they lie in."""
+    """Return the names that a file imports from this package: modules, their attributes, and their rooms."""
     names = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Where the provenance lies in a file: Parquet, PNG, SVG or PDF."""
+"""Where Parquet, PNG, SVG and PDF files hold provenance."""
 
 import json
 import re
@@ -18,7 +18,7 @@ DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
 
 def figure_metadata(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return, by format, the metadata that a figure is saved with: its provenance, and no date."""
+    """Return a figure's metadata, by format: its provenance, and no date."""
     text = json.dumps(origin)
     return {
         "pdf": {"CreationDate": None, "Subject": text},
@@ -28,7 +28,7 @@ def figure_metadata(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Return what a file says of what produced it. Raises UserError if it says nothing or cannot be read."""
+    """Return the provenance in a file. Raises UserError if it has none or cannot be read."""
     readers = {".parquet": _of_parquet, ".png": _of_png, ".svg": _of_svg, ".pdf": _of_pdf}
     if path.suffix not in readers:
         raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")

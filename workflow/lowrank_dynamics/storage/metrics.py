@@ -1,7 +1,7 @@
 """The one tidy Parquet schema of all measurements: record, write, read.
 
-A row is one number: which experiment and cell, which trial and step, which layer, quantity and index, its value.
-Provenance lies in the file's metadata. This module imports no torch.
+A row is one number: its experiment and cell, trial and step, layer, quantity and index, and value. Provenance is in the
+file's metadata. This module imports no torch.
 """
 
 import json
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
         pa.field("step", pa.int32()),
         pa.field("layer", pa.int32()),  # 0: the whole network
         pa.field("quantity", NAME),
-        pa.field("index", pa.int32()),  # which singular value, which block, from 1; 0: there is just one value
+        pa.field("index", pa.int32()),  # of the singular value or block, from 1; 0: there is only one value
         pa.field("value", pa.float64()),
     ]
 )
@@ -58,22 +58,22 @@ class Metrics(NamedTuple):
 
     @property
     def scale(self) -> str:
-        """The scale that the cells are of."""
+        """The scale of the cells."""
         return next(iter(self.cells.values())).scale
 
     @property
     def unverified(self) -> set[str]:
-        """Which of the data are not verified."""
+        """The names of unverified data."""
         return {cell.data["unverified"] for cell in self.cells.values() if "unverified" in cell.data}
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The origin of each cell, ready for JSON: what the file holds beside the table."""
+        """Each cell's origin, ready for JSON: what the file holds besides the table."""
         return {"cells": {name: cell.as_json() for name, cell in self.cells.items()}}
 
     @property
     def variants(self) -> dict[str, "Metrics"]:
-        """The metrics of each variant by itself, in the order of the settings."""
+        """The metrics of each variant, in the order of the settings."""
         by_variant: dict[str, dict[str, Origin]] = {}
         for name, cell in self.cells.items():
             by_variant.setdefault(cell.variant, {})[name] = cell
@@ -84,7 +84,7 @@ class Metrics(NamedTuple):
 
     @property
     def by_cell(self) -> dict[str, "Metrics"]:
-        """The metrics of each cell by itself."""
+        """The metrics of each cell."""
         if len(self.cells) == 1:
             return dict.fromkeys(self.cells, self)
         present = self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
@@ -108,11 +108,11 @@ class Metrics(NamedTuple):
         return in_order(self.values("activation"))
 
     def values(self, column: str) -> set[Any]:
-        """Return the values that a column has."""
+        """Return the values in a column."""
         return set(pc.unique(self.table[column]).to_pylist())
 
     def where(self, **equal: Any) -> "Metrics":
-        """Return the metrics whose rows have these values, or one of these, in the columns of these names."""
+        """Return the metrics whose rows have these values, or one of several, in the named columns."""
         condition = pc.scalar(True)
         for column, value in equal.items():
             condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
@@ -130,7 +130,7 @@ class Metrics(NamedTuple):
         return Metrics(self.table.filter(condition), cells)
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
-        """Return the rows of one quantity and of these values, or lists of them. Raises UserError if there are none."""
+        """Return the rows of one quantity with these values, or one of several. Raises UserError if there are none."""
         found = self.where(quantity=quantity, **equal).table.to_pandas()
         if found.empty:
             raise UserError(
@@ -140,7 +140,7 @@ class Metrics(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """One quantity at one step: `values` (trials,) or (trials, n), of which `present` (trials,) tells whose count."""
+    """One quantity at one step: `values` (trials,) or (trials, n); `present` (trials,) marks those that count."""
 
     step: int
     layer: int
@@ -150,7 +150,7 @@ class Measurement(NamedTuple):
 
 
 def table(experiment: str, cell: Cell, measurements: Iterable[Measurement], first: int = 0) -> pa.Table:
-    """Return the tidy table of trials of one cell, numbered from `first` on; NaN values have no row.
+    """Return the tidy table of one cell's trials, numbered from `first`; NaN values have no row.
 
     It is sorted by quantity, layer, index, trial and step.
     """
@@ -188,7 +188,7 @@ def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
-    """Return an Arrow array with the name at each of the `places`, made like `_numbers`."""
+    """Return an Arrow array of the names at `places`, made like `_numbers`."""
     encoded = [name.encode() for name in names]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     choices = pa.StringArray.from_buffers(len(names), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
@@ -203,9 +203,9 @@ def write(metrics: Metrics, path: Path) -> None:
 
 
 def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
-    """Return the metrics in `path`, of this experiment and scale if they are named.
+    """Return the metrics in `path`, of this experiment and scale if given.
 
-    Raises UserError if it is no such file, altered, of another schema, or of another experiment or scale.
+    Raises UserError if it is not such a file, was altered, or has another schema, experiment or scale.
     """
     try:
         require_intact(path)

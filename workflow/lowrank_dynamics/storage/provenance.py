@@ -19,14 +19,14 @@ COMPUTING = ("torch", "numpy", "pyarrow")
 DRAWING = ("matplotlib", "seaborn", "pandas")
 PACKAGE = Path(__file__).parents[1]
 DIRTY = "-dirty"
-"""Ends the version of code that is not as its commit has it."""
+"""The version suffix of code that differs from its commit."""
 
 
 class Origin(BaseModel):
-    """What the numbers of one cell depend on, and the time and memory that it took.
+    """What the numbers of one cell depend on, and the time and memory it took.
 
-    Measurements of a user's own model (`watched`) have no scale, no settings and no data. `thinned_to` is set in
-    the reference: at how many steps it keeps a quantity.
+    Measurements of a user's own model (`watched`) have no scale, settings or data. `thinned_to` is set in the
+    reference: the number of steps at which it keeps a quantity.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +62,7 @@ def cell_origin(
     threads: int,
     started: datetime,
 ) -> Origin:
-    """Return the origin of the numbers of a cell that has been computed since `started`."""
+    """Return the origin of the numbers of a cell computed since `started`."""
     return Origin(
         scale=scale,
         variant=variant,
@@ -94,16 +94,16 @@ def comparison_origin(scale: str, reference: Path, metrics: Mapping[str, Mapping
 
 
 def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a figure depends on, by the provenance of each file that it is drawn from.
+    """Return what a figure depends on, from the provenance of each file it is drawn from.
 
-    Time and memory are left out, so that equal figures stay equal bytes.
+    Time and memory are omitted, so that equal figures have equal bytes.
     """
     drawing = {"code": code_version(), "libraries": {library: version(library) for library in DRAWING}}
     return {"figure": name, "drawn_by": drawing, "drawn_from": [concise(_untimed(source)) for source in sources]}
 
 
 def concise(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provenance with what all its cells have in common said once, and under `cells` the rest."""
+    """Return a provenance that states what all its cells share once, and the rest under `cells`."""
     if "cells" not in source:
         return dict(source)
     first, *others = source["cells"].values()
@@ -113,9 +113,9 @@ def concise(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_version() -> str:
-    """Return the package's version and, where there is a git repository, the commit; `-dirty` if the package differs.
+    """Return the package's version and, in a git repository, the commit; `-dirty` if the package differs.
 
-    Files elsewhere, such as a reference that is being kept or a page, change no number.
+    Files elsewhere, such as pages or a reference being kept, change no number.
     """
     try:
         commit = git(PACKAGE, "rev-parse", "HEAD").decode().strip()
@@ -126,7 +126,7 @@ def code_version() -> str:
 
 
 def processor() -> str:
-    """Return the model of the CPU, or its kind where the system names no model; numbers differ by model."""
+    """Return the CPU model, or its kind if the system names none; numbers differ by model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -136,9 +136,9 @@ def processor() -> str:
 
 
 def git(folder: Path, *arguments: str) -> bytes:
-    """Return the output of git in a folder, with times in UTC; it takes no lock, which a killed job would leave behind.
+    """Return git's output in a folder, with times in UTC; it takes no lock, which a killed job would leave behind.
 
-    Raises OSError if there is no git, CalledProcessError if it refuses.
+    Raises OSError if there is no git, CalledProcessError if it fails.
     """
     command = ["git", "--no-optional-locks", *arguments]
     return subprocess.run(command, cwd=folder, env=os.environ | {"TZ": "UTC"}, capture_output=True, check=True).stdout

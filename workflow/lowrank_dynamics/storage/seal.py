@@ -1,4 +1,4 @@
-"""A file that holds the digest of all its other bytes, so that an altered one is never taken for a result."""
+"""Files that hold a digest of all their other bytes, so that an altered one is never taken for a result."""
 
 import hashlib
 import mmap
@@ -11,12 +11,12 @@ from lowrank_dynamics.storage.atomic import replacing
 _MARK = b"sealed with sha256 "
 _LENGTH = 64
 SEAL = _MARK.decode() + "0" * _LENGTH
-"""What a writer puts into a file's metadata; `sealing` replaces the zeros, once the file is complete."""
+"""What a writer puts into a file's metadata; `sealing` replaces the zeros once the file is complete."""
 
 
 @contextmanager
 def sealing(path: Path) -> Iterator[Path]:
-    """Do as `replacing`, and put the digest of the file, taken with zeros in its place, into the one `SEAL` in it."""
+    """Act as `replacing`, and write the file's digest, taken with zeros in its place, into its one `SEAL`."""
     with replacing(path) as partial:
         yield partial
         with partial.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
@@ -25,7 +25,7 @@ def sealing(path: Path) -> Iterator[Path]:
 
 
 def require_intact(path: Path) -> None:
-    """Raise ValueError if a file has no seal, or another one than its bytes give; OSError if it cannot be read."""
+    """Raise ValueError if a file's seal is missing or does not match its bytes; OSError if it cannot be read."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         mark = content.find(_MARK)
         start = mark + len(_MARK)
@@ -36,7 +36,7 @@ def require_intact(path: Path) -> None:
 
 
 def _digest(content: mmap.mmap, start: int) -> bytes:
-    """Return the sha256 of a file, in hexadecimal, with zeros in place of the digest that begins at `start`."""
+    """Return a file's sha256, in hexadecimal, with zeros in place of the digest that begins at `start`."""
     with memoryview(content) as view:
         digest = hashlib.sha256(view[:start])
         digest.update(b"0" * _LENGTH)

@@ -1,4 +1,4 @@
-"""Tables of verdicts on disk: as Parquet with provenance, and beside it a page to read."""
+"""Tables of verdicts on disk: Parquet with provenance, and a readable page next to it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ class Table(NamedTuple):
 
     @property
     def unverified(self) -> list[str]:
-        """Which of the data behind the table are not verified."""
+        """The unverified data behind the table."""
         return self.origin.get("unverified", [])
 
 
 def write(table: Table, page: str, path: Path) -> None:
-    """Write a table to `path` and, beside it with the suffix .md, the page; an interrupted write leaves neither."""
+    """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write leaves neither."""
     metadata = {"schema_version": SCHEMA_VERSION, "seal": SEAL, "provenance": json.dumps(table.origin)}
     contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
     with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
@@ -38,7 +38,7 @@ def write(table: Table, page: str, path: Path) -> None:
 
 
 def read(path: Path, columns: Sequence[str]) -> Table:
-    """Return the table in `path`. Raises UserError if it holds none, or one that lacks some of the columns."""
+    """Return the table in `path`. Raises UserError if there is none or it lacks some of the columns."""
     try:
         require_intact(path)
         found = pq.read_table(path)

@@ -1,4 +1,4 @@
-"""Tensors on disk: one safetensors file with a note of where its content came from."""
+"""Tensors on disk: one safetensors file with a note on the origin of its content."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +14,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 Origin = dict[str, str]
-"""Where a content came from, by part; under the key `unverified` is the name of data that could not be checked."""
+"""Where the content came from, by part; the key `unverified` names data that could not be checked."""
 
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
@@ -27,7 +27,7 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
 
 
 def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], Origin]:
-    """Return the tensors in a file by name, and their origin. Raises UserError if it cannot be read or lacks some."""
+    """Return tensors by name and their origin. Raises UserError if the file is unreadable or lacks a `needed` one."""
     with _opened(path) as file:
         tensors, origin = {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
     if lacking := [name for name in needed if name not in tensors]:
@@ -42,13 +42,13 @@ def read_origin(path: Path) -> Origin:
 
 
 def _origin(file: Any) -> Origin:
-    """Return the origin in the file's one note; several would stand there in an order that changes."""
+    """Return the origin in the file's one note; several would be in a varying order."""
     return json.loads(file.metadata()["note"])["origin"]
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a file. Raises UserError if it, or what is read of it, is not as it must be."""
+    """Open a file. Raises UserError if it, or what is read from it, is invalid."""
     try:
         require_intact(path)
         with safe_open(path, framework="pt") as file:

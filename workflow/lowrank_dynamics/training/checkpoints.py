@@ -36,7 +36,7 @@ class State(NamedTuple):
 class Checkpoint:
     """The file that holds the last state of one training, written at most every so many seconds.
 
-    Where writing takes long it is done more rarely, so that training is not slowed by more than one per cent. When it
+    Where writing takes long it is done more rarely, so that training is not slowed by more than one percent. When it
     is written has no effect on any number. `key` says what the training is of: a state with another key, or one that
     cannot be read, is never resumed from; it is removed, and the log says so. Nor is that of another `device`, whose
     numbers are rounded otherwise, but it is kept.
