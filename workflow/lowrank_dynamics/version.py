@@ -1,3 +1,3 @@
-"""The version of the package; a further one makes no result again."""
+"""The version of the package; a new one invalidates no result."""
 
 __version__ = "0.1.0"

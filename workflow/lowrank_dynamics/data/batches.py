@@ -1,4 +1,4 @@
-"""The samples of each step: all of them, or minibatches that each trial draws in an order of its own."""
+"""The samples of each step: all of them, or minibatches that each trial draws in its own order."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
@@ -10,7 +10,7 @@ from lowrank_dynamics.data.dataset import Split
 
 
 def batches(data: Split, size: int | None, generators: Sequence[torch.Generator], *, first: int = 0) -> Iterator[Split]:
-    """Yield the samples of one step after another from the step `first` on, without end: `data` if `size` is None.
+    """Yield the samples of each step, from the step `first` on, without end: all of `data` if `size` is None.
 
     Otherwise every epoch takes each sample once, in an order drawn from the trial's generator; an epoch's last
     minibatch holds what is left. `generators` are those of step 0, whatever `first` is.

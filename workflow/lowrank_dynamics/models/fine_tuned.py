@@ -16,9 +16,9 @@ AT_ONCE = 128
 class FineTuned(StackedNetwork):
     """Convolutions, each trial's own copy, and a head with its trials stacked.
 
-    Images have a `shape` (1 or 3, rows, columns); `size` is the side to which they are resized, `pool` the cells a side
-    of the last average. With `mixed_precision` the convolutions, but not the head, compute in bfloat16 where that keeps
-    enough digits.
+    Images have a `shape` (1 or 3, rows, columns); `size` is the side to which they are resized, `pool` the cells per
+    side of the last average. With `mixed_precision` the convolutions, but not the head, compute in bfloat16 where that
+    keeps enough digits.
     """
 
     def __init__(

@@ -74,6 +74,6 @@ def _look_for_each_class(gradients: Sequence[Tensor]) -> None:
 
 
 def _numbers(chosen: Tensor) -> str:
-    """Return the numbers of the chosen outputs, counted from 0, in words; none if there are none."""
+    """Return the numbers of the chosen outputs, counted from 0, in words; empty if there are none."""
     numbers = ", ".join(map(str, chosen.nonzero().flatten().tolist()))
     return numbers and f"output {numbers}"

@@ -14,7 +14,7 @@ Generators = Sequence[torch.Generator]
 
 
 def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float = 1.0) -> Tensor:
-    """Draw one matrix a trial, uniform over the semi-orthogonal ones, times `eps`.
+    """Draw one matrix per trial, uniform over the semi-orthogonal ones, times `eps`.
 
     Returns float64 of shape (trials, rows, columns): W'W = eps^2 I if rows >= columns, else W W' = eps^2 I.
     """
@@ -56,7 +56,7 @@ def through_the_weights(hidden_weights: Sequence[Tensor], input_factor: Tensor, 
 
 
 def adapters(weight: Tensor, rank: int, generators: Generators) -> tuple[Tensor, Tensor]:
-    """Return A: (trials, r, n), uniform as `nn.Linear` has it, and B = 0: (trials, m, r), for W + B A.
+    """Return A: (trials, r, n), uniform as in `nn.Linear`, and B = 0: (trials, m, r), for W + B A.
 
     `weight` is W: (trials, m, n).
     """

@@ -57,7 +57,7 @@ class Curvature(NamedTuple):
 
     @classmethod
     def at(cls, weights: Sequence[Tensor], phi: nn.Module, inputs: Tensor, residual: Tensor) -> "Curvature":
-        """Return it at the given weights, where the residual Delta_2 is (trials, K, N)."""
+        """Return the Hessian at the given weights, where the residual Delta_2 is (trials, K, N)."""
         first, last = weights
         slope, bend = derivatives(phi, first @ inputs)
         return cls(inputs, last, slope, last.mT @ residual * bend)

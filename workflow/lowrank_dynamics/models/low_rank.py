@@ -43,15 +43,15 @@ def low_rank(
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and W_L, in an
     `nn.Sequential` of the dtype, on the device and in the mode of the MLP. All are trained; if `keep_frozen`, those
     that stand for frozen layers are not. If the weights are eps times orthonormal columns, U and V are those of the
-    paper, and the cores are eps times the identity. In general a core is W_l seen in the bases that it maps to one
-    another: U_l' W_l U_{l-1}, with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both
-    networks agree on inputs in S_big, at r = d on all. Biases of hidden layers are seen in the same bases, except for
-    the last, which acts in m dimensions.
+    paper, and the cores are eps times the identity. In general a core is W_l in the bases that it maps to one another:
+    U_l' W_l U_{l-1}, with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree
+    on inputs in S_big, at r = d on all. Biases of hidden layers are expressed in the same bases, except the last, which
+    acts in m dimensions.
 
-    The columns beyond 2K are drawn from the complement of S_big by `generator`, one of the CPU, or else by one that is
-    the same at every call. Warns of a model that seems to be trained, because a low-rank one starts anew. Raises
-    UserError where the theory does not apply: r < 2K, r above the smallest width, K >= d/2, a gradient of rank below
-    K; and for what is no chain of layers, or an invalid loss.
+    The columns beyond 2K are drawn from the complement of S_big by `generator`, on the CPU, or else by one that is the
+    same at every call. Warns if the model seems trained, because the low-rank one starts anew. Raises UserError where
+    the theory does not apply: r < 2K, r above the smallest width, K >= d/2, a gradient of rank below K; and for what is
+    no chain of layers, or an invalid loss.
     """
     if inplace and not at:
         raise UserError('inplace replaces a part of the model, which `at` names, such as at="classifier"')
@@ -81,14 +81,14 @@ def _started(chain: Chain, loss: Loss, rank: SupportsIndex | None, generator: to
 
 @torch.no_grad()
 def spread_of_start(weight: Tensor) -> float:
-    """Return sigma_1(W) relative to s (sqrt(m) + sqrt(d)), where it is with independent entries of size s."""
+    """Return sigma_1(W) relative to s (sqrt(m) + sqrt(d)), its value for independent entries of size s."""
     (m, d), values = weight.shape, weight.double()
     size = float(values.square().mean().sqrt()) * (m**0.5 + d**0.5)
     return float(torch.linalg.matrix_norm(values, 2)) / size
 
 
 def _freeze(small: nn.Sequential, chain: Chain) -> None:
-    """Freeze what stands for frozen layers: a core for a hidden one, the last layer itself."""
+    """Freeze what represents frozen layers: a core for a hidden one, the last layer itself."""
     for number, layer in enumerate(chain.layers, start=1):
         name = "last" if layer is chain.layers[-1] else f"core_{number}"
         small.get_submodule(name).requires_grad_(layer.weight.requires_grad)

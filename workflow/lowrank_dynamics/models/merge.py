@@ -1,4 +1,4 @@
-"""A trained low-rank MLP for inference: factors that have nothing between them are multiplied."""
+"""A trained low-rank MLP for inference: factors with nothing between them are multiplied."""
 
 import copy
 from collections import OrderedDict
@@ -12,11 +12,11 @@ from lowrank_dynamics.models.low_rank import layer_of
 
 @torch.no_grad()
 def merge(model: nn.Module, *, at: str = "") -> nn.Module:
-    """Return an MLP of the same function, to rounding, in which no layer follows another without anything between.
+    """Return an MLP of the same function, up to rounding, in which something stands between any two layers.
 
-    For a low-rank MLP of L layers these are L instead of L + 2: V' goes into the first core and U into the last one,
-    which of two layers makes a full matrix. `model` stays as it is; with `at` the MLP is the part of it at that path,
-    and a copy of the model is returned. Products are taken in float64. Raises UserError for what is no chain of layers.
+    A low-rank MLP of L layers then has L instead of L + 2: V' goes into the first core and U into the last one, which
+    makes a full matrix if L = 2. `model` stays as it is; with `at` the MLP is the part of it at that path, and a copy
+    of the model is returned. Products are taken in float64. Raises UserError for what is no chain of layers.
     """
     part = part_of(model, at)
     chain = chain_of(part)
@@ -34,7 +34,7 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
 
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
-    """Return the layer that is `second` of `first`."""
+    """Return the layer that applies `first`, then `second`."""
     weight = second.weight.double() @ first.weight.double()
     bias = None if first.bias is None else second.weight.double() @ first.bias.double()
     if second.bias is not None:

@@ -46,10 +46,10 @@ class Swish(nn.Module):
 
 
 class TrialByTrial(nn.Module):
-    """An elementwise activation of which no rounding depends on where in the stack a trial lies; it may be in place.
+    """An elementwise activation whose rounding does not depend on a trial's place in the stack; it may be in place.
 
-    On a CPU, entries that fill a vector are computed by other code than the few left over at the end, with other
-    rounding of, say, an exponential. So the stack is taken as a whole only if each trial fills its vectors.
+    On a CPU, entries that fill a vector are computed by other code than the few left over at the end, which may round
+    an exponential differently. So the stack is taken as a whole only if each trial fills its vectors.
     """
 
     vector = 32
@@ -85,8 +85,8 @@ class StackedNetwork(nn.Module):
 class MLP(StackedNetwork):
     """f(X) = W_L phi(W_{L-1} phi(... phi(W_1 X))), without biases (section 2).
 
-    `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of one dtype.
-    With `train_last_layer=False` W_L stays fixed, as the theory setting of section 3 has it.
+    `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of one dtype. With
+    `train_last_layer=False` W_L stays fixed, as in the theory setting of section 3.
     """
 
     def __init__(self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True) -> None:

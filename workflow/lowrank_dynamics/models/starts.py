@@ -1,4 +1,4 @@
-"""What a low-rank network may start from: factors V(0) and U(0) by S_big, by other choices, and by chance."""
+"""The starts of a low-rank network: factors V(0) and U(0) from S_big, from other choices, and at random."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Factors(NamedTuple):
 
 
 def s_big(given: Given) -> Factors:
-    """Return S_big and what the weights make of it (section 5), rotated by `rotation` or widened to `rank` columns."""
+    """Return S_big and its image under the weights (section 5), rotated by `rotation` or widened to `rank` columns."""
     big = big_factors(given.hidden, given.gradient(), given.classes, given.eps)
     return Factors(*(_beyond_big(given, factor.cpu()) for factor in big))
 
@@ -92,7 +92,7 @@ def s_big_outputs(given: Given) -> Factors:
 
 
 def propagated(given: Given) -> Factors:
-    """Return a random V and what the weights make of it."""
+    """Return a random V and its image under the weights."""
     return _through_the_weights(given, _random_v(given))
 
 
@@ -112,6 +112,6 @@ def _random_u(given: Given) -> Tensor:
 
 
 def _through_the_weights(given: Given, v: Tensor) -> Factors:
-    """Return V and U = W_{L-1}(0) .. W_1(0) V / eps^{L-1}, as S_big has it."""
+    """Return V and U = W_{L-1}(0) .. W_1(0) V / eps^{L-1}, as for S_big."""
     v = v.to(given.hidden[0].device)
     return Factors(v, through_the_weights(given.hidden, v, given.eps))

@@ -62,7 +62,7 @@ def _named(node: fx.Node) -> nn.Module:
 
 
 def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> float:
-    """Return the probability that a call of torch's function `dropout` has."""
+    """Return the probability in a call of torch's function `dropout`."""
     del inputs, training, inplace
     return float(p)
 

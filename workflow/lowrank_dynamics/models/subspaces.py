@@ -38,8 +38,8 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
 def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition U, S, V' of a matrix (..., m, n), the same on every machine.
 
-    Each pair of singular vectors is defined but for its sign, which rounding may decide: here the entry of the right
-    one that is largest in absolute value is positive.
+    Each pair of singular vectors is defined up to its sign, which rounding may decide: here the entry of the right one
+    that is largest in absolute value is positive.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     signs = right_t.gather(-1, right_t.abs().argmax(dim=-1, keepdim=True)).sign()
@@ -74,8 +74,8 @@ def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps
     """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
 
     `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both (..., m, d);
-    `classes` is K. It is of the dtype of the weight, and as continuous in the gradient as the two halves are, for its
-    signs are no matter of rounding. Raises UserError if the span has fewer than 2K dimensions.
+    `classes` is K. It is of the dtype of the weight, and as continuous in the gradient as the two halves are, because
+    rounding does not decide its signs. Raises UserError if the span has fewer than 2K dimensions.
     """
     left, right = top_singular_subspaces(first_gradient, classes, first_weight.dtype)
     basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
@@ -121,7 +121,7 @@ def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, T
 def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
     """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0.
 
-    Exact also for a block that is smaller than the rounding of the whole, as a figure on a logarithmic scale needs it.
+    Exact even for a block smaller than the rounding of the whole, as figures on a logarithmic scale need.
     """
     energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
@@ -130,8 +130,8 @@ def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
 def block_shares_by_norms(change: Tensor, bases: LayerBases) -> Tensor:
     """Return the same as `block_shares`, to rounding, from products with V_{l,1} and the narrower part of U_l alone.
 
-    The squared norm of a matrix is the sum of those of its blocks. So in a layer of d x d three of four products are
-    spared, and what is left of the fourth has 2K columns.
+    The squared norm of a matrix is the sum of those of its blocks. So a layer of d x d needs one product instead of
+    four, and that one has 2K columns.
     """
     whole = _squared_norm(change)
     inside = change @ bases.v1

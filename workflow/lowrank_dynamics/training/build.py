@@ -1,4 +1,4 @@
-"""From settings to what a training starts from: data set, networks, observers. Nothing is trained or written here."""
+"""From settings to the start of training: data set, networks, observers. Nothing is trained or written here."""
 
 import pkgutil
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from lowrank_dynamics.training.randomness import Purpose, trial_generator
 class Job:
     """Which trials of which cell are trained, by which settings, and where.
 
-    A trial gives the same numbers whichever others are stacked with it. On another `device` than the CPU everything is
-    drawn as there, so that only rounding makes a difference. `stored` is the file that earlier jobs wrote, for
-    experiments whose data are not drawn; `weights` is the one of pretrained convolutions, for those that train them.
+    A trial gives the same numbers whichever others are stacked with it. On a `device` other than the CPU everything is
+    drawn as on the CPU, so that only rounding differs. `stored` is the file that earlier jobs wrote, for experiments
+    whose data are not drawn; `weights` is the one of pretrained convolutions, for those that train them.
     """
 
     settings: Settings
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What messages call the job."""
+        """The job's name in messages."""
         return f"{self.name} {self.cell.name}"
 
     @cached_property

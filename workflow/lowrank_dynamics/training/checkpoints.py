@@ -34,12 +34,12 @@ class State(NamedTuple):
 
 
 class Checkpoint:
-    """The file that holds the last state of one training, written at most every so many seconds.
+    """The file with the last state of one training, written at most once in `every` seconds.
 
-    Where writing takes long it is done more rarely, so that training is not slowed by more than one percent. When it
-    is written has no effect on any number. `key` says what the training is of: a state with another key, or one that
-    cannot be read, is never resumed from; it is removed, and the log says so. Nor is that of another `device`, whose
-    numbers are rounded otherwise, but it is kept.
+    Slow writes are made less often, so that training is slowed by at most one percent. When it is written affects no
+    number. `key` identifies the training: a state with another key, or one that cannot be read, is never resumed from;
+    it is removed, and the log says so. A state from another `device`, which rounds differently, is not resumed from
+    either, but kept.
     """
 
     def __init__(self, path: Path, key: str, every: float, device: str = "cpu") -> None:
@@ -52,7 +52,7 @@ class Checkpoint:
         self._took = 0.0
 
     def interrupt(self) -> None:
-        """Ask the training to write its state after the step it is at, and to end there."""
+        """Ask the training to write its state after the current step, and to end."""
         self.interrupted = True
 
     def load(self) -> State | None:

@@ -20,10 +20,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def use_cpu(threads: int) -> None:
-    """Limit torch to so many threads, and keep the memory that a step frees for the next one.
+    """Limit torch to `threads` threads, and keep the memory that a step frees for the next one.
 
     Otherwise the C library of Linux gives large blocks back to the system, which clears every page of them when the
-    next step asks: up to a third of the time of a training. Other systems keep their own way.
+    next step asks: up to a third of the time of a training. Other systems are left as they are.
     """
     torch.set_num_threads(threads)
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
@@ -33,10 +33,10 @@ def use_cpu(threads: int) -> None:
 
 @contextmanager
 def claimed_device(name: str) -> Iterator[torch.device]:
-    """Give the device that the setting `device` stands for: `auto` is a GPU if there is one, else the CPU.
+    """Yield the device that the setting `device` names: `auto` is a GPU if there is one, else the CPU.
 
     Of several GPUs it is one that no other job of this project and user has; while all are taken it waits. Raises
-    UserError if `cuda` is asked for and there is none, or something else.
+    UserError if `cuda` is named and there is none, and for any other name.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
     wanted, the setting `mixed_precision` says so.
@@ -60,11 +60,11 @@ def claimed_device(name: str) -> Iterator[torch.device]:
 
 
 def description(device: torch.device) -> str:
-    """Return how a device is called in the provenance: `cpu`, or the model of the GPU."""
+    """Return the name of a device in the provenance: `cpu`, or the model of the GPU."""
     return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
 
 
 def peak_megabytes(device: torch.device) -> dict[str, int]:
-    """Return the most memory that this process has had until now, on the host and, if it trains there, on the GPU."""
+    """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"host": host} | ({} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20})

@@ -40,10 +40,10 @@ def _is_gpu(name: str) -> bool:
 
 @contextmanager
 def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
-    """Give the position of the first of `names` that no other process has claimed, waiting until there is one.
+    """Yield the position of the first of `names` that no other process has claimed, waiting until there is one.
 
     A claim is a lock on a file in `folder`, by default one of the user's own on this machine. It ends with the process,
-    however that does.
+    however that ends.
     """
     places = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
     places.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What training minimizes, one value a trial; its first gradient; and the loss of the best linear fit."""
+"""What training minimizes, one value per trial; its first gradient; and the loss of the best linear fit."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -48,7 +48,7 @@ def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
 
 
 class Pass(NamedTuple):
-    """What samples give: outputs (trials, K, n), losses (trials,), and their gradients in some parameters."""
+    """The results of some samples: outputs (trials, K, n), losses (trials,), and their gradients in some parameters."""
 
     outputs: Tensor
     losses: Tensor
@@ -59,10 +59,10 @@ class Pass(NamedTuple):
 def forward_and_back(
     network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], at_once: int | None
 ) -> Pass:
-    """Return what all samples of `data` give, which go through the network `at_once` at a time, or all if it is None.
+    """Return the results of all samples of `data`; they pass through the network `at_once` at a time, or all if None.
 
-    The losses and gradients are added up in the order of the samples, which is the sum of the whole to rounding, and
-    activations are kept of so many samples only. `objective` is a name in `OBJECTIVES`.
+    Losses and gradients are added up in the order of the samples, which gives the sum of the whole up to rounding, and
+    activations are kept for that many samples only. `objective` is a name in `OBJECTIVES`.
     """
     count = data.inputs.shape[-1]
     if at_once is None or at_once >= count:
@@ -82,7 +82,7 @@ def forward_and_back(
 def _pass(
     network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], share: float = 1.0
 ) -> Pass:
-    """Return what samples give together; `share` is theirs of all samples, if a loss is a mean over those."""
+    """Return the results of samples taken together; `share` is their part of all, if a loss is a mean over those."""
     outputs = network(data.inputs)
     losses = OBJECTIVES[objective](outputs, data.targets)
     if objective in MEANS and share < 1:

@@ -75,7 +75,7 @@ class Watch:
 
     @torch.no_grad()
     def record(self, step: int, **values: float) -> None:
-        """Measure the weights as they are after `step` steps; `values` are further quantities of it, such as a loss.
+        """Measure the weights as they are after `step` steps; `values` are further quantities then, such as a loss.
 
         Raises UserError, and records nothing, for an invalid step, one that was recorded, and names that are taken.
         """

@@ -22,11 +22,11 @@ class GradientDescent:
         self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what there is to remember between steps: nothing."""
+        """Return the state between steps: none."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take what `state_dict` gave."""
+        """Accept what `state_dict` returned."""
 
     def step(self) -> None:
         """Take one step along the gradients in the parameters' `grad`."""
@@ -38,8 +38,8 @@ class GradientDescent:
 class StackedOptimizer:
     """The optimizer called `name` on `parameters` (trials, ., .), updated in place.
 
-    Each trial's matrix is a parameter of its own to it, a view into the stack. So Muon sees matrices, and no rounding
-    depends on where in the stack a trial lies. Raises UserError for one that takes no learning rate or weight decay.
+    Each trial's matrix is its own parameter, a view into the stack. So Muon sees matrices, and no rounding depends on a
+    trial's place in the stack. Raises UserError for an optimizer that takes no learning rate or weight decay.
     """
 
     def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
@@ -54,7 +54,7 @@ class StackedOptimizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What it remembers between steps, such as momentum."""
+        """The optimizer's state between steps, such as momentum."""
         return self._optimizer.state_dict()
 
     @state.setter

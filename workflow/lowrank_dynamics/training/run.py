@@ -44,9 +44,9 @@ def run(job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, st
 
 
 def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
-    """Return the checkpoint of a job at `path`, written at most every so many seconds.
+    """Return the checkpoint of a job at `path`, written at most once in `every` seconds.
 
-    Its key is of the job's settings, data and code, of torch and of the number of threads.
+    Its key covers the job's settings, data and code, the version of torch and the number of threads.
     """
     settings = job.settings.of_variant(job.name, job.cell.variant)
     code = sources("training.run", *job.settings.modules(job.name, job.cell))
