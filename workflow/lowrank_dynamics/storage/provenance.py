@@ -42,7 +42,7 @@ class Origin(BaseModel):
     python: str
     machine: str = ""
     started: str
-    seconds: float = 0.0
+    seconds: float = 0.0  # of a job that was interrupted, those since it last resumed
     megabytes: dict[str, int] = {}
     thinned_to: int | None = None
 
