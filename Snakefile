@@ -19,6 +19,7 @@ os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
+from lowrank_dynamics.config.data import part_of
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.resources import features_demand, training_demand

@@ -184,6 +184,7 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
 FIGURE = ["figure", "--output", "figure", "--metrics", "one.parquet"]
 REPORT = ["--results", "results", "--captions", "captions", "--output", "report.html"]
 FEATURES = ["features", "--output", "features", "--images", "images", "--convolutions", "tiny", "--pool", "1"]
+FEATURES += ["--part", "train-0-9"]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,7 @@ FEATURES = ["features", "--output", "features", "--images", "images", "--convolu
         ([*FIGURE, "--metrics", "two.parquet", "verdicts"], "is drawn from claims.parquet, one file each; 2 are named"),
         (["report", "holiday.png", *REPORT], "holiday.png is no figure of a run; those are overview, figure_1"),
         ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny; it is 3"),
+        ([*FEATURES, "--size", "8", "--part", "first"], "a part is train or test, a first and a last image, such as "),
         ([*FEATURES, "--size", "8", "--device", "cudda"], "there is no device 'cudda'; choose one of auto, cpu, cuda"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from conftest import NAME, measured
+from lowrank_dynamics.config.data import ConvolvedData, Part, part_of
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.errors import UserError
@@ -26,6 +27,9 @@ CONVOLVED = {
     "convolutions": "tiny",
     "pool": 3,
 }
+DATA = ConvolvedData.model_validate(CONVOLVED | {"fine_tuned": False})
+PARTS = DATA.parts
+CPU = torch.device("cpu")
 ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []}
 
 
@@ -56,17 +60,26 @@ def test_features_depend_neither_on_the_layout_in_memory_nor_on_threads() -> Non
     torch.testing.assert_close(last, expected)
 
 
+def write_part(images: Path, part: Part, folder: Path, size: int = 16, pool: int = 3) -> Path:
+    convolved.prepare_part(images, "tiny", None, folder / part.file, part=part, size=size, pool=pool, device=CPU)
+    return folder / part.file
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     fashion_mnist.prepare(40, 20, tmp_path / "images.safetensors")
     return tmp_path / "images.safetensors"
 
 
+def written(images: Path, data: Any, folder: Path) -> Path:
+    for part in data.parts:
+        write_part(images, part, folder)
+    return folder
+
+
 @pytest.fixture
 def stored_features(images: Path) -> Path:
-    path = images.with_name("features.safetensors")
-    convolved.prepare_features(images, "tiny", None, path, size=16, pool=3, device=torch.device("cpu"))
-    return path
+    return written(images, DATA, images.with_name("features"))
 
 
 @pytest.fixture
@@ -101,17 +114,97 @@ def test_a_file_with_other_data_is_refused(
 ) -> None:
     features, tuned = job("full", range(1)), job("full", range(1), tuned=True)
     for wrong, message in (
-        (replace(features, stored=images), "has no train_features, only test_images, test_labels"),
-        (replace(tuned, stored=stored_features), "has no train_images, only test_features"),
+        (replace(features, stored=images), "lacks 2 of 2 parts, the first is train-0-39"),
+        (replace(tuned, stored=stored_features / PARTS[0].file), "has no train_images, only train-0-39_features"),
     ):
         with pytest.raises(UserError, match=message):
             start_of(wrong)
     fashion_mnist.prepare(50, 20, tmp_path / "more.safetensors")
     with pytest.raises(UserError, match=r"training inputs of shape \(784, 50\), and the settings need \(784, 40\)"):
         start_of(replace(tuned, stored=tmp_path / "more.safetensors"))
-    cpu = torch.device("cpu")
     with pytest.raises(UserError, match="has no train_images"):
-        convolved.prepare_features(stored_features, "tiny", None, tmp_path / "twice", size=16, pool=3, device=cpu)
+        write_part(stored_features / PARTS[0].file, PARTS[0], tmp_path)
+    with pytest.raises(UserError, match=r"has 20 test images, numbered from 0; there is no part test-10-29"):
+        write_part(images, Part("test", 10, 29), tmp_path)
+
+
+def test_parts_hold_every_image_once(monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path) -> None:
+    """And their features are those of all images together, bit for bit."""
+    whole = convolved.load(written(images, DATA, tmp_path / "whole"), torch.float32, DATA)
+    monkeypatch.setattr("lowrank_dynamics.config.data.IMAGES_A_PART", 15)
+    assert [part.name for part in DATA.parts] == ["train-0-14", "train-15-29", "train-30-39", "test-0-14", "test-15-19"]
+    assert all(part_of(part.name) == part for part in DATA.parts)
+    parts = convolved.load(written(images, DATA, tmp_path / "parts"), torch.float32, DATA)
+    for one, other in ((whole.train, parts.train), (whole.test, parts.test)):
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one.inputs, other.inputs)
+        assert torch.equal(one.labels, other.labels)
+    assert whole.origin == parts.origin
+
+
+def test_a_part_of_something_else_is_refused(
+    monkeypatch: pytest.MonkeyPatch, job: Callable[..., Job], images: Path, stored_features: Path, tmp_path: Path
+) -> None:
+    first, last = PARTS
+    features = job("full", range(1))
+    for part in (first, last):
+        write_part(images, part, tmp_path / "smaller", size=8)
+    with pytest.raises(UserError, match=r"holds features by tiny at 8 pixels, .* the settings need tiny at 16 pixels"):
+        start_of(replace(features, stored=tmp_path / "smaller"))
+    write_part(images, last, stored_features, size=8)
+    both = r"test-0-19.safetensors holds features by tiny at 8 pixels, .*train-0-39.safetensors by tiny at 16 pixels"
+    with pytest.raises(UserError, match=both):
+        start_of(features)
+    write_part(images, last, stored_features, pool=1)
+    with pytest.raises(UserError, match=r"16 pixels, 1 x 1 cells, .* 16 pixels, 3 x 3 cells"):
+        start_of(features)
+    fashion_mnist.prepare(50, 20, tmp_path / "others.safetensors")
+    write_part(tmp_path / "others.safetensors", last, stored_features)
+    with pytest.raises(UserError, match=r"of images sha256 .* of images sha256 .* delete the one that does not belong"):
+        start_of(features)
+    monkeypatch.setattr("lowrank_dynamics.data.convolved.code_sha256", lambda _: "changed")
+    write_part(images, last, stored_features)
+    with pytest.raises(UserError, match=r"by code sha256 changed, and .* by code sha256 [0-9a-f]{64}"):
+        start_of(features)
+
+
+def test_a_missing_part_is_named(job: Callable[..., Job], stored_features: Path) -> None:
+    (stored_features / PARTS[1].file).unlink()
+    with pytest.raises(UserError, match="lacks 1 of 2 parts, the first is test-0-19; run the workflow again"):
+        start_of(job("full", range(1)))
+
+
+def test_a_part_under_another_s_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, images: Path, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lowrank_dynamics.config.data.IMAGES_A_PART", 20)
+    features = job("full", range(1))
+    data = features.experiment.data
+    folder = written(images, data, tmp_path / "parts")
+    (folder / "train-0-19.safetensors").replace(folder / "train-20-39.safetensors")
+    write_part(images, data.parts[0], folder)
+    with pytest.raises(UserError, match=r"train-20-39.safetensors has no train-20-39_features, only train-0-19_feat"):
+        start_of(replace(features, stored=folder))
+
+
+@pytest.mark.parametrize("name", ["train", "train-0", "train-5-4", "valid-0-1", "train-0-x", "train--1"])
+def test_a_name_of_no_part(name: str) -> None:
+    with pytest.raises(UserError, match=f"such as train-0-1999, and not {name!r}"):
+        part_of(name)
+
+
+def test_a_disk_that_fills_up_loses_one_part(
+    monkeypatch: pytest.MonkeyPatch, images: Path, stored_features: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in stored_features.iterdir()}
+    monkeypatch.setattr("lowrank_dynamics.storage.tensors.save_file", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write_part(images, Part("test", 0, 9), stored_features)
+    assert {path.name: path.read_bytes() for path in stored_features.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -129,7 +222,7 @@ def test_heads_and_full_models_train_trial_by_trial(
 
 
 def test_without_a_file_a_head_says_what_it_needs(job: Callable[..., Job]) -> None:
-    message = r"small needs the file .*features/.*-40-20-tiny-16-3\.safetensors; name it: --data"
+    message = r"small needs .*features/.*-40-20-tiny-16-3; name it: --data"
     with pytest.raises(UserError, match=message):
         measured(replace(job("full", range(1)), stored=None))
 

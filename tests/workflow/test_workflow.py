@@ -161,7 +161,8 @@ def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> No
 def test_images_and_features_are_named_by_their_content(finished: Path) -> None:
     data = finished / "results" / "data"
     assert sorted(str(path.relative_to(data)) for path in data.rglob("*.safetensors")) == [
-        "features/fashion_mnist-100-100-tiny-16-3.safetensors",
+        "features/fashion_mnist-100-100-tiny-16-3/test-0-99.safetensors",
+        "features/fashion_mnist-100-100-tiny-16-3/train-0-99.safetensors",
         "images/fashion_mnist-100-100.safetensors",
     ]
 

@@ -53,12 +53,14 @@ rule features:
         code=sources("data.convolved"),
         weights=lambda wildcards: fetched(wildcards.convolutions),
     output:
-        r"results/data/features/{images}-{training,\d+}-{test,\d+}-{convolutions}-{size,\d+}-{pool,\d+}.safetensors",
+        r"results/data/features/{images}-{training,\d+}-{test,\d+}-{convolutions}-{size,\d+}-{pool,\d+}/{part}.safetensors",
     log:
-        "results/data/logs/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.log",
+        "results/data/logs/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}/{part}.log",
     benchmark:
-        "results/data/benchmarks/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}.tsv"
+        "results/data/benchmarks/features/{images}-{training}-{test}-{convolutions}-{size}-{pool}/{part}.tsv"
     priority: FIRST
+    group:
+        lambda wildcards: "brief_features" if features_resources(wildcards).is_brief else None
     conda:
         "../../environment.yml"
     threads: 1
@@ -71,8 +73,8 @@ rule features:
         device=settings[scale].device,
         weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:
-        "Compute the features of {wildcards.images} by {wildcards.convolutions}"
+        "Compute the features of {wildcards.images} by {wildcards.convolutions}, {wildcards.part}"
     shell:
-        "python -m lowrank_dynamics features --images {input.images} --convolutions {wildcards.convolutions} "
-        "--size {wildcards.size} --pool {wildcards.pool} {params.weights} --device {params.device} "
+        "python -m lowrank_dynamics features --images {input.images} --part {wildcards.part} "
+        "--convolutions {wildcards.convolutions} --size {wildcards.size} --pool {wildcards.pool} {params.weights} --device {params.device} "
         "--threads {threads} --output {output} 2> {log}"

@@ -14,9 +14,17 @@ def cell_of(wildcards):
 
 
 def stored_data(wildcards):
-    """The file of the images or features that an experiment reads."""
+    """The files of the images or features that an experiment reads."""
+    data = experiment_of(wildcards).data
+    if not data.stored:
+        return []
+    return [f"results/data/{data.stored}/{part.file}" for part in data.parts] or f"results/data/{data.stored}"
+
+
+def stored_option(wildcards):
+    """The option that names them to a training: the file of images, or the folder of features."""
     stored = experiment_of(wildcards).data.stored
-    return f"results/data/{stored}.safetensors" if stored else []
+    return f"--data results/data/{stored}" if stored else ""
 
 
 def downloads(*experiments, scale=scale):
@@ -45,10 +53,10 @@ def trained_weights(wildcards):
 
 
 def features_resources(wildcards):
-    """The time and memory that computing some features requests, for one of the experiments that read them."""
+    """The time and memory that computing a part of some features requests, for an experiment that reads them."""
     stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}".format(**wildcards)
     return next(
-        features_demand(chosen, name)
+        features_demand(chosen, name, part_of(wildcards.part))
         for chosen in settings.values()
         for name, experiment in chosen.experiments.items()
         if experiment.data.stored == stored

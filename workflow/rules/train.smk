@@ -28,7 +28,7 @@ rule train:
         settings=lambda wildcards: settings[wildcards.scale]
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)
         .digest,
-        data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
+        data=stored_option,
         weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
     message:
         "Train {wildcards.experiment} {wildcards.cell}, trials {wildcards.trials}"

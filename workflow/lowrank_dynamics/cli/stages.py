@@ -50,6 +50,7 @@ def prepare(
 def features(  # noqa: PLR0917 (a command's options)
     output: Output,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
+    part: Annotated[str, typer.Option(help="train or test, the first and the last image, such as train-0-1999")],
     convolutions: Annotated[str, typer.Option(help="vgg16 or tiny")],
     size: Annotated[int, typer.Option(help="pixels a side, to which images are resized", min=1)],
     pool: Annotated[int, typer.Option(help="cells a side of the average at the end", min=1)],
@@ -57,18 +58,20 @@ def features(  # noqa: PLR0917 (a command's options)
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     threads: Threads = 1,
 ) -> None:
-    """Compute the features of images with frozen convolutions."""
-    from lowrank_dynamics.data.convolved import prepare_features
+    """Compute the features of some images with frozen convolutions."""
+    from lowrank_dynamics.config.data import part_of
+    from lowrank_dynamics.data.convolved import prepare_part
     from lowrank_dynamics.training.device import claimed_device, use_cpu
 
     if convolutions not in CONVOLUTIONS:
         raise UserError(f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}")
     if size < (smallest := CONVOLUTIONS[convolutions].smallest):
         raise UserError(f"--size must be at least {smallest} for {convolutions}; it is {size}")
+    chosen = part_of(part)
     use_cpu(threads)
     stored = weights and external.content(weights)
     with claimed_device(device) as claimed:
-        prepare_features(images, convolutions, stored, output, size=size, pool=pool, device=claimed)
+        prepare_part(images, convolutions, stored, output, part=chosen, size=size, pool=pool, device=claimed)
 
 
 @app.command()
@@ -79,7 +82,8 @@ def train(  # noqa: PLR0917 (a command's options)
     scale: Scale = "laptop",
     configs: Configs = CONFIGS,
     data: Annotated[
-        Path | None, typer.Option(help="the file that `prepare` or `features` wrote, where the experiment needs one")
+        Path | None,
+        typer.Option(help="the file that `prepare` wrote, or the folder of `features`, where the experiment needs one"),
     ] = None,
     weights: Weights = None,
     trials: Annotated[str | None, typer.Option(help="first and last, such as 0-4; all if left out")] = None,

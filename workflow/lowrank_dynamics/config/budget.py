@@ -19,7 +19,7 @@ UNITS = (("days", 86_400), ("hours", 3_600), ("min", 60))
 
 
 class Job(NamedTuple):
-    """One job of an experiment: computing features, or training the trials `shard` of a `cell`."""
+    """One job of an experiment: computing a part of the features, or training the trials `shard` of a `cell`."""
 
     experiment: str
     cell: Cell | None
@@ -35,8 +35,8 @@ class Job(NamedTuple):
 def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
     """Yield the cluster jobs of the experiment called `name`, in the order of the settings."""
     experiment = settings.experiment(name)
-    if (experiment.data.stored or "").startswith("features/"):
-        yield Job(name, None, range(0), features_demand(settings, name))
+    for part in experiment.data.parts:
+        yield Job(name, None, range(0), features_demand(settings, name, part))
     for cell in settings.cells(name):
         for shard in experiment.shards:
             yield Job(name, cell, shard, training_demand(settings, name, cell, shard))

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import speed
 from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
-from lowrank_dynamics.config.data import CONVOLVED_AT_ONCE, ConvolvedData, DrawnData
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData, Part, images_at_once
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
-from lowrank_dynamics.config.registries import CONVOLUTIONS, OPTIMIZERS, PARAMETERIZATIONS, POOL
+from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, OPTIMIZERS, PARAMETERIZATIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
@@ -25,6 +25,7 @@ SECONDS_A_PRODUCT = 3e-5
 """The time per matrix product of an optimizer's update, however small the matrix."""
 START_COPIES = 9
 """Copies of the full network's weights while its first gradient is decomposed, in double precision, before training."""
+BYTES_A_NUMBER = {"float32": 4, "float64": 8}
 COPIES = 6
 """Copies of weights and activations held at once: gradients, optimizer state, a checkpoint being written."""
 START_SECONDS = 300
@@ -91,6 +92,7 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     activations = (
         COPIES * max(together, evaluated_together) * head.activations + 2 * together * convolutions.activations
     )
+    drawn = isinstance(data, DrawnData)  # by each trial
     samples, rate = trials * passes, _rate(settings, experiment.dtype)
     return _demand(
         settings,
@@ -100,26 +102,29 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
         + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX
         + trials * training.steps * _update_seconds(experiment, cell.parameterization, rate),
         operations=samples * (head.operations + convolutions.operations),
+        inputs=data.dimension * (data.training_samples + data.test_images) * (trials if drawn else 1),
         kept=trials * max(COPIES * (head.weights + convolutions.weights), START_COPIES * start.weights - activations),
         passing=trials * activations,
-        trials=trials,
     )
 
 
-def features_demand(settings: Settings, name: str) -> Demand:
-    """Return the demand of computing the features of the experiment called `name`."""
+def features_demand(settings: Settings, name: str, part: Part) -> Demand:
+    """Return the demand of computing the features of a part of the images of the experiment called `name`."""
     experiment = settings.experiment(name)
     data = experiment.data
     assert isinstance(data, ConvolvedData)
     convolutions = _convolutions(data)
-    operations = (data.training_samples + data.test_images) * convolutions.operations
+    operations = part.images * convolutions.operations
+    together = images_at_once(data.size, "cpu" if settings.device == "cpu" else "cuda")
+    pixels = math.prod(IMAGES[data.images].shape) * (data.training_images + data.test_images)
     return _demand(
         settings,
         experiment,
         seconds=operations / _rate(settings, experiment.dtype),
         operations=operations,
+        inputs=pixels / BYTES_A_NUMBER["float32"] + part.images * data.dimension,
         kept=COPIES * convolutions.weights,
-        passing=2 * CONVOLVED_AT_ONCE * convolutions.activations,
+        passing=2 * together * convolutions.activations,
     )
 
 
@@ -136,18 +141,14 @@ def _demand(
     *,
     seconds: float,
     operations: float,
+    inputs: float,
     kept: float,
     passing: float,
-    trials: int = 1,
 ) -> Demand:
-    """Return the demand of a job that holds its data and `kept` numbers, and `passing` ones on the device only."""
-    data, on_gpu = experiment.data, settings.device != "cpu"
-    inputs = (
-        data.dimension * (data.training_samples + data.test_images) * (trials if isinstance(data, DrawnData) else 1)
-    )
-    size = (4 if experiment.dtype == "float32" else 8) / 1e6
-    stored = 2 * inputs  # in the file and as they are used
-    numbers = stored + kept + (0 if on_gpu else passing)
+    """Return the demand of a job that holds `inputs` and `kept` numbers, and `passing` ones on the device only."""
+    on_gpu = settings.device != "cpu"
+    size = BYTES_A_NUMBER[experiment.dtype] / 1e6
+    numbers = 2 * inputs + kept + (0 if on_gpu else passing)  # in the file and as they are used
     return Demand(
         seconds=seconds,
         operations=operations,

@@ -4,6 +4,7 @@ Snakemake sees no imports, so rules take these files as inputs, and a checkpoint
 """
 
 import ast
+import hashlib
 import os
 from functools import cache
 from itertools import accumulate
@@ -32,6 +33,14 @@ def sources(*entries: str) -> list[str]:
             found.add(file)
             pending += [_file(module) for module in _imports(file)]
     return sorted(os.path.relpath(file) for file in found)
+
+
+def code_sha256(*entries: str) -> str:
+    """Return the sha256 of the files of `sources`, one after the other."""
+    digest = hashlib.sha256()
+    for file in sources(*entries):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -32,8 +32,8 @@ class Job:
     """Which trials of which cell are trained, by which settings, and where.
 
     A trial gives the same numbers whichever others are stacked with it. On a `device` other than the CPU everything is
-    drawn as on the CPU, so that only rounding differs. `stored` is the file that earlier jobs wrote, for experiments
-    whose data are not drawn; `weights` is the one of pretrained convolutions, for those that train them.
+    drawn as on the CPU, so that only rounding differs. `stored` is the file or folder that earlier jobs wrote, for
+    experiments whose data are not drawn; `weights` is the one of pretrained convolutions, for those that train them.
     """
 
     settings: Settings
@@ -58,6 +58,14 @@ class Job:
     def dtype(self) -> torch.dtype:
         """The floating-point type of weights and data."""
         return getattr(torch, self.experiment.dtype)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file with data or pretrained weights that the job reads."""
+        if self.stored is None:
+            return []
+        stored = [self.stored / part.file for part in self.experiment.data.parts] or [self.stored]
+        return [*stored, self.weights] if self.weights else stored
 
     @property
     def convolved(self) -> ConvolvedData | None:
@@ -135,7 +143,7 @@ def dataset(job: Job) -> Dataset:
     if isinstance(data, DrawnData):
         return drawn_dataset(data, job.generators("data")).to(job.device)
     if job.stored is None:
-        raise UserError(f"experiment {job.name} needs the file results/data/{data.stored}.safetensors; name it: --data")
+        raise UserError(f"experiment {job.name} needs results/data/{data.stored}; name it: --data")
     return stored_dataset(data, job.stored, job.weights if job.convolved else None, job.dtype).to(job.device)
 
 
