@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from snakemake.persistence.file import FilePersistence
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -27,8 +28,8 @@ from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
-from lowrank_dynamics.storage.atomic import require_place, require_writable
-from lowrank_dynamics.storage.code import sources
+from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_writable
+from lowrank_dynamics.storage.code import code_sha256, contents_sha256
 from lowrank_dynamics.training import gpus
 
 try:
@@ -123,6 +124,9 @@ onstart:
     try:
         for folder in ("results", "figures"):
             require_writable(Path(folder))
+        require_past(Path("results"), "data", scale)
+        if isinstance(workflow.persistence, FilePersistence):
+            require_modes(Path(".snakemake"))
     except UserError as error:
         sys.exit(f"error: {error}")
     # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once

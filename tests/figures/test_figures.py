@@ -1,5 +1,7 @@
 """What figures share: data that are not verified are named in them, and each says what produced it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,6 +18,7 @@ from lowrank_dynamics.figures import draw, singular_values, style
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import concise
+from runs import environment
 
 
 def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
@@ -167,3 +170,19 @@ def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(b"nothing")
     with pytest.raises(UserError, match=rf"{name} has no provenance"):
         read_provenance(tmp_path / name)
+
+
+def test_a_figure_does_not_depend_on_the_user_s_matplotlib(tmp_path: Path) -> None:
+    """Neither on a file of settings in the working folder nor on the backend that a terminal names."""
+    settings = "savefig.dpi: 50\nsavefig.transparent: True\ntext.usetex: True\nfont.size: 20\nsavefig.bbox: tight\n"
+    (tmp_path / "matplotlibrc").write_text(settings)
+    source = heads_file(tmp_path / "heads.parquet", {})
+    command = [sys.executable, "-m", "lowrank_dynamics", "figure", "figure_15", "--metrics", str(source)]
+    jupyter = environment(PYTHONPATH=str(ROOT / "workflow"), MPLBACKEND="module://matplotlib_inline.backend_inline")
+    for cwd, variables in ((ROOT, environment()), (tmp_path, jupyter)):
+        own = [*command, "--output", str(tmp_path / cwd.name / "figure")]
+        run = subprocess.run(own, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+    for extension in FORMATS:
+        one, other = (tmp_path / cwd.name / f"figure.{extension}" for cwd in (ROOT, tmp_path))
+        assert one.read_bytes() == other.read_bytes()

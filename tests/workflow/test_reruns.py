@@ -155,3 +155,32 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on(tmp_path: Path) -> None:
     whole = snakemake(folder, *SMOKE, "--", cell)
     assert whole.returncode == 0, whole.stderr
     assert metrics.read(folder / cell).table.equals(resumed)
+
+
+def test_sources_dated_in_the_future_cost_no_result(finished: Path, tmp_path: Path) -> None:
+    """A wrong clock, or a server's that is ahead: content counts, and times do not."""
+    folder, target = copied(tmp_path / "project"), "figures/smoke/figure_7.png"
+    ahead = time.time() + 86_400
+    for path in folder.rglob("*"):
+        os.utime(path, (ahead, ahead), follow_symlinks=False)
+    run = snakemake(folder, *SMOKE, "--", target)
+    assert run.returncode == 0, run.stderr
+    assert (folder / target).read_bytes() == (finished / target).read_bytes()
+    assert "Nothing to be done" in planned(folder, target)
+
+
+def test_results_dated_in_the_future_are_named_before_a_job_starts(tmp_path: Path) -> None:
+    folder, cell = copied(tmp_path / "project"), "results/smoke/cells/fashion_mnist/gelu-full/0-1.parquet"
+    images = folder / "results" / "data" / "images" / "fashion_mnist-100-100.safetensors"
+    assert snakemake(folder, *SMOKE, "--", str(images.relative_to(folder))).returncode == 0
+    ahead = time.time() + 86_400
+    os.utime(images, (ahead, ahead))
+    run = snakemake(folder, *SMOKE, "--", cell)
+    assert run.returncode == 1
+    assert f"error: {images.relative_to(folder)} is dated " in run.stderr
+    assert "Train" not in run.stdout + run.stderr.partition("error: ")[2]
+    remedy = re.search(r"find results -newermt now -exec touch {} \+", run.stderr)
+    assert remedy
+    subprocess.run(remedy[0], shell=True, cwd=folder, check=True)
+    again = snakemake(folder, *SMOKE, "--", cell)
+    assert again.returncode == 0, again.stderr

@@ -4,8 +4,6 @@
 rule claims:
     input:
         metrics=measured_metrics,
-        statements=lambda wildcards: files.statements_of(wildcards.scale),
-        code=sources("analysis.table", "report.claims_markdown"),
     output:
         table="results/{scale}/claims.parquet",
         page="results/{scale}/claims.md",
@@ -17,6 +15,8 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
+        code=code_sha256("analysis.table", "report.claims_markdown"),
+        statements=lambda wildcards: contents_sha256([files.statements_of(wildcards.scale)]),
         labels=lambda wildcards: labels(),
         judged=lambda wildcards: {
             name: experiment.judged for name, experiment in settings[wildcards.scale].experiments.items()

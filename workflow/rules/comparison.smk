@@ -6,8 +6,6 @@ reference = Path(os.path.relpath(project / "results" / "reference"))
 rule comparison:
     input:
         metrics=measured_metrics,
-        reference=sorted(reference.rglob("*.parquet")),
-        code=sources("analysis.comparison", "report.comparison_markdown"),
     output:
         table="results/{scale}/comparison.parquet",
         page="results/{scale}/comparison.md",
@@ -19,7 +17,9 @@ rule comparison:
     conda:
         "../../environment.yml"
     params:
+        code=code_sha256("analysis.comparison", "report.comparison_markdown"),
         reference=reference,
+        kept=contents_sha256(sorted(reference.rglob("*.parquet"))),
     message:
         "Compare the run at {wildcards.scale} scale with the reference"
     shell:

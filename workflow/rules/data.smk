@@ -3,8 +3,6 @@
 
 # A checkpoint, because a run continues without what is unavailable.
 checkpoint fetch:
-    input:
-        code=sources("data.external"),
     output:
         directory("results/data/fetched/{name}"),
     log:
@@ -14,6 +12,7 @@ checkpoint fetch:
     conda:
         "../../environment.yml"
     params:
+        code=code_sha256("data.external"),
         unverified=lambda wildcards: (
             "--allow-unverified" if request.allow_unverified_data and wildcards.name == "cifar10" else ""
         ),
@@ -25,7 +24,6 @@ checkpoint fetch:
 
 rule prepare:
     input:
-        code=lambda wildcards: sources(f"data.{wildcards.images}"),
         source=lambda wildcards: fetched(wildcards.images),
     output:
         r"results/data/images/{images}-{training,\d+}-{test,\d+}.safetensors",
@@ -38,6 +36,7 @@ rule prepare:
     conda:
         "../../environment.yml"
     params:
+        code=lambda wildcards: code_sha256(f"data.{wildcards.images}"),
         entry=lambda wildcards: str(IMAGES[wildcards.images]),
         source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
     message:
@@ -50,7 +49,6 @@ rule prepare:
 rule features:
     input:
         images="results/data/images/{images}-{training}-{test}.safetensors",
-        code=sources("data.convolved"),
         weights=lambda wildcards: fetched(wildcards.convolutions),
     output:
         r"results/data/features/{images}-{training,\d+}-{test,\d+}-{convolutions}-{size,\d+}-{pool,\d+}/{part}.safetensors",
@@ -69,6 +67,7 @@ rule features:
         mem_mb=lambda wildcards, attempt: attempt * features_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * features_resources(wildcards).minutes,
     params:
+        code=code_sha256("data.convolved"),
         entry=lambda wildcards: str(CONVOLUTIONS[wildcards.convolutions]),
         device=settings[scale].device,
         weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",

@@ -4,7 +4,6 @@
 rule figure:
     input:
         metrics=figure_metrics,
-        code=lambda wildcards: sources("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
     output:
         multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
         report(
@@ -21,6 +20,7 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        code=lambda wildcards: code_sha256("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
         labels=lambda wildcards: labels(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
         metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),

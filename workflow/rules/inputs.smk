@@ -70,9 +70,9 @@ def training_resources(wildcards):
 
 
 def training_code(wildcards):
-    """The modules that the numbers of a cell depend on."""
+    """The digest of the modules that the numbers of a cell depend on."""
     chosen = settings[wildcards.scale]
-    return sources("training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards)))
+    return code_sha256("training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards)))
 
 
 def shard_metrics(wildcards):

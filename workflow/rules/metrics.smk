@@ -4,7 +4,6 @@
 rule aggregate:
     input:
         shards=shard_metrics,
-        code=sources("storage.aggregation"),
     output:
         "results/{scale}/metrics/{experiment}.parquet",
     log:
@@ -15,6 +14,7 @@ rule aggregate:
     conda:
         "../../environment.yml"
     params:
+        code=code_sha256("storage.aggregation"),
         trials=lambda wildcards: experiment_of(wildcards).trials,
     message:
         "Aggregate the metrics of {wildcards.experiment}"

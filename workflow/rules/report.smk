@@ -10,10 +10,6 @@ rule report:
         drawn_of_downloads=lambda wildcards: figure_files("figures/{scale}/{figure}.png", fetched=True),
         claims=f"results/{scale}/claims.parquet",
         comparison=f"results/{scale}/comparison.parquet",
-        captions=sorted(captions.glob("*.rst")),
-        settings=[files.CONFIGS / name for name in (files.PAPER, files.BEYOND)],
-        code=sources("report.page"),
-        templates=templates,
     output:
         report(
             f"results/{scale}/report.html",
@@ -29,6 +25,9 @@ rule report:
     conda:
         "../../environment.yml"
     params:
+        code=code_sha256("report.page"),
+        pages=contents_sha256([*templates, *sorted(captions.glob("*.rst"))]),
+        settings=contents_sha256(files.CONFIGS / name for name in (files.PAPER, files.BEYOND)),
         captions=captions,
         shown={name: (figure.part, title(name)) for name, figure in FIGURES.items()},
         further=further_figures(),

@@ -8,8 +8,6 @@ rule sensitivity_table:
             "results/{{scale}}/sensitivity/{alternative}/claims.parquet",
             alternative=study.alternatives,
         ),
-        code=sources("analysis.sensitivity", "report.sensitivity_markdown"),
-        study=files.CONFIGS / files.STUDY,
     output:
         table="results/{scale}/sensitivity.parquet",
         page="results/{scale}/sensitivity.md",
@@ -20,6 +18,9 @@ rule sensitivity_table:
     localrule: True
     conda:
         "../../environment.yml"
+    params:
+        code=code_sha256("analysis.sensitivity", "report.sensitivity_markdown"),
+        study=contents_sha256([files.CONFIGS / files.STUDY]),
     message:
         "Compare the verdicts at {wildcards.scale} scale with those of the alternatives"
     shell:

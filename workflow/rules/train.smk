@@ -4,7 +4,6 @@
 
 rule train:
     input:
-        code=training_code,
         data=stored_data,
         weights=trained_weights,
     output:
@@ -24,6 +23,7 @@ rule train:
         mem_mb=lambda wildcards, attempt: attempt * training_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * training_resources(wildcards).minutes,
     params:
+        code=training_code,
         registered=lambda wildcards: settings[wildcards.scale].registered(wildcards.experiment, cell_of(wildcards)),
         settings=lambda wildcards: settings[wildcards.scale]
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)

@@ -20,8 +20,6 @@ from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import figure_metadata
 
-mpl.use("Agg")
-
 COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
@@ -63,7 +61,8 @@ LOOK = {
 
 
 def apply() -> None:
-    """Set the style that every figure is drawn in."""
+    """Set the style that every figure is drawn in, whatever the user's `matplotlibrc` says."""
+    mpl.rcdefaults()
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc=LOOK)
 
 

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
 
 from lowrank_dynamics.errors import UserError
 
@@ -23,7 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.chmod(0o666 & ~UMASK)  # not every library that writes here honors the umask
+        with suppress(OSError):  # some file systems have no modes
+            partial.chmod(0o666 & ~UMASK)  # not every library that writes here honors the umask
         partial.replace(path)
     except OSError as error:
         raise OSError(error.errno or 0, error.strerror or str(error), error.filename or str(path)) from error
@@ -56,3 +58,33 @@ def require_writable(folder: Path) -> None:
         raise UserError(
             f"nothing can be written to {folder} ({reason}); let this user write there, or move the project"
         ) from error
+
+
+def require_modes(folder: Path) -> None:
+    """Raise UserError if a file's mode cannot be set in a folder in which Snakemake keeps notes: it would fail there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=folder) as probe:
+        try:
+            Path(probe.name).chmod(0o644)
+        except OSError as error:
+            raise UserError(
+                f"a file's mode cannot be set in {folder} ({error.strerror}), as Snakemake does with its notes; let it "
+                "keep them in one file: snakemake --persistence-backend db"
+            ) from error
+
+
+def require_past(folder: Path, *names: str) -> None:
+    """Raise UserError if a file below `names` in a folder is dated after one written to that folder now.
+
+    Snakemake would delete what a job makes from it as too old. The clock that counts is that of the file system, which
+    may be another machine's.
+    """
+    with TemporaryFile(dir=folder) as probe:
+        now = os.fstat(probe.fileno()).st_mtime
+    for path in (path for name in names for path in (folder / name).rglob("*")):
+        time = path.lstat().st_mtime
+        if time > now:
+            raise UserError(
+                f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and what is made from it "
+                f"would be taken for old; set the clock, or date it anew: find {folder} -newermt now -exec touch {{}} +"
+            )

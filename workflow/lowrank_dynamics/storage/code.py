@@ -1,11 +1,13 @@
 """The modules of this package that an entry module imports: what numbers depend on besides settings.
 
-Snakemake sees no imports, so rules take these files as inputs, and a checkpoint is tied to their code.
+Snakemake sees no imports, so the digest of these files is a parameter of its rules, and a checkpoint is tied to it. The
+content alone counts: sources may bear any time, such as one in the future, which as inputs would make every result old.
 """
 
 import ast
 import hashlib
 import os
+from collections.abc import Iterable
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -36,10 +38,15 @@ def sources(*entries: str) -> list[str]:
 
 
 def code_sha256(*entries: str) -> str:
-    """Return the sha256 of the files of `sources`, one after the other."""
+    """Return the sha256 of the files that `sources` lists."""
+    return contents_sha256(sources(*entries))
+
+
+def contents_sha256(files: Iterable[str | os.PathLike[str]]) -> str:
+    """Return the sha256 of what is in some files, in this order; their names and times do not matter."""
     digest = hashlib.sha256()
-    for file in sources(*entries):
-        digest.update(Path(file).read_bytes())
+    for file in files:
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -4,10 +4,9 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
@@ -28,8 +27,9 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
 
 def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], Origin]:
     """Return tensors by name and their origin. Raises UserError if the file is unreadable or lacks a `needed` one."""
-    with _opened(path) as file:
-        tensors, origin = {name: file.get_tensor(name) for name in file.keys()}, _origin(file)  # noqa: SIM118
+    with _reading(path):
+        require_intact(path)
+        tensors, origin = load(path.read_bytes()), _origin(path)  # not mapped into memory: see `seal`
     if lacking := [name for name in needed if name not in tensors]:
         raise UserError(f"{path} has no {lacking[0]}, only {', '.join(sorted(tensors))}; name another file")
     return tensors, origin
@@ -37,21 +37,23 @@ def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Te
 
 def read_origin(path: Path) -> Origin:
     """Return where the content of a file came from. Raises UserError if it cannot be read."""
-    with _opened(path) as file:
-        return _origin(file)
+    with _reading(path):
+        require_intact(path)
+        return _origin(path)
 
 
-def _origin(file: Any) -> Origin:
-    """Return the origin in the file's one note; several would be in a varying order."""
-    return json.loads(file.metadata()["note"])["origin"]
+def _origin(path: Path) -> Origin:
+    """Return the origin in a file's one note; several would be in a varying order."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return json.loads(header["__metadata__"]["note"])["origin"]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a file. Raises UserError if it, or what is read from it, is invalid."""
+def _reading(path: Path) -> Iterator[None]:
+    """Raise UserError for any way in which a file can be unreadable."""
     try:
-        require_intact(path)
-        with safe_open(path, framework="pt") as file:
-            yield file
+        yield
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read ({error}); if a run wrote it, delete it and run again") from error
