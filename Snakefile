@@ -30,6 +30,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_writable
 from lowrank_dynamics.storage.code import code_sha256, contents_sha256
+from lowrank_dynamics.storage.provenance import unreadable_repository
 from lowrank_dynamics.training import gpus
 
 try:
@@ -129,6 +130,8 @@ onstart:
             require_modes(Path(".snakemake"))
     except UserError as error:
         sys.exit(f"error: {error}")
+    if reason := unreadable_repository():
+        print(f"warning: results will not name the commit of their code, because {reason}", file=sys.stderr)
     # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once
     # more for each job that has ended: in a run of ten minutes that takes a tenth of all CPU time.
     workflow.scheduler.job_rate_limiter = None

@@ -61,7 +61,7 @@ def require_writable(folder: Path) -> None:
 
 
 def require_modes(folder: Path) -> None:
-    """Raise UserError if a file's mode cannot be set in a folder in which Snakemake keeps notes: it would fail there."""
+    """Raise UserError if no mode can be set in the folder of Snakemake's notes, on which it would fail after a job."""
     folder.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=folder) as probe:
         try:

@@ -20,6 +20,8 @@ DRAWING = ("matplotlib", "seaborn", "pandas")
 PACKAGE = Path(__file__).parents[1]
 DIRTY = "-dirty"
 """The version suffix of code that differs from its commit."""
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+"""Git's variables that name a repository."""
 
 
 class Origin(BaseModel):
@@ -113,16 +115,33 @@ def concise(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_version() -> str:
-    """Return the package's version and, in a git repository, the commit; `-dirty` if the package differs.
+    """Return the package's version and, in the project's own repository, the commit; `-dirty` if the package differs.
 
-    Files elsewhere, such as pages or a reference being kept, change no number.
+    Files elsewhere, such as pages or a reference being kept, change no number. A repository that merely contains the
+    project is somebody else's.
     """
     try:
+        top = git(PACKAGE, "rev-parse", "--show-toplevel").decode().strip()
+        if Path(top).resolve() != PACKAGE.parents[1].resolve():
+            return __version__
         commit = git(PACKAGE, "rev-parse", "HEAD").decode().strip()
         changes = git(PACKAGE, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return __version__
     return f"{__version__} at {commit}{DIRTY if changes else ''}"
+
+
+def unreadable_repository() -> str:
+    """Return why git does not read the project's repository, where there is one; empty otherwise."""
+    if not (PACKAGE.parents[1] / ".git").exists():
+        return ""
+    try:
+        git(PACKAGE, "rev-parse", "--show-toplevel")
+    except OSError:
+        return "git is not installed"
+    except subprocess.CalledProcessError as error:
+        return error.stderr.decode().partition("\n")[0].removeprefix("fatal: ")
+    return ""
 
 
 def processor() -> str:
@@ -138,10 +157,12 @@ def processor() -> str:
 def git(folder: Path, *arguments: str) -> bytes:
     """Return git's output in a folder, with times in UTC; it takes no lock, which a killed job would leave behind.
 
-    Raises OSError if there is no git, CalledProcessError if it fails.
+    Variables by which a hook or a script names another repository do not count. Raises OSError if there is no git,
+    CalledProcessError if it fails.
     """
     command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(command, cwd=folder, env=os.environ | {"TZ": "UTC"}, capture_output=True, check=True).stdout
+    kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    return subprocess.run(command, cwd=folder, env=kept | {"TZ": "UTC"}, capture_output=True, check=True).stdout
 
 
 def sha256(path: Path) -> str:
