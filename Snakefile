@@ -4,18 +4,24 @@ import re
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
 from snakemake.persistence.file import FilePersistence
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.19")
 started = time.monotonic()
 
-# The rules' commands import the package of this checkout, whether or not it is installed. Results and figures are
-# written where the run is: here, or in the folder of `--directory`.
+# The rules' commands run the Python that Snakemake runs in, unless conda makes one for them. They import the package of
+# this checkout, whether or not it is installed, and no module that happens to lie where the run is. Results and figures
+# are written there: here, or in the folder of `--directory`.
 project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
-os.environ.update(PYTHONPATH=str(project / "workflow"))
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    shell.prefix('python() {{ exec %s "$@"; }}; ' % quote(sys.executable))
+search_path = [str(project / "workflow"), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(search_path), PYTHONSAFEPATH="1")
 os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
@@ -28,13 +34,14 @@ from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
-from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_writable
+from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_plain, require_writable
 from lowrank_dynamics.storage.code import code_sha256, contents_sha256
 from lowrank_dynamics.storage.provenance import unreadable_repository
 from lowrank_dynamics.training import gpus
 
 try:
     require_place(Path(), "results", "figures")
+    require_plain(project, Path.cwd())
     request = files.requested(config)
     scale = request.scale
     settings = files.load_with_study(

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
-from runs import DRAWN, SMOKE, copied, environment, planned, snakemake, succeeding
+from runs import DRAWN, SMOKE, assert_same_results, copied, environment, planned, snakemake, succeeding
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +221,34 @@ def test_wrong_settings_start_no_job(arguments: list[str], message: str) -> None
     run = snakemake(ROOT, "-n", "--config", *arguments)
     assert run.returncode != 0
     assert message in run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_a_run_by_its_full_path_from_a_crowded_folder(finished: Path, tmp_path: Path) -> None:
+    """As a job script or an IDE starts it: no environment is activated, and names need quotes.
+
+    Modules in the working folder are not taken for Python's; the user's own search path still counts.
+    """
+    project, elsewhere = copied(tmp_path / "it's a project"), tmp_path / "it's a run"
+    loaded, seen = tmp_path / "what module load brings", tmp_path / "seen"
+    for folder in (elsewhere, loaded):
+        folder.mkdir()
+    for name in ("numpy", "random", "typer"):
+        (elsewhere / f"{name}.py").write_text("raise SystemExit('a stray module was imported')\n")
+    (loaded / "sitecustomize.py").write_text(f"open({str(seen)!r}, 'a').write('seen\\n')\n")
+    program = str(Path(sys.executable).with_name("snakemake"))
+    command = [program, "--cores", "2", "--snakefile", f"{project}/Snakefile", *SMOKE]
+    bare = {"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(loaded)}
+    run = subprocess.run(command, cwd=elsewhere, env=bare, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert_same_results(elsewhere, finished)
+    assert len(seen.read_text().splitlines()) > 40  # each job
+
+
+def test_a_path_that_snakemake_cannot_take_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run {1}"
+    folder.mkdir()
+    run = snakemake(ROOT, "-n", "--directory", str(folder), *SMOKE)
+    assert run.returncode == 1
+    assert re.search(r"^error: the path .*run \{1\} has a [{}], which Snakemake or Python does not", run.stderr, re.M)
+    assert "Traceback" not in run.stderr

@@ -24,8 +24,8 @@ rule claims:
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"
     shell:
-        "python -m lowrank_dynamics claims {input.metrics} --all --scale {wildcards.scale} "
-        "--output {output.table} 2> {log}"
+        "python -m lowrank_dynamics claims {input.metrics:q} --all --scale {wildcards.scale} "
+        "--output {output.table:q} 2> {log:q}"
 
 
 rule claims_hold:
@@ -41,4 +41,4 @@ rule claims_hold:
     message:
         "Fail if a claim is not reproduced"
     shell:
-        "python -m lowrank_dynamics verdicts {input} --strict 2> {log}"
+        "python -m lowrank_dynamics verdicts {input:q} --strict 2> {log:q}"

@@ -23,5 +23,5 @@ rule comparison:
     message:
         "Compare the run at {wildcards.scale} scale with the reference"
     shell:
-        "python -m lowrank_dynamics compare {input.metrics} --scale {wildcards.scale} "
-        "--reference {params.reference} --output {output.table} 2> {log}"
+        "python -m lowrank_dynamics compare {input.metrics:q} --scale {wildcards.scale} "
+        "--reference {params.reference:q} --output {output.table:q} 2> {log:q}"

@@ -19,7 +19,7 @@ checkpoint fetch:
     message:
         "Fetch {wildcards.name}"
     shell:
-        "python -m lowrank_dynamics fetch {wildcards.name} --output {output} {params.unverified} 2> {log}"
+        "python -m lowrank_dynamics fetch {wildcards.name} --output {output:q} {params.unverified} 2> {log:q}"
 
 
 rule prepare:
@@ -38,12 +38,12 @@ rule prepare:
     params:
         code=lambda wildcards: code_sha256(f"data.{wildcards.images}"),
         entry=lambda wildcards: str(IMAGES[wildcards.images]),
-        source=lambda wildcards, input: f"--source {input.source}" if input.source else "",
+        source=lambda wildcards, input: option("--source", input.source),
     message:
         "Prepare {wildcards.training} and {wildcards.test} images of {wildcards.images}"
     shell:
         "python -m lowrank_dynamics prepare {wildcards.images} --training-images {wildcards.training} "
-        "--test-images {wildcards.test} {params.source} --output {output} 2> {log}"
+        "--test-images {wildcards.test} {params.source} --output {output:q} 2> {log:q}"
 
 
 rule features:
@@ -70,10 +70,10 @@ rule features:
         code=code_sha256("data.convolved"),
         entry=lambda wildcards: str(CONVOLUTIONS[wildcards.convolutions]),
         device=settings[scale].device,
-        weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
+        weights=lambda wildcards, input: option("--weights", input.weights),
     message:
         "Compute the features of {wildcards.images} by {wildcards.convolutions}, {wildcards.part}"
     shell:
-        "python -m lowrank_dynamics features --images {input.images} --part {wildcards.part} "
-        "--convolutions {wildcards.convolutions} --size {wildcards.size} --pool {wildcards.pool} {params.weights} --device {params.device} "
-        "--threads {threads} --output {output} 2> {log}"
+        "python -m lowrank_dynamics features --images {input.images:q} --part {wildcards.part} "
+        "--convolutions {wildcards.convolutions} --size {wildcards.size} --pool {wildcards.pool} {params.weights} "
+        "--device {params.device} --threads {threads} --output {output:q} 2> {log:q}"

@@ -23,9 +23,9 @@ rule figure:
         code=lambda wildcards: code_sha256("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
         labels=lambda wildcards: labels(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
-        metrics=lambda wildcards, input: " ".join(f"--metrics {path}" for path in input.metrics),
+        metrics=lambda wildcards, input: " ".join(option("--metrics", path) for path in input.metrics),
     message:
         "Draw {wildcards.figure}"
     shell:
         "python -m lowrank_dynamics figure {wildcards.figure} {params.metrics} "
-        "--scale {wildcards.scale} --output figures/{wildcards.scale}/{wildcards.figure} 2> {log}"
+        "--scale {wildcards.scale} --output figures/{wildcards.scale}/{wildcards.figure} 2> {log:q}"

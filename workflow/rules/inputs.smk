@@ -24,7 +24,12 @@ def stored_data(wildcards):
 def stored_option(wildcards):
     """The option that names them to a training: the file of images, or the folder of features."""
     stored = experiment_of(wildcards).data.stored
-    return f"--data results/data/{stored}" if stored else ""
+    return option("--data", stored and f"results/data/{stored}")
+
+
+def option(name, value):
+    """An option of a command with its value; nothing without one."""
+    return f"{name} {quote(str(value))}" if value else ""
 
 
 def downloads(*experiments, scale=scale):

@@ -19,5 +19,5 @@ rule aggregate:
     message:
         "Aggregate the metrics of {wildcards.experiment}"
     shell:
-        "python -m lowrank_dynamics aggregate {input.shards} --scale {wildcards.scale} "
-        "--trials {params.trials} --output {output} 2> {log}"
+        "python -m lowrank_dynamics aggregate {input.shards:q} --scale {wildcards.scale} "
+        "--trials {params.trials} --output {output:q} 2> {log:q}"

@@ -35,5 +35,5 @@ rule report:
     message:
         "Write the report"
     shell:
-        "python -m lowrank_dynamics report {input.drawn} {input.drawn_of_downloads} {params.further} "
-        f"--results results/{scale} --captions {{params.captions}} --scale {scale} --output {{output}} 2> {{log}}"
+        "python -m lowrank_dynamics report {input.drawn:q} {input.drawn_of_downloads:q} {params.further:q} "
+        f"--results results/{scale} --captions {{params.captions:q}} --scale {scale} --output {{output:q}} 2> {{log:q}}"

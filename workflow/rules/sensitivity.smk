@@ -24,5 +24,5 @@ rule sensitivity_table:
     message:
         "Compare the verdicts at {wildcards.scale} scale with those of the alternatives"
     shell:
-        "python -m lowrank_dynamics sensitivity {input.declared} {input.alternatives} "
-        "--scale {wildcards.scale} --output {output.table} 2> {log}"
+        "python -m lowrank_dynamics sensitivity {input.declared:q} {input.alternatives:q} "
+        "--scale {wildcards.scale} --output {output.table:q} 2> {log:q}"

@@ -29,7 +29,7 @@ rule train:
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)
         .digest,
         data=stored_option,
-        weights=lambda wildcards, input: f"--weights {input.weights}" if input.weights else "",
+        weights=lambda wildcards, input: option("--weights", input.weights),
     message:
         "Train {wildcards.experiment} {wildcards.cell}, trials {wildcards.trials}"
     shell:
@@ -37,4 +37,4 @@ rule train:
         "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} "
         "--trials {wildcards.trials} "
         "--checkpoint results/{wildcards.scale}/checkpoints/{wildcards.experiment}/{wildcards.cell}/{wildcards.trials}.pt "
-        "--output {output} 2> {log}"
+        "--output {output:q} 2> {log:q}"

@@ -47,6 +47,16 @@ def require_place(folder: Path, *names: str) -> None:
             raise UserError(f"{name} is no folder, and the run would write into it; give it another name")
 
 
+def require_plain(*folders: Path) -> None:
+    """Raise UserError if a path has a brace, which Snakemake takes for a wildcard, or what separates search paths."""
+    for folder in folders:
+        if found := set(str(folder)) & {"{", "}", os.pathsep}:
+            raise UserError(
+                f"the path {folder} has a {found.pop()}, which Snakemake or Python does not take for a part of it; "
+                "rename the folder or move it"
+            )
+
+
 def require_writable(folder: Path) -> None:
     """Create a folder and check that files can be written there. Raises UserError, saying why, if not."""
     try:
