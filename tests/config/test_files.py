@@ -32,6 +32,18 @@ def test_a_key_that_stands_twice_is_refused(folder: Path, name: str) -> None:
         load_with_study("smoke", folder)
 
 
+@pytest.mark.parametrize(("written", "value"), [("1e-5", 1e-5), ("1.0e-5", 1e-5), ("2E-3", 2e-3), ("1", 1.0)])
+def test_a_number_may_be_written_as_the_paper_writes_it(folder: Path, written: str, value: float) -> None:
+    (folder / "mine.yaml").write_text(f"experiments:\n  fashion_mnist:\n    training: {{learning_rate: {written}}}\n")
+    assert load_settings("mine", folder).experiment("fashion_mnist").training.learning_rate == value
+
+
+def test_an_anchor_within_itself_is_refused(folder: Path) -> None:
+    (folder / "mine.yaml").write_text("experiments: &all\n  case_study: *all\n")
+    with pytest.raises(UserError, match=r"mine\.yaml has an anchor \(&\) that is used within itself; write it out"):
+        load_settings("mine", folder)
+
+
 def test_a_folder_in_the_place_of_a_file_is_named(folder: Path) -> None:
     (folder / "paper.yaml").unlink()
     (folder / "paper.yaml").mkdir()

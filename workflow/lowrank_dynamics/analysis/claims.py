@@ -12,10 +12,11 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.base import Frozen, name_in
 from lowrank_dynamics.config.figures import FIGURES
-from lowrank_dynamics.config.files import CLAIMS, CONFIGS, read_yaml, scales
+from lowrank_dynamics.config.files import CLAIMS, CONFIGS, scales
 from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
 Comparison = Literal["at_least", "at_most", "within"]

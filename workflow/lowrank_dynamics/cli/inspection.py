@@ -70,12 +70,11 @@ def tell_outcome(
 @app.command("provenance")
 def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")]) -> None:
     """Print what produced a file: settings, data and their sources, code, libraries, machine."""
-    import yaml
-
+    from lowrank_dynamics.config.yaml import as_yaml
     from lowrank_dynamics.storage.embedded import read_provenance
     from lowrank_dynamics.storage.provenance import concise
 
-    typer.echo(yaml.safe_dump(concise(read_provenance(file)), sort_keys=False, allow_unicode=True, width=120), nl=False)
+    typer.echo(as_yaml(concise(read_provenance(file)), width=120), nl=False)
 
 
 @app.command("archive")

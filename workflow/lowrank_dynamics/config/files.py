@@ -6,17 +6,16 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from lowrank_dynamics.config.base import merged
 from lowrank_dynamics.config.cards import Gpu, known_gpu
 from lowrank_dynamics.config.messages import Overlay, validated
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.study import DECLARED, Beyond, Study
+from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
 _CHECKOUT = Path(__file__).parents[3] / "configs"
@@ -180,44 +179,6 @@ def load_beyond(folder: Path = CONFIGS) -> Beyond:
     if unknown := sorted(set(beyond.scales) - set(scales(folder))):
         raise UserError(f"{path}: scales.{unknown[0]}: there is no such scale in {folder}")
     return beyond
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the keys and values in a file.
-
-    Raises UserError, naming the file, if it cannot be read or holds none, and the line of a duplicate key.
-    """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = path.read_text(encoding="utf-8")
-        for key in _repeated(yaml.compose(text, loader)):
-            line = key.start_mark.line + 1
-            raise UserError(f"{path}: line {line}: the key {key.value} stands there for the second time; remove one")
-        content = yaml.load(text, loader)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); restore it as the project has it") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise UserError(f"{path} has an anchor (&) that is used within itself; write it out") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
-    return content
-
-
-def _repeated(node: yaml.Node | None) -> Iterator[yaml.Node]:
-    """Yield keys repeated within one block, of which YAML would keep the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    yield key
-                seen.add(key.value)
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for each in node.value:
-            yield from _repeated(each)
 
 
 def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:

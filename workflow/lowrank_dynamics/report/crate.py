@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from lowrank_dynamics.config.figures import title
+from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.version import __version__
 
@@ -50,7 +50,7 @@ def metadata(
     `citation` is a CITATION.cff that names the software and its paper; `runs` are the metrics by experiment, `files`
     all names in the archive. The same arguments give the same bytes.
     """
-    cited = yaml.safe_load(citation.read_text(encoding="utf-8"))
+    cited = read_yaml(citation)
     crate = ROCrate(version="1.1")
     authors = _authors(crate, cited)
     names = sorted(files)

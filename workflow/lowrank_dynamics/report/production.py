@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lowrank_dynamics.config.diff import Difference, differences
 from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.yaml import as_yaml
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.provenance import Origin, concise
 
@@ -56,7 +55,7 @@ def produced(name: str, file: Path, scale: str, paper: Settings) -> Production:
         megabytes={kind: max(cell.megabytes.get(kind, 0) for cell in cells.values()) for kind in kinds},
         data=next(iter(cells.values())).data,
         shared={key: common[key] for key in SHARED if key in common},
-        settings=yaml.safe_dump(by_variant if others else first, sort_keys=False, allow_unicode=True),
+        settings=as_yaml(by_variant if others else first),
         reductions=[*_fewer_cells(cells, paper.cells(name)), *_changed_settings(name, cells, paper)],
     )
 
