@@ -2,11 +2,13 @@
 # environment in .venv first, if need be; `make PYTHON=python3.12` makes it with that Python.
 SCALE ?= laptop
 CORES ?= all
-PYTHON ?= python3
+PYTHON = python3
 
 ENVIRONMENT := .venv/.complete
 OLD = $(PYTHON) is older than Python 3.11; name another one, such as: make PYTHON=python3.12
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The user's settings of pip for other environments, such as `user = true`, and of this Makefile's names do not count.
+export PIP_USER := no
 
 # An environment of another Python than the one that is asked for is made anew.
 ifneq ($(origin PYTHON), file)
@@ -34,10 +36,12 @@ beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
 	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
 	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
 
+show = import pathlib, sys, webbrowser; page = pathlib.Path(sys.argv[1]).resolve(); \
+  webbrowser.open(page.as_uri()) or print(f"{page} is one file; open it on any machine that has a browser")
+
 open:  ## show the report, where there is a browser
 	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys, webbrowser; webbrowser.open("file://$(CURDIR)/$(REPORT)") or sys.exit("no browser was found")' \
-	  || { echo "$(REPORT) is one file; open it on any machine that has a browser" >&2; exit 1; }
+	@$(PYTHON) -c '$(show)' $(REPORT)
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results

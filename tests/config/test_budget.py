@@ -91,7 +91,7 @@ def test_a_site_names_its_card_in_one_line() -> None:
 
 
 def test_the_profile_for_slurm_retries_as_often_as_is_counted_on() -> None:
-    profile = yaml.safe_load((ROOT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text())
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert 1 + profile["retries"] == budget.ATTEMPTS
 
 

@@ -28,8 +28,9 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+def make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    own = os.environ | variables
+    return subprocess.run(["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False)
 
 
 def test_an_old_python_is_refused_in_a_sentence(folder: Path) -> None:
@@ -47,6 +48,33 @@ def test_an_environment_of_another_python_is_built_afresh(folder: Path) -> None:
     other = program(folder / "python3.12", "echo Python 3.12.0")
     assert "venv --clear .venv" in make(folder, "-n", f"PYTHON={other}").stdout
     assert "venv" not in make(folder, "-n").stdout
+
+
+def test_what_the_terminal_exports_for_others_does_not_count(folder: Path) -> None:
+    """A PYTHON of another project, and pip's `user = true`, which no virtual environment allows."""
+    plan = make(folder, "-n", PYTHON="/opt/python2/bin/python").stdout
+    assert "/opt/python2" not in plan
+    assert "python3 -m venv" in plan
+    shown = make(folder, "--eval", "show: ; @echo user=$$PIP_USER", "show", PIP_USER="1")
+    assert shown.stdout == "user=no\n"
+
+
+def test_a_report_is_shown_or_named_where_there_is_no_browser(folder: Path) -> None:
+    missing = make(folder, "open", BROWSER="false", PATH=os.defpath)
+    assert "results/laptop/report.html is not there; run: make SCALE=laptop" in missing.stderr
+    (folder / "results" / "laptop").mkdir(parents=True)
+    (folder / "results" / "laptop" / "report.html").touch()
+    shown = make(folder, "open", BROWSER="false", PATH=os.defpath)
+    assert shown.returncode == 0, shown.stderr
+    assert "report.html is one file; open it on any machine that has a browser" in shown.stdout
+
+
+def test_a_checkout_has_the_line_ends_that_scripts_need(tmp_path: Path) -> None:
+    """Also where git is told to change them, as on Windows."""
+    copy = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")]
+    subprocess.run(copy, check=True)
+    for name in (".ci/run", "Makefile", "Snakefile", "configs/paper.yaml"):
+        assert b"\r" not in (tmp_path / "clone" / name).read_bytes(), name
 
 
 @pytest.mark.slow

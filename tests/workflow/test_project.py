@@ -12,6 +12,12 @@ from conftest import ROOT
 from lowrank_dynamics.config.figures import FIGURES
 
 
+def test_nothing_depends_on_links() -> None:
+    """Not every checkout or archive can make them."""
+    staged = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line for line in staged.splitlines() if line.startswith("120000")] == []
+
+
 @pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if not figure.table])
 def test_every_figure_has_a_caption(name: str) -> None:
     assert len((ROOT / "workflow" / "report" / f"{name}.rst").read_text()) > 80

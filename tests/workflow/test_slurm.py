@@ -59,7 +59,7 @@ def test_a_trial_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     smoke.write_text(
         smoke.read_text().replace("activations: [elu]", "activations: [gelu]").replace("steps: 20\n", "steps: 3000\n")
     )
-    profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
+    profile = folder / "profiles" / "slurm" / "config.yaml"
     by_gres = re.sub(r"^# (set-resources:|  (?:train|features): \{gpu)", r"\1", profile.read_text(), flags=re.MULTILINE)
     profile.write_text(by_gres)
     cell = folder / "results" / "smoke" / "cells" / "deep_unwhitened" / "gelu-full-adam"

@@ -58,7 +58,8 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     remarks = [*_absent(scale, results), *_of_other_code(root, results, commit)]
     runs = {Path(name).stem: metrics.read(root / name) for name in results if "/metrics/" in name}
     time = datetime.fromtimestamp(int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), UTC)
-    names = [*_sources(root), *results]
+    sources = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
+    names = [*sources, *results]
     told = " ".join(remarks)
     written = {crate.NAME: crate.metadata(root / "CITATION.cff", scale, time, runs, names, remarks=told)}
     digests = {name: sha256(root / name) for name in names}
@@ -67,12 +68,6 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
     path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.zip"
     _pack(root, results, written, path)
     return Archived(path, len(digests), remarks)
-
-
-def _sources(root: Path) -> list[str]:
-    """Return the names of the files in the project's commit, without links."""
-    names = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
-    return [name for name in names if not (root / name).is_symlink()]
 
 
 def _clean_commit(root: Path) -> str:
