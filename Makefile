@@ -1,10 +1,12 @@
 # `make` rebuilds every figure, `make test` runs the tests that take minutes, `make test-all` all of them. Each makes the
-# environment in .venv first, if need be; `make PYTHON=python3.12` makes it with that Python.
+# environment in .venv first, if need be, and what tests or checks need besides; `make PYTHON=python3.12` makes it with
+# that Python.
 SCALE ?= laptop
 CORES ?= all
 PYTHON = python3
 
 ENVIRONMENT := .venv/.complete
+TOOLS := .venv/.complete-with-tools
 OLD = $(PYTHON) is older than Python 3.11; name another one, such as: make PYTHON=python3.12
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The user's settings of pip for other environments, such as `user = true`, and of this Makefile's names do not count.
@@ -53,15 +55,15 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 	@OMP_NUM_THREADS=1 python -m benchmarks
 
 # Science, settings, storage, figures, and one run at smoke scale.
-test: $(ENVIRONMENT)  ## the tests that take minutes
+test: $(TOOLS)  ## the tests that take minutes
 	pytest -m "not slow"
 
 # All of them: also Slurm, the browser, runs that are killed, and the documents carried out to the letter.
-test-all: $(ENVIRONMENT)  ## whole runs, Slurm and the browser too
+test-all: $(TOOLS)  ## whole runs, Slurm and the browser too
 	pytest
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
-check: $(ENVIRONMENT)  ## format, lint and types
+check: $(TOOLS)  ## format, lint and types
 	ruff format --check .
 	ruff check .
 	mypy
@@ -71,21 +73,23 @@ check: $(ENVIRONMENT)  ## format, lint and types
 	snakemake --lint
 
 # Fill the tables of verdicts in README and docs from the reference.
-tables: $(ENVIRONMENT)  ## fill the tables of README and docs from the reference
+tables: $(TOOLS)  ## fill the tables of README and docs from the reference
 	python docs/tables.py
 
-format: $(ENVIRONMENT)  ## format the code
+format: $(TOOLS)  ## format the code
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-# Remake requirements.txt from pyproject.toml, and the list of environment.yml from that. A local build's tag ("+cpu") is
-# not part of a version to install.
-lock: $(ENVIRONMENT)  ## remake requirements.txt and environment.yml
+# Remake the lists of versions from pyproject.toml: for users, for developers, and for conda. A local build's tag ("+cpu") is
+# not part of a version to install. They hold no hashes: pip then wants one of each package, and torch has many builds.
+COMPILE = CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --strip-extras --no-emit-options \
+  --upgrade-package torch==2.13.0 pyproject.toml
+lock: $(TOOLS)  ## remake requirements.txt, requirements-dev.txt and environment.yml
 	pip install --quiet pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --all-extras --strip-extras --upgrade-package torch==2.13.0 \
-	  --no-emit-options --output-file requirements.txt pyproject.toml
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt
+	$(COMPILE) --extra workflow --output-file requirements.txt
+	$(COMPILE) --extra workflow --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.txt requirements-dev.txt
 	{ sed '/- pip:/q' environment.yml; sed -n 's/^[a-z].*==.*/      - &/p' requirements.txt; } > environment.yml.partial
 	mv environment.yml.partial environment.yml
 
@@ -94,6 +98,10 @@ $(ENVIRONMENT): requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	pip install --quiet --requirement requirements.txt
 	pip install --quiet --no-deps --editable .
+	touch $@
+
+$(TOOLS): $(ENVIRONMENT) requirements-dev.txt
+	pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
 clean:  ## remove results and figures, except for the reference

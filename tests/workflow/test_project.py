@@ -23,16 +23,24 @@ def test_every_figure_has_a_caption(name: str) -> None:
     assert len((ROOT / "workflow" / "report" / f"{name}.rst").read_text()) > 80
 
 
-def test_requirements_pin_every_dependency_of_the_project() -> None:
-    text = (ROOT / "requirements.txt").read_text()
-    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", text, re.MULTILINE))
+def pins(file: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", (ROOT / file).read_text(), re.MULTILINE))
+
+
+def test_every_dependency_is_pinned_and_users_get_none_of_the_tools() -> None:
+    users, developers = pins("requirements.txt"), pins("requirements-dev.txt")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
-        name, _, lowest = requirement.partition(">=")
-        assert name in pinned, f"{name} is not in requirements.txt: run `make lock`"
+    extras = project["optional-dependencies"]
+    needed = {*project["dependencies"], *extras["workflow"]}
+    for requirement in needed | set(extras["dev"]):
+        name, _, lowest = requirement.replace(".", "-", requirement.startswith("ruamel")).partition(">=")
+        pinned = users if requirement in needed else developers
+        assert name in pinned, f"{name} is not pinned: run `make lock`"
         assert [int(part) for part in lowest.split(".") if part] <= [int(part) for part in pinned[name].split(".")[:2]]
-    assert pinned["torch"] == "2.13.0"
-    assert "make lock" in text
+    assert users.items() < developers.items()
+    assert not users.keys() & {"pytest", "mypy", "ruff", "selenium", "hypothesis"}
+    assert users["torch"] == "2.13.0"
+    assert all("make lock" in (ROOT / file).read_text() for file in ("requirements.txt", "requirements-dev.txt"))
 
 
 def test_conda_installs_the_same_requirements() -> None:

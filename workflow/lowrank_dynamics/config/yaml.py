@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def as_yaml(content: Any, width: int = 80) -> str:
     """Return plain values as YAML in which keys keep their order and long texts are folded at `width` characters."""
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False  # type: ignore[assignment]
+    writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = width
     text = StringIO()
