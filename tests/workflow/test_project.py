@@ -3,7 +3,6 @@
 import re
 import subprocess
 import tomllib
-from itertools import chain
 
 import pytest
 import yaml
