@@ -34,6 +34,7 @@ from lowrank_dynamics.config.settings import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
+from lowrank_dynamics.storage import occupancy
 from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_plain, require_writable
 from lowrank_dynamics.storage.code import code_sha256, contents_sha256
 from lowrank_dynamics.storage.provenance import unreadable_repository
@@ -53,6 +54,9 @@ try:
         load_claims(statements).check(settings[name], statements)
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
+
+if workflow.is_main_process and (said := occupancy.enter(Path(".snakemake"))):
+    print(f"note: {said}", file=sys.stderr)
 
 # On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
 if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count():
@@ -137,6 +141,7 @@ onstart:
             require_modes(Path(".snakemake"))
     except UserError as error:
         sys.exit(f"error: {error}")
+    occupancy.begin(Path(".snakemake"), scale, local=workflow.local_exec)
     if reason := unreadable_repository():
         print(f"warning: results will not name the commit of their code, because {reason}", file=sys.stderr)
     # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once

@@ -109,6 +109,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
         cells = folder / "results" / "smoke" / "cells"
         wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
         refused = snakemake(folder, *SMOKE)
+        planned(folder)
         killed.kill()
         killed.wait()
         deadline = time.monotonic() + 60
@@ -116,11 +117,16 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert refused.returncode != 0
+    assert re.search(
+        rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in this folder: wait",
+        refused.stderr,
+        re.MULTILINE,
+    )
     assert "Directory cannot be locked" in refused.stdout + refused.stderr
-    assert "--unlock" in refused.stdout + refused.stderr
-    assert snakemake(folder, "--unlock", *SMOKE).returncode == 0
     run = snakemake(folder, *targets)
     assert run.returncode == 0, run.stderr
+    assert f"process {killed.pid} on " in run.stderr
+    assert "was killed; its lock is removed, and this run resumes where it stopped" in run.stderr
     assert_same_results(folder, finished, figures)
 
 
