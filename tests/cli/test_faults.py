@@ -15,8 +15,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from conftest import ROOT, change
 from lowrank_dynamics.cli import app, stages
+from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.atomic import require_place
 from runs import SMOKE, copied, environment, heeding_interrupts, snakemake
@@ -213,3 +214,29 @@ def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.
         UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"
     ):
         stages.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_while_it_is_imported(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "workflow")])
+    run = command("check", limit=heeding_interrupts, PYTHONPATH=path)
+    assert run.returncode == 130
+    assert run.stderr == f"error: stopped by {number.name}; run the same command again\n"
+
+
+def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    """Those of another experiment do not matter to a job, as long as they are sound."""
+    planned = load_settings("smoke", folder).of_variant("theory_setting").digest
+    arguments = [*TRAIN, "--configs", str(folder), "--output", str(tmp_path / "cell"), "--planned", planned]
+    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
+    assert command(*arguments).returncode == 0
+    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", "one")
+    said = last_line(command(*arguments))
+    assert f"error: the settings in {folder} changed while the run was going on, and now: " in said
+    assert "fashion_mnist.trials" in said
+    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
+    change(folder / "smoke.yaml", "experiments.theory_setting.training.steps", 50)
+    assert "changed while the run was going on, those of theory_setting too; run again" in last_line(
+        command(*arguments)
+    )

@@ -10,6 +10,7 @@ import typer
 from lowrank_dynamics.cli.app import Configs, Output, Scale, app
 from lowrank_dynamics.config.files import CONFIGS, load_settings
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
+from lowrank_dynamics.config.settings import Cell, Settings, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training.interruption import deferred
@@ -92,17 +93,16 @@ def train(  # noqa: PLR0917 (a command's options)
         Path | None, typer.Option(help="a file for the state, from which an interrupted training resumes")
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
+    planned: Annotated[str | None, typer.Option(help="the digest that the settings of the cell must have")] = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
-    from lowrank_dynamics.config.settings import shard_of
     from lowrank_dynamics.storage import metrics
     from lowrank_dynamics.training.build import Job
     from lowrank_dynamics.training.device import claimed_device, use_cpu
     from lowrank_dynamics.training.run import checkpoint_of, run
 
     started = datetime.now(UTC)
-    settings = load_settings(scale, configs)
-    chosen = settings.cell(experiment, cell)
+    settings, chosen = _settings_as_planned(scale, configs, experiment, cell, planned)
     use_cpu(threads)
     count = settings.experiment(experiment).trials
     chosen_trials = shard_of(trials) if trials else range(count)
@@ -116,6 +116,23 @@ def train(  # noqa: PLR0917 (a command's options)
     metrics.write(found, output)
     if kept:
         kept.remove()
+
+
+def _settings_as_planned(
+    scale: str, configs: Path, experiment: str, cell: str, planned: str | None
+) -> tuple[Settings, Cell]:
+    """Return the settings and a cell. Raises UserError if they are not those with which a run planned this training."""
+    changed = f"the settings in {configs} changed while the run was going on"
+    try:
+        settings = load_settings(scale, configs)
+        chosen = settings.cell(experiment, cell)
+    except UserError as error:
+        if planned is None:
+            raise
+        raise UserError(f"{changed}, and now: {error}") from error
+    if planned and settings.of_variant(experiment, chosen.variant).digest != planned:
+        raise UserError(f"{changed}, those of {experiment} too; run again to train with the new ones")
+    return settings, chosen
 
 
 @app.command()

@@ -19,14 +19,24 @@ RUN = "LOWRANK_RUN"
 """The environment variable by which a run of the workflow tells its jobs its process number."""
 
 
-def end_when_asked() -> None:
-    """From now on let Ctrl-C, and the signal with which a scheduler ends a job, raise Interrupted.
+def exit_when_asked() -> None:
+    """From now on let Ctrl-C, and the signal with which a scheduler ends a job, end this process with a sentence.
 
-    A signal that this process was started to ignore, as in the background of a script, is still ignored.
+    That is for the time of imports, in which nothing can be lost and an exception could be caught. A signal that this
+    process was started to ignore, as in the background of a script, is still ignored.
     """
+    _heed(_exit)
+
+
+def end_when_asked() -> None:
+    """From now on let these signals raise Interrupted."""
+    _heed(_end)
+
+
+def _heed(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, handler)
 
 
 def end_with(run: str | None) -> None:
@@ -67,4 +77,13 @@ def deferred(request: Callable[[], None]) -> Iterator[None]:
 
 
 def _end(number: int, _: FrameType | None) -> Never:
-    raise Interrupted(f"stopped by {signal.Signals(number).name}; run the same command again")
+    raise Interrupted(_stopped(number))
+
+
+def _exit(number: int, _: FrameType | None) -> Never:
+    os.write(2, f"error: {_stopped(number)}\n".encode())
+    os._exit(Interrupted.status)
+
+
+def _stopped(number: int) -> str:
+    return f"stopped by {signal.Signals(number).name}; run the same command again"
