@@ -46,6 +46,7 @@ REFUSED = [
     ("experiments.fashion_mnist.network.rotation", 91.0, "less than or equal to 90, is 91.0"),
     ("experiments.case_study.network.rotation", 5.0, "network.rotation must be 0.0 unless"),
     ("experiments.case_study.training.weight_decay", 0.1, "weight_decay must be 0.0 for gradient_descent"),
+    ("experiments.vgg_heads.data.source", "imagenet", "'imagenet' is not one of clusters, convolved, fashion_mnist"),
     ("experiments.vgg_heads.data.size", 31, "size must be at least 32 for vgg16, is 31"),
     ("experiments.vgg_heads.data.convolutions", "vgg19", "'vgg19' is not one of vgg16, tiny"),
     ("experiments.vgg_heads.data.fine_tuned", 1, "valid boolean, is 1"),

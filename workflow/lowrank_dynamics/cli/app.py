@@ -16,10 +16,9 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training.interruption import RUN, end_when_asked, end_with
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The stages as commands; each rule of the workflow is one of these lines, which a terminal runs just as well.",
 )
 
 Scale = Annotated[
@@ -27,6 +26,31 @@ Scale = Annotated[
 ]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
+
+
+def color() -> bool | None:
+    """Return whether messages may have color: never if NO_COLOR says so, else only on a terminal, which None means."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from lowrank_dynamics.storage.provenance import code_version
+
+        typer.echo(f"lowrank-dynamics {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="show the version, and the commit in a clone", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Run a stage as a command; each rule of the workflow is one of these lines, which a terminal runs just as well."""
 
 
 def main() -> None:
@@ -56,10 +80,10 @@ def main() -> None:
 def _end(sentence: str, status: int = 1) -> None:
     """Say why the command ends; on standard output if the log, which is on the same disk, is full too."""
     try:
-        typer.secho(f"error: {sentence}", fg="red", err=True)
+        typer.secho(f"error: {sentence}", fg="red", err=True, color=color())
     except OSError:
         with suppress(OSError):
-            typer.secho(f"error: {sentence}", fg="red")
+            typer.secho(f"error: {sentence}", fg="red", color=color())
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import Configs, Scale, app
+from lowrank_dynamics.cli.app import Configs, Scale, app, color
 from lowrank_dynamics.config.files import CONFIGS, load_settings
 from lowrank_dynamics.errors import UserError
 
@@ -92,9 +92,8 @@ def make_archive(
 
     written = write_archive(Path(), scale, output)
     for remark in written.remarks:
-        typer.secho(
-            f"warning: {shorten(remark, 200, placeholder=f' ... ({crate.NAME} has all)')}", fg="yellow", err=True
-        )
+        told = shorten(remark, 200, placeholder=f" ... ({crate.NAME} has all)")
+        typer.secho(f"warning: {told}", fg="yellow", err=True, color=color())
     typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -32,10 +32,16 @@ def validated(model: type[Model], content: Any, file: Path, overlays: Sequence[O
 
 def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
     keys = [key for key in _key_path(problem["loc"], content) if key != "[key]"]
+    context = problem.get("ctx", {})
+    if problem["type"].startswith("union_tag"):  # the key by which a block of keys says which one it is
+        keys.append(context["discriminator"].strip("'"))
     file = _file_at_fault(keys, base_file, overlays)
-    known = {"extra_forbidden": "unknown key", "missing": "missing key"}
+    known = {"extra_forbidden": "unknown key", "missing": "missing key", "union_tag_not_found": "missing key"}
+    if problem["type"] == "union_tag_invalid":
+        kinds = context["expected_tags"].replace("'", "")
+        known[problem["type"]] = f"{context['tag']!r} is not one of {kinds}"
     if problem["type"] == "string_pattern_mismatch":
-        known[problem["type"]] = f"a name that becomes part of a path must match {problem['ctx']['pattern']}"
+        known[problem["type"]] = f"a name that becomes part of a path must match {context['pattern']}"
     known["value_error"] = problem["msg"].removeprefix("Value error, ")
     message = known.get(problem["type"], f"{problem['msg'].removeprefix('Input ')}, is {problem['input']!r}")
     return f"{file}: {'.'.join(map(str, keys))}: {message}"
