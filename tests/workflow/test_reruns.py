@@ -190,3 +190,16 @@ def test_results_dated_in_the_future_are_named_before_a_job_starts(tmp_path: Pat
     subprocess.run(remedy[0], shell=True, cwd=folder, check=True)
     again = snakemake(folder, *SMOKE, "--", cell)
     assert again.returncode == 0, again.stderr
+
+
+def test_a_profile_of_the_site_does_not_hide_an_edit(finished: Path, tmp_path: Path) -> None:
+    """Code counts as a parameter, so a profile by which times alone matter would leave results of older code."""
+    (tmp_path / "config.yaml").write_text("rerun-triggers: mtime\n")
+    file = finished / PACKAGE / "training" / "loop.py"
+    before = file.read_text()
+    file.write_text(f"{before}# edited\n")
+    try:
+        run = snakemake(finished, "-n", *SMOKE, SNAKEMAKE_PROFILE=str(tmp_path))
+    finally:
+        file.write_text(before)
+    assert re.search(r"^train +\d+$", run.stdout + run.stderr, re.MULTILINE)
