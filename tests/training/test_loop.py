@@ -133,7 +133,7 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(job: MakeJob, 
         observe={"loss": 1, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []},
         dtype="float32",
     )
-    with pytest.raises(UserError, match=r"needs the file results/data/images/fashion_mnist-50-20\.safe.*--data"):
+    with pytest.raises(UserError, match=r"needs results/data/images/fashion_mnist-50-20\.safe.*--data"):
         start_of(images)
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(replace(images, stored=tmp_path / "images.safetensors"))
