@@ -90,6 +90,7 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
         torch.testing.assert_close(core, eps * torch.eye(6, dtype=torch.float64))
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")  # torch's advice to take a later one
 def test_it_is_an_ordinary_module(tmp_path: Path) -> None:
     """Saved and loaded, moved to another dtype, compiled, trained."""
     model = mlp(14, 12, 12, 3, dtype=torch.float32)
