@@ -35,8 +35,8 @@ from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage import occupancy
-from lowrank_dynamics.storage.atomic import require_modes, require_past, require_place, require_plain, require_writable
 from lowrank_dynamics.storage.code import code_sha256, contents_sha256
+from lowrank_dynamics.storage.places import require_modes, require_past, require_place, require_plain, require_writable
 from lowrank_dynamics.storage.provenance import unreadable_repository
 from lowrank_dynamics.training import gpus
 

@@ -19,7 +19,7 @@ from conftest import ROOT, change
 from lowrank_dynamics.cli import app, stages
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.atomic import require_place
+from lowrank_dynamics.storage.places import require_place
 from runs import SMOKE, copied, environment, heeding_interrupts, snakemake
 
 TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
