@@ -29,7 +29,9 @@ def program(path: Path, text: str) -> Path:
 
 
 def make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    own = os.environ | variables
+    """Run make as a terminal does, also where a make runs the tests."""
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    own = {name: value for name, value in os.environ.items() if name not in outer} | variables
     return subprocess.run(["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False)
 
 
