@@ -20,13 +20,13 @@ project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     shell.prefix('python() {{ exec %s "$@"; }}; ' % quote(sys.executable))
-search_path = [str(project / "workflow"), *filter(None, [os.environ.get("PYTHONPATH")])]
+search_path = [str(project / "workflow"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path), PYTHONSAFEPATH="1")
 os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
-from lowrank_dynamics.config.data import part_of
+from lowrank_dynamics.config.parts import part_of
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.resources import features_demand, training_demand
@@ -39,6 +39,7 @@ from lowrank_dynamics.storage.code import code_sha256, contents_sha256
 from lowrank_dynamics.storage.places import require_modes, require_past, require_place, require_plain, require_writable
 from lowrank_dynamics.storage.provenance import unreadable_repository
 from lowrank_dynamics.training import gpus
+from lowrank_dynamics.training.interruption import can_follow
 
 try:
     require_place(Path(), "results", "figures")
@@ -55,7 +56,7 @@ try:
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
 
-if workflow.is_main_process and (said := occupancy.enter(Path(".snakemake"))):
+if workflow.is_main_process and (said := occupancy.clear(Path(".snakemake"))):
     print(f"note: {said}", file=sys.stderr)
 
 # On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
@@ -139,9 +140,9 @@ onstart:
         require_past(Path("results"), "data", scale)
         if isinstance(workflow.persistence, FilePersistence):
             require_modes(Path(".snakemake"))
+        occupancy.occupy(Path(".snakemake"), scale, local=workflow.local_exec and can_follow())
     except UserError as error:
         sys.exit(f"error: {error}")
-    occupancy.begin(Path(".snakemake"), scale, local=workflow.local_exec)
     if reason := unreadable_repository():
         print(f"warning: results will not name the commit of their code, because {reason}", file=sys.stderr)
     # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once

@@ -240,3 +240,8 @@ def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) 
     assert "changed while the run was going on, those of theory_setting too; run again" in last_line(
         command(*arguments)
     )
+
+
+def test_code_that_changes_while_a_run_goes_on(tmp_path: Path) -> None:
+    said = last_line(command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday"))
+    assert said == "error: the code changed while the run was going on; run again to train with the new one"

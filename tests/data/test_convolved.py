@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from conftest import NAME, measured
-from lowrank_dynamics.config.data import ConvolvedData, Part, part_of
+from lowrank_dynamics.config.data import ConvolvedData
+from lowrank_dynamics.config.parts import Part, part_of
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.errors import UserError
@@ -131,7 +132,7 @@ def test_a_file_with_other_data_is_refused(
 def test_parts_hold_every_image_once(monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path) -> None:
     """And their features are those of all images together, bit for bit."""
     whole = convolved.load(written(images, DATA, tmp_path / "whole"), torch.float32, DATA)
-    monkeypatch.setattr("lowrank_dynamics.config.data.IMAGES_A_PART", 15)
+    monkeypatch.setattr("lowrank_dynamics.config.parts.IMAGES_A_PART", 15)
     assert [part.name for part in DATA.parts] == ["train-0-14", "train-15-29", "train-30-39", "test-0-14", "test-15-19"]
     assert all(part_of(part.name) == part for part in DATA.parts)
     parts = convolved.load(written(images, DATA, tmp_path / "parts"), torch.float32, DATA)
@@ -178,7 +179,7 @@ def test_a_missing_part_is_named(job: Callable[..., Job], stored_features: Path)
 def test_a_part_under_another_s_name_is_refused(
     monkeypatch: pytest.MonkeyPatch, images: Path, job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("lowrank_dynamics.config.data.IMAGES_A_PART", 20)
+    monkeypatch.setattr("lowrank_dynamics.config.parts.IMAGES_A_PART", 20)
     features = job("full", range(1))
     data = features.experiment.data
     folder = written(images, data, tmp_path / "parts")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import occupancy
 
 
@@ -15,49 +16,55 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with a lock of Snakemake's, and the note of a run of this process."""
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "0.output.lock").touch()
-    occupancy.begin(tmp_path, "smoke", local=True)
+    program = "from pathlib import Path; from lowrank_dynamics.storage import occupancy"
+    subprocess.run(
+        [sys.executable, "-c", f"{program}; occupancy.occupy(Path({str(tmp_path)!r}), 'smoke', local=True)"], check=True
+    )
     return tmp_path
 
 
 @pytest.fixture
 def living(folder: Path) -> Iterator[None]:
-    """Let another process live in that folder."""
+    """Let another process be a run in that folder."""
     program = "import sys; from pathlib import Path; from lowrank_dynamics.storage import occupancy"
-    program += f"; print(occupancy.enter(Path({str(folder)!r})), flush=True); sys.stdin.read()"
-    (folder / "locks" / "0.output.lock").unlink()
+    program += f"; occupancy.occupy(Path({str(folder)!r}), 'paper', local=True); print(flush=True); sys.stdin.read()"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        (folder / "locks" / "0.output.lock").touch()
         yield
         other.communicate(b"")
 
 
 def test_the_lock_of_a_killed_run_is_removed(folder: Path) -> None:
-    assert "was killed; its lock is removed" in occupancy.enter(folder)
+    assert "was killed; its lock is removed" in occupancy.clear(folder)
     assert not (folder / "locks").exists()
-    assert occupancy.enter(folder) == ""
+    assert occupancy.clear(folder) == ""
 
 
 @pytest.mark.usefixtures("living")
 def test_the_lock_of_a_run_that_goes_on_is_left(folder: Path) -> None:
-    said = occupancy.enter(folder)
+    said = occupancy.clear(folder)
     assert "is going on in this folder: wait until it has ended, or run elsewhere, --directory" in said
     assert list((folder / "locks").iterdir())
+    with pytest.raises(UserError, match=r"a run at paper scale, process \d+ on .* is going on in this folder"):
+        occupancy.occupy(folder, "smoke", local=True)
 
 
 def test_the_lock_of_another_machine_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    assert "if it has, remove its lock: --unlock" in occupancy.enter(folder)
+    assert "if it has, remove its lock: --unlock" in occupancy.clear(folder)
     assert list((folder / "locks").iterdir())
 
 
 def test_the_lock_of_a_run_whose_jobs_may_go_on_is_left(folder: Path) -> None:
-    occupancy.begin(folder, "paper", local=False)
-    said = occupancy.enter(folder)
+    occupancy.occupy(folder, "paper", local=False)
+    note = (folder / occupancy.NOTE).read_text()
+    (folder / occupancy.LIVING).unlink()  # as if this process had ended
+    assert '"paper"' in note
+    said = occupancy.clear(folder)
     assert said.startswith("a run at paper scale, process ")
-    assert "its jobs may still be queued or running: end those with scancel" in said
+    assert "its jobs may still be queued or running: end those, on Slurm with scancel" in said
     assert list((folder / "locks").iterdir())
 
 
@@ -66,7 +73,7 @@ def test_a_lock_of_unknown_origin_is_left_to_snakemake(folder: Path, content: st
     (folder / occupancy.NOTE).unlink()
     if content is not None:
         (folder / occupancy.NOTE).write_text(content)
-    assert occupancy.enter(folder) == ""
+    assert occupancy.clear(folder) == ""
     assert list((folder / "locks").iterdir())
 
 
@@ -75,5 +82,5 @@ def test_a_file_system_without_locks(folder: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    assert occupancy.enter(folder) == ""
+    assert occupancy.clear(folder) == ""
     assert list((folder / "locks").iterdir())

@@ -109,6 +109,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
         cells = folder / "results" / "smoke" / "cells"
         wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
         refused = snakemake(folder, *SMOKE)
+        another = snakemake(folder, "--config", "scale=laptop", "--", "results/laptop/metrics/theory_setting.parquet")
         planned(folder)
         killed.kill()
         killed.wait()
@@ -116,6 +117,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
         while is_alive(killed.pid):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+    assert another.returncode == 1  # though it would write other files
+    assert f"error: a run at smoke scale, process {killed.pid} on " in another.stderr
+    assert not (folder / "results" / "laptop" / "metrics").exists()
     assert refused.returncode != 0
     assert re.search(
         rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in this folder: wait",
@@ -126,7 +130,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     run = snakemake(folder, *targets)
     assert run.returncode == 0, run.stderr
     assert f"process {killed.pid} on " in run.stderr
-    assert "was killed; its lock is removed, and this run resumes where it stopped" in run.stderr
+    assert "was killed; its lock is removed, and the next run resumes where it stopped" in run.stderr
     assert_same_results(folder, finished, figures)
 
 

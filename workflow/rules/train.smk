@@ -35,6 +35,6 @@ rule train:
     shell:
         "python -m lowrank_dynamics train --scale {wildcards.scale} --experiment {wildcards.experiment} "
         "--cell {wildcards.cell} {params.data} {params.weights} --threads {threads} "
-        "--trials {wildcards.trials} --planned {params.settings} "
+        "--trials {wildcards.trials} --planned {params.settings} --planned-code {params.code} "
         "--checkpoint results/{wildcards.scale}/checkpoints/{wildcards.experiment}/{wildcards.cell}/{wildcards.trials}.pt "
         "--output {output:q} 2> {log:q}"

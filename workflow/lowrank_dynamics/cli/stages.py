@@ -60,7 +60,7 @@ def features(  # noqa: PLR0917 (a command's options)
     threads: Threads = 1,
 ) -> None:
     """Compute the features of some images with frozen convolutions."""
-    from lowrank_dynamics.config.data import part_of
+    from lowrank_dynamics.config.parts import part_of
     from lowrank_dynamics.data.convolved import prepare_part
     from lowrank_dynamics.training.device import claimed_device, use_cpu
 
@@ -94,15 +94,19 @@ def train(  # noqa: PLR0917 (a command's options)
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
     planned: Annotated[str | None, typer.Option(help="the digest that the settings of the cell must have")] = None,
+    planned_code: Annotated[str | None, typer.Option(help="the digest that the code of the cell must have")] = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.storage import metrics
+    from lowrank_dynamics.storage.code import code_sha256
     from lowrank_dynamics.training.build import Job
     from lowrank_dynamics.training.device import claimed_device, use_cpu
     from lowrank_dynamics.training.run import checkpoint_of, run
 
     started = datetime.now(UTC)
     settings, chosen = _settings_as_planned(scale, configs, experiment, cell, planned)
+    if planned_code and planned_code != code_sha256("training.run", *settings.modules(experiment, chosen)):
+        raise UserError("the code changed while the run was going on; run again to train with the new one")
     use_cpu(threads)
     count = settings.experiment(experiment).trials
     chosen_trials = shard_of(trials) if trials else range(count)

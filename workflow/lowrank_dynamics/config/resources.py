@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from lowrank_dynamics.config.cards import speed
 from lowrank_dynamics.config.cell import EVALUATED_AT_ONCE
-from lowrank_dynamics.config.data import ConvolvedData, DrawnData, Part, images_at_once
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
+from lowrank_dynamics.config.parts import Part, images_at_once
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, OPTIMIZERS, PARAMETERIZATIONS, POOL
 from lowrank_dynamics.config.settings import Cell, Settings
 

@@ -3,13 +3,15 @@
 Features are computed and stored in parts, so that an interrupted run loses one part and not all of them.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.data import ConvolvedData, Part, images_at_once
+from lowrank_dynamics.config.data import ConvolvedData
+from lowrank_dynamics.config.parts import Part, images_at_once
 from lowrank_dynamics.data.dataset import Dataset, labeled_dataset, named
 from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.errors import UserError
@@ -63,12 +65,13 @@ def extract(
 ) -> Tensor:
     """Return features (N, channels * pool^2), on the CPU, of uint8 images: (N, rows, columns), or RGB (N, 3, ...).
 
-    How many pass through together changes no number on a CPU.
+    They pass through in equal groups; a group of a single image would be rounded otherwise than one of several.
     """
     found = []
+    groups = math.ceil(len(images) / images_at_once(size, images.device.type))
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
     with Progress(name, len(images), unit="image") as progress:
-        for chunk in by_channel.split(images_at_once(size, images.device.type)):
+        for chunk in by_channel.tensor_split(groups):
             found.append(pooled(convolutions, as_input(chunk.float() / 255, size), pool).cpu())
             progress.reach(sum(map(len, found)))
     return torch.cat(found)

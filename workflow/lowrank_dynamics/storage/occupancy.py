@@ -14,12 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from lowrank_dynamics.errors import UserError
+
 LIVING = "lowrank.lock"
 NOTE = "lowrank.json"
 
 
 class Occupant(NamedTuple):
-    """A run: its scale, process and machine, when it began, and whether its jobs run there too and end with it."""
+    """A run: its scale, process and machine, when it began, and whether its jobs end when it does, however that is."""
 
     scale: str
     process: int
@@ -32,51 +34,65 @@ class Occupant(NamedTuple):
         return f"a run at {self.scale} scale, process {self.process} on {self.machine} since {self.began}"
 
 
-def enter(folder: Path) -> str:
-    """Remove what a killed run left in a folder of Snakemake's, such as `.snakemake`, and return what is to be said.
+def clear(folder: Path) -> str:
+    """Remove the lock that a killed run left in a folder of Snakemake's, such as `.snakemake`, and return what to say.
 
-    That is empty if nothing is locked there. From now on this process counts as living there. Where the file system
-    has no locks, or nothing can be written, nothing is removed or said.
+    That is empty if nothing is locked there, if it is not known by whom, or where the file system has no locks.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
-        alone = _is_alone(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError:
-        return ""
     locks, occupant = folder / "locks", _noted(folder)
     if not (locks.is_dir() and any(locks.iterdir())) or occupant is None:
         return ""
-    if not alone:
-        return (
-            f"{occupant} is going on in this folder: wait until it has ended, or run elsewhere, --directory FOLDER; "
-            "--unlock would let both write the same files"
-        )
-    if occupant.machine != socket.gethostname():
-        return f"{occupant} has not ended, as far as can be told from here; if it has, remove its lock: --unlock"
-    if not occupant.local:
-        return (
-            f"{occupant} was killed, but its jobs may still be queued or running: end those with scancel, and then "
-            "remove its lock: --unlock"
-        )
-    shutil.rmtree(locks)
-    return f"{occupant} was killed; its lock is removed, and this run resumes where it stopped"
+    try:
+        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)
+        alone = _lock(descriptor)
+        os.close(descriptor)
+    except OSError:
+        return ""
+    return _of_killed(occupant, locks) if alone else _going_on(occupant)
 
 
-def begin(folder: Path, scale: str, *, local: bool) -> None:
-    """Note that this process runs a scale in a folder of Snakemake's; `local` means that its jobs end with it."""
+def occupy(folder: Path, scale: str, *, local: bool) -> None:
+    """Be the one run in a folder of Snakemake's until this process ends; `local` means that its jobs end with it.
+
+    Raises UserError, which says who is, if another run goes on there.
+    """
+    with suppress(OSError):  # where the file system has no locks
+        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
+        if not _lock(descriptor):
+            raise UserError(_going_on(_noted(folder)))
     began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     occupant = Occupant(scale, os.getpid(), socket.gethostname(), began, local)
     (folder / NOTE).write_text(json.dumps(occupant._asdict()), encoding="utf-8")
 
 
-def _is_alone(descriptor: int) -> bool:
-    """Return whether no other process lives there. Raises OSError where there are no locks."""
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed, and return whether nobody else had. Raises OSError where there are no locks."""
     with suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
+
+
+def _of_killed(occupant: Occupant, locks: Path) -> str:
+    """Remove the locks of a run that has ended, unless its jobs may go on, and return what to say."""
+    if occupant.machine != socket.gethostname():
+        return f"{occupant} has not ended, as far as can be told from here; if it has, remove its lock: --unlock"
+    if not occupant.local:
+        return (
+            f"{occupant} was killed, but its jobs may still be queued or running: end those, on Slurm with scancel, "
+            "and then remove its lock: --unlock"
+        )
+    shutil.rmtree(locks, ignore_errors=True)
+    if locks.exists():
+        return f"{occupant} was killed, and its lock cannot be removed: {locks.resolve()} belongs to another user"
+    return f"{occupant} was killed; its lock is removed, and the next run resumes where it stopped"
+
+
+def _going_on(occupant: Occupant | None) -> str:
+    return (
+        f"{occupant or 'another run'} is going on in this folder: wait until it has ended, or run elsewhere, "
+        "--directory FOLDER; --unlock would let both write the same files"
+    )
 
 
 def _noted(folder: Path) -> Occupant | None:

@@ -39,12 +39,21 @@ def _heed(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(number, handler)
 
 
+def can_follow() -> bool:
+    """Return whether `end_with` works here: Linux has had `pidfd_open` since version 5.3."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 def end_with(run: str | None) -> None:
     """From now on, stop as if asked to once the process numbered `run` has ended, however it did; never for None.
 
-    So the jobs of a killed run do not continue alongside those of the next. It works where Linux has `pidfd_open`.
+    So the jobs of a killed run do not continue alongside those of the next, where `can_follow`.
     """
-    if run is None or not hasattr(os, "pidfd_open"):
+    if run is None or not can_follow():
         return
     try:
         ended = os.pidfd_open(int(run))

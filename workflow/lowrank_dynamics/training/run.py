@@ -52,6 +52,6 @@ def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     code = sources("training.run", *job.settings.modules(job.name, job.cell))
     parts = [job.name, job.cell.name, str(job.trials), settings.digest]
     parts += job.settings.registered(job.name, job.cell)
-    parts += [sha256(file) for file in (*job.files, *map(Path, code))]
+    parts += [sha256(file) for file in (*job.files, *map(Path, code)) if file.exists()]
     parts += [torch.__version__, str(torch.get_num_threads())]
     return Checkpoint(path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every, description(job.device))
