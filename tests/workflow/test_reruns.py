@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +110,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
         cells = folder / "results" / "smoke" / "cells"
         wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
         refused = snakemake(folder, *SMOKE)
-        another = snakemake(folder, "--config", "scale=laptop", "--", "results/laptop/metrics/theory_setting.parquet")
         planned(folder)
         killed.kill()
         killed.wait()
@@ -117,9 +117,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
         while is_alive(killed.pid):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    assert another.returncode == 1  # though it would write other files
-    assert f"error: a run at smoke scale, process {killed.pid} on " in another.stderr
-    assert not (folder / "results" / "laptop" / "metrics").exists()
     assert refused.returncode != 0
     assert re.search(
         rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in this folder: wait",
@@ -132,6 +129,23 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     assert f"process {killed.pid} on " in run.stderr
     assert "was killed; its lock is removed, and the next run resumes where it stopped" in run.stderr
     assert_same_results(folder, finished, figures)
+
+
+def test_a_run_at_another_scale_is_refused_in_the_same_folder(tmp_path: Path) -> None:
+    """Though it would write other files, which is all that Snakemake looks at."""
+    (tmp_path / ".snakemake").mkdir()
+    program = "import sys; from pathlib import Path; from lowrank_dynamics.storage import occupancy"
+    program += "; occupancy.occupy(Path('.snakemake'), 'paper', local=True); print(flush=True); sys.stdin.read()"
+    pipe, cell = subprocess.PIPE, "results/smoke/cells/theory_setting/elu-full/0-1.parquet"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdin=pipe, stdout=pipe) as paper:
+        assert paper.stdout is not None
+        paper.stdout.readline()
+        run = snakemake(ROOT, "--directory", str(tmp_path), *SMOKE, "--", cell)
+        paper.communicate(b"")
+    assert run.returncode == 1
+    assert f"error: a run at paper scale, process {paper.pid} on " in run.stderr
+    assert not (tmp_path / cell).exists()
+    assert snakemake(ROOT, "--directory", str(tmp_path), *SMOKE, "--", cell).returncode == 0
 
 
 def test_a_run_that_is_interrupted_says_so_and_goes_on(tmp_path: Path) -> None:
