@@ -20,9 +20,14 @@ project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     shell.prefix('python() {{ exec %s "$@"; }}; ' % quote(sys.executable))
-search_path = [str(project / "workflow"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+search_path = [
+    str(project / "workflow"),
+    *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
+]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path), PYTHONSAFEPATH="1")
-os.environ.update(LOWRANK_RUN=str(os.getpid()))  # a job ends when this run does, even if it is killed
+os.environ.update(
+    LOWRANK_RUN=str(os.getpid())
+)  # a job ends when this run does, even if it is killed
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import budget, files
@@ -36,7 +41,13 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
 from lowrank_dynamics.storage import occupancy
 from lowrank_dynamics.storage.code import code_sha256, contents_sha256
-from lowrank_dynamics.storage.places import require_modes, require_past, require_place, require_plain, require_writable
+from lowrank_dynamics.storage.places import (
+    require_modes,
+    require_past,
+    require_place,
+    require_plain,
+    require_writable,
+)
 from lowrank_dynamics.storage.provenance import unreadable_repository
 from lowrank_dynamics.training import gpus
 from lowrank_dynamics.training.interruption import can_follow
@@ -144,7 +155,10 @@ onstart:
     except UserError as error:
         sys.exit(f"error: {error}")
     if reason := unreadable_repository():
-        print(f"warning: results will not name the commit of their code, because {reason}", file=sys.stderr)
+        print(
+            f"warning: results will not name the commit of their code, because {reason}",
+            file=sys.stderr,
+        )
     # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once
     # more for each job that has ended: in a run of ten minutes that takes a tenth of all CPU time.
     workflow.scheduler.job_rate_limiter = None
@@ -152,7 +166,9 @@ onstart:
 
 onsuccess:
     note_missing(scale, unavailable())
-    if "MAKELEVEL" not in os.environ:  # `make` says so itself, also where nothing was left to do
+    if (
+        "MAKELEVEL" not in os.environ
+    ):  # `make` says so itself, also where nothing was left to do
         print("", *outcome(scale, time.monotonic() - started), sep="\n")
 
 

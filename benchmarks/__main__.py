@@ -1,4 +1,6 @@
-"""Measure every row and write the page: `make bench`; with `gpu` as argument the rows about a GPU."""
+"""Measure every row and write the page: `make bench`; with `gpu` as argument the rows about a
+GPU.
+"""
 
 import os
 import platform
@@ -17,7 +19,11 @@ from lowrank_dynamics.storage.provenance import code_version, processor
 from lowrank_dynamics.training.device import description, use_cpu
 
 PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
-START, START_GPU, END = "<!-- the last run of `make bench` -->", "<!-- the last run on a GPU -->", "<!-- end -->"
+START, START_GPU, END = (
+    "<!-- the last run of `make bench` -->",
+    "<!-- the last run on a GPU -->",
+    "<!-- end -->",
+)
 SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
 CODE = code_version()  # before this writes into the pages
 MET = {True: "yes", False: "**no**", None: ""}
@@ -57,8 +63,16 @@ def cells(row: Row) -> tuple[str, ...]:
     return row.what, row.ratio, row.goal, MET[row.met]
 
 
-def write(page: Path, start: str, machine: str, header: tuple[str, ...], measured: Iterable[tuple[str, ...]]) -> None:
-    """Put the rows, once measured, with what they were measured on into a page, between `start` and the next end."""
+def write(
+    page: Path,
+    start: str,
+    machine: str,
+    header: tuple[str, ...],
+    measured: Iterable[tuple[str, ...]],
+) -> None:
+    """Put the rows, once measured, with what they were measured on into a page, between `start` and
+    the next end.
+    """
     lines = []
     for row in measured:
         lines.append(row)
@@ -68,7 +82,9 @@ def write(page: Path, start: str, machine: str, header: tuple[str, ...], measure
     table = [said, "", *markdown(header, lines)]
     before, rest = page.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
-    page.write_text("\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8")
+    page.write_text(
+        "\n".join([f"{before}{start}", "", *table, "", f"{END}{after}"]), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -24,21 +24,28 @@ Changes = dict[str, Any]
 
 
 def settings_of(name: str, *changes: Changes) -> Settings:
-    """Return the laptop settings, on the CPU, with changes of one experiment, which is the only one."""
+    """Return the laptop settings, on the CPU, with changes of one experiment, which is the only
+    one.
+    """
     settings = load_settings("laptop")
     experiment = reduce(merged, changes, settings.experiment(name).model_dump())
     experiments = {name: Experiment.model_validate(experiment)}
     return settings.model_copy(update={"device": "cpu", "experiments": experiments})
 
 
-def start(name: str, cell: Cell, *changes: Changes, device: torch.device = CPU, times: int = 1) -> Start:
-    """Return what the training of a cell starts from, with all trials and its samples repeated so many `times`.
+def start(
+    name: str, cell: Cell, *changes: Changes, device: torch.device = CPU, times: int = 1
+) -> Start:
+    """Return what the training of a cell starts from, with all trials and its samples repeated so
+    many `times`.
 
     Images are prepared if it needs them.
     """
     settings = settings_of(name, *changes)
     experiment = settings.experiment(name)
-    began = start_of(Job(settings, name, cell, range(experiment.trials), _images(experiment), device=device))
+    began = start_of(
+        Job(settings, name, cell, range(experiment.trials), _images(experiment), device=device)
+    )
     if times == 1:
         return began
     train = began.data.train
@@ -50,14 +57,18 @@ def _images(experiment: Experiment) -> Path | None:
     """Return the file of an experiment's images, prepared if need be; None if it has none."""
     if experiment.data.stored is None:
         return None
-    path = IMAGES.with_stem(f"{IMAGES.stem}-{experiment.data.training_samples}-{experiment.data.test_images}")
+    path = IMAGES.with_stem(
+        f"{IMAGES.stem}-{experiment.data.training_samples}-{experiment.data.test_images}"
+    )
     if not path.exists():
         fashion_mnist.prepare(experiment.data.training_samples, experiment.data.test_images, path)
     return path
 
 
 def training(began: Start, *, observed: bool = False) -> Prepared:
-    """Return a training, with or without what it observes; data and networks are there before the time begins."""
+    """Return a training, with or without what it observes; data and networks are there before the
+    time begins.
+    """
 
     def prepared() -> Callable[[], object]:
         found = train(began, observers(began) if observed else [])

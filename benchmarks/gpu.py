@@ -1,4 +1,6 @@
-"""The rows about a GPU: full steps on as many images as at paper scale, against what the device can do."""
+"""The rows about a GPU: full steps on as many images as at paper scale, against what the device can
+do.
+"""
 
 from collections.abc import Iterator
 
@@ -19,12 +21,21 @@ def gpu_rows(device: torch.device, times: int = REPEATED) -> Iterator[Row]:
     few, many = (steps(count) for count in (FEW, MANY))
     full = start(FASHION, FULL, PAPER, few, device=device, times=times)
     products = paired(bare_products(full), training(full)).scaled(100)
-    yield judged("full step: the part that its matrix products alone would take", products, "at least", 70, " %")
+    yield judged(
+        "full step: the part that its matrix products alone would take",
+        products,
+        "at least",
+        70,
+        " %",
+    )
     low_rank = start(FASHION, LOW_RANK, PAPER, many, device=device, times=times)
     ratio = paired(training(full), training(low_rank)).scaled(A_STEP_EACH)
     yield Row("full step / low-rank step at r = 20", str(ratio))
     for what, cell, change in (("full", FULL, few), ("low-rank", LOW_RANK, many)):
         five, one = (
-            start(FASHION, cell, PAPER, change, {"trials": trials}, device=device, times=times) for trials in (5, 1)
+            start(FASHION, cell, PAPER, change, {"trials": trials}, device=device, times=times)
+            for trials in (5, 1)
         )
-        yield Row(f"{what} step, 5 trials stacked / 1 trial", str(paired(training(five), training(one))))
+        yield Row(
+            f"{what} step, 5 trials stacked / 1 trial", str(paired(training(five), training(one)))
+        )

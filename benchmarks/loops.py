@@ -1,4 +1,6 @@
-"""What our training is compared with: a plain PyTorch loop, and JAX, on the same data and initial weights."""
+"""What our training is compared with: a plain PyTorch loop, and JAX, on the same data and initial
+weights.
+"""
 
 import os
 from functools import partial
@@ -12,7 +14,9 @@ from lowrank_dynamics.training.build import Start
 
 
 def plain_loop(start: Start) -> Prepared:
-    """Return the loop as one would write it: one trial after another, with an SVD of every layer at every step."""
+    """Return the loop as one would write it: one trial after another, with an SVD of every layer at
+    every step.
+    """
     training, data, full = start.job.experiment.training, start.data.train, start.mlp
 
     def one(trial: int) -> list[float]:
@@ -42,7 +46,9 @@ def plain_loop(start: Start) -> Prepared:
 
 
 def jax_loop(start: Start) -> Prepared:
-    """Return the same training by JAX: trials by vmap, all steps in one compiled loop, nothing observed."""
+    """Return the same training by JAX: trials by vmap, all steps in one compiled loop, nothing
+    observed.
+    """
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     import jax
     import jax.numpy as jnp
@@ -60,7 +66,10 @@ def jax_loop(start: Start) -> Prepared:
 
     def step(_: int, weights: list[Any], x: Any, y: Any) -> list[Any]:
         gradients = jax.grad(loss)(weights, x, y)
-        return [weight - training.learning_rate * gradient for weight, gradient in zip(weights, gradients, strict=True)]
+        return [
+            weight - training.learning_rate * gradient
+            for weight, gradient in zip(weights, gradients, strict=True)
+        ]
 
     def train(weights: list[Any], x: Any, y: Any) -> list[Any]:
         return jax.lax.fori_loop(0, training.steps, partial(step, x=x, y=y), weights)
@@ -79,7 +88,10 @@ def bare_products(start: Start) -> Prepared:
     inputs = data.inputs.expand(len(weights[0]), *data.inputs.shape[-2:])
     features = [
         inputs,
-        *(weight @ inputs.new_ones(len(weight), weight.shape[2], inputs.shape[-1]) for weight in weights),
+        *(
+            weight @ inputs.new_ones(len(weight), weight.shape[2], inputs.shape[-1])
+            for weight in weights
+        ),
     ]
 
     @torch.no_grad()

@@ -38,7 +38,16 @@ def steps(count: int) -> dict[str, Any]:
 
 def rows() -> Iterator[Row]:
     """Yield every row about the CPU, each measured when it is asked for."""
-    for measure in (against_others, full_step, low_rank_step, chunks, memory, observables, outside_training, growth):
+    for measure in (
+        against_others,
+        full_step,
+        low_rank_step,
+        chunks,
+        memory,
+        observables,
+        outside_training,
+        growth,
+    ):
         yield from measure()
 
 
@@ -51,7 +60,8 @@ def against_others() -> Iterator[Row]:
     """Compare stacked training with loops that others would write."""
     case = start(*CASE, steps(100))
     yield judged(
-        "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell with its observables",
+        "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell"
+        " with its observables",
         paired(plain_loop(case), training(case, observed=True)),
         "at least",
         5,
@@ -68,7 +78,9 @@ def against_others() -> Iterator[Row]:
 
 
 def full_step() -> Iterator[Row]:
-    """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they cannot do without."""
+    """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they
+    cannot do without.
+    """
     full = start(FASHION, FULL, steps(FEW))
     yield judged(
         "full step on Fashion-MNIST / its matrix products alone",
@@ -86,7 +98,9 @@ def low_rank_step() -> Iterator[Row]:
 
 
 def chunks() -> Iterator[Row]:
-    """Compare steps on 10,000 images, one trial, that go through a network whole and in the chunks of the settings."""
+    """Compare steps on 10,000 images, one trial, that go through a network whole and in the chunks
+    of the settings.
+    """
     few = {"trials": 1, "training": {"learning_rate": 5e-5}}
     for what, cell, count in (("full", FULL, 1), ("low-rank", LOW_RANK, FEW)):
         in_chunks = start(FASHION, cell, few, steps(count), times=10)
@@ -100,13 +114,16 @@ def memory() -> Iterator[Row]:
     """Tell the peak memory of a full and of a low-rank job."""
     full, low_rank = (_peak_megabytes(cell) for cell in (FULL, LOW_RANK))
     yield Row(
-        "peak memory of a job beyond that of the program, full / low-rank, which finds S_big with the full network",
+        "peak memory of a job beyond that of the program, full / low-rank, which finds S_big with"
+        " the full network",
         f"{full:.0f} MB / {low_rank:.0f} MB",
     )
 
 
 def _peak_megabytes(cell: Cell) -> float:
-    """Return the peak memory of training a cell in a process of its own, beyond what that has before."""
+    """Return the peak memory of training a cell in a process of its own, beyond what that has
+    before.
+    """
     command = [sys.executable, "-m", "benchmarks.rows", *cell]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -128,14 +145,26 @@ def observables() -> Iterator[Row]:
 
 def outside_training() -> Iterator[Row]:
     """Tell how much of the time of a laptop run's jobs is not training, if there is one."""
-    benchmarks = [path for place in ("laptop", "data") for path in Path(f"results/{place}/benchmarks").rglob("*.tsv")]
+    benchmarks = [
+        path
+        for place in ("laptop", "data")
+        for path in Path(f"results/{place}/benchmarks").rglob("*.tsv")
+    ]
     cells = list(Path("results/laptop/cells").rglob("*.parquet"))
     if not benchmarks or not cells:
         return
-    jobs = sum(float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]) for path in benchmarks)
+    jobs = sum(
+        float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0])
+        for path in benchmarks
+    )
     trained = sum(cell.seconds for path in cells for cell in metrics.read(path).cells.values())
     share = 100 * (1 - trained / jobs)
-    yield Row("share of a laptop run's job seconds outside training", f"{share:.1f} %", "at most 15 %", share <= 15)
+    yield Row(
+        "share of a laptop run's job seconds outside training",
+        f"{share:.1f} %",
+        "at most 15 %",
+        share <= 15,
+    )
 
 
 def growth() -> Iterator[Row]:
@@ -150,7 +179,9 @@ def growth() -> Iterator[Row]:
 
 
 def _print_peak(cell: Cell) -> None:
-    """Print by how many megabytes this process grows at most while it makes the networks of a cell and trains them."""
+    """Print by how many megabytes this process grows at most while it makes the networks of a cell
+    and trains them.
+    """
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # begins the peak anew
     before = _status("VmRSS")
     training(start(FASHION, cell, steps(5)))()()

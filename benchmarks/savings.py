@@ -1,4 +1,6 @@
-"""What a low-rank head saves: against the full one, and against adapters of the same rank (LoRA, as `peft` has it)."""
+"""What a low-rank head saves: against the full one, and against adapters of the same rank (LoRA, as
+`peft` has it).
+"""
 
 import copy
 import math
@@ -22,7 +24,9 @@ Images = tuple[Tensor, Tensor]
 """Images (N, d) and their labels (N)."""
 CLASSES = 10
 WIDTHS = {784: 784, 1024: 512, 4096: 4608}
-"""The widths of heads, with their inputs: figure 6, and figures 7 and 15 at laptop and at paper scale."""
+"""The widths of heads, with their inputs: figure 6, and figures 7 and 15 at laptop and at paper
+scale.
+"""
 RANKS = (2 * CLASSES, 4 * CLASSES)
 BATCHES = (128, 1_000)
 STEPS = 3
@@ -33,7 +37,9 @@ TIMES = (2.0, 10.0)
 
 
 class Saving(NamedTuple):
-    """One head, rank and batch: weights that are trained, and how long a step takes relative to the low-rank head's."""
+    """One head, rank and batch: weights that are trained, and how long a step takes relative to the
+    low-rank head's.
+    """
 
     head: str
     batch: int
@@ -45,7 +51,9 @@ class Saving(NamedTuple):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What a table says; SGD with momentum remembers one number for each weight that is trained, Adam two."""
+        """What a table says; SGD with momentum remembers one number for each weight that is
+        trained, Adam two.
+        """
         weights = (self.full_weights, self.low_rank_weights, self.adapter_weights)
         return (
             self.head,
@@ -59,7 +67,8 @@ class Saving(NamedTuple):
 def head(width: int, inputs: int) -> nn.Sequential:
     """Return a head of three layers with GELU, the same at every call.
 
-    Hidden weights are 0.1 times orthonormal columns or rows, the last ones uniform as PyTorch has them, biases zero.
+    Hidden weights are 0.1 times orthonormal columns or rows, the last ones uniform as PyTorch has
+    them, biases zero.
     """
     layers = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, CLASSES)
     generator = torch.Generator().manual_seed(0)
@@ -72,12 +81,16 @@ def head(width: int, inputs: int) -> nn.Sequential:
 
 
 def adapted(model: nn.Sequential, rank: int) -> nn.Module:
-    """Return the head with frozen hidden layers, an adapter of this rank on each, and a last layer that is trained."""
+    """Return the head with frozen hidden layers, an adapter of this rank on each, and a last layer
+    that is trained.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages that peft looks for
         from peft import LoraConfig, get_peft_model
 
-        return get_peft_model(model, LoraConfig(r=rank, target_modules=["0", "2"], modules_to_save=["4"]))
+        return get_peft_model(
+            model, LoraConfig(r=rank, target_modules=["0", "2"], modules_to_save=["4"])
+        )
 
 
 def trained(model: nn.Module) -> int:
@@ -103,11 +116,19 @@ def _saving(width: int, inputs: int, rank: int, batch: int) -> Saving:
     against_full, against_adapters = paired(steps[0], steps[1]), paired(steps[2], steps[1])
     name = f"{inputs} - {width} - {width} - {CLASSES}, r = {rank // CLASSES}K"
     return Saving(
-        name, batch, trained(full), trained(small), trained(adapters), f"{against_full}", f"{against_adapters}"
+        name,
+        batch,
+        trained(full),
+        trained(small),
+        trained(adapters),
+        f"{against_full}",
+        f"{against_adapters}",
     )
 
 
-def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = TIMED_RATE) -> Prepared:
+def _steps(
+    model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = TIMED_RATE
+) -> Prepared:
     """Return so many steps of SGD with momentum."""
     chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(chosen, lr=rate, momentum=0.9)
@@ -122,7 +143,8 @@ def _steps(model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: f
 
 
 def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
-    """Yield what each network reaches of the Fashion-MNIST sample in some seconds of training, on all images a step.
+    """Yield what each network reaches of the Fashion-MNIST sample in some seconds of training, on
+    all images a step.
 
     Of the learning rates the one that counts is that with the lowest training loss then.
     """
@@ -134,17 +156,24 @@ def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
     full = head(784, 784)
     networks: dict[str, nn.Module] = {"full": full}
     for rank in RANKS:
-        networks[f"low-rank, r = {rank // CLASSES}K"] = low_rank(full, partial(_loss, full, *train), rank)
+        networks[f"low-rank, r = {rank // CLASSES}K"] = low_rank(
+            full, partial(_loss, full, *train), rank
+        )
         networks[f"LoRA, r = {rank // CLASSES}K"] = adapted(head(784, 784), rank)
     for name, network in networks.items():
-        runs = [list(_reached(copy.deepcopy(network), rate, train, test, times)) for rate in LEARNING_RATES]
+        runs = [
+            list(_reached(copy.deepcopy(network), rate, train, test, times))
+            for rate in LEARNING_RATES
+        ]
         yield name, *(min(at_one_time)[1] for at_one_time in zip(*runs, strict=True))
 
 
 def _reached(
     network: nn.Module, rate: float, train: Images, test: Images, times: tuple[float, ...]
 ) -> Iterator[tuple[float, str]]:
-    """Train for some seconds, and yield at each time the training loss and what is said of the test accuracy."""
+    """Train for some seconds, and yield at each time the training loss and what is said of the test
+    accuracy.
+    """
     step, count, spent = _steps(network, *train, 1, rate)(), 0, 0.0
     for seconds in times:
         while spent < seconds:

@@ -1,4 +1,6 @@
-"""Times two computations side by side, so that a ratio does not depend on how busy or how fast the machine is."""
+"""Times two computations side by side, so that a ratio does not depend on how busy or how fast the
+machine is.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,7 +10,9 @@ from typing import NamedTuple
 import torch
 
 Prepared = Callable[[], Callable[[], object]]
-"""Makes everything anew that a computation needs, and returns the computation, which alone is timed."""
+"""Makes everything anew that a computation needs, and returns the computation, which alone is
+timed.
+"""
 
 
 class Ratio(NamedTuple):
@@ -32,7 +36,9 @@ class Ratio(NamedTuple):
 
 
 def paired(first: Prepared, second: Prepared, repeats: int = 5) -> Ratio:
-    """Return how many times as long as `second` the `first` takes: runs in pairs, after one of each to warm up."""
+    """Return how many times as long as `second` the `first` takes: runs in pairs, after one of each
+    to warm up.
+    """
     seconds(first), seconds(second)
     return Ratio.of([seconds(first) / seconds(second) for _ in range(repeats)])
 

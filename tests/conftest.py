@@ -1,4 +1,6 @@
-"""What the tests share: small settings to change, what a run measures, planted metrics, one thread as jobs have."""
+"""What the tests share: small settings to change, what a run measures, planted metrics, one thread
+as jobs have.
+"""
 
 import copy
 import shutil
@@ -34,13 +36,19 @@ dtype: float64
 threads: 1
 data: {source: clusters, dimension: 12, classes: 3, samples: 48, separation: 7.0, whitened: true}
 network:
-  {depth: 3, width: 14, rank: 6, first_batch: null, rotation: 0.0, eps: 0.1, last_eps: 1.0, train_last_layer: true}
+  {depth: 3, width: 14, rank: 6, first_batch: null, rotation: 0.0, eps: 0.1, last_eps: 1.0,
+   train_last_layer: true}
 training:
-  {objective: squared_error, optimizer: gradient_descent, batch_size: null, learning_rate: 0.01, weight_decay: 0.0,
-   mixed_precision: false, schedule: constant, steps: 20, stop_near_linear_fit: null}
+  {objective: squared_error, optimizer: gradient_descent, batch_size: null, learning_rate: 0.01,
+   weight_decay: 0.0, mixed_precision: false, schedule: constant, steps: 20,
+   stop_near_linear_fit: null}
 observe: {loss: 5, singular_structure: 5, block_shares: 5, gradient: null, start_eps: []}
 """)
-MINIBATCH = {"data__whitened": False, "training__objective": "cross_entropy", "training__batch_size": 20}
+MINIBATCH = {
+    "data__whitened": False,
+    "training__objective": "cross_entropy",
+    "training__batch_size": 20,
+}
 """What `changed` takes to train as figure 5 does."""
 
 CLAIM: dict[str, Any] = {
@@ -88,12 +96,22 @@ Planted = dict[Cell, list[Measurement]]
 
 
 def planted(cells: Planted, experiment: str = NAME, **changes: Any) -> Metrics:
-    """Return the metrics of an experiment whose cells have just these measurements, with changes of SMALL."""
-    shared = {key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields}
+    """Return the metrics of an experiment whose cells have just these measurements, with changes of
+    SMALL.
+    """
+    shared = {
+        key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields
+    }
     own = CellSettings.model_validate({"seed": 1, **shared})
     program = {"code": "", "libraries": {}, "python": "", "started": ""}
     origins = {
-        cell.name: Origin(scale="laptop", variant=cell.variant, settings=own, settings_sha256=cell.variant, **program)
+        cell.name: Origin(
+            scale="laptop",
+            variant=cell.variant,
+            settings=own,
+            settings_sha256=cell.variant,
+            **program,
+        )
         for cell in cells
     }
     tables = [stored.table(experiment, cell, rows) for cell, rows in cells.items()]
@@ -135,8 +153,12 @@ def _needs_a_run(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _smoke(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started | None]:
-    """Start a run of the smoke scale, if a test looks at one, so that it goes on beside the tests that do not."""
+def _smoke(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Started | None]:
+    """Start a run of the smoke scale, if a test looks at one, so that it goes on beside the tests
+    that do not.
+    """
     from runs import SMOKE, copied, environment
 
     if not any(map(_needs_a_run, request.session.items)):
@@ -146,7 +168,9 @@ def _smoke(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     command = ["snakemake", "--cores", "2", *SMOKE]
     with (
         (folder / "said.txt").open("wb") as said,
-        subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT) as run,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT
+        ) as run,
     ):
         yield folder, run
         run.terminate()
@@ -162,7 +186,9 @@ def finished(_smoke: Started) -> Path:
 
 @pytest.fixture
 def settings() -> Callable[..., Settings]:
-    """Return a function that makes settings of one small experiment; keywords such as `network__depth` change it."""
+    """Return a function that makes settings of one small experiment; keywords such as
+    `network__depth` change it.
+    """
 
     def make(**changes: Any) -> Settings:
         return Settings.model_validate(
@@ -174,9 +200,16 @@ def settings() -> Callable[..., Settings]:
 
 @pytest.fixture
 def job(settings: Callable[..., Settings]) -> MakeJob:
-    """Return a function that makes the job of a cell of that experiment; keywords change the settings as there."""
+    """Return a function that makes the job of a cell of that experiment; keywords change the
+    settings as there.
+    """
 
-    def make(activation: str = "elu", parameterization: str = "full", trials: range = range(3), **changes: Any) -> Job:
+    def make(
+        activation: str = "elu",
+        parameterization: str = "full",
+        trials: range = range(3),
+        **changes: Any,
+    ) -> Job:
         return Job(settings(**changes), NAME, Cell(activation, parameterization), trials)
 
     return make

@@ -1,4 +1,6 @@
-"""A Slurm of one node, with two pretended GPUs, on this machine; nothing outside a folder of its own is written."""
+"""A Slurm of one node, with two pretended GPUs, on this machine; nothing outside a folder of its
+own is written.
+"""
 
 import os
 import shutil
@@ -25,7 +27,10 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "slurmd is to be started by root"
     probe = ["unshare", "--mount", "mount", "--bind", "/tmp", str(PLACE)]
-    if not PLACE.is_dir() or subprocess.run(probe, check=False, capture_output=True).returncode != 0:
+    if (
+        not PLACE.is_dir()
+        or subprocess.run(probe, check=False, capture_output=True).returncode != 0
+    ):
         return f"no other folder can be mounted at {PLACE}"
     return ""
 
@@ -41,30 +46,48 @@ class Cluster:
         """Start a command; what it says goes to a file."""
         inside = [*self._inside, "env", f"--chdir={cwd}", *command]
         with log.open("wb") as file:
-            return subprocess.Popen(inside, env=self._environment, stdout=file, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                inside, env=self._environment, stdout=file, stderr=subprocess.STDOUT
+            )
 
     def ask(self, *command: str) -> str:
         """Return what a command says."""
         inside = [*self._inside, *command]
-        return subprocess.run(inside, env=self._environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            inside, env=self._environment, capture_output=True, text=True, check=True
+        ).stdout
 
 
 @contextmanager
 def running(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
-    """Start a Slurm that keeps everything in a folder, and end it; commands have the given environment."""
+    """Start a Slurm that keeps everything in a folder, and end it; commands have the given
+    environment.
+    """
     etc = folder / "etc"
     for place in (etc, folder / "state", folder / "spool"):
         place.mkdir(parents=True)
     (etc / "munge.key").write_bytes(os.urandom(128))
     (etc / "munge.key").chmod(0o400)
     (etc / "slurm.conf").write_text(settings(folder, *free_ports(2)))
-    (etc / "gres.conf").write_text("Name=gpu File=/dev/null,/dev/zero\n")  # two devices that every machine has
-    holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"mount --bind {etc} {PLACE} && exec sleep infinity"])
+    (etc / "gres.conf").write_text(
+        "Name=gpu File=/dev/null,/dev/zero\n"
+    )  # two devices that every machine has
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f"mount --bind {etc} {PLACE} && exec sleep infinity"]
+    )
     try:
         cluster = Cluster(holder.pid, environment)
         wait_for(lambda: "slurm.conf" in cluster.ask("ls", str(PLACE)))
-        files = {"key": "etc/munge.key", "pid": "munged.pid", "log": "munged.log", "seed": "munged.seed"}
-        options = [f"--socket={folder}/munge.socket", *(f"--{name}-file={folder / files[name]}" for name in files)]
+        files = {
+            "key": "etc/munge.key",
+            "pid": "munged.pid",
+            "log": "munged.log",
+            "seed": "munged.seed",
+        }
+        options = [
+            f"--socket={folder}/munge.socket",
+            *(f"--{name}-file={folder / files[name]}" for name in files),
+        ]
         cluster.ask("munged", "--force", *options)
         cluster.ask("slurmctld")
         cluster.ask("slurmd", "-N", "node")
@@ -119,7 +142,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until a condition holds, as long as that may take at most; commands that fail meanwhile do not matter."""
+    """Wait until a condition holds, as long as that may take at most; commands that fail meanwhile
+    do not matter.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(subprocess.CalledProcessError):

@@ -28,8 +28,13 @@ NOWHERE: dict[str, str] = {}
 
 
 def shares(*values: float) -> Metrics:
-    """Return metrics in which block 1 of layer 1 of an ELU network has these shares at the end, one a trial."""
-    start, end = row(1, "block_share", [[1.0]] * len(values)), row(2, "block_share", [[value] for value in values])
+    """Return metrics in which block 1 of layer 1 of an ELU network has these shares at the end, one
+    a trial.
+    """
+    start, end = (
+        row(1, "block_share", [[1.0]] * len(values)),
+        row(2, "block_share", [[value] for value in values]),
+    )
     return planted({Cell("elu", "full"): [start, end]}, trials=len(values))
 
 
@@ -50,7 +55,12 @@ ALWAYS = {"over_trials": "worst"}
         ({}, (0.81, 0.95, 0.97), Verdict.PARTLY, "within 2 standard errors"),
         ({}, (0.6, 0.61, 0.62), Verdict.PARTLY, "weaker reading"),
         ({}, (0.2, 0.3, 0.4), Verdict.NOT_REPRODUCED, ""),
-        ({}, (0.99, 0.99), Verdict.NOT_TESTABLE, "only 2 trials; 3 are needed to estimate the spread"),
+        (
+            {},
+            (0.99, 0.99),
+            Verdict.NOT_TESTABLE,
+            "only 2 trials; 3 are needed to estimate the spread",
+        ),
         ({}, (0.99, 0.99, np.inf), Verdict.NOT_TESTABLE, "a value is not finite"),
         ({}, (0.99, 0.99, 1e300), Verdict.NOT_TESTABLE, "the spread is not finite"),
         (AT_MOST, (0.8, 0.81, 0.82), Verdict.REPRODUCED, ""),
@@ -60,7 +70,12 @@ ALWAYS = {"over_trials": "worst"}
         (WITHIN, (-0.15, -0.151, -0.152), Verdict.PARTLY, "weaker reading"),
         (WITHIN, (-0.3, -0.3, -0.3), Verdict.NOT_REPRODUCED, ""),
         (ALWAYS, (0.99, 0.99, 0.91), Verdict.REPRODUCED, ""),
-        (ALWAYS, (0.99, 0.99, 0.89), Verdict.PARTLY, "weaker reading"),  # although the mean is above 0.9
+        (
+            ALWAYS,
+            (0.99, 0.99, 0.89),
+            Verdict.PARTLY,
+            "weaker reading",
+        ),  # although the mean is above 0.9
     ],
 )
 def test_each_verdict_is_reached(
@@ -77,7 +92,10 @@ def test_each_verdict_is_reached(
 
 def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
     good, bad = ([[0.95]] * 3, [[0.1]] * 3)
-    cells = {Cell(name, "full"): [row(1, "block_share", values)] for name, values in (("elu", good), ("gelu", bad))}
+    cells = {
+        Cell(name, "full"): [row(1, "block_share", values)]
+        for name, values in (("elu", good), ("gelu", bad))
+    }
     both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
     found = judge(both, planted(cells), "laptop", NOWHERE)
     assert [cell.verdict for cell in found] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
@@ -87,7 +105,9 @@ def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
 @pytest.mark.parametrize("value", [1.1, -0.1, 1e299])
 def test_a_share_that_cannot_be_is_refused(settings: Callable[..., Settings], value: float) -> None:
     claims = Claims(scales_that_cannot_tell={}, claims={})
-    with pytest.raises(UserError, match=re.escape(f"have a block_share of {value:g}, which cannot be")):
+    with pytest.raises(
+        UserError, match=re.escape(f"have a block_share of {value:g}, which cannot be")
+    ):
         claims_table(claims, {"small": shares(value, 0.9, 0.9)}, settings(), "laptop")
 
 
@@ -99,12 +119,24 @@ TWO_LAYERS = planted({ELU: [row(1, "block_share", HIGH), row(1, "block_share", L
 @pytest.mark.parametrize(
     ("changes", "metrics", "reason"),
     [
-        ({"options": {"quantity": "block_size", "index": 1}}, TWO_LAYERS, "the metrics hold no block_size"),
+        (
+            {"options": {"quantity": "block_size", "index": 1}},
+            TWO_LAYERS,
+            "the metrics hold no block_size",
+        ),
         ({"cells": {"activation": ["elu"], "layer": [1, 3]}}, TWO_LAYERS, "not measured"),
         ({"cells": {"activation": ["elu", "gelu"], "layer": [1]}}, TWO_LAYERS, "not measured"),
-        ({"cells": {"activation": ["elu"], "side": ["left"]}}, TWO_LAYERS, "value_at_end tells no cells apart by side"),
+        (
+            {"cells": {"activation": ["elu"], "side": ["left"]}},
+            TWO_LAYERS,
+            "value_at_end tells no cells apart by side",
+        ),
         ({"cells": {"activation": ["elu"]}}, TWO_LAYERS, "several values a trial"),
-        ({}, planted({ELU: [row(1, "block_share", HIGH)]}, trials=4), "measured in 3 of 4 trials only"),
+        (
+            {},
+            planted({ELU: [row(1, "block_share", HIGH)]}, trials=4),
+            "measured in 3 of 4 trials only",
+        ),
         ({"experiment": "large"}, None, "experiment large was not run"),
     ],
 )
@@ -132,8 +164,12 @@ def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
 
 
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
-    claims, findings = (load_claims(ROOT / "configs" / name) for name in ("claims.yaml", "findings.yaml"))
-    assert {claim.measure for each in (claims, findings) for claim in each.claims.values()} == set(MEASURES)
+    claims, findings = (
+        load_claims(ROOT / "configs" / name) for name in ("claims.yaml", "findings.yaml")
+    )
+    assert {claim.measure for each in (claims, findings) for claim in each.claims.values()} == set(
+        MEASURES
+    )
     for scale in SCALES:
         claims.check(load_settings(scale, ROOT / "configs"))
 
@@ -150,8 +186,14 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"experiment": "case_studdy"}, "claims.wrong.experiment: 'case_studdy' is not one of case_study"),
-        ({"cells": {"activation": ["ellu"]}}, "claims.wrong.cells.activation: 'ellu' is not one of elu"),
+        (
+            {"experiment": "case_studdy"},
+            "claims.wrong.experiment: 'case_studdy' is not one of case_study",
+        ),
+        (
+            {"cells": {"activation": ["ellu"]}},
+            "claims.wrong.cells.activation: 'ellu' is not one of elu",
+        ),
         ({"cells": {"variant": ["adam"]}}, "claims.wrong.cells.variant: 'adam' is not one of base"),
         ({"cells": {"layer": [4]}}, "claims.wrong.cells.layer: 4 is not one of 1, 2, 3"),
     ],
@@ -159,7 +201,9 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
 def test_a_claim_about_what_is_not_run_is_refused(changes: dict[str, Any], message: str) -> None:
     wrong = claim(**{"experiment": "case_study", **changes})
     with pytest.raises(UserError, match=message):
-        Claims(scales_that_cannot_tell={}, claims={"wrong": wrong}).check(load_settings("laptop", ROOT / "configs"))
+        Claims(scales_that_cannot_tell={}, claims={"wrong": wrong}).check(
+            load_settings("laptop", ROOT / "configs")
+        )
 
 
 COMPARED = {"measure": "compared_at_end"}
@@ -175,14 +219,28 @@ COMPARED = {"measure": "compared_at_end"}
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
         ({"cells": {"layr": [1]}}, "cells.layr: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),
-        ({"options": {"quantity": "loss", "step": 3}}, "options.step: Extra inputs are not permitted"),
-        ({"options": {"quantity": "loss", "index": "one"}}, "options.index: Input should be a valid integer"),
+        (
+            {"options": {"quantity": "loss", "step": 3}},
+            "options.step: Extra inputs are not permitted",
+        ),
+        (
+            {"options": {"quantity": "loss", "index": "one"}},
+            "options.index: Input should be a valid integer",
+        ),
         ({"options": {}}, "options.quantity: Field required"),
-        ({**COMPARED, "options": {"quantity": "loss", "to": {"varient": "a"}, "by": "ratio"}}, "to.varient"),
-        ({**COMPARED, "options": {"quantity": "loss", "to": {}, "by": "diff"}}, "options.by: Input should"),
+        (
+            {**COMPARED, "options": {"quantity": "loss", "to": {"varient": "a"}, "by": "ratio"}},
+            "to.varient",
+        ),
+        (
+            {**COMPARED, "options": {"quantity": "loss", "to": {}, "by": "diff"}},
+            "options.by: Input should",
+        ),
     ],
 )
-def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_claim_is_refused_with_its_key(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     content = claim().model_dump(exclude_none=True) | changes
     file = tmp_path / "claims.yaml"
     file.write_text(yaml.safe_dump({"scales_that_cannot_tell": {}, "claims": {"block_1": content}}))
@@ -192,20 +250,31 @@ def test_a_wrong_claim_is_refused_with_its_key(tmp_path: Path, changes: dict[str
     assert "claims.yaml: claims.block_1" in str(refusal.value)
 
 
-def written(tmp_path: Path, settings: Callable[..., Settings], *values: float, trials: int | None = None) -> Path:
-    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)})
+def written(
+    tmp_path: Path, settings: Callable[..., Settings], *values: float, trials: int | None = None
+) -> Path:
+    claims = Claims(
+        scales_that_cannot_tell={}, claims={"block_1": claim(), "again": claim(partly=None)}
+    )
     path = tmp_path / "claims.parquet"
-    found = claims_table(claims, {"small": shares(*values)}, settings(trials=trials or len(values)), "laptop")
+    found = claims_table(
+        claims, {"small": shares(*values)}, settings(trials=trials or len(values)), "laptop"
+    )
     tables.write(tables.Table(found, {"scale": "laptop"}), as_page(found, "laptop"), path)
     return path
 
 
-def test_the_page_and_the_table_say_the_same(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+def test_the_page_and_the_table_say_the_same(
+    tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
     path = written(tmp_path, settings, 0.6, 0.61, 0.62)
     found, page = tables.read(path, COLUMNS).rows, path.with_suffix(".md").read_text()
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
     assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
-    statement, numbers = "Almost all of the change lies in block 1.", "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)"
+    statement, numbers = (
+        "Almost all of the change lies in block 1.",
+        "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)",
+    )
     assert f"| 3 | {statement} | 20 steps of all samples | 3 | ELU, layer 1 | {numbers}" in page
     assert "partly (only in the weaker reading)" in page
     with pytest.raises(UserError, match="not a readable table of verdicts"):
@@ -217,16 +286,25 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
 ) -> None:
     path = written(tmp_path, settings, 0.95, 0.96, 0.97, trials=5)
     page = path.with_suffix(".md").read_text()
-    assert "2 claims: 2 reproduced, 0 partly, 0 not testable, 0 not reproduced. Judged by fewer trials than" in page
+    assert (
+        "2 claims: 2 reproduced, 0 partly, 0 not testable, 0 not reproduced. Judged by fewer trials"
+        " than" in page
+    )
     assert "than the scale has: 2." in page
     assert "| 20 steps of all samples | 3 of 5 | ELU, layer 1 |" in page
-    not_run = claims_table(Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), "laptop")
+    not_run = claims_table(
+        Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), "laptop"
+    )
     assert "fewer trials" not in as_page(not_run, "laptop")
-    about_nothing = claims_table(Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), "laptop")
+    about_nothing = claims_table(
+        Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), "laptop"
+    )
     assert "0 claims: 0 reproduced" in as_page(about_nothing, "laptop")
 
 
-def test_a_claim_that_fails_is_an_error_only_if_asked_for(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+def test_a_claim_that_fails_is_an_error_only_if_asked_for(
+    tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
     path = written(tmp_path, settings, 0.1, 0.1, 0.1)
     counted = CliRunner().invoke(app, ["verdicts", str(path)])
     assert counted.exit_code == 0

@@ -1,4 +1,6 @@
-"""A run against the reference: what counts as the same, as within the spread, as other, and as not comparable."""
+"""A run against the reference: what counts as the same, as within the spread, as other, and as not
+comparable.
+"""
 
 import shutil
 from pathlib import Path
@@ -29,7 +31,9 @@ Values = NDArray[np.float64]
 
 
 def values(seed: int = 0, trials: int = TRIALS, *, each_its_own: bool = False) -> Values:
-    """Return a loss of each step and trial that falls from 1 with a spread of a tenth, anew at every step or not."""
+    """Return a loss of each step and trial that falls from 1 with a spread of a tenth, anew at
+    every step or not.
+    """
     falling = np.exp(-np.arange(STEPS) / 20)[:, None]
     drawn = np.random.default_rng(seed).standard_normal((1 if each_its_own else STEPS, trials))
     return falling * (1 + 0.1 * drawn)
@@ -50,14 +54,20 @@ def test_the_same_run_has_the_same_numbers_however_many_of_its_trials_and_steps(
     for trials in (TRIALS, 3, 1):
         assert outcome(values()[:, :trials]) == Outcome.SAME
         assert outcome(values(), values()[:, :trials]) == Outcome.SAME
-    assert outcome(values()[:40, :3]) == Outcome.SAME  # ended before the slowest trial of the reference
+    assert (
+        outcome(values()[:40, :3]) == Outcome.SAME
+    )  # ended before the slowest trial of the reference
 
 
 @pytest.mark.parametrize("trials", [3, 5, 10])
-@pytest.mark.parametrize("each_its_own", [True, False], ids=["an offset a trial", "noise at every step"])
+@pytest.mark.parametrize(
+    "each_its_own", [True, False], ids=["an offset a trial", "noise at every step"]
+)
 def test_other_draws_rarely_differ(trials: int, each_its_own: bool) -> None:
     drawn = [values(seed, trials, each_its_own=each_its_own) for seed in range(80)]
-    outcomes = [outcome(run, expected) for run, expected in zip(drawn[::2], drawn[1::2], strict=True)]
+    outcomes = [
+        outcome(run, expected) for run, expected in zip(drawn[::2], drawn[1::2], strict=True)
+    ]
     assert set(outcomes) <= {Outcome.WITHIN, Outcome.DIFFERS}
     assert outcomes.count(Outcome.DIFFERS) <= 4
 
@@ -91,7 +101,9 @@ def test_what_is_not_there_is_not_the_same() -> None:
 
 
 def test_a_trial_that_ends_a_little_later_is_compared() -> None:
-    run, expected = (planted({CELL: [row(end, "last_step", [end] * 3, layer=0)]}, trials=3) for end in (101, 100))
+    run, expected = (
+        planted({CELL: [row(end, "last_step", [end] * 3, layer=0)]}, trials=3) for end in (101, 100)
+    )
     (found,) = compare(run, expected, NAME).itertuples()
     assert (found.points, found.outcome) == (1, Outcome.DIFFERS)
     assert found.difference == pytest.approx(0.01)
@@ -105,7 +117,9 @@ def test_where_a_trial_ended_counts_once() -> None:
 
 
 def test_what_the_reference_has_and_the_run_has_not_is_missing() -> None:
-    both = planted({CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, trials=2)
+    both = planted(
+        {CELL: [row(0, "train_loss", [1.0, 2.0]), row(0, "train_accuracy", [0.5, 0.5])]}, trials=2
+    )
     found = compare(planted({CELL: [row(0, "train_loss", [1.0, 2.0])]}, trials=2), both, NAME)
     assert found.set_index("quantity")["outcome"].to_dict() == {
         "train_accuracy": Outcome.MISSING,
@@ -121,7 +135,9 @@ def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None
     assert len(kept) == reference.STEPS
     assert (kept.min(), kept.max()) == (0, STEPS - 1)
     for whole in (run_of(values()[:10]), run):
-        assert reference.thinned(whole, numbers=len(whole.table) * (whole is run)).table.equals(whole.table)
+        assert reference.thinned(whole, numbers=len(whole.table) * (whole is run)).table.equals(
+            whole.table
+        )
 
 
 def test_only_settings_that_numbers_depend_on_count() -> None:
@@ -138,12 +154,15 @@ AT_PAPER_SCALE = reference.FOLDER / "paper" / f"{LEFT_OUT}.parquet"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the working directory: settings, metrics of a run at laptop scale, and a reference at paper scale."""
+    """Return the working directory: settings, metrics of a run at laptop scale, and a reference at
+    paper scale.
+    """
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     metrics.write(run_of(values(), experiment=LEFT_OUT), tmp_path / AT_PAPER_SCALE)
     for name in (KEPT, LEFT_OUT):
         metrics.write(
-            run_of(values(), experiment=name), tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet"
+            run_of(values(), experiment=name),
+            tmp_path / "results" / "laptop" / "metrics" / f"{name}.parquet",
         )
     (tmp_path / "figures" / "laptop").mkdir(parents=True)
     for picture in ("figure_3.png", "figure_6.png", "figure_6.pdf"):
@@ -170,15 +189,22 @@ def test_kept_is_what_paper_scale_does_not_have_better(project: Path) -> None:
 
 def test_what_paper_scale_has_not_is_kept_whatever_its_settings(project: Path) -> None:
     (project / AT_PAPER_SCALE).unlink()
-    assert {f"{LEFT_OUT}.parquet", "figure_3.png"} <= {each.path.name for each in keep(project, "laptop")}
+    assert {f"{LEFT_OUT}.parquet", "figure_3.png"} <= {
+        each.path.name for each in keep(project, "laptop")
+    }
 
 
 def test_the_sensitivity_study_is_kept_where_it_was_run(project: Path) -> None:
-    rows = tables.read(ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet", sensitivity.COLUMNS)
+    rows = tables.read(
+        ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet", sensitivity.COLUMNS
+    )
     tables.write(rows, "the page", project / "results" / "laptop" / "sensitivity.parquet")
     kept = {each.path for each in keep(project, "laptop")}
     folder = project / "results" / "reference" / "laptop"
-    assert {folder / "sensitivity.parquet", project / "figures" / "reference" / "laptop" / "sensitivity.png"} <= kept
+    assert {
+        folder / "sensitivity.parquet",
+        project / "figures" / "reference" / "laptop" / "sensitivity.png",
+    } <= kept
     assert (folder / "sensitivity.md").read_text() == "the page"
 
 
@@ -196,8 +222,14 @@ def test_verdicts_on_what_was_not_run_this_time_stay(project: Path) -> None:
     for rows, reason in ((before, WAS_NOT_RUN), (after, "the metrics hold no")):
         assert rows[rows["experiment"] == "rotated_factors"]["reason"].str.contains(reason).all()
     for experiment in (KEPT, LEFT_OUT, "vgg_heads"):
-        assert after[after["experiment"] == experiment].equals(before[before["experiment"] == experiment])
-    assert read_provenance(kept / "claims.parquet")["settings_sha256"].keys() == {KEPT, LEFT_OUT, "rotated_factors"}
+        assert after[after["experiment"] == experiment].equals(
+            before[before["experiment"] == experiment]
+        )
+    assert read_provenance(kept / "claims.parquet")["settings_sha256"].keys() == {
+        KEPT,
+        LEFT_OUT,
+        "rotated_factors",
+    }
 
 
 def test_at_paper_scale_all_is_kept(project: Path) -> None:
@@ -207,7 +239,9 @@ def test_at_paper_scale_all_is_kept(project: Path) -> None:
         keep(project, "paper")
     for path in (project / "results" / "paper" / "metrics").iterdir():
         run = metrics.read(path)
-        cells = {name: cell.model_copy(update={"scale": "paper"}) for name, cell in run.cells.items()}
+        cells = {
+            name: cell.model_copy(update={"scale": "paper"}) for name, cell in run.cells.items()
+        }
         metrics.write(metrics.Metrics(run.table, cells), path)
     kept = {each.path.stem for each in keep(project, "paper")}
     assert kept == {KEPT, LEFT_OUT, "claims", "verdicts"}
@@ -215,7 +249,12 @@ def test_at_paper_scale_all_is_kept(project: Path) -> None:
 
 def test_a_run_against_its_own_reference(project: Path) -> None:
     keep(project, "laptop")
-    called("compare", f"results/laptop/metrics/{KEPT}.parquet", "--output", "results/comparison.parquet")
+    called(
+        "compare",
+        f"results/laptop/metrics/{KEPT}.parquet",
+        "--output",
+        "results/comparison.parquet",
+    )
     page = (project / "results" / "comparison.md").read_text()
     assert "Of 1 quantities of the reference 1 have the same numbers." in page
     assert f"| {KEPT} | {TRIALS} | laptop | {TRIALS} | 1 | 0 | 0 | 0 | 0 | 0 |" in page
@@ -247,7 +286,9 @@ def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
     message = "has no metrics to keep; run `snakemake --config scale={}` first"
     with pytest.raises(UserError, match=message.format("smoke")):
         keep(project, "smoke")
-    (project / "results" / "laptop" / "metrics" / f"{KEPT}.parquet").unlink()  # the other one is at paper scale
+    (
+        project / "results" / "laptop" / "metrics" / f"{KEPT}.parquet"
+    ).unlink()  # the other one is at paper scale
     with pytest.raises(UserError, match=message.format("laptop")):
         keep(project, "laptop")
     assert not (project / reference.FOLDER / "laptop").exists()
@@ -256,5 +297,7 @@ def test_without_a_run_there_is_nothing_to_keep(project: Path) -> None:
 def test_a_broken_reference_is_named(project: Path) -> None:
     keep(project, "laptop")
     (project / "results" / "reference" / "laptop" / f"{KEPT}.parquet").write_text("broken")
-    with pytest.raises(UserError, match=rf"the reference .*/{KEPT}.parquet cannot be read; restore it"):
+    with pytest.raises(
+        UserError, match=rf"the reference .*/{KEPT}.parquet cannot be read; restore it"
+    ):
         compare_all({KEPT: run_of(values())}, project / reference.FOLDER)

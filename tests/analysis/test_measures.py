@@ -22,9 +22,16 @@ def values(name: str, metrics: Metrics, **options: Any) -> pd.Series:
 
 def test_comparisons_pair_the_trials() -> None:
     full, low = ([1.0, 2.0, 4.0], [2.0, 3.0, 5.0])
-    cells = {Cell("elu", name): [row(9, "loss", ends, layer=0)] for name, ends in (("full", full), ("s_big", low))}
+    cells = {
+        Cell("elu", name): [row(9, "loss", ends, layer=0)]
+        for name, ends in (("full", full), ("s_big", low))
+    }
     metrics, to = planted(cells), {"parameterization": "full"}
-    compared = {"difference": [1.0, 1.0, 1.0], "relative_difference": [1.0, 0.5, 0.25], "ratio": [2.0, 1.5, 1.25]}
+    compared = {
+        "difference": [1.0, 1.0, 1.0],
+        "relative_difference": [1.0, 0.5, 0.25],
+        "ratio": [2.0, 1.5, 1.25],
+    }
     for by, expected in compared.items():
         found = MEASURES["compared_at_end"](metrics, quantity="loss", to=to, by=by)
         assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == expected
@@ -32,7 +39,9 @@ def test_comparisons_pair_the_trials() -> None:
 
 
 def test_end_against_start_and_growth() -> None:
-    metrics = planted({ELU: [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]})
+    metrics = planted(
+        {ELU: [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]}
+    )
     assert values("end_against_start", metrics, quantity="train_loss").tolist() == [0.25]
     assert values("residual_growth", metrics).tolist() == [2.0]
 
@@ -78,7 +87,9 @@ def test_slopes_in_eps() -> None:
 
 def test_gap_ratio_and_decay_of_the_bound() -> None:
     rows = [row(0, "signal_singular_value", [[9.0, 4.0]])]
-    for step, (tail, bound, update) in enumerate(((1.0, 2.0, 1.0), (2.0, 8.0, 6.0), (0.5, 2.0, 1.0))):
+    for step, (tail, bound, update) in enumerate(
+        ((1.0, 2.0, 1.0), (2.0, 8.0, 6.0), (0.5, 2.0, 1.0))
+    ):
         rows.append(row(step, "gradient_singular_value", [[9.0, 5.0, tail]]))
         rows.append(row(step, "update_bound", [bound]))
         rows.append(row(step, "block_update", [[100.0, 0.1, update, 0.2]]))
@@ -91,11 +102,15 @@ def test_gap_ratio_and_decay_of_the_bound() -> None:
 def test_movement_is_compared_with_the_network_that_moves_least() -> None:
     def cell(left: float, change: float) -> list[Measurement]:
         start, end = [[1.0] * 6], [[2.0, 1.0, 1 + change, 1 - change, 1.0, 0.0]]
-        moved = [row(t, f"sine_{side}_middle", [t * left]) for t in (1, 3) for side in ("left", "right")]
+        moved = [
+            row(t, f"sine_{side}_middle", [t * left]) for t in (1, 3) for side in ("left", "right")
+        ]
         return [row(0, "singular_value", start), row(3, "singular_value", end), *moved]
 
     moves = {"elu": (0.1, 0.1), "relu": (0.2, 0.4), "rrelu": (0.4, 0.8)}
-    metrics = planted({Cell(name, "full"): cell(*both) for name, both in moves.items()}, data__classes=2)
+    metrics = planted(
+        {Cell(name, "full"): cell(*both) for name, both in moves.items()}, data__classes=2
+    )
     moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
     displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
@@ -107,29 +122,49 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
 
 
 def test_the_share_at_chance_ends_before_the_loss_falls() -> None:
-    """It is 1 only for a trial that is at chance to the end; a loss that comes back has left it anyway."""
-    trials = {1.0: [2.0, 2.0, 2.0, 2.0, 2.0], 0.0: [2.0, 1.0, 2.0, 2.0, 2.0], 0.75: [2.0, 2.0, 1.95, 2.0, 1.0]}
-    rows = [row(10 * i, "test_loss", losses, layer=0) for i, losses in enumerate(zip(*trials.values(), strict=True))]
+    """It is 1 only for a trial that is at chance to the end; a loss that comes back has left it
+    anyway.
+    """
+    trials = {
+        1.0: [2.0, 2.0, 2.0, 2.0, 2.0],
+        0.0: [2.0, 1.0, 2.0, 2.0, 2.0],
+        0.75: [2.0, 2.0, 1.95, 2.0, 1.0],
+    }
+    rows = [
+        row(10 * i, "test_loss", losses, layer=0)
+        for i, losses in enumerate(zip(*trials.values(), strict=True))
+    ]
     found = values("share_at_chance", planted({Cell("gelu", "random"): rows}), fallen_to=0.95)
     assert found.tolist() == list(trials)
 
 
 def test_the_time_to_reach_is_relative_and_at_least_what_was_seen() -> None:
-    """Nine tenths of the full network's end, 0.9: reached after 2 steps by it, after 3 and never by the other."""
-    full, low = [[0.1, 0.8, 0.82, 0.9], [0.1, 0.2, 0.85, 0.9]], [[0.1, 0.2, 0.6, 0.9], [0.1, 0.1, 0.1, 0.1]]
+    """Nine tenths of the full network's end, 0.9: reached after 2 steps by it, after 3 and never by
+    the other.
+    """
+    full, low = (
+        [[0.1, 0.8, 0.82, 0.9], [0.1, 0.2, 0.85, 0.9]],
+        [[0.1, 0.2, 0.6, 0.9], [0.1, 0.1, 0.1, 0.1]],
+    )
     cells = {
-        Cell("gelu", name): [row(t, "test_accuracy", at, layer=0) for t, at in enumerate(zip(*trials, strict=True))]
+        Cell("gelu", name): [
+            row(t, "test_accuracy", at, layer=0) for t, at in enumerate(zip(*trials, strict=True))
+        ]
         for name, trials in (("full", full), ("s_big", low))
     }
     options = {"quantity": "test_accuracy", "fraction": 0.9, "of": {"parameterization": "full"}}
-    found = MEASURES["time_to_reach"](planted(cells), **options).set_index(["parameterization", "trial"])["value"]
+    found = MEASURES["time_to_reach"](planted(cells), **options).set_index(
+        ["parameterization", "trial"]
+    )["value"]
     assert found["full"].tolist() == [1.0, 1.0]
     assert found["s_big"].tolist() == [3 / 2, 3 / 2]
 
 
 def test_a_share_of_gain_needs_a_gain() -> None:
     ends = {("s_big", "2k"): [0.5, 0.5], ("s_big", "4k"): [0.7, 0.7], ("full", "2k"): [0.9, 0.4]}
-    cells = {Cell("gelu", *names): [row(9, "test_accuracy", at, layer=0)] for names, at in ends.items()}
+    cells = {
+        Cell("gelu", *names): [row(9, "test_accuracy", at, layer=0)] for names, at in ends.items()
+    }
     start, end = ({"parameterization": name, "variant": "2k"} for name in ("s_big", "full"))
     found = MEASURES["share_of_gain"](planted(cells), "test_accuracy", start, end)
     wide = found.loc[found["variant"] == "4k", "value"]

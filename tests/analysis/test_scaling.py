@@ -1,4 +1,6 @@
-"""What our findings measure is what was planted: slopes over variants, tails against beta eps, operations."""
+"""What our findings measure is what was planted: slopes over variants, tails against beta eps,
+operations.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ def over_width(power: float, rest: float = 0.5) -> Metrics:
     """Return shares of block 1 whose rest is a power of the width, at widths of 14, 28 and 56."""
     found = planted(
         {
-            Cell("elu", "full", f"m_{width}"): [row(0, "block_share", [[1 - rest * (width / 14) ** power]] * 3)]
+            Cell("elu", "full", f"m_{width}"): [
+                row(0, "block_share", [[1 - rest * (width / 14) ** power]] * 3)
+            ]
             for width in (14, 28, 56)
         }
     )
@@ -22,7 +26,9 @@ def over_width(power: float, rest: float = 0.5) -> Metrics:
     for name, cell in found.cells.items():
         assert cell.settings
         network = cell.settings.network.model_copy(update={"width": int(cell.variant[2:])})
-        cells[name] = cell.model_copy(update={"settings": cell.settings.model_copy(update={"network": network})})
+        cells[name] = cell.model_copy(
+            update={"settings": cell.settings.model_copy(update={"network": network})}
+        )
     return Metrics(found.table, cells)
 
 
@@ -41,7 +47,9 @@ def test_the_slope_of_the_rest_is_the_power(power: float) -> None:
 def test_a_tail_of_the_product_has_slope_one_and_no_spread() -> None:
     eps = [0.1, 0.01]
     cells = {
-        Cell(f"swish_{beta:g}", "full"): [row(0, "gradient_tail", [[0.013 * beta * each for each in eps]] * 3)]
+        Cell(f"swish_{beta:g}", "full"): [
+            row(0, "gradient_tail", [[0.013 * beta * each for each in eps]] * 3)
+        ]
         for beta in (0.1, 1, 10)
     }
     cells[Cell("relu", "full")] = [row(0, "gradient_tail", [[0.4, 0.4]] * 3)]
@@ -51,9 +59,13 @@ def test_a_tail_of_the_product_has_slope_one_and_no_spread() -> None:
 
 
 def test_ratios_are_of_the_same_step() -> None:
-    rows = [row(t, "curvature", [t + 1.0]) for t in range(3)] + [row(t, "curvature_bound", [4.0 - t]) for t in range(3)]
+    rows = [row(t, "curvature", [t + 1.0]) for t in range(3)] + [
+        row(t, "curvature_bound", [4.0 - t]) for t in range(3)
+    ]
     metrics = planted({Cell("elu", "full"): rows})
-    assert MEASURES["largest_ratio"](metrics, quantity="curvature", to="curvature_bound")["value"].tolist() == [1.5]
+    assert MEASURES["largest_ratio"](metrics, quantity="curvature", to="curvature_bound")[
+        "value"
+    ].tolist() == [1.5]
     assert MEASURES["admissible_step"](metrics)["value"].tolist() == [0.04]
 
 
@@ -62,12 +74,24 @@ def test_operations_are_those_of_the_matrix_products() -> None:
     settings = planted({Cell("elu", "full"): [row(0, "loss", [1.0])]}).settings
     full = 2 * 48 * (2 * 12 * 14 + 3 * 14 * 14 + 3 * 3 * 14)
     low = 2 * 48 * (2 * 12 * 6 + 2 * 3 * 6 * 6 + 3 * 6 * 14 + 3 * 3 * 14)
-    frozen = 2 * 48 * (12 * 14 + 2 * 14 * 14 + 2 * 12 * 6 + 3 * 14 * 6 + 2 * 3 * 14 * 6 + 3 * 3 * 14)
-    assert [step_operations(settings, name) for name in ("full", "s_big", "adapters")] == [full, low, frozen]
-    assert [start_operations(settings, name) for name in ("s_big", "gradient", "random")] == [full, full, 0]
+    frozen = (
+        2 * 48 * (12 * 14 + 2 * 14 * 14 + 2 * 12 * 6 + 3 * 14 * 6 + 2 * 3 * 14 * 6 + 3 * 3 * 14)
+    )
+    assert [step_operations(settings, name) for name in ("full", "s_big", "adapters")] == [
+        full,
+        low,
+        frozen,
+    ]
+    assert [start_operations(settings, name) for name in ("s_big", "gradient", "random")] == [
+        full,
+        full,
+        0,
+    ]
     curves = {"full": (0.1, 0.5, 1.0), "s_big": (0.1, 0.95, 0.95), "random": (0.1, 0.1, 0.1)}
     cells = {
-        Cell("elu", name): [row(10 * t, "accuracy", [value], layer=0) for t, value in enumerate(values)]
+        Cell("elu", name): [
+            row(10 * t, "accuracy", [value], layer=0) for t, value in enumerate(values)
+        ]
         for name, values in curves.items()
     }
     found = MEASURES["operations_to_reach"](

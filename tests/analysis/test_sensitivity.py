@@ -17,7 +17,9 @@ from lowrank_dynamics.storage import tables
 
 STUDY = load_study(ROOT / "configs")
 SCALE = "laptop/sensitivity/head_last_layer_1"
-NOT_RUN = claims_table(load_claims(ROOT / "configs" / "claims.yaml"), {}, load_settings(SCALE, ROOT / "configs"), SCALE)
+NOT_RUN = claims_table(
+    load_claims(ROOT / "configs" / "claims.yaml"), {}, load_settings(SCALE, ROOT / "configs"), SCALE
+)
 
 
 def verdicts(**by_claim: str) -> pd.DataFrame:
@@ -27,7 +29,9 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
         for claim, decided in by_claim.items()
         for cell, mean, verdict in (("ELU", 0.99, "reproduced"), ("GELU", 0.5, decided))
     ]
-    table = pd.DataFrame(rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"])
+    table = pd.DataFrame(
+        rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"]
+    )
     judged = {"over_trials": "mean", "comparison": "at_least", "threshold": 0.9}
     return table.assign(figure="3", deviation=0.01, trials=3, **judged)
 
@@ -57,21 +61,28 @@ def test_each_alternative_is_compared_with_the_declared_values(compared: pd.Data
 def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
     origin = {"unverified": ["CIFAR-10"]}
-    tables.write(tables.Table(compared, origin), as_page(compared, STUDY, "laptop", ["CIFAR-10"]), path)
+    tables.write(
+        tables.Table(compared, origin), as_page(compared, STUDY, "laptop", ["CIFAR-10"]), path
+    )
     page = path.with_suffix(".md").read_text()
     assert "**Unverified data: CIFAR-10.**" in page
     assert tables.read(path, sensitivity.COLUMNS).unverified == ["CIFAR-10"]
     assert "2 of 3 verdicts are those at the declared values." in page
     assert "| block_1 | reproduced | **not reproduced** | separation 4 |" in page
     assert "## Separation of the clusters (declared: 7)" in page
-    assert "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01 (GELU) |" in page
+    assert (
+        "| block_1 | ≥ 0.9 | **reproduced**, 0.5 ± 0.01 (GELU) | **not reproduced**, 0.5 ± 0.01"
+        " (GELU) |" in page
+    )
     pd.testing.assert_frame_equal(tables.read(path, sensitivity.COLUMNS).rows, compared)
     draw("sensitivity", [path], tmp_path / "figure")
     assert "UNVERIFIED DATA: CIFAR-10" in (tmp_path / "figure.svg").read_text()
 
 
 def test_an_alternative_of_no_study_is_named() -> None:
-    with pytest.raises(UserError, match="the sensitivity study has no alternative 'width_65', only separation_4"):
+    with pytest.raises(
+        UserError, match="the sensitivity study has no alternative 'width_65', only separation_4"
+    ):
         sensitivity.compare(NOT_RUN, {"width_65": NOT_RUN}, STUDY)
 
 

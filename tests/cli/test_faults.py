@@ -1,4 +1,6 @@
-"""What the machine refuses ends a command with one sentence, a nonzero exit and nothing half-written."""
+"""What the machine refuses ends a command with one sentence, a nonzero exit and nothing
+half-written.
+"""
 
 import os
 import re
@@ -27,7 +29,10 @@ PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-image
 
 
 def command(
-    *arguments: str, limit: Callable[[], None] | None = None, stderr: int | IO[str] = subprocess.PIPE, **variables: str
+    *arguments: str,
+    limit: Callable[[], None] | None = None,
+    stderr: int | IO[str] = subprocess.PIPE,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of the project's commands, after `limit` in its process."""
     return subprocess.run(
@@ -68,14 +73,18 @@ def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
     """Where the standard error cannot be written either, the sentence is on the standard output."""
     output = str(tmp_path / "output")
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        run = command(*TRAIN, "--output", output, limit=small_files, stderr=full, PYTHONUNBUFFERED="")
+        run = command(
+            *TRAIN, "--output", output, limit=small_files, stderr=full, PYTHONUNBUFFERED=""
+        )
     assert run.returncode == 1
     assert run.stdout.startswith(f"error: {output} cannot be read or written (")
 
 
 def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
     folder = copied(tmp_path / "project")
-    command = f"mount -t tmpfs -o ro none {folder}/results && exec snakemake --cores 1 {' '.join(SMOKE)}"
+    command = (
+        f"mount -t tmpfs -o ro none {folder}/results && exec snakemake --cores 1 {' '.join(SMOKE)}"
+    )
     run = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command],
         cwd=folder,
@@ -87,11 +96,16 @@ def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
     if run.stderr.startswith(("mount:", "unshare:")):
         pytest.skip(f"nothing can be mounted here: {run.stderr.strip()}")
     assert run.returncode == 1
-    assert "nothing can be written to results (Read-only file system); let this user write there" in run.stderr
+    assert (
+        "nothing can be written to results (Read-only file system); let this user write there"
+        in run.stderr
+    )
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere/at/all")], ids=["file", "link"])
+@pytest.mark.parametrize(
+    "make", [Path.touch, lambda path: path.symlink_to("/nowhere/at/all")], ids=["file", "link"]
+)
 def test_results_that_are_no_folder(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "results")
     run = snakemake(tmp_path, "-n", "--snakefile", str(ROOT / "Snakefile"), *SMOKE)
@@ -103,17 +117,24 @@ def test_results_that_are_no_folder(tmp_path: Path, make: Callable[[Path], None]
 
 def test_a_project_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(UserError, match=r"nothing can be written to .*; let this user write there, or .* --directory"):
+    with pytest.raises(
+        UserError,
+        match=r"nothing can be written to .*; let this user write there, or .* --directory",
+    ):
         require_place(tmp_path)
 
 
 def test_a_locale_without_the_letters_of_a_page(tmp_path: Path) -> None:
-    """Text is UTF-8 in files whatever the user's locale; what a terminal lacks it gets as numbers."""
+    """Text is UTF-8 in files whatever the user's locale; what a terminal lacks it gets as
+    numbers.
+    """
     made = shutil.which("localedef")
     if (
         made is None
         or subprocess.run(
-            [made, "-i", "en_US", "-f", "ISO-8859-1", tmp_path / "en_US.ISO-8859-1"], check=False, capture_output=True
+            [made, "-i", "en_US", "-f", "ISO-8859-1", tmp_path / "en_US.ISO-8859-1"],
+            check=False,
+            capture_output=True,
         ).returncode
         > 1
     ):
@@ -132,9 +153,20 @@ def test_a_locale_without_the_letters_of_a_page(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
-    """It ends with one sentence and leaves nothing; a training writes its state at once and goes on from there."""
+    """It ends with one sentence and leaves nothing; a training writes its state at once and goes on
+    from there.
+    """
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
-    wanted = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "paper", "--experiment", "case_study"]
+    wanted = [
+        sys.executable,
+        "-m",
+        "lowrank_dynamics",
+        "train",
+        "--scale",
+        "paper",
+        "--experiment",
+        "case_study",
+    ]
     wanted += ["--cell", "elu-full", "--output", str(output), "--checkpoint", str(state)]
     own = {"cwd": ROOT, "env": environment(), "preexec_fn": heeding_interrupts}
     with subprocess.Popen(wanted, **own, stderr=subprocess.PIPE, text=True) as job:
@@ -143,7 +175,10 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
         job.send_signal(number)
         said = job.stderr.read()
     assert "case_study elu-full: step 0 of 2500" in first
-    assert re.search(r"error: case_study elu-full: stopped at step \d+; run the same command again to resume\n$", said)
+    assert re.search(
+        r"error: case_study elu-full: stopped at step \d+; run the same command again to resume\n$",
+        said,
+    )
     assert "Traceback" not in said
     assert job.returncode == 130
     assert list(tmp_path.iterdir()) == [state]
@@ -167,7 +202,9 @@ def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> Non
     ],
 )
 def test_trials_that_there_are_not(tmp_path: Path, trials: str, message: str) -> None:
-    said = last_line(command(*TRAIN, "--trials", trials, "--output", str(tmp_path / "cell.parquet")))
+    said = last_line(
+        command(*TRAIN, "--trials", trials, "--output", str(tmp_path / "cell.parquet"))
+    )
     assert message in said
 
 
@@ -178,25 +215,54 @@ def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
-    said = last_line(command("figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")))
+    said = last_line(
+        command(
+            "figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")
+        )
+    )
     assert "error: no.parquet is not a readable file of metrics" in said
 
 
 FIGURE = ["figure", "--output", "figure", "--metrics", "one.parquet"]
 REPORT = ["--results", "results", "--captions", "captions", "--output", "report.html"]
-FEATURES = ["features", "--output", "features", "--images", "images", "--convolutions", "tiny", "--pool", "1"]
+FEATURES = [
+    "features",
+    "--output",
+    "features",
+    "--images",
+    "images",
+    "--convolutions",
+    "tiny",
+    "--pool",
+    "1",
+]
 FEATURES += ["--part", "train-0-9"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*FIGURE, "figure_7"], "figure_7 is drawn from vgg_full_model and vgg_heads, one file each; 1 are named"),
-        ([*FIGURE, "--metrics", "two.parquet", "verdicts"], "is drawn from claims.parquet, one file each; 2 are named"),
-        (["report", "holiday.png", *REPORT], "holiday.png is no figure of a run; those are overview, figure_1"),
+        (
+            [*FIGURE, "figure_7"],
+            "figure_7 is drawn from vgg_full_model and vgg_heads, one file each; 1 are named",
+        ),
+        (
+            [*FIGURE, "--metrics", "two.parquet", "verdicts"],
+            "is drawn from claims.parquet, one file each; 2 are named",
+        ),
+        (
+            ["report", "holiday.png", *REPORT],
+            "holiday.png is no figure of a run; those are overview, figure_1",
+        ),
         ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny; it is 3"),
-        ([*FEATURES, "--size", "8", "--part", "first"], "a part is train or test, a first and a last image, such as "),
-        ([*FEATURES, "--size", "8", "--device", "cudda"], "there is no device 'cudda'; choose one of auto, cpu, cuda"),
+        (
+            [*FEATURES, "--size", "8", "--part", "first"],
+            "a part is train or test, a first and a last image, such as ",
+        ),
+        (
+            [*FEATURES, "--size", "8", "--device", "cudda"],
+            "there is no device 'cudda'; choose one of auto, cpu, cuda",
+        ),
     ],
 )
 def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:
@@ -204,20 +270,25 @@ def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_a_device_whose_memory_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_whose_memory_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("lowrank_dynamics.training.run.train", refuse)
     monkeypatch.chdir(ROOT)
     with pytest.raises(
-        UserError, match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower"
+        UserError,
+        match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower",
     ):
         stages.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_while_it_is_imported(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_command_that_is_stopped_while_it_is_imported(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
     path = os.pathsep.join([str(tmp_path), str(ROOT / "workflow")])
     run = command("check", limit=heeding_interrupts, PYTHONPATH=path)
@@ -228,7 +299,15 @@ def test_a_command_that_is_stopped_while_it_is_imported(tmp_path: Path, number: 
 def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) -> None:
     """Those of another experiment do not matter to a job, as long as they are sound."""
     planned = load_settings("smoke", folder).of_variant("theory_setting").digest
-    arguments = [*TRAIN, "--configs", str(folder), "--output", str(tmp_path / "cell"), "--planned", planned]
+    arguments = [
+        *TRAIN,
+        "--configs",
+        str(folder),
+        "--output",
+        str(tmp_path / "cell"),
+        "--planned",
+        planned,
+    ]
     change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
     assert command(*arguments).returncode == 0
     change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", "one")
@@ -237,11 +316,17 @@ def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) 
     assert "fashion_mnist.trials" in said
     change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
     change(folder / "smoke.yaml", "experiments.theory_setting.training.steps", 50)
-    assert "changed while the run was going on, those of theory_setting too; run again" in last_line(
-        command(*arguments)
+    assert (
+        "changed while the run was going on, those of theory_setting too; run again"
+        in last_line(command(*arguments))
     )
 
 
 def test_code_that_changes_while_a_run_goes_on(tmp_path: Path) -> None:
-    said = last_line(command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday"))
-    assert said == "error: the code changed while the run was going on; run again to train with the new one"
+    said = last_line(
+        command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday")
+    )
+    assert (
+        said
+        == "error: the code changed while the run was going on; run again to train with the new one"
+    )

@@ -1,4 +1,6 @@
-"""Whatever a file holds, the project's readers return a value or raise their own error, and execute nothing."""
+"""Whatever a file holds, the project's readers return a value or raise their own error, and execute
+nothing.
+"""
 
 import copy
 import gzip
@@ -37,7 +39,10 @@ VALUES = st.one_of(
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
 )
 fuzzed = settings(
-    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -84,7 +89,10 @@ def test_yaml_that_python_cannot_take(tmp_path: Path, content: str) -> None:
 @given(content=st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)))
 def test_files_of_settings_and_claims(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "paper.yaml").write_bytes(content)
-    for load in (lambda: load_settings("paper", tmp_path), lambda: load_claims(tmp_path / "paper.yaml")):
+    for load in (
+        lambda: load_settings("paper", tmp_path),
+        lambda: load_claims(tmp_path / "paper.yaml"),
+    ):
         with pytest.raises(UserError, match=r"paper\.yaml"):
             load()
 
@@ -136,7 +144,11 @@ def test_packages_and_archives(tmp_path: Path, content: bytes) -> None:
 
 
 @fuzzed
-@given(pickled=st.one_of(st.binary(max_size=100), damaged(pickle.dumps({"VGG16_0": {"Conv_0": [1, 2.0, "x"]}}))))
+@given(
+    pickled=st.one_of(
+        st.binary(max_size=100), damaged(pickle.dumps({"VGG16_0": {"Conv_0": [1, 2.0, "x"]}}))
+    )
+)
 def test_pickles(tmp_path: Path, pickled: bytes) -> None:
     path = tmp_path / weights.PACKAGE_FILE
     path.write_bytes(packed(pickled))

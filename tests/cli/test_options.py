@@ -35,15 +35,28 @@ def test_shells_complete_commands() -> None:
         "COMP_CWORD": "1",
     }
     command = [sys.executable, "-m", "lowrank_dynamics"]
-    run = subprocess.run(command, env=environment(**completing), cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command,
+        env=environment(**completing),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.stdout.split() == ["provenance"], run.stderr
 
 
-@pytest.mark.parametrize(("variable", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
-def test_a_terminal_gets_color_unless_it_wants_none(variable: dict[str, str], colored: bool) -> None:
+@pytest.mark.parametrize(
+    ("variable", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)]
+)
+def test_a_terminal_gets_color_unless_it_wants_none(
+    variable: dict[str, str], colored: bool
+) -> None:
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "lowrank_dynamics", "check", "--scale", "huge"]
-    own = {name: value for name, value in environment(TERM="xterm").items() if name != "NO_COLOR"} | variable
+    own = {
+        name: value for name, value in environment(TERM="xterm").items() if name != "NO_COLOR"
+    } | variable
     subprocess.run(command, cwd=ROOT, env=own, stderr=end, check=False)
     os.close(end)
     said = b""

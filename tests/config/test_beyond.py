@@ -35,20 +35,38 @@ def test_what_they_are_like_they_have() -> None:
     ("key", "value", "message"),
     [
         ("scales.desktop", {"starts": {"trials": 1}}, "scales.desktop: there is no such scale"),
-        ("experiments.case_study", {}, "experiments.case_study: paper.yaml has an experiment of this name"),
-        ("experiments.constants.activations", ["relu"], "observe.constants must be null except for whitened data and"),
+        (
+            "experiments.case_study",
+            {},
+            "experiments.case_study: paper.yaml has an experiment of this name",
+        ),
+        (
+            "experiments.constants.activations",
+            ["relu"],
+            "observe.constants must be null except for whitened data and",
+        ),
         (
             "experiments.near_linearity.activations",
             ["rrelu"],
             "observe.linearity must be null for rrelu, whose",
         ),
-        ("experiments.starts.observe", {"linearity": 1}, "must be null except for depth 2, squared_error and full-b"),
-        ("experiments.smoothness.activations", ["swish"], "'swish' is not one of elu, .*, swish_<beta>"),
+        (
+            "experiments.starts.observe",
+            {"linearity": 1},
+            "must be null except for depth 2, squared_error and full-b",
+        ),
+        (
+            "experiments.smoothness.activations",
+            ["swish"],
+            "'swish' is not one of elu, .*, swish_<beta>",
+        ),
         ("experiments.starts.parameterizations", ["lora"], "'lora' is not one of full, s_big"),
         ("scales.laptop.starts.trails", 3, "starts.trails: unknown key"),
     ],
 )
-def test_a_mistake_is_named_with_its_file(folder: Path, key: str, value: object, message: str) -> None:
+def test_a_mistake_is_named_with_its_file(
+    folder: Path, key: str, value: object, message: str
+) -> None:
     change(folder / "beyond.yaml", key, value)
     with pytest.raises(UserError, match=rf"beyond\.yaml.*{message}"):
         load_settings("laptop/beyond", folder)
@@ -57,9 +75,15 @@ def test_a_mistake_is_named_with_its_file(folder: Path, key: str, value: object,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"setting": "data.clases"}, "options.setting: 'data.clases' is no number in the settings of k_2"),
+        (
+            {"setting": "data.clases"},
+            "options.setting: 'data.clases' is no number in the settings of k_2",
+        ),
         ({"setting": "training.optimizer"}, "options.setting: 'training.optimizer' is no number"),
-        ({"setting": "data.classes", "variants": ["k_3"]}, "options.variants: 'k_3' is not one of k_2"),
+        (
+            {"setting": "data.classes", "variants": ["k_3"]},
+            "options.variants: 'k_3' is not one of k_2",
+        ),
     ],
 )
 def test_a_finding_about_a_setting_that_is_no_number_is_refused(
@@ -76,7 +100,8 @@ def test_a_finding_about_something_unknown_is_named_with_its_file(folder: Path) 
     change(folder / "findings.yaml", "claims.change_has_rank_k.cells.activation", ["swish_0"])
     findings = load_claims(folder / "findings.yaml")
     with pytest.raises(
-        UserError, match=r"findings\.yaml: claims\.change_has_rank_k\.cells\.activation: 'swish_0' is n"
+        UserError,
+        match=r"findings\.yaml: claims\.change_has_rank_k\.cells\.activation: 'swish_0' is n",
     ):
         findings.check(load_settings("laptop/beyond", folder), folder / "findings.yaml")
 
@@ -84,7 +109,12 @@ def test_a_finding_about_something_unknown_is_named_with_its_file(folder: Path) 
 def test_a_parameter_is_part_of_the_name() -> None:
     found = activation("swish_1.702")
     assert (found.options, found.label) == ({"beta": 1.702}, r"$\beta = 1.702$")
-    assert in_order({"swish_10", "relu", "Mish", "swish_2", "elu"}) == ["elu", "relu", "swish_2", "swish_10"]
+    assert in_order({"swish_10", "relu", "Mish", "swish_2", "elu"}) == [
+        "elu",
+        "relu",
+        "swish_2",
+        "swish_10",
+    ]
     for name in ("swish", "swish_", "swish_0", "swish_-1", "swish_x", "elu_1", "leaky"):
         with pytest.raises(ValueError, match=f"'{name}' is not one of"):
             activation(name)

@@ -1,4 +1,6 @@
-"""The files in `configs/`: any of them may be a scale, experiments that are like others, the sensitivity study."""
+"""The files in `configs/`: any of them may be a scale, experiments that are like others, the
+sensitivity study.
+"""
 
 import re
 import shutil
@@ -8,7 +10,14 @@ import pytest
 import yaml
 
 from conftest import ROOT, change
-from lowrank_dynamics.config.files import Request, load_settings, load_study, load_with_study, requested, scales
+from lowrank_dynamics.config.files import (
+    Request,
+    load_settings,
+    load_study,
+    load_with_study,
+    requested,
+    scales,
+)
 from lowrank_dynamics.errors import UserError
 
 
@@ -27,20 +36,29 @@ def test_a_key_that_stands_twice_is_refused(folder: Path, name: str) -> None:
     with file.open("a", encoding="utf-8") as end:
         end.write("\nexperiments:\n  case_study: {trials: 2}\n")
     with pytest.raises(
-        UserError, match=rf"{name}\.yaml: line {lines + 2}: the key experiments stands there for the sec"
+        UserError,
+        match=rf"{name}\.yaml: line {lines + 2}: the key experiments stands there for the sec",
     ):
         load_with_study("smoke", folder)
 
 
-@pytest.mark.parametrize(("written", "value"), [("1e-5", 1e-5), ("1.0e-5", 1e-5), ("2E-3", 2e-3), ("1", 1.0)])
-def test_a_number_may_be_written_as_the_paper_writes_it(folder: Path, written: str, value: float) -> None:
-    (folder / "mine.yaml").write_text(f"experiments:\n  fashion_mnist:\n    training: {{learning_rate: {written}}}\n")
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-5", 1e-5), ("1.0e-5", 1e-5), ("2E-3", 2e-3), ("1", 1.0)]
+)
+def test_a_number_may_be_written_as_the_paper_writes_it(
+    folder: Path, written: str, value: float
+) -> None:
+    (folder / "mine.yaml").write_text(
+        f"experiments:\n  fashion_mnist:\n    training: {{learning_rate: {written}}}\n"
+    )
     assert load_settings("mine", folder).experiment("fashion_mnist").training.learning_rate == value
 
 
 def test_an_anchor_within_itself_is_refused(folder: Path) -> None:
     (folder / "mine.yaml").write_text("experiments: &all\n  case_study: *all\n")
-    with pytest.raises(UserError, match=r"mine\.yaml has an anchor \(&\) that is used within itself; write it out"):
+    with pytest.raises(
+        UserError, match=r"mine\.yaml has an anchor \(&\) that is used within itself; write it out"
+    ):
         load_settings("mine", folder)
 
 
@@ -56,9 +74,13 @@ def test_a_name_that_is_no_part_of_a_path_is_refused(folder: Path, name: str) ->
     change(
         folder / "paper.yaml",
         "experiments",
-        {name: {"like": "case_study"}} | yaml.safe_load((folder / "paper.yaml").read_text())["experiments"],
+        {name: {"like": "case_study"}}
+        | yaml.safe_load((folder / "paper.yaml").read_text())["experiments"],
     )
-    with pytest.raises(UserError, match=r"paper\.yaml: experiments\..*: a name that becomes part of a path must match"):
+    with pytest.raises(
+        UserError,
+        match=r"paper\.yaml: experiments\..*: a name that becomes part of a path must match",
+    ):
         load_settings("paper", folder)
 
 
@@ -66,17 +88,24 @@ def test_unknown_scales_keys_and_experiments_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="choose one of converged, laptop, smoke, paper"):
         load_settings("desktop", folder)
     with pytest.raises(
-        UserError, match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data, "
+        UserError,
+        match="scales: unknown key; the keys are scale, strict_claims, allow_unverified_data, ",
     ):
         requested({"scales": "paper"})
     for key, value in (("trials", "x"), ("trials", 0), ("trials_per_job", -1), ("trials", 1.5)):
-        with pytest.raises(UserError, match=f"--config {key}={value}: it must be a whole number above 0"):
+        with pytest.raises(
+            UserError, match=f"--config {key}={value}: it must be a whole number above 0"
+        ):
             requested({key: value})
     with pytest.raises(UserError, match="--config strict_claims=maybe: choose one of true, false"):
         requested({"strict_claims": "maybe"})
     assert requested({}) == Request("laptop")
-    assert requested({"scale": "smoke", "strict_claims": "true"}) == Request("smoke", strict_claims=True)
-    assert requested({"trials": 3, "trials_per_job": "1"}) == Request("laptop", trials=3, trials_per_job=1)
+    assert requested({"scale": "smoke", "strict_claims": "true"}) == Request(
+        "smoke", strict_claims=True
+    )
+    assert requested({"trials": 3, "trials_per_job": "1"}) == Request(
+        "laptop", trials=3, trials_per_job=1
+    )
     assert requested({"strict_claims": True}).strict_claims
     assert requested({"allow_unverified_data": "true"}).allow_unverified_data
     with pytest.raises(UserError, match="choose one of case_study"):
@@ -101,7 +130,11 @@ def test_any_other_file_of_the_folder_is_a_scale(mine: Path) -> None:
     assert own.model_copy(update=as_paper) == paper.experiment("case_study")
     others = [name for name in paper.experiments if name != "case_study"]
     assert all(settings.experiment(name) == paper.experiment(name) for name in others)
-    assert set(load_with_study("mine", mine)) > {"mine", "mine/sensitivity/declared", "mine/sensitivity/width_64"}
+    assert set(load_with_study("mine", mine)) > {
+        "mine",
+        "mine/sensitivity/declared",
+        "mine/sensitivity/width_64",
+    }
 
 
 @pytest.mark.parametrize(
@@ -112,7 +145,9 @@ def test_any_other_file_of_the_folder_is_a_scale(mine: Path) -> None:
         ("data.color", 1, "unknown key"),
     ],
 )
-def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path, key: str, value: object, message: str) -> None:
+def test_a_scale_of_the_users_own_is_checked_like_the_others(
+    mine: Path, key: str, value: object, message: str
+) -> None:
     change(mine / "mine.yaml", f"experiments.case_study.{key}", value)
     with pytest.raises(UserError, match=rf"mine\.yaml: experiments\.case_study.*{message}"):
         load_settings("mine", mine)
@@ -120,10 +155,13 @@ def test_a_scale_of_the_users_own_is_checked_like_the_others(mine: Path, key: st
 
 def test_a_scale_without_a_file_is_refused_with_those_there_are(mine: Path) -> None:
     with pytest.raises(
-        UserError, match="there is no scale 'yours'; choose one of converged, laptop, mine, smoke, paper"
+        UserError,
+        match="there is no scale 'yours'; choose one of converged, laptop, mine, smoke, paper",
     ):
         load_settings("yours", mine)
-    with pytest.raises(UserError, match="--config scale=yours: choose one of converged, laptop, mine, smoke, paper"):
+    with pytest.raises(
+        UserError, match="--config scale=yours: choose one of converged, laptop, mine, smoke, paper"
+    ):
         requested({"scale": "yours"}, mine)
     for name in ("claims", "sensitivity", "mine/paper", "../configs/mine", ""):
         with pytest.raises(UserError, match="there is no scale"):
@@ -135,7 +173,10 @@ def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, 
     shutil.copy2(mine / "mine.yaml", mine / f"{name}.yaml")
     with pytest.raises(UserError, match=f"there is no scale '{name}'"):
         load_settings(name, mine)
-    with pytest.raises(UserError, match=f"--config scale={name}: choose one of converged, laptop, mine, smoke, paper"):
+    with pytest.raises(
+        UserError,
+        match=f"--config scale={name}: choose one of converged, laptop, mine, smoke, paper",
+    ):
         requested({"scale": name}, mine)
     assert name not in scales(mine)
 
@@ -143,7 +184,9 @@ def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, 
 @pytest.mark.parametrize("name", ["laptop (1)", "my scale", "a;b", "c++", "-n", ".hidden"])
 def test_a_file_whose_name_is_no_part_of_a_command_is_named(mine: Path, name: str) -> None:
     (mine / "mine.yaml").rename(mine / f"{name}.yaml")
-    with pytest.raises(UserError, match=re.escape(f"{name}.yaml: a scale's name has letters, digits")):
+    with pytest.raises(
+        UserError, match=re.escape(f"{name}.yaml: a scale's name has letters, digits")
+    ):
         requested({"scale": "laptop"}, mine)
 
 
@@ -188,20 +231,28 @@ def test_like_follows_a_change_of_the_other_and_leaves_its_variants(folder: Path
     assert set(settings.experiment("vgg_full_model").variants) == {"base"}
 
 
-@pytest.mark.parametrize("like", ["case_studdy", "case_study", "theory_over_eps", "", 3, ["theory_setting"], {}])
+@pytest.mark.parametrize(
+    "like", ["case_studdy", "case_study", "theory_over_eps", "", 3, ["theory_setting"], {}]
+)
 def test_an_unknown_or_circular_like_is_refused(folder: Path, like: object) -> None:
     """That is: what there is not, the experiment itself, one that is like it."""
     change(folder / "paper.yaml", "experiments.case_study.like", like)
-    with pytest.raises(UserError, match=r"paper\.yaml: experiments\.\w+\.like: .* is not one of \w+, ") as refusal:
+    with pytest.raises(
+        UserError, match=r"paper\.yaml: experiments\.\w+\.like: .* is not one of \w+, "
+    ) as refusal:
         load_settings("laptop", folder)
-    refused = "'case_study'" if like == "theory_over_eps" else f"experiments.case_study.like: {like!r}"
+    refused = (
+        "'case_study'" if like == "theory_over_eps" else f"experiments.case_study.like: {like!r}"
+    )
     assert f"{refused} is not one of " in str(refusal.value)
     assert "theory_setting" in str(refusal.value) or like == "theory_over_eps"
 
 
 def test_an_overlay_has_no_like_of_its_own(folder: Path) -> None:
     change(folder / "laptop.yaml", "experiments.case_study.like", "theory_setting")
-    with pytest.raises(UserError, match=r"laptop\.yaml: experiments\.case_study\.like: unknown key"):
+    with pytest.raises(
+        UserError, match=r"laptop\.yaml: experiments\.case_study\.like: unknown key"
+    ):
         load_settings("laptop", folder)
 
 
@@ -213,14 +264,24 @@ def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
         assert settings.experiments.keys() == changes.keys()
         for experiment in changes:
             variants = settings.experiment(experiment).variants
-            pairs = [[each.of_variant(experiment, variant) for each in (settings, laptop)] for variant in variants]
+            pairs = [
+                [each.of_variant(experiment, variant) for each in (settings, laptop)]
+                for variant in variants
+            ]
             assert any(own != declared for own, declared in pairs), name
-    assert load_settings("laptop/sensitivity/width_64", configs).experiment("deep_whitened").network.width == 64
+    assert (
+        load_settings("laptop/sensitivity/width_64", configs)
+        .experiment("deep_whitened")
+        .network.width
+        == 64
+    )
 
 
 def test_the_declared_values_are_judged_by_the_studys_own_trials() -> None:
     configs = ROOT / "configs"
-    declared, laptop = (load_settings(name, configs) for name in ("laptop/sensitivity/declared", "laptop"))
+    declared, laptop = (
+        load_settings(name, configs) for name in ("laptop/sensitivity/declared", "laptop")
+    )
     load_study(configs).check(laptop.experiments)
     for name, experiment in declared.experiments.items():
         assert experiment.data == laptop.experiment(name).data
@@ -229,17 +290,32 @@ def test_the_declared_values_are_judged_by_the_studys_own_trials() -> None:
 
 
 def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
-    with pytest.raises(UserError, match="there is no alternative 'width_9'; choose one of separation_4"):
+    with pytest.raises(
+        UserError, match="there is no alternative 'width_9'; choose one of separation_4"
+    ):
         load_settings("laptop/sensitivity/width_9", folder)
-    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.width", 16)
-    for load in (load_with_study, lambda scale, configs: load_settings(f"{scale}/sensitivity/width_64", configs)):
-        with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.width must be at least"):
+    change(
+        folder / "sensitivity.yaml",
+        "choices.width.alternatives.64.theory_setting.network.width",
+        16,
+    )
+    for load in (
+        load_with_study,
+        lambda scale, configs: load_settings(f"{scale}/sensitivity/width_64", configs),
+    ):
+        with pytest.raises(
+            UserError, match=r"sensitivity\.yaml: .*network\.width must be at least"
+        ):
             load("laptop", folder)
-    change(folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.size", 64)
+    change(
+        folder / "sensitivity.yaml", "choices.width.alternatives.64.theory_setting.network.size", 64
+    )
     with pytest.raises(UserError, match=r"sensitivity\.yaml: .*network\.size: unknown key"):
         load_settings("laptop/sensitivity/width_64", folder)
     change(folder / "sensitivity.yaml", "experiments.case_studdy.trials", 3)
-    with pytest.raises(UserError, match=r"sensitivity\.yaml: experiments\.case_studdy: there is no such experiment"):
+    with pytest.raises(
+        UserError, match=r"sensitivity\.yaml: experiments\.case_studdy: there is no such experiment"
+    ):
         load_with_study("laptop", folder)
     change(folder / "sensitivity.yaml", "choices.width.color", "red")
     with pytest.raises(UserError, match=r"sensitivity\.yaml: choices\.width\.color: unknown key"):

@@ -1,4 +1,6 @@
-"""CIFAR-10: its binary layout, what of it is verified, and what is said of a file that is not as it must be."""
+"""CIFAR-10: its binary layout, what of it is verified, and what is said of a file that is not as it
+must be.
+"""
 
 import hashlib
 import io
@@ -53,23 +55,31 @@ def test_the_binary_layout_there_and_back() -> None:
     images, labels = cifar10.decode(content, "file")
     assert images.shape == (RECORDS, 3, 32, 32)
     assert torch.cat([labels.unsqueeze(1), images.flatten(1)], dim=1).numpy().tobytes() == content
-    assert images[3, 1, 2, 5] == content[3 * 3073 + 1 + 1024 + 2 * 32 + 5]  # record, label, green, row, column
+    assert (
+        images[3, 1, 2, 5] == content[3 * 3073 + 1 + 1024 + 2 * 32 + 5]
+    )  # record, label, green, row, column
 
 
 @pytest.mark.parametrize("length", [0, 1, 3072, 2 * 3073 - 1])
 def test_a_truncated_batch_is_refused(length: int) -> None:
-    with pytest.raises(RejectedError, match=rf"batch is truncated: {length} bytes are no multiple of 3073"):
+    with pytest.raises(
+        RejectedError, match=rf"batch is truncated: {length} bytes are no multiple of 3073"
+    ):
         cifar10.decode(batch(0)[:length], "batch")
 
 
 def test_a_wrong_label_is_refused() -> None:
     content = bytearray(batch(0))
     content[3073 * 4] = 10
-    with pytest.raises(RejectedError, match="batch is corrupt: the label in record 4 is 10, above 9"):
+    with pytest.raises(
+        RejectedError, match="batch is corrupt: the label in record 4 is 10, above 9"
+    ):
         cifar10.decode(bytes(content), "batch")
 
 
-def test_an_archive_with_the_right_md5_is_verified(own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_archive_with_the_right_md5_is_verified(
+    own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", write_archive(own / cifar10.ARCHIVE, CONTENTS))
     external.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
     tensors, origin = read_tensors(external.content(tmp_path / "fetched"))
@@ -121,7 +131,10 @@ def test_without_any_source_it_says_where_to_put_the_files(own: Path, tmp_path: 
     external.fetch("cifar10", tmp_path / "fetched", allow_unverified=False)
     reason = external.missing(tmp_path / "fetched")
     assert "no source has CIFAR-10" in reason
-    assert f"put {cifar10.ARCHIVE} into a folder cifar-10 and name that folder's parent in {FOLDER_VARIABLE}" in reason
+    assert (
+        f"put {cifar10.ARCHIVE} into a folder cifar-10 and name that folder's parent in"
+        f" {FOLDER_VARIABLE}" in reason
+    )
 
 
 def test_a_folder_that_lacks_a_batch_is_named(own: Path) -> None:

@@ -1,4 +1,6 @@
-"""Heads on convolutions: features, S_big from a batch, wider heads, and fine-tuning trial by trial."""
+"""Heads on convolutions: features, S_big from a batch, wider heads, and fine-tuning trial by
+trial.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +17,13 @@ from lowrank_dynamics.config.parts import Part, part_of
 from lowrank_dynamics.config.settings import Cell, Settings
 from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.convolutions import DEVIATION, MEAN, as_input, make_convolutions, pooled
+from lowrank_dynamics.models.convolutions import (
+    DEVIATION,
+    MEAN,
+    as_input,
+    make_convolutions,
+    pooled,
+)
 from lowrank_dynamics.training.build import Job, start_of
 from lowrank_dynamics.training.loop import train
 
@@ -31,7 +39,13 @@ CONVOLVED = {
 DATA = ConvolvedData.model_validate(CONVOLVED | {"fine_tuned": False})
 PARTS = DATA.parts
 CPU = torch.device("cpu")
-ONLY_LOSS = {"loss": 2, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []}
+ONLY_LOSS = {
+    "loss": 2,
+    "singular_structure": None,
+    "block_shares": None,
+    "gradient": None,
+    "start_eps": [],
+}
 
 
 def test_the_input_has_the_scale_of_imagenet() -> None:
@@ -50,19 +64,27 @@ def test_a_single_place_is_repeated_by_pooling() -> None:
 
 def test_features_depend_neither_on_the_layout_in_memory_nor_on_threads() -> None:
     convolutions = make_convolutions("tiny")
-    images = torch.randint(0, 256, (150, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (150, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     expected = convolved.extract(convolutions, images, size=16, pool=3)
-    torch.testing.assert_close(expected, pooled(convolutions, as_input(images.unsqueeze(1) / 255, 16), 3))
+    torch.testing.assert_close(
+        expected, pooled(convolutions, as_input(images.unsqueeze(1) / 255, 16), 3)
+    )
     torch.set_num_threads(2)
     threaded = convolved.extract(convolutions, images, size=16, pool=3)
     torch.set_num_threads(1)
-    last = convolved.extract(convolutions.to(memory_format=torch.channels_last), images, size=16, pool=3)
+    last = convolved.extract(
+        convolutions.to(memory_format=torch.channels_last), images, size=16, pool=3
+    )
     torch.testing.assert_close(threaded, expected)
     torch.testing.assert_close(last, expected)
 
 
 def write_part(images: Path, part: Part, folder: Path, size: int = 16, pool: int = 3) -> Path:
-    convolved.prepare_part(images, "tiny", None, folder / part.file, part=part, size=size, pool=pool, device=CPU)
+    convolved.prepare_part(
+        images, "tiny", None, folder / part.file, part=part, size=size, pool=pool, device=CPU
+    )
     return folder / part.file
 
 
@@ -84,8 +106,12 @@ def stored_features(images: Path) -> Path:
 
 
 @pytest.fixture
-def job(settings: Callable[..., Settings], images: Path, stored_features: Path) -> Callable[..., Job]:
-    """Return a function that makes a job of heads, fine-tuned or not, with d = 216 and a hidden width below that."""
+def job(
+    settings: Callable[..., Settings], images: Path, stored_features: Path
+) -> Callable[..., Job]:
+    """Return a function that makes a job of heads, fine-tuned or not, with d = 216 and a hidden
+    width below that.
+    """
     heads: dict[str, Any] = {
         "network__width": 40,
         "network__rank": 20,
@@ -105,7 +131,13 @@ def job(settings: Callable[..., Settings], images: Path, stored_features: Path) 
 
     def make(parameterization: str, trials: range, *, tuned: bool = False, **changes: Any) -> Job:
         chosen = settings(data=CONVOLVED | {"fine_tuned": tuned}, **heads | changes)
-        return Job(chosen, NAME, Cell("gelu", parameterization), trials, images if tuned else stored_features)
+        return Job(
+            chosen,
+            NAME,
+            Cell("gelu", parameterization),
+            trials,
+            images if tuned else stored_features,
+        )
 
     return make
 
@@ -116,24 +148,39 @@ def test_a_file_with_other_data_is_refused(
     features, tuned = job("full", range(1)), job("full", range(1), tuned=True)
     for wrong, message in (
         (replace(features, stored=images), "lacks 2 of 2 parts, the first is train-0-39"),
-        (replace(tuned, stored=stored_features / PARTS[0].file), "has no train_images, only train-0-39_features"),
+        (
+            replace(tuned, stored=stored_features / PARTS[0].file),
+            "has no train_images, only train-0-39_features",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             start_of(wrong)
     fashion_mnist.prepare(50, 20, tmp_path / "more.safetensors")
-    with pytest.raises(UserError, match=r"training inputs of shape \(784, 50\), and the settings need \(784, 40\)"):
+    with pytest.raises(
+        UserError, match=r"training inputs of shape \(784, 50\), and the settings need \(784, 40\)"
+    ):
         start_of(replace(tuned, stored=tmp_path / "more.safetensors"))
     with pytest.raises(UserError, match="has no train_images"):
         write_part(stored_features / PARTS[0].file, PARTS[0], tmp_path)
-    with pytest.raises(UserError, match=r"has 20 test images, numbered from 0; there is no part test-10-29"):
+    with pytest.raises(
+        UserError, match=r"has 20 test images, numbered from 0; there is no part test-10-29"
+    ):
         write_part(images, Part("test", 10, 29), tmp_path)
 
 
-def test_parts_hold_every_image_once(monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path) -> None:
+def test_parts_hold_every_image_once(
+    monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path
+) -> None:
     """And their features are those of all images together, bit for bit."""
     whole = convolved.load(written(images, DATA, tmp_path / "whole"), torch.float32, DATA)
     monkeypatch.setattr("lowrank_dynamics.config.parts.IMAGES_A_PART", 15)
-    assert [part.name for part in DATA.parts] == ["train-0-14", "train-15-29", "train-30-39", "test-0-14", "test-15-19"]
+    assert [part.name for part in DATA.parts] == [
+        "train-0-14",
+        "train-15-29",
+        "train-30-39",
+        "test-0-14",
+        "test-15-19",
+    ]
     assert all(part_of(part.name) == part for part in DATA.parts)
     parts = convolved.load(written(images, DATA, tmp_path / "parts"), torch.float32, DATA)
     for one, other in ((whole.train, parts.train), (whole.test, parts.test)):
@@ -145,16 +192,26 @@ def test_parts_hold_every_image_once(monkeypatch: pytest.MonkeyPatch, images: Pa
 
 
 def test_a_part_of_something_else_is_refused(
-    monkeypatch: pytest.MonkeyPatch, job: Callable[..., Job], images: Path, stored_features: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    job: Callable[..., Job],
+    images: Path,
+    stored_features: Path,
+    tmp_path: Path,
 ) -> None:
     first, last = PARTS
     features = job("full", range(1))
     for part in (first, last):
         write_part(images, part, tmp_path / "smaller", size=8)
-    with pytest.raises(UserError, match=r"holds features by tiny at 8 pixels, .* the settings need tiny at 16 pixels"):
+    with pytest.raises(
+        UserError,
+        match=r"holds features by tiny at 8 pixels, .* the settings need tiny at 16 pixels",
+    ):
         start_of(replace(features, stored=tmp_path / "smaller"))
     write_part(images, last, stored_features, size=8)
-    both = r"test-0-19.safetensors holds features by tiny at 8 pixels, .*train-0-39.safetensors by tiny at 16 pixels"
+    both = (
+        r"test-0-19.safetensors holds features by tiny at 8 pixels, .*train-0-39.safetensors by"
+        r" tiny at 16 pixels"
+    )
     with pytest.raises(UserError, match=both):
         start_of(features)
     write_part(images, last, stored_features, pool=1)
@@ -162,17 +219,24 @@ def test_a_part_of_something_else_is_refused(
         start_of(features)
     fashion_mnist.prepare(50, 20, tmp_path / "others.safetensors")
     write_part(tmp_path / "others.safetensors", last, stored_features)
-    with pytest.raises(UserError, match=r"of images sha256 .* of images sha256 .* delete the one that does not belong"):
+    with pytest.raises(
+        UserError,
+        match=r"of images sha256 .* of images sha256 .* delete the one that does not belong",
+    ):
         start_of(features)
     monkeypatch.setattr("lowrank_dynamics.data.convolved.code_sha256", lambda _: "changed")
     write_part(images, last, stored_features)
-    with pytest.raises(UserError, match=r"by code sha256 changed, and .* by code sha256 [0-9a-f]{64}"):
+    with pytest.raises(
+        UserError, match=r"by code sha256 changed, and .* by code sha256 [0-9a-f]{64}"
+    ):
         start_of(features)
 
 
 def test_a_missing_part_is_named(job: Callable[..., Job], stored_features: Path) -> None:
     (stored_features / PARTS[1].file).unlink()
-    with pytest.raises(UserError, match="lacks 1 of 2 parts, the first is test-0-19; run the workflow again"):
+    with pytest.raises(
+        UserError, match="lacks 1 of 2 parts, the first is test-0-19; run the workflow again"
+    ):
         start_of(job("full", range(1)))
 
 
@@ -185,11 +249,16 @@ def test_a_part_under_another_s_name_is_refused(
     folder = written(images, data, tmp_path / "parts")
     (folder / "train-0-19.safetensors").replace(folder / "train-20-39.safetensors")
     write_part(images, data.parts[0], folder)
-    with pytest.raises(UserError, match=r"train-20-39.safetensors has no train-20-39_features, only train-0-19_feat"):
+    with pytest.raises(
+        UserError,
+        match=r"train-20-39.safetensors has no train-20-39_features, only train-0-19_feat",
+    ):
         start_of(replace(features, stored=folder))
 
 
-@pytest.mark.parametrize("name", ["train", "train-0", "train-5-4", "valid-0-1", "train-0-x", "train--1"])
+@pytest.mark.parametrize(
+    "name", ["train", "train-0", "train-5-4", "valid-0-1", "train-0-x", "train--1"]
+)
 def test_a_name_of_no_part(name: str) -> None:
     with pytest.raises(UserError, match=f"such as train-0-1999, and not {name!r}"):
         part_of(name)
@@ -209,16 +278,27 @@ def test_a_disk_that_fills_up_loses_one_part(
 
 
 @pytest.mark.parametrize(
-    ("parameterization", "tuned"), [("full", False), ("s_big", False), ("random", False), ("full", True)]
+    ("parameterization", "tuned"),
+    [("full", False), ("s_big", False), ("random", False), ("full", True)],
 )
 def test_heads_and_full_models_train_trial_by_trial(
     job: Callable[..., Job], parameterization: str, tuned: bool
 ) -> None:
     stacked = measured(job(parameterization, range(3), tuned=tuned))
     alone = measured(job(parameterization, range(1, 2), tuned=tuned))
-    assert {key[1] for key in stacked} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}
+    assert {key[1] for key in stacked} == {
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "last_step",
+    }
     assert all(np.array_equal(value, stacked[key]) for key, value in alone.items())
-    start = [value for (step, quantity, *_), value in stacked.items() if step == 0 and quantity == "test_loss"]
+    start = [
+        value
+        for (step, quantity, *_), value in stacked.items()
+        if step == 0 and quantity == "test_loss"
+    ]
     assert np.array(start) == pytest.approx(np.log(10), rel=1e-2)
 
 
@@ -241,15 +321,23 @@ def test_a_batch_of_each_trials_own_defines_s_big(job: Callable[..., Job]) -> No
 
 
 @pytest.mark.parametrize("parameterization", ["full", "s_big"])
-def test_the_full_model_starts_as_a_head_on_features(job: Callable[..., Job], parameterization: str) -> None:
-    head, whole = (measured(job(parameterization, range(2), tuned=tuned)) for tuned in (False, True))
+def test_the_full_model_starts_as_a_head_on_features(
+    job: Callable[..., Job], parameterization: str
+) -> None:
+    head, whole = (
+        measured(job(parameterization, range(2), tuned=tuned)) for tuned in (False, True)
+    )
     for key, value in head.items():
         if key[0] == 0:
             assert whole[key] == pytest.approx(value, rel=1e-5)
 
 
-def test_a_full_model_that_takes_a_few_images_at_a_time_trains_as_one_that_takes_all(job: Callable[..., Job]) -> None:
-    whole, chunked = (measured(job("full", range(2), tuned=True, samples_at_once=size)) for size in (None, 7))
+def test_a_full_model_that_takes_a_few_images_at_a_time_trains_as_one_that_takes_all(
+    job: Callable[..., Job],
+) -> None:
+    whole, chunked = (
+        measured(job("full", range(2), tuned=True, samples_at_once=size)) for size in (None, 7)
+    )
     assert whole.keys() == chunked.keys()
     for key, value in whole.items():
         assert chunked[key] == pytest.approx(value, rel=1e-4), key
@@ -266,7 +354,8 @@ def test_the_convolutions_are_trained(job: Callable[..., Job]) -> None:
 
 def test_mixed_precision_is_close(job: Callable[..., Job]) -> None:
     exact, mixed = (
-        measured(job("full", range(1), tuned=True, training__mixed_precision=mixed)) for mixed in (False, True)
+        measured(job("full", range(1), tuned=True, training__mixed_precision=mixed))
+        for mixed in (False, True)
     )
     for key, value in exact.items():
         if key[1] == "test_loss":

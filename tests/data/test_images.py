@@ -14,7 +14,14 @@ from lowrank_dynamics.config.data import ClusterData
 from lowrank_dynamics.data import clusters, fashion_mnist
 from lowrank_dynamics.data.dataset import first_of_each_class
 from lowrank_dynamics.data.loading import drawn_dataset, whiten
-from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, PythonPackage, Url, load_verified, user_folder
+from lowrank_dynamics.data.sources import (
+    FOLDER_VARIABLE,
+    Folder,
+    PythonPackage,
+    Url,
+    load_verified,
+    user_folder,
+)
 from lowrank_dynamics.errors import UserError
 
 CONTENT = b"some content " * 50
@@ -26,19 +33,30 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def of_clusters(samples: int, separation: float) -> ClusterData:
-    return ClusterData(source="clusters", dimension=8, classes=3, samples=samples, separation=separation, whitened=True)
+    return ClusterData(
+        source="clusters",
+        dimension=8,
+        classes=3,
+        samples=samples,
+        separation=separation,
+        whitened=True,
+    )
 
 
 def test_centers_are_as_far_apart_as_stated() -> None:
     inputs, labels = clusters.draw(of_clusters(300_000, 5.0), generator())
     centers = torch.stack([inputs[:, labels == label].mean(dim=1) for label in range(3)])
     distances = torch.pdist(centers)
-    torch.testing.assert_close(distances, torch.full((3,), 5.0, dtype=torch.float64), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        distances, torch.full((3,), 5.0, dtype=torch.float64), atol=0.02, rtol=0
+    )
 
 
 def test_whitened_inputs_have_identity_second_moment() -> None:
     data = drawn_dataset(of_clusters(50, 4.0), [generator(1), generator(2)]).train
-    torch.testing.assert_close(data.inputs @ data.inputs.mT, torch.eye(8, dtype=torch.float64).expand(2, 8, 8))
+    torch.testing.assert_close(
+        data.inputs @ data.inputs.mT, torch.eye(8, dtype=torch.float64).expand(2, 8, 8)
+    )
     torch.testing.assert_close(whiten(data.inputs), data.inputs)
     assert data.targets.sum(dim=-2).eq(1).all()
 
@@ -56,15 +74,26 @@ def test_what_counts_is_the_decoded_content(tmp_path: Path) -> None:
     for name, level in (("a", 1), ("b", 9)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file.gz").write_bytes(gzip.compress(CONTENT, level))
-        assert load_verified("file.gz", SHA256, [Folder(name, tmp_path / name)], "files") == (CONTENT, name)
+        assert load_verified("file.gz", SHA256, [Folder(name, tmp_path / name)], "files") == (
+            CONTENT,
+            name,
+        )
     (tmp_path / "a" / "file.gz").unlink()
     (tmp_path / "a" / "file").write_bytes(CONTENT)
-    assert load_verified("file.gz", SHA256, [Folder("a", tmp_path / "a")], "files") == (CONTENT, "a")
+    assert load_verified("file.gz", SHA256, [Folder("a", tmp_path / "a")], "files") == (
+        CONTENT,
+        "a",
+    )
 
 
 @pytest.mark.parametrize(
     "broken",
-    [b"other content", gzip.compress(b"other content", mtime=0), gzip.compress(CONTENT)[:-20], b"\x1f\x8bnonsense"],
+    [
+        b"other content",
+        gzip.compress(b"other content", mtime=0),
+        gzip.compress(CONTENT)[:-20],
+        b"\x1f\x8bnonsense",
+    ],
     ids=["other", "other, compressed", "truncated", "no gzip"],
 )
 def test_a_broken_file_is_named_and_the_next_source_serves(
@@ -106,17 +135,26 @@ class Interrupted(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Url, "cache", tmp_path)
     with HTTPServer(("localhost", 0), Interrupted) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(UserError, match="address: cannot be reached"):
-            load_verified("file.gz", SHA256, [Url("address", f"http://localhost:{server.server_port}")], "files")
+            load_verified(
+                "file.gz",
+                SHA256,
+                [Url("address", f"http://localhost:{server.server_port}")],
+                "files",
+            )
         server.shutdown()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_package_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_with_another_digest_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """pip refuses it before it builds anything, and nothing is kept."""
     index, cache = tmp_path / "index", tmp_path / "cache"
     index.mkdir()
@@ -126,7 +164,8 @@ def test_a_package_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     parcel = PythonPackage("parcel", package="parcel", version="1.0", sha256=SHA256)
     with pytest.raises(
-        UserError, match=r"parcel: cannot be reached \(OSError: pip did not bring it and ended with status 1"
+        UserError,
+        match=r"parcel: cannot be reached \(OSError: pip did not bring it and ended with status 1",
     ):
         load_verified("parcel-1.0.tar.gz", SHA256, [parcel], "files")
     assert list(cache.iterdir()) == []
@@ -136,7 +175,9 @@ def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     assert user_folder("fashion-mnist") == []
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    assert [source.name for source in user_folder("fashion-mnist")] == [f"{FOLDER_VARIABLE}={tmp_path}"]
+    assert [source.name for source in user_folder("fashion-mnist")] == [
+        f"{FOLDER_VARIABLE}={tmp_path}"
+    ]
 
 
 def test_the_embedded_sample_is_what_its_digests_say(tmp_path: Path) -> None:
@@ -155,7 +196,9 @@ def test_the_embedded_sample_is_what_its_digests_say(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.skipif(not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="needs the full Fashion-MNIST")
+@pytest.mark.skipif(
+    not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="needs the full Fashion-MNIST"
+)
 def test_the_sample_and_the_full_edition_give_the_same_images() -> None:
     sample, _ = fashion_mnist.select(fashion_mnist.SAMPLE, 1_000, 500)
     full, _ = fashion_mnist.select(fashion_mnist.FULL, 1_000, 500)
@@ -164,7 +207,8 @@ def test_the_sample_and_the_full_edition_give_the_same_images() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)]
+    "content",
+    [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)],
 )
 def test_a_file_that_is_not_idx_is_refused(content: bytes) -> None:
     with pytest.raises(UserError, match="not an IDX file"):

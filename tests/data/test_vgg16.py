@@ -1,4 +1,6 @@
-"""VGG-16's weights: both layouts give the same, other values are refused, and nothing in a file is executed."""
+"""VGG-16's weights: both layouts give the same, other values are refused, and nothing in a file is
+executed.
+"""
 
 import io
 import pickle
@@ -22,8 +24,13 @@ from lowrank_dynamics.storage.tensors import read_tensors, write_tensors
 
 @pytest.fixture
 def values(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """Return random weights of the tiny convolutions in place of VGG-16's, with their digest as the right one."""
-    made_up = {name: value + torch.rand(value.shape) for name, value in make_convolutions("tiny").state_dict().items()}
+    """Return random weights of the tiny convolutions in place of VGG-16's, with their digest as the
+    right one.
+    """
+    made_up = {
+        name: value + torch.rand(value.shape)
+        for name, value in make_convolutions("tiny").state_dict().items()
+    }
     monkeypatch.setitem(CONVOLUTIONS, "vgg16", CONVOLUTIONS["tiny"])
     monkeypatch.setattr(vgg16, "VALUES_SHA256", vgg16.values_sha256(made_up))
     return made_up
@@ -48,7 +55,9 @@ def write_package(content: Any, folder: Path) -> Path:
 
 
 def as_flax(values: dict[str, Tensor]) -> dict[str, Any]:
-    """Return weights in the layout of the Python package: kernels are (rows, columns, inputs, outputs)."""
+    """Return weights in the layout of the Python package: kernels are (rows, columns, inputs,
+    outputs).
+    """
     layers = {}
     for place, name in enumerate(CONVOLUTIONS["vgg16"].names):
         kernel = values[f"{name}.weight"].permute(2, 3, 1, 0).numpy().copy()
@@ -62,8 +71,12 @@ def test_the_names_are_those_of_torchvision() -> None:
     assert (len(entry.names), entry.names[-1]) == (13, "features.28")
     assert (entry.channels, entry.smallest) == (512, 32)
     tiny = make_convolutions("tiny").state_dict()
-    assert list(tiny) == [f"{name}.{part}" for name in CONVOLUTIONS["tiny"].names for part in ("weight", "bias")]
-    with pytest.raises(UserError, match=r"vgg16 need their own weights; name the folder of `fetch` with --weights"):
+    assert list(tiny) == [
+        f"{name}.{part}" for name in CONVOLUTIONS["tiny"].names for part in ("weight", "bias")
+    ]
+    with pytest.raises(
+        UserError, match=r"vgg16 need their own weights; name the folder of `fetch` with --weights"
+    ):
         make_convolutions("vgg16")
 
 
@@ -104,7 +117,8 @@ def test_nothing_in_a_file_is_executed(values: dict[str, Tensor], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"VGG16_0": {}}, {"VGG16_0": 1}, [1], None, {"VGG16_0": {"Conv_0": {"kernel": 1}}}]
+    "content",
+    [{}, {"VGG16_0": {}}, {"VGG16_0": 1}, [1], None, {"VGG16_0": {"Conv_0": {"kernel": 1}}}],
 )
 def test_an_archive_without_the_weights_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="is no archive of VGG-16 weights"):
@@ -123,8 +137,14 @@ def test_truncated_files_are_refused(values: dict[str, Tensor], tmp_path: Path) 
 def test_fetched_weights_come_from_the_first_source_that_has_them(
     values: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken file is passed over; without any source a note says why, and the next fetch starts anew."""
-    own, package, nowhere = tmp_path / "own" / "vgg16", tmp_path / "package", Folder("official", tmp_path / "nowhere")
+    """A broken file is passed over; without any source a note says why, and the next fetch starts
+    anew.
+    """
+    own, package, nowhere = (
+        tmp_path / "own" / "vgg16",
+        tmp_path / "package",
+        Folder("official", tmp_path / "nowhere"),
+    )
     own.mkdir(parents=True)
     package.mkdir()
     write_torchvision(values, own).write_bytes(b"broken")
@@ -148,7 +168,9 @@ def test_fetched_weights_come_from_the_first_source_that_has_them(
     with pytest.raises(UserError, match="choose one of vgg16, cifar10"):
         external.fetch("vgg19", folder, allow_unverified=False)
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UserError, match=r"has other files \(fetched\); name a folder that is new or empty"):
+    with pytest.raises(
+        UserError, match=r"has other files \(fetched\); name a folder that is new or empty"
+    ):
         external.fetch("vgg16", tmp_path, allow_unverified=False)
     assert (tmp_path / "thesis.txt").exists()
 
@@ -156,5 +178,7 @@ def test_fetched_weights_come_from_the_first_source_that_has_them(
 def test_weights_of_other_convolutions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(make_convolutions("tiny").state_dict(), {}, path)
-    with pytest.raises(UserError, match=r"weights\.safetensors does not hold the weights of vgg16; delete it"):
+    with pytest.raises(
+        UserError, match=r"weights\.safetensors does not hold the weights of vgg16; delete it"
+    ):
         stored_convolutions("vgg16", path)

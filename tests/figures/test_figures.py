@@ -1,4 +1,6 @@
-"""What figures share: data that are not verified are named in them, and each says what produced it."""
+"""What figures share: data that are not verified are named in them, and each says what produced
+it.
+"""
 
 import subprocess
 import sys
@@ -26,8 +28,13 @@ def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
     names = (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k"))
     quantities = ("test_accuracy", "test_loss", "train_loss")
     rows = [row(step, quantity, [0.1, 0.2], layer=0) for step in (0, 10) for quantity in quantities]
-    found = planted(dict.fromkeys(names, rows), "vgg_heads", training__batch_size=10, network__rank=20)
-    cells = {name: origin.model_copy(update={"data": data_origin}) for name, origin in found.cells.items()}
+    found = planted(
+        dict.fromkeys(names, rows), "vgg_heads", training__batch_size=10, network__rank=20
+    )
+    cells = {
+        name: origin.model_copy(update={"data": data_origin})
+        for name, origin in found.cells.items()
+    }
     stored.write(stored.Metrics(found.table, cells), path)
     return path
 
@@ -56,7 +63,9 @@ def test_the_mark_fits_into_the_narrowest_figure() -> None:
 
 def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) -> None:
     source = heads_file(tmp_path / "heads.parquet", {})
-    with pytest.raises(UserError, match=r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"):
+    with pytest.raises(
+        UserError, match=r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"
+    ):
         draw.draw("figure_6", [source], tmp_path / "figure")
     with pytest.raises(UserError, match=r"heads\.parquet is of laptop, not of paper; delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
@@ -69,7 +78,9 @@ def test_figure_1_shows_the_activations_that_were_run() -> None:
 
     figure = singular_values.draw(spectra("relu", "silu"))
     assert [axes.get_title() for axes in figure.axes] == ["SiLU"]
-    with pytest.raises(UserError, match="figure 1 shows elu, gelu, silu, and the metrics have relu"):
+    with pytest.raises(
+        UserError, match="figure 1 shows elu, gelu, silu, and the metrics have relu"
+    ):
         singular_values.draw(spectra("relu"))
     plt.close("all")
 
@@ -91,7 +102,11 @@ def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
 
 def test_the_longest_labels_are_not_cut_off(tmp_path: Path) -> None:
     """Letters are wider at some resolutions than at others, so it is measured in what is saved."""
-    draw.draw("sensitivity", [ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet"], tmp_path / "figure")
+    draw.draw(
+        "sensitivity",
+        [ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet"],
+        tmp_path / "figure",
+    )
     with Image.open(tmp_path / "figure.png") as drawn:
         pixels = np.asarray(drawn.convert("L"))
     for edge in (pixels[:, :3], pixels[:, -3:], pixels[:3]):
@@ -122,7 +137,8 @@ def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -
     heads = stored.read(heads_file(tmp_path / "heads.parquet", {}))
     one = stored.Metrics(heads.where(trial=0).table, heads.cells)
     parts = stored.Metrics(
-        stored.pa.concat_tables([heads.where(variant="4k").table, one.where(variant="2k").table]), {}
+        stored.pa.concat_tables([heads.where(variant="4k").table, one.where(variant="2k").table]),
+        {},
     )
     assert draw.extent_in_words({"vgg_full_model": heads, "vgg_heads": heads}) == "2 trials"
     several = draw.extent_in_words({"vgg_full_model": one, "vgg_heads": parts})
@@ -131,21 +147,27 @@ def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -
 
 def test_figures_of_thinned_metrics_say_so(tmp_path: Path) -> None:
     whole = stored.read(heads_file(tmp_path / "heads.parquet", {}))
-    assert draw.extent_in_words({"vgg_heads": thinned(whole, most=2, numbers=0)}) == (
-        "2 trials; at most 2 steps of each curve"
+    assert (
+        draw.extent_in_words({"vgg_heads": thinned(whole, most=2, numbers=0)})
+        == "2 trials; at most 2 steps of each curve"
     )
 
 
 def test_an_activation_has_one_color_in_every_figure() -> None:
     """Whatever else is drawn beside it; those with a parameter differ from each other."""
-    alone, together = style.activation_colors(["relu"]), style.activation_colors(["elu", "relu", "swish_1", "swish_2"])
+    alone, together = (
+        style.activation_colors(["relu"]),
+        style.activation_colors(["elu", "relu", "swish_1", "swish_2"]),
+    )
     assert together["relu"] == alone["relu"]
     assert len({together[name] for name in ("elu", "relu", "swish_1", "swish_2")}) == 4
 
 
 @pytest.mark.parametrize("extension", FORMATS)
 def test_a_figure_says_what_produced_it(tmp_path: Path, extension: str) -> None:
-    """Also with characters that a format has to escape; and says nothing that differs from run to run."""
+    """Also with characters that a format has to escape; and says nothing that differs from run to
+    run.
+    """
     source = heads_file(tmp_path / "heads.parquet", {"cifar-10": r"a (folder) with a \ and <ö>"})
     draw.draw("figure_15", [source], tmp_path / "figure")
     found = read_provenance(tmp_path / f"figure.{extension}")
@@ -158,13 +180,19 @@ def test_a_figure_says_what_produced_it(tmp_path: Path, extension: str) -> None:
 
 def test_a_table_says_what_produced_it(tmp_path: Path) -> None:
     source = heads_file(tmp_path / "heads.parquet", {})
-    assert read_provenance(source)["cells"].keys() == {"gelu-full-2k", "gelu-s_big-2k", "gelu-s_big-4k"}
+    assert read_provenance(source)["cells"].keys() == {
+        "gelu-full-2k",
+        "gelu-s_big-2k",
+        "gelu-s_big-4k",
+    }
     said = concise(read_provenance(source))
     assert said["settings"]["network"]["rank"] == 20
     assert said["cells"]["gelu-s_big-4k"] == {"variant": "4k", "settings_sha256": "4k"}
 
 
-@pytest.mark.parametrize("name", ["figure.txt", "missing.png", "figure.svg", "figure.pdf", "table.parquet"])
+@pytest.mark.parametrize(
+    "name", ["figure.txt", "missing.png", "figure.svg", "figure.pdf", "table.parquet"]
+)
 def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
     if "missing" not in name:
         (tmp_path / name).write_bytes(b"nothing")
@@ -173,15 +201,32 @@ def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_figure_does_not_depend_on_the_user_s_matplotlib(tmp_path: Path) -> None:
-    """Neither on a file of settings in the working folder nor on the backend that a terminal names."""
-    settings = "savefig.dpi: 50\nsavefig.transparent: True\ntext.usetex: True\nfont.size: 20\nsavefig.bbox: tight\n"
+    """Neither on a file of settings in the working folder nor on the backend that a terminal
+    names.
+    """
+    settings = (
+        "savefig.dpi: 50\nsavefig.transparent: True\ntext.usetex: True\nfont.size:"
+        " 20\nsavefig.bbox: tight\n"
+    )
     (tmp_path / "matplotlibrc").write_text(settings)
     source = heads_file(tmp_path / "heads.parquet", {})
-    command = [sys.executable, "-m", "lowrank_dynamics", "figure", "figure_15", "--metrics", str(source)]
-    jupyter = environment(PYTHONPATH=str(ROOT / "workflow"), MPLBACKEND="module://matplotlib_inline.backend_inline")
+    command = [
+        sys.executable,
+        "-m",
+        "lowrank_dynamics",
+        "figure",
+        "figure_15",
+        "--metrics",
+        str(source),
+    ]
+    jupyter = environment(
+        PYTHONPATH=str(ROOT / "workflow"), MPLBACKEND="module://matplotlib_inline.backend_inline"
+    )
     for cwd, variables in ((ROOT, environment()), (tmp_path, jupyter)):
         own = [*command, "--output", str(tmp_path / cwd.name / "figure")]
-        run = subprocess.run(own, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            own, cwd=cwd, env=variables, capture_output=True, text=True, check=False
+        )
         assert run.returncode == 0, run.stderr
     for extension in FORMATS:
         one, other = (tmp_path / cwd.name / f"figure.{extension}" for cwd in (ROOT, tmp_path))

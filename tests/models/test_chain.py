@@ -1,4 +1,6 @@
-"""An MLP is seen as the same chain however it is written, and what is none is refused with the place."""
+"""An MLP is seen as the same chain however it is written, and what is none is refused with the
+place.
+"""
 
 import copy
 from typing import Any
@@ -15,15 +17,24 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import chain_of
 from stacks import batch, loss_of, mlp
 
-FUNCTIONS = {nn.GELU: functional.gelu, nn.SiLU: functional.silu, nn.Tanh: torch.tanh, nn.ReLU: torch.relu}
+FUNCTIONS = {
+    nn.GELU: functional.gelu,
+    nn.SiLU: functional.silu,
+    nn.Tanh: torch.tanh,
+    nn.ReLU: torch.relu,
+}
 
 
 class Written(nn.Module):
     """The same MLP as a module of one's own, with functions between its layers."""
 
-    def __init__(self, sequential: nn.Sequential, activation: type[nn.Module], *, training: bool = False) -> None:
+    def __init__(
+        self, sequential: nn.Sequential, activation: type[nn.Module], *, training: bool = False
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(module for module in sequential if isinstance(module, nn.Linear))
+        self.layers = nn.ModuleList(
+            module for module in sequential if isinstance(module, nn.Linear)
+        )
         self.activation = FUNCTIONS[activation]
         self.train(training)
 
@@ -36,7 +47,9 @@ class Written(nn.Module):
 
 def nested(sequential: nn.Sequential, cut: int) -> nn.Sequential:
     modules = list(sequential)
-    return nn.Sequential(nn.Sequential(*modules[:cut], nn.Sequential()), nn.Sequential(nn.Sequential(*modules[cut:])))
+    return nn.Sequential(
+        nn.Sequential(*modules[:cut], nn.Sequential()), nn.Sequential(nn.Sequential(*modules[cut:]))
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -54,10 +67,19 @@ def test_however_it_is_written_the_low_rank_network_is_the_same(
     flat = mlp(*widths, 3, bias=bias, activation=activation, dtype=dtype).eval()
     one = low_rank(flat, loss_of(flat), 7)
     inputs, _ = batch(flat)
-    for other in (nested(flat, cut), Written(flat, activation), torch.compile(flat, backend="eager")):
+    for other in (
+        nested(flat, cut),
+        Written(flat, activation),
+        torch.compile(flat, backend="eager"),
+    ):
         again = low_rank(other, loss_of(flat), 7)
-        assert [tuple(each.shape) for each in again.parameters()] == [tuple(each.shape) for each in one.parameters()]
-        assert all(torch.equal(mine, its) for mine, its in zip(one.parameters(), again.parameters(), strict=True))
+        assert [tuple(each.shape) for each in again.parameters()] == [
+            tuple(each.shape) for each in one.parameters()
+        ]
+        assert all(
+            torch.equal(mine, its)
+            for mine, its in zip(one.parameters(), again.parameters(), strict=True)
+        )
         assert torch.equal(one(inputs), again(inputs))
 
 
@@ -86,7 +108,9 @@ class Classifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
-        self.head = nn.Sequential(nn.BatchNorm1d(16), nn.Linear(16, 20), nn.PReLU(), nn.Linear(20, 12), nn.SiLU())
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(16), nn.Linear(16, 20), nn.PReLU(), nn.Linear(20, 12), nn.SiLU()
+        )
         self.head.extend([nn.LayerNorm(12), nn.Linear(12, 3)])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -94,7 +118,9 @@ class Classifier(nn.Module):
 
 
 def test_a_part_of_a_model_is_put_in_its_place() -> None:
-    """In a copy, unless it is asked to be in the model itself; PReLU keeps its slope, normalization its statistics."""
+    """In a copy, unless it is asked to be in the model itself; PReLU keeps its slope, normalization
+    its statistics.
+    """
     torch.manual_seed(0)
     model, images, labels = Classifier(), torch.rand(30, 1, 4, 4), torch.arange(30) % 3
     model(images)
@@ -111,7 +137,9 @@ def test_a_part_of_a_model_is_put_in_its_place() -> None:
     assert small(images).shape == (30, 3)
     small = low_rank(model, loss, 7, at="head")
     assert low_rank(model, loss, 7, at="head", inplace=True) is model
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in small.state_dict().items())
+    assert all(
+        torch.equal(value, model.state_dict()[name]) for name, value in small.state_dict().items()
+    )
 
 
 def test_frozen_layers_stay_frozen_if_asked() -> None:
@@ -129,13 +157,17 @@ def test_a_model_in_half_precision_stays_in_it(dtype: torch.dtype) -> None:
     half = copy.deepcopy(model).to(dtype)
     small, exact = low_rank(half, loss_of(half)), low_rank(model, loss_of(model))
     assert {parameter.dtype for parameter in small.parameters()} == {dtype}
-    overlap = small.input_factor.weight.detach().double() @ exact.input_factor.weight.detach().double().mT
+    overlap = (
+        small.input_factor.weight.detach().double() @ exact.input_factor.weight.detach().double().mT
+    )
     assert float(torch.linalg.svdvals(overlap).min()) > 0.95
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(9, 20), min_size=2, max_size=4), st.booleans(), st.integers(6, 9))
-def test_merged_factors_compute_the_same_in_two_layers_less(widths: list[int], bias: bool, rank: int) -> None:
+def test_merged_factors_compute_the_same_in_two_layers_less(
+    widths: list[int], bias: bool, rank: int
+) -> None:
     model = mlp(*widths, 3, bias=bias)
     small = low_rank(model, loss_of(model), rank)
     merged = merge(small)
@@ -145,7 +177,9 @@ def test_merged_factors_compute_the_same_in_two_layers_less(widths: list[int], b
 
 
 def test_a_trained_model_is_warned_of() -> None:
-    """And none that was just made, of any shape: their singular values are those of random matrices."""
+    """And none that was just made, of any shape: their singular values are those of random
+    matrices.
+    """
     model, generator = mlp(20, 20, 20, 2), torch.Generator().manual_seed(1)
     labels = torch.arange(200) % 2
     inputs = 1.5 * torch.randn(2, 20, generator=generator, dtype=torch.float64)[labels]
@@ -156,8 +190,13 @@ def test_a_trained_model_is_warned_of() -> None:
         optimizer.zero_grad()
         functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
-    with pytest.warns(UserWarning, match="as if the model were trained; a low-rank network starts anew"):
-        low_rank(model, lambda: functional.mse_loss(model(inputs), torch.zeros(200, 2, dtype=torch.float64)))
+    with pytest.warns(
+        UserWarning, match="as if the model were trained; a low-rank network starts anew"
+    ):
+        low_rank(
+            model,
+            lambda: functional.mse_loss(model(inputs), torch.zeros(200, 2, dtype=torch.float64)),
+        )
 
 
 class Residual(nn.Module):
@@ -197,19 +236,35 @@ class Mean(Residual):
 
 
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
-    (Residual(), {}, r"^add joins one and two: a residual connection or a second input, and an MLP is a chain$"),
+    (
+        Residual(),
+        {},
+        r"^add joins one and two: a residual connection or a second input, and an MLP is a chain$",
+    ),
     (Scaled(), {}, r"^scale is a weight that is no layer's; .* at=\"classifier\"$"),
-    (Branching(), {}, r"^the forward of Branching cannot be followed \(.*\); it must not branch on values"),
+    (
+        Branching(),
+        {},
+        r"^the forward of Branching cannot be followed \(.*\); it must not branch on values",
+    ),
     (Pair(), {}, r"^the model returns a tuple, and an MLP returns one tensor"),
     (Mean(), {}, r"^tanh, mean, sub after layer 1 does not act on each unit by itself"),
-    (Classifier(), {}, r"^module features.0 \(Conv2d\) has weights of its own; .* at=\"classifier\"$"),
+    (
+        Classifier(),
+        {},
+        r"^module features.0 \(Conv2d\) has weights of its own; .* at=\"classifier\"$",
+    ),
     (Classifier(), {"at": "tail"}, "^the model has no part 'tail'; its parts are features, head$"),
     (mlp(14, 12, 3), {"inplace": True}, "^inplace replaces a part of the model, which `at` names"),
     (lambda inputs: inputs, {}, "^the model must be an nn.Module; it is a function$"),
 ]
 
 
-@pytest.mark.parametrize(("model", "options", "said"), REFUSED, ids=lambda each: type(each).__name__)
-def test_what_is_no_chain_is_refused_with_the_place(model: Any, options: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "options", "said"), REFUSED, ids=lambda each: type(each).__name__
+)
+def test_what_is_no_chain_is_refused_with_the_place(
+    model: Any, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         low_rank(model, lambda: torch.zeros(()), **options)

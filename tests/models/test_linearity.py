@@ -1,4 +1,6 @@
-"""The network against the linear one: derivatives, the Hessian in W_1, and the bounds that docs/beyond.md derives."""
+"""The network against the linear one: derivatives, the Hessian in W_1, and the bounds that
+docs/beyond.md derives.
+"""
 
 import math
 
@@ -28,7 +30,9 @@ def setting(eps: float, seed: int = 0) -> tuple[list[Tensor], Tensor, Tensor]:
     generators = [torch.Generator().manual_seed(seed + trial) for trial in range(TRIALS)]
     first = semi_orthogonal(M, D, generators, eps)
     last, inputs, targets = (
-        torch.stack([torch.randn(*shape, dtype=torch.float64, generator=each) for each in generators])
+        torch.stack(
+            [torch.randn(*shape, dtype=torch.float64, generator=each) for each in generators]
+        )
         for shape in ((K, M), (D, N), (K, N))
     )
     return [first, last], whiten(inputs), targets
@@ -45,7 +49,9 @@ def setting(eps: float, seed: int = 0) -> tuple[list[Tensor], Tensor, Tensor]:
         ("identity", 1, 1, 0),
     ],
 )
-def test_the_derivatives_have_the_bounds_of_the_formulas(name: str, slope: float, b: float, mu: float) -> None:
+def test_the_derivatives_have_the_bounds_of_the_formulas(
+    name: str, slope: float, b: float, mu: float
+) -> None:
     activation = make_activation(name, [])
     assert slope_at_zero(activation) == pytest.approx(slope)
     assert derivative_bounds(activation) == pytest.approx((b, mu), rel=1e-5)
@@ -104,4 +110,6 @@ def test_phi_beta_goes_from_linear_to_relu() -> None:
     assert torch.equal(make_activation("swish_1", [])(z), silu)
     torch.testing.assert_close(make_activation("swish_0.001", [])(z), z / 2, rtol=0, atol=0.003)
     torch.testing.assert_close(make_activation("swish_1000", [])(z), relu, rtol=0, atol=0.003)
-    torch.testing.assert_close(make_activation("swish_1.702", [])(z), torch.nn.functional.gelu(z), rtol=0, atol=0.021)
+    torch.testing.assert_close(
+        make_activation("swish_1.702", [])(z), torch.nn.functional.gelu(z), rtol=0, atol=0.021
+    )

@@ -50,9 +50,13 @@ def test_an_mlp_of_any_shape_becomes_one_of_any_rank(
     assert {parameter.dtype for parameter in small.parameters()} == {dtype}
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     factor = small.input_factor.weight.detach().double()
-    torch.testing.assert_close(factor @ factor.mT, torch.eye(rank, dtype=torch.float64), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        factor @ factor.mT, torch.eye(rank, dtype=torch.float64), rtol=0, atol=1e-5
+    )
     basis = big_basis(chain_of(model), loss_of(model))
-    assert float(principal_angles(basis, factor.mT @ (factor @ basis)).max()) < 1e-3  # S_big is in the span
+    assert (
+        float(principal_angles(basis, factor.mT @ (factor @ basis)).max()) < 1e-3
+    )  # S_big is in the span
     assert (small.output_factor.bias is not None) == bias
 
 
@@ -74,12 +78,16 @@ def test_at_full_rank_a_linear_network_is_kept_everywhere() -> None:
 
 
 def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None:
-    """U and V span what the workflow's low-rank network has, and the cores are eps times an orthogonal matrix."""
+    """U and V span what the workflow's low-rank network has, and the cores are eps times an
+    orthogonal matrix.
+    """
     job = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
     start = start_of(job)
     reference = start.network
     model, data = of_weights(start.mlp), start.data.train
-    small = low_rank(model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2)
+    small = low_rank(
+        model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
+    )
     for own, factor in (
         (small.input_factor.weight.mT, reference.input_factor[0]),
         (small.output_factor.weight, reference.output_factor[0]),
@@ -90,7 +98,9 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
         torch.testing.assert_close(core, eps * torch.eye(6, dtype=torch.float64))
 
 
-@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")  # torch's advice to take a later one
+@pytest.mark.filterwarnings(
+    "ignore:Guards may run slower on Python 3.13.0"
+)  # torch's advice to take a later one
 def test_it_is_an_ordinary_module(tmp_path: Path) -> None:
     """Saved and loaded, moved to another dtype, compiled, trained."""
     model = mlp(14, 12, 12, 3, dtype=torch.float32)
@@ -121,7 +131,12 @@ def test_the_head_of_a_larger_model_is_replaced_in_place() -> None:
             super().__init__()
             self.features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
             self.head = nn.Sequential(
-                nn.Linear(16, 20), nn.SiLU(), nn.Dropout(0.5), nn.Linear(20, 12), nn.SiLU(), nn.Linear(12, 3)
+                nn.Linear(16, 20),
+                nn.SiLU(),
+                nn.Dropout(0.5),
+                nn.Linear(20, 12),
+                nn.SiLU(),
+                nn.Linear(12, 3),
             )
 
         def forward(self, images: Tensor) -> Tensor:
@@ -129,19 +144,25 @@ def test_the_head_of_a_larger_model_is_replaced_in_place() -> None:
 
     model = Model().eval()
     images, labels = torch.rand(30, 1, 4, 4), torch.arange(30) % 3
-    model.head = low_rank(model.head, lambda: functional.cross_entropy(model(images), labels), rank=7)
+    model.head = low_rank(
+        model.head, lambda: functional.cross_entropy(model(images), labels), rank=7
+    )
     assert model(images).shape == (30, 3)
     assert sum(isinstance(module, nn.Dropout) for module in model.head) == 1
 
 
 def test_normalization_may_stand_where_the_width_is_the_full_one() -> None:
     head = [nn.LayerNorm(12, elementwise_affine=False), nn.Linear(12, 3)]
-    model = nn.Sequential(nn.Softmax(dim=1), nn.Linear(14, 12), nn.RReLU(), nn.Linear(12, 12), nn.GELU(), *head)
+    model = nn.Sequential(
+        nn.Softmax(dim=1), nn.Linear(14, 12), nn.RReLU(), nn.Linear(12, 12), nn.GELU(), *head
+    )
     assert compressed(model.double(), 7)(batch(model)[0]).shape == (40, 3)
 
 
 def test_the_one_call_of_the_loss_leaves_no_trace() -> None:
-    """Neither in the running statistics of the model around the head nor in the random numbers that come next."""
+    """Neither in the running statistics of the model around the head nor in the random numbers that
+    come next.
+    """
     features, head = nn.Sequential(nn.BatchNorm1d(14), nn.Dropout(0.5)).double(), mlp(14, 12, 3)
     inputs, labels = batch(head)
     before, state = copy.deepcopy(features.state_dict()), torch.get_rng_state()
@@ -163,7 +184,12 @@ def test_normalization_may_follow_the_head(training: bool) -> None:
 
 
 def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
-    first, again, last, activation = nn.Linear(14, 14), nn.Linear(14, 14), nn.Linear(14, 3), nn.GELU()
+    first, again, last, activation = (
+        nn.Linear(14, 14),
+        nn.Linear(14, 14),
+        nn.Linear(14, 3),
+        nn.GELU(),
+    )
     model = nn.Sequential(first, activation, again, activation, last).double()
     small = compressed(model)
     assert sum(isinstance(module, nn.GELU) for module in small.children()) == 2

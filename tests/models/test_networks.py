@@ -23,8 +23,12 @@ def weights(depth: int = 3) -> list[Tensor]:
 
 
 def data() -> tuple[Tensor, Tensor]:
-    inputs = torch.stack([torch.randn(D, N, dtype=torch.float64, generator=g) for g in generators(10)])
-    targets = torch.stack([torch.randn(K, N, dtype=torch.float64, generator=g) for g in generators(20)])
+    inputs = torch.stack(
+        [torch.randn(D, N, dtype=torch.float64, generator=g) for g in generators(10)]
+    )
+    targets = torch.stack(
+        [torch.randn(K, N, dtype=torch.float64, generator=g) for g in generators(20)]
+    )
     return inputs, targets
 
 
@@ -33,7 +37,9 @@ def test_semi_orthogonal(rows: int, columns: int) -> None:
     matrix = semi_orthogonal(rows, columns, generators(), eps=0.1)
     small = matrix if rows >= columns else matrix.mT
     gram = small.mT @ small
-    torch.testing.assert_close(gram, 0.01 * torch.eye(min(rows, columns), dtype=torch.float64).expand_as(gram))
+    torch.testing.assert_close(
+        gram, 0.01 * torch.eye(min(rows, columns), dtype=torch.float64).expand_as(gram)
+    )
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
@@ -54,9 +60,14 @@ def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth
 def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> None:
     """With r = d > m, V = I, W_1 and W_2 filled up with zeros and U = [I 0], as phi(0) = 0."""
     narrow = 4
-    first, inner, last = mlp_weights(D, narrow, K, 3, eps=0.5, last_eps=1.0, generators=generators())
+    first, inner, last = mlp_weights(
+        D, narrow, K, 3, eps=0.5, last_eps=1.0, generators=generators()
+    )
     activation = make_activation(name, [])
-    filled = [torch.nn.functional.pad(weight, (0, D - weight.shape[-1], 0, D - narrow)) for weight in (first, inner)]
+    filled = [
+        torch.nn.functional.pad(weight, (0, D - weight.shape[-1], 0, D - narrow))
+        for weight in (first, inner)
+    ]
     unit = torch.eye(D, dtype=torch.float64).expand(TRIALS, D, D)
     low_rank = LowRankMLP(unit, filled, unit[:, :narrow], last, activation)
     inputs, _ = data()
@@ -67,14 +78,22 @@ def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> N
 def test_gradients_against_finite_differences(name: str) -> None:
     inputs, targets = data()
     full = weights()
-    input_factor, output_factor = semi_orthogonal(D, 4, generators(5)), semi_orthogonal(M, 4, generators(8))
+    input_factor, output_factor = (
+        semi_orthogonal(D, 4, generators(5)),
+        semi_orthogonal(M, 4, generators(8)),
+    )
     cores = [semi_orthogonal(4, 4, generators(6), 0.5) for _ in range(2)]
     activation = make_activation(name, [])
-    for network in (MLP(full, activation), LowRankMLP(input_factor, cores, output_factor, full[-1], activation)):
+    for network in (
+        MLP(full, activation),
+        LowRankMLP(input_factor, cores, output_factor, full[-1], activation),
+    ):
         parameters = list(network.parameters())
         gradients = torch.autograd.grad(squared_error(network(inputs), targets).sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            direction = torch.randn(parameter.shape, dtype=torch.float64, generator=generators(7)[0])
+            direction = torch.randn(
+                parameter.shape, dtype=torch.float64, generator=generators(7)[0]
+            )
             losses = []
             for step in (1e-6, -1e-6):
                 with torch.no_grad():
@@ -90,7 +109,9 @@ def test_the_gradient_is_the_papers_formula() -> None:
     """G_1 = (W_2' Delta_2 * phi'(W_1 X)) X', with tanh' = 1 - tanh^2."""
     inputs, targets = data()
     network = MLP(weights(depth=2), make_activation("tanh", []))
-    (gradient,) = torch.autograd.grad(squared_error(network(inputs), targets).sum(), network.weights[0])
+    (gradient,) = torch.autograd.grad(
+        squared_error(network(inputs), targets).sum(), network.weights[0]
+    )
     first, last = weights(depth=2)
     hidden = (first @ inputs).tanh()
     formula = (last.mT @ (last @ hidden - targets) * (1 - hidden**2)) @ inputs.mT
@@ -120,4 +141,6 @@ def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     inputs, targets = data()
     inputs = whiten(inputs) if whitened else inputs
     fit = torch.linalg.lstsq(inputs.mT, targets.mT).solution.mT
-    torch.testing.assert_close(linear_fit_loss(inputs, targets), squared_error(fit @ inputs, targets))
+    torch.testing.assert_close(
+        linear_fit_loss(inputs, targets), squared_error(fit @ inputs, targets)
+    )

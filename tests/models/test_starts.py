@@ -1,4 +1,6 @@
-"""What low-rank networks start from: which directions each start has, and adapters that change nothing at first."""
+"""What low-rank networks start from: which directions each start has, and adapters that change
+nothing at first.
+"""
 
 import pytest
 import torch
@@ -74,7 +76,12 @@ def test_what_the_weights_make_of_v_is_u(job: MakeJob, name: str) -> None:
 def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> None:
     """Of whitened inputs every direction is as good; so the inputs are not."""
     began = start_of(
-        job("elu", "principal_components", parameterizations=["principal_components"], data__whitened=False)
+        job(
+            "elu",
+            "principal_components",
+            parameterizations=["principal_components"],
+            data__whitened=False,
+        )
     )
     network, inputs = began.network, began.data.train.inputs
     assert isinstance(network, LowRankMLP)

@@ -1,4 +1,6 @@
-"""The report on a model of your own: its numbers are those of the definitions, and it expects what the studies saw."""
+"""The report on a model of your own: its numbers are those of the definitions, and it expects what
+the studies saw.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,13 +35,21 @@ def test_its_numbers_are_those_of_the_definitions(capsys: pytest.CaptureFixture[
     assert report.conditions == pytest.approx((1, 1))
     before = model[0](inputs).detach().requires_grad_()
     (slope,) = torch.autograd.grad(functional.silu(before).sum(), before)
-    assert report.derivative_spread == pytest.approx(float((slope - slope.mean()).norm() / slope.norm()))
-    assert "S_big is                                      to be expected to work\n" in capsys.readouterr().out
+    assert report.derivative_spread == pytest.approx(
+        float((slope - slope.mean()).norm() / slope.norm())
+    )
+    assert (
+        "S_big is                                      to be expected to work\n"
+        in capsys.readouterr().out
+    )
     assert model.training, "the report changed the model"
 
 
 def test_the_tail_is_of_the_order_of_eps_where_the_activation_is_smooth() -> None:
-    one, tenth = (subspace_report(model, loss_of(model)) for model in (scaled(nn.SiLU, 1e-2), scaled(nn.SiLU, 1e-3)))
+    one, tenth = (
+        subspace_report(model, loss_of(model))
+        for model in (scaled(nn.SiLU, 1e-2), scaled(nn.SiLU, 1e-3))
+    )
     assert one.tail == pytest.approx(10 * tenth.tail, rel=0.05)
     assert one.later_spread == tenth.later_spread
 
@@ -72,7 +82,10 @@ def test_normalization_of_the_only_hidden_layer_is_no_part_of_the_activation() -
     plain = mlp(14, 20, 3)
     normed = nn.Sequential(plain[0], plain[1], nn.LayerNorm(20, dtype=torch.float64), plain[2])
     one, other = (subspace_report(model, loss_of(model)) for model in (normed, plain))
-    assert (one.derivative_spread, one.later_spread) == (other.derivative_spread, other.later_spread)
+    assert (one.derivative_spread, one.later_spread) == (
+        other.derivative_spread,
+        other.later_spread,
+    )
 
 
 def test_fewer_inputs_than_outputs_have_no_tail() -> None:
@@ -93,7 +106,9 @@ def test_weights_far_from_orthogonal_are_doubtful() -> None:
     model = mlp(14, 14, 14, 3)
     model[0].weight.data *= 0.01
     report = subspace_report(model, loss_of(model))
-    assert report.expectation.startswith("doubtful: hidden weights are far from eps times orthonormal columns")
+    assert report.expectation.startswith(
+        "doubtful: hidden weights are far from eps times orthonormal columns"
+    )
 
 
 def test_it_says_where_low_rank_would_refuse() -> None:

@@ -1,4 +1,6 @@
-"""The archive: all is in it, its bytes do not vary, other programs read it; contradictions are found, not packed."""
+"""The archive: all is in it, its bytes do not vary, other programs read it; contradictions are
+found, not packed.
+"""
 
 import json
 import os
@@ -29,11 +31,19 @@ MEASURED, JUDGED = RUN / "metrics" / "theory_setting.parquet", RUN / "claims.par
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git with no settings but the project's own, and one time for all commits; return what it says."""
-    name = {f"GIT_{who}_{what}": "nobody@example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    """Run git with no settings but the project's own, and one time for all commits; return what it
+    says.
+    """
+    name = {
+        f"GIT_{who}_{what}": "nobody@example"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     time = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
     own = os.environ | name | time | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    return subprocess.run(["git", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def commit(folder: Path) -> None:
@@ -44,7 +54,9 @@ def commit(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def made(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a commit of the project in which the smoke scale has run; tests leave it as it is."""
-    root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("made") / "project", symlinks=True))
+    root = Path(
+        shutil.copytree(finished, tmp_path_factory.mktemp("made") / "project", symlinks=True)
+    )
     (root / "said.txt").unlink()
     commit(root)
     return root
@@ -68,19 +80,37 @@ def unpacked(archive: zipfile.ZipFile) -> Path:
     return Path(str(archive.filename)).with_suffix("")
 
 
-def test_sources_results_and_their_checksums_are_in_it(made: Path, archive: zipfile.ZipFile, unpacked: Path) -> None:
-    assert unpacked.name == f"lowrank-dynamics-{__version__}-smoke-{git(made, 'rev-parse', 'HEAD')[:8]}"
-    patterns = ("figures/smoke/*", f"{RUN}/metrics/*", *(f"{RUN}/{each}.*" for each in ("claims", "comparison")))
+def test_sources_results_and_their_checksums_are_in_it(
+    made: Path, archive: zipfile.ZipFile, unpacked: Path
+) -> None:
+    assert (
+        unpacked.name
+        == f"lowrank-dynamics-{__version__}-smoke-{git(made, 'rev-parse', 'HEAD')[:8]}"
+    )
+    patterns = (
+        "figures/smoke/*",
+        f"{RUN}/metrics/*",
+        *(f"{RUN}/{each}.*" for each in ("claims", "comparison")),
+    )
     results = {str(path.relative_to(made)) for pattern in patterns for path in made.glob(pattern)}
     taken = {*git(made, "ls-files").split(), *results, f"{RUN}/report.html"}
     members = [each for each in archive.infolist() if not each.is_dir()]
-    files = {each.filename.removeprefix(f"{unpacked.name}/"): each.external_attr >> 16 for each in members}
+    files = {
+        each.filename.removeprefix(f"{unpacked.name}/"): each.external_attr >> 16
+        for each in members
+    }
     assert set(files) == taken | {"ro-crate-metadata.json", "manifest-sha256.txt"}
-    assert not any(map(stat.S_ISLNK, files.values()))  # not everything that unpacks an archive can make links
+    assert not any(
+        map(stat.S_ISLNK, files.values())
+    )  # not everything that unpacks an archive can make links
     assert {name for name, mode in files.items() if mode & stat.S_IXUSR} >= {".ci/run"}
     same = [(unpacked / name).read_bytes() == (made / name).read_bytes() for name in taken]
     assert all(same)
-    subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "manifest-sha256.txt"], cwd=unpacked, check=True)
+    subprocess.run(
+        ["sha256sum", "--check", "--quiet", "--strict", "manifest-sha256.txt"],
+        cwd=unpacked,
+        check=True,
+    )
 
 
 def test_the_same_run_gives_the_same_bytes(made: Path, project: Path, tmp_path: Path) -> None:
@@ -105,12 +135,17 @@ def test_other_programs_read_what_it_is(unpacked: Path) -> None:
     assert f"{MEASURED}" in files
     run, root = found["#run"], found["./"]
     assert root["mainEntity"] == run["instrument"] == {"@id": "Snakefile"}
-    assert {each["@id"] for each in run["result"]} == {name for name in files if name.startswith(("results", "fig"))}
+    assert {each["@id"] for each in run["result"]} == {
+        name for name in files if name.startswith(("results", "fig"))
+    }
     assert {each["@id"] for each in run["object"]} > {"configs/smoke.yaml", "configs/paper.yaml"}
     assert found[root["citation"]["@id"]]["@type"] == "ScholarlyArticle"
     assert root["datePublished"].startswith("2023-11-14T22:13:20")
     assert run["startTime"] < run["endTime"]
-    assert f"Not made by the code of this commit, but by {__version__}: every file of metrics" in run["description"]
+    assert (
+        f"Not made by the code of this commit, but by {__version__}: every file of metrics"
+        in run["description"]
+    )
     references = re.findall(r'\{"@id": "([^"]+)"\}', json.dumps(graph))
     assert {name for name in references if not name.startswith("http")} <= set(found)
 
@@ -133,7 +168,10 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
         lambda root: (root / RUN / "report.html").unlink(),
         "there is no results/smoke/report.html in .*; run `make SCALE=",
     ),
-    (lambda root: shutil.rmtree(root / ".git"), r"has no commit \(fatal: .*\); run this in a clone of the project"),
+    (
+        lambda root: shutil.rmtree(root / ".git"),
+        r"has no commit \(fatal: .*\); run this in a clone of the project",
+    ),
     (
         lambda root: Image.new("L", (1, 1)).save(root / "figures/smoke/bound.png"),
         "bound.png has no provenance .* delete",
@@ -157,7 +195,10 @@ def drop_a_trial(root: Path) -> None:
 
 
 def change_the_verdicts(root: Path, column: str, value: object) -> None:
-    found, page = tables.read(root / JUDGED, COLUMNS), (root / JUDGED).with_suffix(".md").read_text()
+    found, page = (
+        tables.read(root / JUDGED, COLUMNS),
+        (root / JUDGED).with_suffix(".md").read_text(),
+    )
     tables.write(found._replace(rows=found.rows.assign(**{column: value})), page, root / JUDGED)
 
 
@@ -167,11 +208,26 @@ def replace(name: str, old: str, new: str) -> Callable[[Path], object]:
 
 CONTRADICTIONS: list[tuple[Callable[[Path], object], str]] = [
     (drop_a_trial, "claims.parquet contradicts the metrics beside it on .*change_is_in_block_1"),
-    (lambda root: change_the_verdicts(root, "claim_verdict", "reproduced"), "claims.parquet contradicts the metrics"),
-    (replace("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.8\n"), "claims.parquet contradicts the metrics"),
-    (replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n"), "computed with other settings than those in"),
-    (lambda root: (root / MEASURED).rename(root / RUN / "metrics" / "other.parquet"), "of which there are no metrics"),
-    (lambda root: (root / "figures/smoke/bound.svg").write_text("<svg/>"), "bound.svg has no provenance"),
+    (
+        lambda root: change_the_verdicts(root, "claim_verdict", "reproduced"),
+        "claims.parquet contradicts the metrics",
+    ),
+    (
+        replace("configs/claims.yaml", "at_least: 0.9\n", "at_least: 0.8\n"),
+        "claims.parquet contradicts the metrics",
+    ),
+    (
+        replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n"),
+        "computed with other settings than those in",
+    ),
+    (
+        lambda root: (root / MEASURED).rename(root / RUN / "metrics" / "other.parquet"),
+        "of which there are no metrics",
+    ),
+    (
+        lambda root: (root / "figures/smoke/bound.svg").write_text("<svg/>"),
+        "bound.svg has no provenance",
+    ),
     (lambda root: shutil.rmtree(root / "configs"), "is no folder results/<scale> beside configs/"),
 ]
 

@@ -47,7 +47,10 @@ def test_what_is_older_than_what_it_shows_is_not_praised(tmp_path: Path) -> None
     put(other, "results/laptop/beyond/claims.parquet", 5)
     assert stale in next(line for line in outcome("laptop", root=other) if "report" in line)
     put(tmp_path, "results/laptop/metrics/first_gradient.parquet", 5)
-    assert list(outcome("laptop", root=tmp_path))[-1] == f"  claims      results/laptop/claims.md: {stale}"
+    assert (
+        list(outcome("laptop", root=tmp_path))[-1]
+        == f"  claims      results/laptop/claims.md: {stale}"
+    )
 
 
 def test_what_is_missing_is_told_with_the_reason_until_it_is_there(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The report: everything is on it, it asks for nothing else, and a browser shows, searches and prints it."""
+"""The report: everything is on it, it asks for nothing else, and a browser shows, searches and
+prints it.
+"""
 
 import base64
 import re
@@ -26,7 +28,8 @@ from runs import DRAWN, SMOKE, snakemake, succeeding
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="there is no chromium with its driver: apt install chromium chromium-driver"
+    not (BROWSER and DRIVER),
+    reason="there is no chromium with its driver: apt install chromium chromium-driver",
 )
 CLAIMS = load_claims(ROOT / "configs" / "claims.yaml").claims
 REPORT = Path("results", "smoke", "report.html")
@@ -34,7 +37,9 @@ REPORT = Path("results", "smoke", "report.html")
 
 @contextmanager
 def opened(page: Path, width: int = 1400) -> Iterator[WebDriver]:
-    """Open a page in a browser that shows it to nobody, and see at the end that no script failed."""
+    """Open a page in a browser that shows it to nobody, and see at the end that no script
+    failed.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = str(BROWSER)
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
@@ -62,9 +67,16 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(finished: Path) -> 
             assert picture.is_displayed()
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (ROOT / "workflow" / "report" / f"{name}.rst").read_text().strip() in figure.text
-            assert all(claim.statement in figure.text for claim in CLAIMS.values() if claim.figure == name)
+            assert all(
+                claim.statement in figure.text for claim in CLAIMS.values() if claim.figure == name
+            )
             assert "in this run at paper scale" in figure.text
-        assert driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)") == []
+        assert (
+            driver.execute_script(
+                "return performance.getEntriesByType('resource').map((each) => each.name)"
+            )
+            == []
+        )
 
 
 @in_a_browser
@@ -113,20 +125,27 @@ def test_every_figure_is_printed(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_studies_beyond_the_paper_have_a_part_of_their_own(finished: Path, tmp_path: Path) -> None:
+def test_the_studies_beyond_the_paper_have_a_part_of_their_own(
+    finished: Path, tmp_path: Path
+) -> None:
     """Once they are run; their findings are told apart from the paper's claims."""
     assert OURS not in (finished / REPORT).read_text()
     folder = Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
     for targets in (("--", "beyond"), ()):
         run = snakemake(folder, *SMOKE, *targets)
         assert run.returncode == 0, run.stderr
-    outcome = succeeding(folder, "python", "-m", "lowrank_dynamics", "outcome", "--scale", "smoke/beyond").stdout
+    outcome = succeeding(
+        folder, "python", "-m", "lowrank_dynamics", "outcome", "--scale", "smoke/beyond"
+    ).stdout
     assert "0 reproduced, 0 partly" in outcome
     page = unescape((folder / REPORT).read_text())
     part = page.split(f"<h2>{OURS}</h2>")[1].split("</section>")[0]
     for name, finding in load_claims(ROOT / "configs" / "findings.yaml").claims.items():
         assert f'<tr class="finding" id="claim-{name}"' in part
-        assert finding.statement in part.split(f'<article id="{finding.figure}"')[1].split("</article>")[0]
+        assert (
+            finding.statement
+            in part.split(f'<article id="{finding.figure}"')[1].split("</article>")[0]
+        )
     assert part.count('<img src="data:') == sum(figure.part == OURS for figure in FIGURES.values())
     assert page.count('<tr class="claim"') == len(CLAIMS)
     assert_links_lead_somewhere(page)
@@ -151,7 +170,9 @@ def test_every_link_leads_to_a_place_on_the_page_and_back(finished: Path) -> Non
 def test_the_page_is_one_file_of_moderate_size(finished: Path) -> None:
     page = (finished / REPORT).read_text()
     assert len(page) < 10e6
-    assert re.findall(r'(?:src|srcset|action|data|poster)="(?!data:)[^"]*"|@import|url\(', page) == []
+    assert (
+        re.findall(r'(?:src|srcset|action|data|poster)="(?!data:)[^"]*"|@import|url\(', page) == []
+    )
     assert re.findall(r'<link[^>]*href="(?!data:,")[^"]*"', page) == []
 
 
@@ -161,13 +182,24 @@ def test_it_says_what_produced_a_figure_and_what_the_scale_reduced(finished: Pat
         assert said in page, said
     section = page.split('<article id="figure_3"')[1].split("</article>")[0]
     assert "<tr><td>trials</td><td>2</td><td>10</td></tr>" in section
-    assert "<tr><td>activations</td><td>elu, tanh</td><td>elu, gelu, silu, tanh</td></tr>" in section
+    assert (
+        "<tr><td>activations</td><td>elu, tanh</td><td>elu, gelu, silu, tanh</td></tr>" in section
+    )
 
 
 def test_a_figure_that_was_not_drawn_is_said_to_be_missing(finished: Path, tmp_path: Path) -> None:
     drawn = [f"figures/smoke/{name}.png" for name in DRAWN if name != "figure_15"]
-    places = ("--results", "results/smoke", "--captions", "workflow/report", "--output", str(tmp_path / "report.html"))
-    succeeding(finished, "python", "-m", "lowrank_dynamics", "report", *drawn, *places, "--scale", "smoke")
+    places = (
+        "--results",
+        "results/smoke",
+        "--captions",
+        "workflow/report",
+        "--output",
+        str(tmp_path / "report.html"),
+    )
+    succeeding(
+        finished, "python", "-m", "lowrank_dynamics", "report", *drawn, *places, "--scale", "smoke"
+    )
     page = (tmp_path / "report.html").read_text()
     section = page.split('<article id="figure_15"')[1].split("</article>")[0]
     assert "Not drawn in this run" in section
@@ -184,14 +216,32 @@ def test_a_run_of_fewer_trials_is_said_to_be(finished: Path, tmp_path: Path) -> 
     commands = (
         ("figure", "figure_3", "--metrics", str(file), "--output", str(tmp_path / "figure_3")),
         ("claims", str(file), "--output", str(results / "claims.parquet")),
-        ("compare", str(file), "--reference", str(tmp_path / "none"), "--output", str(results / "comparison.parquet")),
-        ("report", str(tmp_path / "figure_3.png"), "--results", str(results), *captions, "--output", str(report)),
+        (
+            "compare",
+            str(file),
+            "--reference",
+            str(tmp_path / "none"),
+            "--output",
+            str(results / "comparison.parquet"),
+        ),
+        (
+            "report",
+            str(tmp_path / "figure_3.png"),
+            "--results",
+            str(results),
+            *captions,
+            "--output",
+            str(report),
+        ),
     )
     for command in commands:
         succeeding(finished, "python", "-m", "lowrank_dynamics", *command, "--scale", "smoke")
     assert ">1 trial<" in (tmp_path / "figure_3.svg").read_text()
     count = sum(claim.experiment == "theory_setting" for claim in CLAIMS.values())
-    assert f"Judged by fewer trials than the scale has: {count}." in (results / "claims.md").read_text()
+    assert (
+        f"Judged by fewer trials than the scale has: {count}."
+        in (results / "claims.md").read_text()
+    )
     page = report.read_text()
     assert f"Judged by fewer trials than the scale has: {count}." in page
     assert ", in 1 of 2 trials." in page
@@ -229,7 +279,11 @@ def test_what_a_run_reduced_is_what_its_provenance_says(finished: Path) -> None:
 
 
 def test_figures_are_sorted_by_their_numbers() -> None:
-    assert sorted(map(sortable, ("Figure 14", "Figure 6", "Figure 2"))) == ["Figure  2", "Figure  6", "Figure 14"]
+    assert sorted(map(sortable, ("Figure 14", "Figure 6", "Figure 2"))) == [
+        "Figure  2",
+        "Figure  6",
+        "Figure 14",
+    ]
 
 
 def test_every_part_is_named_in_the_contents(finished: Path) -> None:

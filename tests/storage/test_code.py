@@ -10,17 +10,29 @@ from lowrank_dynamics.storage.code import PACKAGE, sources
 
 
 def modules(*entries: str) -> set[str]:
-    """Return the names of the modules, below the package, that entries depend on; of a package, its `__init__`."""
+    """Return the names of the modules, below the package, that entries depend on; of a package, its
+    `__init__`.
+    """
     found = [Path(path).resolve().relative_to(PACKAGE) for path in sources(*entries)]
     return {".".join(path.with_suffix("").parts) for path in found}
 
 
 def test_training_depends_on_what_it_imports_and_nothing_else() -> None:
-    """Both the direct and the indirect imports count; the tables of names and the package's version do not."""
+    """Both the direct and the indirect imports count; the tables of names and the package's version
+    do not.
+    """
     found = modules("training.run")
-    assert {"training.run", "training.loop", "training.build", "models.subspaces", "storage.code"} <= found
+    assert {
+        "training.run",
+        "training.loop",
+        "training.build",
+        "models.subspaces",
+        "storage.code",
+    } <= found
     assert {"training.__init__", "training.observables.__init__"} <= found
-    assert not {name for name in found if name.partition(".")[0] in {"figures", "report", "analysis", "cli"}}
+    assert not {
+        name for name in found if name.partition(".")[0] in {"figures", "report", "analysis", "cli"}
+    }
     assert not found & {"config.registries", "__init__", "training.monitor", "data.fashion_mnist"}
 
 
@@ -46,7 +58,9 @@ def test_an_unknown_module_is_named(entries: tuple[str, ...]) -> None:
         sources(*entries)
 
 
-def test_paths_are_sorted_and_relative_to_the_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_paths_are_sorted_and_relative_to_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for folder in (ROOT, tmp_path):
         monkeypatch.chdir(folder)
         found = sources("errors")

@@ -23,7 +23,9 @@ BOTH = np.array([True, True])
 
 def origin(variant: str = "base", digest: str = "a", **changes: Any) -> Origin:
     """Return where the numbers of a cell come from, with changes of its settings."""
-    (own,) = planted({Cell("elu", "full", variant): [row(0, "train_loss", [1.0])]}, **changes).cells.values()
+    (own,) = planted(
+        {Cell("elu", "full", variant): [row(0, "train_loss", [1.0])]}, **changes
+    ).cells.values()
     return own.model_copy(update={"settings_sha256": digest, "data": {"source": "made up"}})
 
 
@@ -31,12 +33,18 @@ ORIGINS = {CELL.name: origin(trials=2)}
 
 
 def example(stop: int | None = None) -> pa.Table:
-    """Return losses and two singular values of two trials at steps 0, 1, 2; trial 1 may stop at an earlier step."""
+    """Return losses and two singular values of two trials at steps 0, 1, 2; trial 1 may stop at an
+    earlier step.
+    """
     rows = []
     for step in range(3):
         present = np.array([True, stop is None or step <= stop])
-        rows.append(Measurement(step, 0, "train_loss", np.array([10.0 + step, 20.0 + step]), present))
-        rows.append(Measurement(step, 1, "singular_value", np.array([[3.0, 2.0], [5.0, np.nan]]), present))
+        rows.append(
+            Measurement(step, 0, "train_loss", np.array([10.0 + step, 20.0 + step]), present)
+        )
+        rows.append(
+            Measurement(step, 1, "singular_value", np.array([[3.0, 2.0], [5.0, np.nan]]), present)
+        )
     return metrics.table("small", CELL, rows)
 
 
@@ -55,7 +63,9 @@ def test_every_value_lands_in_its_row() -> None:
     frame = Metrics(example(), ORIGINS).frame("singular_value", layer=1, step=[1, 2])
     values = frame.set_index(["trial", "step", "index"])["value"].to_dict()
     expected = {(0, 1): 3.0, (0, 2): 2.0, (1, 1): 5.0}  # NaN has no row
-    assert values == {(trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)}
+    assert values == {
+        (trial, step, i): value for (trial, i), value in expected.items() for step in (1, 2)
+    }
     assert set(frame["experiment"]) == {"small"}
     assert set(frame["activation"]) == {"elu"}
     assert set(Metrics(example(), ORIGINS).frame("train_loss")["index"]) == {0}
@@ -86,7 +96,9 @@ def test_a_file_of_something_else_is_not_taken_for_it(tmp_path: Path) -> None:
 
 def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        metrics.write(Metrics(example(), {name: origin(digest=name)}), tmp_path / name / "0-1.parquet")
+        metrics.write(
+            Metrics(example(), {name: origin(digest=name)}), tmp_path / name / "0-1.parquet"
+        )
     with pytest.raises(UserError, match="a, b come from different settings"):
         aggregate([tmp_path / "a" / "0-1.parquet", tmp_path / "b" / "0-1.parquet"])
 
@@ -97,12 +109,17 @@ def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
         rows = [Measurement(0, 0, "train_loss", np.array([float(len(name)), 1.0]), BOTH)]
         cell = Cell("elu", "full", name)
         origins = {cell.name: origin(name, name, training__learning_rate=rate)}
-        metrics.write(Metrics(metrics.table("small", cell, rows), origins), tmp_path / cell.name / "0-1.parquet")
+        metrics.write(
+            Metrics(metrics.table("small", cell, rows), origins),
+            tmp_path / cell.name / "0-1.parquet",
+        )
     joined = aggregate([tmp_path / f"elu-full-{name}" / "0-1.parquet" for name in ("warm", "cold")])
     metrics.write(joined, tmp_path / "joined.parquet")
     variants = metrics.read(tmp_path / "joined.parquet").variants
     assert list(variants) == ["warm", "cold"]
-    assert {name: variant.settings.training.learning_rate for name, variant in variants.items()} == rates
+    assert {
+        name: variant.settings.training.learning_rate for name, variant in variants.items()
+    } == rates
     assert set(variants["cold"].frame("train_loss")["variant"]) == {"cold"}
 
 
@@ -126,11 +143,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             "provenance": '{"cells": {"elu-full": {"scale": 1}}}',
         }
         pq.write_table(example().replace_schema_metadata(foreign), partial)
-    with pytest.raises(UserError, match=r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"):
+    with pytest.raises(
+        UserError, match=r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"
+    ):
         metrics.read(path)
 
 
 def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
-    watched = Origin(watched="mine", variant="base", code="1", libraries={}, python="3", started="now")
+    watched = Origin(
+        watched="mine", variant="base", code="1", libraries={}, python="3", started="now"
+    )
     with pytest.raises(UserError, match="have no settings"):
         _ = Metrics(example(), {CELL.name: watched}).settings

@@ -1,4 +1,6 @@
-"""Whose lock it is: that of a killed run on this machine is removed, any other is left, with what to do."""
+"""Whose lock it is: that of a killed run on this machine is removed, any other is left, with what
+to do.
+"""
 
 import subprocess
 import sys
@@ -18,7 +20,12 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "locks" / "0.output.lock").touch()
     program = "from pathlib import Path; from lowrank_dynamics.storage import occupancy"
     subprocess.run(
-        [sys.executable, "-c", f"{program}; occupancy.occupy(Path({str(tmp_path)!r}), 'smoke', local=True)"], check=True
+        [
+            sys.executable,
+            "-c",
+            f"{program}; occupancy.occupy(Path({str(tmp_path)!r}), 'smoke', local=True)",
+        ],
+        check=True,
     )
     return tmp_path
 
@@ -27,7 +34,10 @@ def folder(tmp_path: Path) -> Path:
 def living(folder: Path) -> Iterator[None]:
     """Let another process be a run in that folder."""
     program = "import sys; from pathlib import Path; from lowrank_dynamics.storage import occupancy"
-    program += f"; occupancy.occupy(Path({str(folder)!r}), 'paper', local=True); print(flush=True); sys.stdin.read()"
+    program += (
+        f"; occupancy.occupy(Path({str(folder)!r}), 'paper', local=True); print(flush=True);"
+        " sys.stdin.read()"
+    )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as other:
         assert other.stdout is not None
@@ -45,9 +55,13 @@ def test_the_lock_of_a_killed_run_is_removed(folder: Path) -> None:
 @pytest.mark.usefixtures("living")
 def test_the_lock_of_a_run_that_goes_on_is_left(folder: Path) -> None:
     said = occupancy.clear(folder)
-    assert "is going on in this folder: wait until it has ended, or run elsewhere, --directory" in said
+    assert (
+        "is going on in this folder: wait until it has ended, or run elsewhere, --directory" in said
+    )
     assert list((folder / "locks").iterdir())
-    with pytest.raises(UserError, match=r"a run at paper scale, process \d+ on .* is going on in this folder"):
+    with pytest.raises(
+        UserError, match=r"a run at paper scale, process \d+ on .* is going on in this folder"
+    ):
         occupancy.occupy(folder, "smoke", local=True)
 
 

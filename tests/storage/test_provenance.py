@@ -22,13 +22,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "page.md").touch()
     (tmp_path / ".gitignore").write_text("__pycache__/")
     who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    for command in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message", "first"]):
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        [*who, "commit", "--quiet", "--message", "first"],
+    ):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return folder
 
 
 def test_code_is_that_of_its_commit_until_the_package_differs(package: Path) -> None:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=package, capture_output=True, text=True, check=True
+    )
     clean = f"{__version__} at {commit.stdout.strip()}"
     assert code_version() == clean
     (package.parents[1] / "page.md").write_text("another page")
@@ -42,7 +48,9 @@ def test_code_is_that_of_its_commit_until_the_package_differs(package: Path) -> 
     assert code_version() == f"{clean}{DIRTY}"
 
 
-def test_the_commit_of_another_repository_is_not_ours(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commit_of_another_repository_is_not_ours(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither that of one in which the sources were unpacked nor one that git's variables name."""
     ours = code_version()
     unpacked = package / "unpacked" / "workflow" / "package"
@@ -59,7 +67,9 @@ def test_the_commit_of_another_repository_is_not_ours(package: Path, monkeypatch
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
-def test_a_repository_of_another_user_is_said_to_be_unreadable(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_another_user_is_said_to_be_unreadable(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(package))  # without the user's own settings of git
     assert provenance.unreadable_repository() == ""
     os.chown(package.parents[1] / ".git", 1, 1)
@@ -68,7 +78,9 @@ def test_a_repository_of_another_user_is_said_to_be_unreadable(package: Path, mo
     assert "dubious ownership" in provenance.unreadable_repository()
 
 
-def test_without_a_repository_the_version_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_repository_the_version_stands_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     assert code_version() == __version__
     assert provenance.unreadable_repository() == ""
@@ -76,8 +88,12 @@ def test_without_a_repository_the_version_stands_alone(tmp_path: Path, monkeypat
 
 def test_the_processor_has_a_name_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert provenance.processor()
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor\t: 0\nmodel name\t: A Processor\n")
+    monkeypatch.setattr(
+        Path, "read_text", lambda *_, **__: "processor\t: 0\nmodel name\t: A Processor\n"
+    )
     assert provenance.processor() == "A Processor"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor\t: 0\nCPU implementer\t: 0x41\n")
+    monkeypatch.setattr(
+        Path, "read_text", lambda *_, **__: "processor\t: 0\nCPU implementer\t: 0x41\n"
+    )
     monkeypatch.setattr(platform, "processor", lambda: "")
     assert provenance.processor() == platform.machine()

@@ -33,18 +33,24 @@ def written_metrics(path: Path) -> list[Callable[[], Any]]:
 
 
 def written_table(path: Path) -> list[Callable[[], Any]]:
-    rows = pd.DataFrame({"claim": ["a", "b"], "mean": [0.5, 0.25], "verdict": ["reproduced", "partly"]})
+    rows = pd.DataFrame(
+        {"claim": ["a", "b"], "mean": [0.5, 0.25], "verdict": ["reproduced", "partly"]}
+    )
     tables.write(tables.Table(rows, {"scale": "laptop"}), "a page", path)
     return [lambda: tables.read(path, ["claim"]), lambda: read_provenance(path)]
 
 
 def written_tensors(path: Path) -> list[Callable[[], Any]]:
-    tensors.write_tensors({"images": torch.arange(200, dtype=torch.uint8)}, {"images": "somewhere"}, path)
+    tensors.write_tensors(
+        {"images": torch.arange(200, dtype=torch.uint8)}, {"images": "somewhere"}, path
+    )
     return [lambda: tensors.read_tensors(path), lambda: tensors.read_origin(path)]
 
 
 @pytest.mark.parametrize("written", [written_metrics, written_table, written_tensors])
-def test_no_flipped_bit_goes_unseen(written: Callable[[Path], list[Callable[[], Any]]], tmp_path: Path) -> None:
+def test_no_flipped_bit_goes_unseen(
+    written: Callable[[Path], list[Callable[[], Any]]], tmp_path: Path
+) -> None:
     path = tmp_path / "result.parquet"
     readers = written(path)
     assert all(reader() for reader in readers)

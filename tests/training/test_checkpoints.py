@@ -1,4 +1,6 @@
-"""An interrupted training resumes with the same numbers, bit for bit, and from its own state only."""
+"""An interrupted training resumes with the same numbers, bit for bit, and from its own state
+only.
+"""
 
 import logging
 import re
@@ -73,10 +75,23 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
         file.write_text(f"{file.read_text()}# edited\n")
         return checkpoint_of(run, path, every=60)
 
-    for module in ("figures/style.py", "data/fashion_mnist.py", "analysis/claims.py", "config/registries.py"):
+    for module in (
+        "figures/style.py",
+        "data/fashion_mnist.py",
+        "analysis/claims.py",
+        "config/registries.py",
+    ):
         assert after_an_edit(module).load() is not None, module
-    imported = ("models/subspaces.py", "data/clusters.py", "training/observables/curves.py", "training/checkpoints.py")
-    keys = [checkpoint_of(run, path, every=60).key, *(after_an_edit(module).key for module in imported)]
+    imported = (
+        "models/subspaces.py",
+        "data/clusters.py",
+        "training/observables/curves.py",
+        "training/checkpoints.py",
+    )
+    keys = [
+        checkpoint_of(run, path, every=60).key,
+        *(after_an_edit(module).key for module in imported),
+    ]
     assert len(set(keys)) == len(keys)
     assert after_an_edit("training/loop.py").load() is None
     assert not path.exists()
@@ -100,7 +115,9 @@ def test_a_state_of_another_device_is_kept_for_it(job: MakeJob, tmp_path: Path) 
     list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
     elsewhere = checkpoint_of(run, path, every=60)
     elsewhere.device = "cuda (A100)"
-    with pytest.raises(UserError, match=r"is of step \d+ on cpu, and this is cuda \(A100\), which rounds"):
+    with pytest.raises(
+        UserError, match=r"is of step \d+ on cpu, and this is cuda \(A100\), which rounds"
+    ):
         elsewhere.load()
     assert checkpoint_of(run, path, every=60).load() is not None
 
@@ -134,9 +151,20 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     """Even if that is killed: it writes its state, and the next run resumes from there."""
     run = subprocess.Popen(["sleep", "600"])
     state, output = tmp_path / "state.pt", tmp_path / "cell.parquet"
-    command = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "laptop", "--experiment", "case_study"]
+    command = [
+        sys.executable,
+        "-m",
+        "lowrank_dynamics",
+        "train",
+        "--scale",
+        "laptop",
+        "--experiment",
+        "case_study",
+    ]
     command += ["--cell", "rrelu-full", "--output", str(output), "--checkpoint", str(state)]
-    with subprocess.Popen(command, env=environment(LOWRANK_RUN=str(run.pid)), stderr=subprocess.PIPE, text=True) as job:
+    with subprocess.Popen(
+        command, env=environment(LOWRANK_RUN=str(run.pid)), stderr=subprocess.PIPE, text=True
+    ) as job:
         assert job.stderr
         assert "step 0 of" in job.stderr.readline()
         run.kill()
@@ -151,15 +179,33 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
-    """SIGKILL at any point: between steps, while a state is written, while the metrics are written."""
+    """SIGKILL at any point: between steps, while a state is written, while the metrics are
+    written.
+    """
     configs = Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
     smoke = configs / "smoke.yaml"
-    smoke.write_text(smoke.read_text().replace("      steps: 60\n    observe:", "      steps: 400\n    observe:"))
+    smoke.write_text(
+        smoke.read_text().replace("      steps: 60\n    observe:", "      steps: 400\n    observe:")
+    )
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
-    command = [sys.executable, "-m", "lowrank_dynamics", "train", "--scale", "smoke", "--configs", str(configs)]
+    command = [
+        sys.executable,
+        "-m",
+        "lowrank_dynamics",
+        "train",
+        "--scale",
+        "smoke",
+        "--configs",
+        str(configs),
+    ]
     command += ["--experiment", "case_study", "--cell", "rrelu-full"]
     resumable = [*command, "--output", str(output), "--checkpoint", str(state), "--every", "0"]
-    for awaited in (state, state, state.with_name("state.pt.partial"), output.with_name("cell.parquet.partial")):
+    for awaited in (
+        state,
+        state,
+        state.with_name("state.pt.partial"),
+        output.with_name("cell.parquet.partial"),
+    ):
         before = awaited.stat().st_mtime_ns if awaited.exists() else 0
         job = subprocess.Popen(resumable, env=environment(), stderr=subprocess.DEVNULL)
         while job.poll() is None and not (awaited.exists() and awaited.stat().st_mtime_ns > before):
@@ -170,6 +216,8 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
             metrics.read(output)
             break
     subprocess.run(resumable, env=environment(), check=True, capture_output=True)
-    subprocess.run([*command, "--output", str(tmp_path / "whole.parquet")], env=environment(), check=True)
+    subprocess.run(
+        [*command, "--output", str(tmp_path / "whole.parquet")], env=environment(), check=True
+    )
     assert metrics.read(output).table.equals(metrics.read(tmp_path / "whole.parquet").table)
     assert not state.exists()

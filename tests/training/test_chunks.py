@@ -1,4 +1,6 @@
-"""Samples that go through a network a few at a time give what all of them give, to rounding, and take less memory."""
+"""Samples that go through a network a few at a time give what all of them give, to rounding, and
+take less memory.
+"""
 
 import re
 import subprocess
@@ -18,7 +20,9 @@ SIZES = (1, 7, 16, 47)
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("network", ["full", "s_big"])
-def test_losses_and_gradients_are_those_of_the_whole(job: MakeJob, objective: str, network: str) -> None:
+def test_losses_and_gradients_are_those_of_the_whole(
+    job: MakeJob, objective: str, network: str
+) -> None:
     start = start_of(job("gelu", network, training__objective=objective))
     trained = list(start.network.parameters())
     whole = forward_and_back(start.network, start.data.train, objective, trained, None)
@@ -28,15 +32,24 @@ def test_losses_and_gradients_are_those_of_the_whole(job: MakeJob, objective: st
         torch.testing.assert_close(found.losses, whole.losses)
         torch.testing.assert_close(list(found.gradients), list(whole.gradients))
     at_least_all = forward_and_back(start.network, start.data.train, objective, trained, 48)
-    assert all(torch.equal(one, other) for one, other in zip(at_least_all.gradients, whole.gradients, strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(at_least_all.gradients, whole.gradients, strict=True)
+    )
 
 
-@pytest.mark.parametrize("changes", [{}, MINIBATCH, {"network__first_batch": 20}], ids=["full batch", "mini", "first"])
+@pytest.mark.parametrize(
+    "changes", [{}, MINIBATCH, {"network__first_batch": 20}], ids=["full batch", "mini", "first"]
+)
 def test_a_training_in_chunks_is_that_of_the_whole(job: MakeJob, changes: dict[str, Any]) -> None:
-    whole, chunked = (measured(job("gelu", "s_big", samples_at_once=size, **changes)) for size in (None, 7))
+    whole, chunked = (
+        measured(job("gelu", "s_big", samples_at_once=size, **changes)) for size in (None, 7)
+    )
     assert whole.keys() == chunked.keys()
     for key, values in whole.items():
-        torch.testing.assert_close(torch.tensor(chunked[key]), torch.tensor(values), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            torch.tensor(chunked[key]), torch.tensor(values), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_an_activation_that_draws_for_a_whole_batch_is_refused(job: MakeJob) -> None:
@@ -54,9 +67,11 @@ from lowrank_dynamics.training.losses import forward_and_back
 torch.set_num_threads(1)
 samples = {samples}
 data = Split(torch.randn(64, samples), torch.arange(samples) % 10, 10)
-network = MLP([torch.randn(1, 256, 64), torch.randn(1, 256, 256), torch.randn(1, 10, 256)], torch.nn.GELU())
+weights = [torch.randn(1, 256, 64), torch.randn(1, 256, 256), torch.randn(1, 10, 256)]
+network = MLP(weights, torch.nn.GELU())
 parameters = list(network.parameters())
-forward_and_back(network, Split(data.inputs[:, :500], data.labels[:500], 10), "squared_error", parameters, 500)
+first = Split(data.inputs[:, :500], data.labels[:500], 10)
+forward_and_back(network, first, "squared_error", parameters, 500)
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came before
 before = Path("/proc/self/status").read_text()
 forward_and_back(network, data, "squared_error", parameters, {size})
@@ -67,13 +82,19 @@ print(int(peak) - int(start))
 
 
 def peak(samples: int, size: int | None) -> int:
-    """Return by how many kilobytes the peak memory grows when all samples have gone through a network and back."""
+    """Return by how many kilobytes the peak memory grows when all samples have gone through a
+    network and back.
+    """
     code = PEAK.format(samples=samples, size=size)
-    run = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
     return int(re.findall(r"\d+", run.stdout)[0])
 
 
 def test_memory_does_not_grow_with_the_number_of_samples() -> None:
-    """Except for outputs, of K numbers a sample; the activations of 160,000 samples are some 300 MB at least."""
+    """Except for outputs, of K numbers a sample; the activations of 160,000 samples are some 300 MB
+    at least.
+    """
     assert peak(160_000, None) > 300_000
     assert peak(160_000, 500) < 30_000

@@ -1,4 +1,6 @@
-"""Jobs side by side take different GPUs, none piles up on one, and numbers do not depend on where they are computed."""
+"""Jobs side by side take different GPUs, none piles up on one, and numbers do not depend on where
+they are computed.
+"""
 
 import subprocess
 import sys
@@ -29,7 +31,9 @@ def test_jobs_side_by_side_take_different_gpus(tmp_path: Path) -> None:
         assert again == 0
 
 
-def test_where_all_are_taken_the_next_job_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_all_are_taken_the_next_job_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gpus, "LOOK_AGAIN", 0.01)
     order = []
 
@@ -49,9 +53,9 @@ def test_where_all_are_taken_the_next_job_waits(tmp_path: Path, monkeypatch: pyt
 
 def test_a_job_that_is_killed_leaves_its_gpu(tmp_path: Path) -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from lowrank_dynamics.training import gpus\n"
-        "with gpus.claimed(['a', 'b'], Path(sys.argv[2])) as index: print(index, flush=True); sys.stdin.read()\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom pathlib import Path; from"
+        " lowrank_dynamics.training import gpus\nwith gpus.claimed(['a', 'b'], Path(sys.argv[2]))"
+        " as index: print(index, flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", script, str(ROOT / "workflow"), str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as job:
@@ -66,19 +70,34 @@ def test_a_job_that_is_killed_leaves_its_gpu(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("visible", "count"),
-    [("", 0), ("2", 1), ("0,3", 2), ("GPU-1f,GPU-2e,", 2), ("-1", 0), ("none", 0), ("0,-1,1", 1), ("MIG-3d", 1)],
+    [
+        ("", 0),
+        ("2", 1),
+        ("0,3", 2),
+        ("GPU-1f,GPU-2e,", 2),
+        ("-1", 0),
+        ("none", 0),
+        ("0,-1,1", 1),
+        ("MIG-3d", 1),
+    ],
 )
-def test_the_gpus_that_may_be_used_are_counted(monkeypatch: pytest.MonkeyPatch, visible: str, count: int) -> None:
+def test_the_gpus_that_may_be_used_are_counted(
+    monkeypatch: pytest.MonkeyPatch, visible: str, count: int
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert gpus.count() == count
 
 
-def test_the_driver_is_asked_where_nothing_else_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_driver_is_asked_where_nothing_else_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpus.count() == 0
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: one (UUID: GPU-1)'\necho 'GPU 1: two (UUID: GPU-2)'\n")
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: one (UUID: GPU-1)'\necho 'GPU 1: two (UUID: GPU-2)'\n"
+    )
     program.chmod(0o755)
     assert gpus.count() == 2
 
@@ -112,7 +131,9 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
 def test_a_gpu_gives_the_numbers_of_the_cpu(
     job: MakeJob, activation: str, parameterization: str, changes: dict[str, Any]
 ) -> None:
-    """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which computes in bfloat16."""
+    """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which
+    computes in bfloat16.
+    """
     here = job(activation, parameterization, **changes)
     expected = measured(here)
     with devices.claimed_device("cuda") as device:
@@ -120,7 +141,9 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         tolerance = 1e-4 if key[1].startswith(("sine", "angle")) else 1e-6
-        np.testing.assert_allclose(found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key))
+        np.testing.assert_allclose(
+            found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key)
+        )
 
 
 @needs_gpu

@@ -1,4 +1,6 @@
-"""Laws of training: the theory in its exact case, trials that do not know of one another, stopping, divergence."""
+"""Laws of training: the theory in its exact case, trials that do not know of one another, stopping,
+divergence.
+"""
 
 import logging
 from dataclasses import replace
@@ -19,11 +21,18 @@ from lowrank_dynamics.training.losses import linear_fit_loss
 
 
 def test_with_the_identity_the_bulk_never_moves(job: MakeJob) -> None:
-    """Two linear layers, whitened data, W_2 fixed: blocks 2 to 4 stay at their start to rounding at any time."""
+    """Two linear layers, whitened data, W_2 fixed: blocks 2 to 4 stay at their start to rounding at
+    any time.
+    """
     two_layers = {"network__depth": 2, "network__train_last_layer": False}
-    began = start_of(job("identity", **two_layers, training__steps=200, training__learning_rate=0.1))
+    began = start_of(
+        job("identity", **two_layers, training__steps=200, training__learning_rate=0.1)
+    )
     mlp, (bases,) = began.mlp, began.bases
-    (start,), last = [weight.clone() for weight in mlp.hidden_weights], mlp.weights[-1].detach().clone()
+    (start,), last = (
+        [weight.clone() for weight in mlp.hidden_weights],
+        mlp.weights[-1].detach().clone(),
+    )
     assert {row.quantity for row in train(began, [])} == {"last_step"}
     change = blocks(mlp.hidden_weights[0] - start, bases)
     assert torch.equal(mlp.weights[-1], last)
@@ -50,9 +59,13 @@ STOPPING = {"training__steps": 400, "training__stop_near_linear_fit": 0.3, "obse
 def test_a_trial_gives_the_same_numbers_alone_as_stacked(
     job: MakeJob, activation: str, parameterization: str, changes: dict[str, Any]
 ) -> None:
-    """Bit for bit, also where trials stop by themselves; so further trials change none of the earlier ones."""
+    """Bit for bit, also where trials stop by themselves; so further trials change none of the
+    earlier ones.
+    """
     stacked = measured(job(activation, parameterization, **changes))
-    alone = [measured(job(activation, parameterization, range(t, t + 1), **changes)) for t in range(3)]
+    alone = [
+        measured(job(activation, parameterization, range(t, t + 1), **changes)) for t in range(3)
+    ]
     assert stacked.keys() == set().union(*alone)
     for key, value in (item for each in alone for item in each.items()):
         assert np.array_equal(value, stacked[key], equal_nan=True), key
@@ -74,7 +87,9 @@ def test_a_trial_stops_near_the_linear_fit_and_stays(job: MakeJob) -> None:
         if quantity == "train_loss":
             losses[trial][step] = value
     threshold = 1.05 * linear_fit_loss(train_split.inputs, train_split.targets)
-    ends = {trial: value for (_, quantity, _, trial), value in rows.items() if quantity == "last_step"}
+    ends = {
+        trial: value for (_, quantity, _, trial), value in rows.items() if quantity == "last_step"
+    }
     assert ends == {trial: max(by_step) for trial, by_step in losses.items()}
     for trial, by_step in losses.items():
         *before, last = (value for _, value in sorted(by_step.items()))
@@ -83,7 +98,9 @@ def test_a_trial_stops_near_the_linear_fit_and_stays(job: MakeJob) -> None:
 
 
 def test_a_diverged_loss_is_loud(job: MakeJob) -> None:
-    with pytest.raises(UserError, match=r"small relu-full: .* not finite at step \d+ in trial \d; lower .* 1e\+06"):
+    with pytest.raises(
+        UserError, match=r"small relu-full: .* not finite at step \d+ in trial \d; lower .* 1e\+06"
+    ):
         measured(job("relu", training__learning_rate=1e6))
 
 
@@ -99,20 +116,28 @@ def test_one_step_is_gradient_descent_to_rounding(job: MakeJob) -> None:
     torch.testing.assert_close(began.mlp.hidden_weights[0], expected, rtol=1e-15, atol=1e-15)
 
 
-def test_a_trial_that_never_comes_near_the_linear_fit_is_told(job: MakeJob, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_trial_that_never_comes_near_the_linear_fit_is_told(
+    job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         measured(job(training__steps=5, training__stop_near_linear_fit=0.01))
     assert "3 of 3 trials took all 5 steps" in caplog.text
 
 
 def test_schedules(job: MakeJob) -> None:
-    constant, cosine = (job(training__schedule=name).experiment.training for name in ("constant", "cosine"))
+    constant, cosine = (
+        job(training__schedule=name).experiment.training for name in ("constant", "cosine")
+    )
     assert [learning_rate(constant, step) for step in (0, 19)] == [0.01, 0.01]
-    assert [learning_rate(cosine, step) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0.0])
+    assert [learning_rate(cosine, step) for step in (0, 10, 20)] == pytest.approx(
+        [0.01, 0.005, 0.0]
+    )
 
 
 def test_subspaces_are_compared_with_the_first_iterate_that_has_them(job: MakeJob) -> None:
-    """An orthogonal start has none, step 1 is the reference: no movement there, and none is reported before."""
+    """An orthogonal start has none, step 1 is the reference: no movement there, and none is
+    reported before.
+    """
     rows = measured(job())
     moved = {key: value for key, value in rows.items() if key[1] == "sine_right_middle"}
     assert all(np.isnan(value) for key, value in moved.items() if key[0] == 0)
@@ -121,7 +146,9 @@ def test_subspaces_are_compared_with_the_first_iterate_that_has_them(job: MakeJo
     assert {key[0] for key in moved} == {0, 1, 5, 10, 15, 20}
 
 
-def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(job: MakeJob, tmp_path: Any) -> None:
+def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(
+    job: MakeJob, tmp_path: Any
+) -> None:
     images = job(
         "elu",
         "s_big",
@@ -130,11 +157,25 @@ def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(job: MakeJob, 
         network__width=784,
         network__rank=20,
         training__steps=2,
-        observe={"loss": 1, "singular_structure": None, "block_shares": None, "gradient": None, "start_eps": []},
+        observe={
+            "loss": 1,
+            "singular_structure": None,
+            "block_shares": None,
+            "gradient": None,
+            "start_eps": [],
+        },
         dtype="float32",
     )
-    with pytest.raises(UserError, match=r"needs results/data/images/fashion_mnist-50-20\.safe.*--data"):
+    with pytest.raises(
+        UserError, match=r"needs results/data/images/fashion_mnist-50-20\.safe.*--data"
+    ):
         start_of(images)
     fashion_mnist.prepare(50, 20, tmp_path / "images.safetensors")
     rows = measured(replace(images, stored=tmp_path / "images.safetensors"))
-    assert {key[1] for key in rows} == {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "last_step"}
+    assert {key[1] for key in rows} == {
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "last_step",
+    }

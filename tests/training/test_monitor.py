@@ -1,4 +1,6 @@
-"""What is watched while an MLP of your own trains: its schema and laws, agreement with the workflow, refusals."""
+"""What is watched while an MLP of your own trains: its schema and laws, agreement with the
+workflow, refusals.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -34,15 +36,22 @@ def trained(model: nn.Sequential, watch: Watch, steps: int = 20) -> Watch:
 
 def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None:
     model = mlp(10, 12, 14, 2)
-    watch = trained(model, Watch(model, loss_of(model), quantities=["block_shares", "singular_structure"]))
+    watch = trained(
+        model, Watch(model, loss_of(model), quantities=["block_shares", "singular_structure"])
+    )
     watch.write(tmp_path / "watched.parquet", "mine", variant="first", trial=3)
     found = metrics.read(tmp_path / "watched.parquet")
     assert found.table.schema.names == metrics.SCHEMA.names
-    assert (found.values("activation"), found.values("trial"), found.values("variant")) == ({"gelu"}, {3}, {"first"})
+    assert (found.values("activation"), found.values("trial"), found.values("variant")) == (
+        {"gelu"},
+        {3},
+        {"first"},
+    )
     assert found.cells["gelu-full-first"].libraries.keys() == {"torch", "numpy", "pyarrow"}
     shares = found.frame("block_share")
     torch.testing.assert_close(
-        torch.tensor(shares.groupby(["layer", "step"])["value"].sum().to_numpy()), torch.ones(40, dtype=torch.float64)
+        torch.tensor(shares.groupby(["layer", "step"])["value"].sum().to_numpy()),
+        torch.ones(40, dtype=torch.float64),
     )
     assert set(shares["layer"]) == {1, 2}
     last = found.frame("singular_value", layer=2, step=20).sort_values("index")["value"].to_numpy()
@@ -56,7 +65,9 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
     """The same network trained in a plain loop has the block shares that the workflow measures."""
     whole = job(trials=range(1))
     expected = {
-        (row.step, row.layer): row.values[0] for row in rows_of(whole) if row.quantity == "block_share" and row.step
+        (row.step, row.layer): row.values[0]
+        for row in rows_of(whole)
+        if row.quantity == "block_share" and row.step
     }
     start = start_of(whole)
     model, data = of_weights(start.mlp), start.data.train
@@ -71,7 +82,12 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         optimizer.zero_grad()
         loss().backward()
         optimizer.step()
-    shares = watch.metrics().frame("block_share").set_index(["step", "layer", "index"])["value"].sort_index()
+    shares = (
+        watch.metrics()
+        .frame("block_share")
+        .set_index(["step", "layer", "index"])["value"]
+        .sort_index()
+    )
     for (step, layer), values in expected.items():
         assert shares.loc[(step, layer)].to_numpy() == pytest.approx(values, rel=1e-6, abs=1e-9)
 
@@ -80,13 +96,25 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
     ("widths", "options", "message"),
     [
         ((14, 12, 3), {"layers": [2]}, "there is no hidden layer 2; there are 1 to 1"),
-        ((20, 9, 3), {}, "block shares are not defined in layer 1: it has 9 units, fewer than d - K = 17"),
-        ((20, 17, 13, 3), {}, "block shares are not defined in layer 2: it has 13 units, fewer than d - 2K = 14"),
+        (
+            (20, 9, 3),
+            {},
+            "block shares are not defined in layer 1: it has 9 units, fewer than d - K = 17",
+        ),
+        (
+            (20, 17, 13, 3),
+            {},
+            "block shares are not defined in layer 2: it has 13 units, fewer than d - 2K = 14",
+        ),
         ((6, 12, 3), {}, "the theory needs K < d/2"),
         ((14, 12, 3), {"layers": []}, "layers is empty"),
         ((14, 12, 3), {"layers": [1.0]}, "there is no hidden layer 1.0; there are 1 to 1"),
         ((14, 12, 3), {"layers": 1}, "layers must be a collection, such as \\[1\\]; it is 1"),
-        ((14, 12, 3), {"quantities": ["block_share"]}, "there is no quantity 'block_share' to watch"),
+        (
+            (14, 12, 3),
+            {"quantities": ["block_share"]},
+            "there is no quantity 'block_share' to watch",
+        ),
         (
             (20, 6, 3),
             {"quantities": ["singular_structure"]},
@@ -94,7 +122,9 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         ),
     ],
 )
-def test_what_cannot_be_watched_is_refused(widths: tuple[int, ...], options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_watched_is_refused(
+    widths: tuple[int, ...], options: dict[str, Any], message: str
+) -> None:
     model = mlp(*widths)
     with pytest.raises(UserError, match=message):
         Watch(model, loss_of(model), **options)
@@ -102,7 +132,9 @@ def test_what_cannot_be_watched_is_refused(widths: tuple[int, ...], options: dic
 
 def test_the_narrowest_layers_that_have_block_shares() -> None:
     model = mlp(20, 17, 14, 3)
-    found = trained(model, Watch(model, loss_of(model), quantities=["block_shares"], layers=[1, 2, 2])).metrics()
+    found = trained(
+        model, Watch(model, loss_of(model), quantities=["block_shares"], layers=[1, 2, 2])
+    ).metrics()
     shares = found.frame("block_share", step=20)
     assert shares.groupby("layer")["value"].sum().tolist() == pytest.approx([1, 1])
     assert len(shares) == 8  # a layer that is named twice is watched once
@@ -118,7 +150,9 @@ def test_watching_needs_a_loss_and_a_record() -> None:
 
 @pytest.mark.parametrize("widths", [(10, 12, 14, 2), (10, 30, 8, 2), (10, 10, 10, 2)])
 def test_shares_are_those_of_the_four_blocks(widths: tuple[int, ...]) -> None:
-    """Though they are found from norms and a few products; also where a layer is wider than its inputs."""
+    """Though they are found from norms and a few products; also where a layer is wider than its
+    inputs.
+    """
     model = mlp(*widths)
     chain, loss = chain_of(model), loss_of(model)
     weights = [layer.weight.detach().clone() for layer in chain.hidden]

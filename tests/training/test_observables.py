@@ -1,4 +1,6 @@
-"""The theory made measurable: theorem 3.5 with its derived constant, the start against eps, rotated factors."""
+"""The theory made measurable: theorem 3.5 with its derived constant, the start against eps, rotated
+factors.
+"""
 
 import math
 from typing import Any
@@ -18,14 +20,22 @@ THEORY: dict[str, Any] = {
     "network__train_last_layer": False,
     "training__learning_rate": 0.1,
     "training__steps": 40,
-    "observe": {"loss": 1, "singular_structure": None, "block_shares": None, "gradient": 1, "start_eps": []},
+    "observe": {
+        "loss": 1,
+        "singular_structure": None,
+        "block_shares": None,
+        "gradient": 1,
+        "start_eps": [],
+    },
 }
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])
 @pytest.mark.parametrize("eps", [0.3, 1e-3])
 def test_every_update_is_within_the_bound(job: MakeJob, activation: str, eps: float) -> None:
-    """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the definitions."""
+    """At most sqrt(2) eta rho(t), whatever the activation: the constant follows from the
+    definitions.
+    """
     rows = measured(job(activation, **THEORY, network__eps=eps))
     bounds = {key: value for key, value in rows.items() if key[1] == "update_bound"}
     assert len(bounds) == 3 * 41
@@ -45,7 +55,9 @@ def test_the_measured_updates_are_those_of_the_weights(job: MakeJob) -> None:
     change = blocks(began.mlp.hidden_weights[0] - start, bases)
     updates = torch.stack([torch.linalg.matrix_norm(block) for block in change])
     for trial in range(3):
-        np.testing.assert_allclose(rows[0, "block_update", 1, trial], updates[:, trial] / p**0.5, rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(
+            rows[0, "block_update", 1, trial], updates[:, trial] / p**0.5, rtol=1e-9, atol=1e-15
+        )
 
 
 def test_at_the_start_rho_is_the_tail_and_nothing_has_turned(job: MakeJob) -> None:
@@ -63,14 +75,24 @@ def test_at_small_eps_the_first_gradient_is_the_signal(job: MakeJob) -> None:
     for activation, slope in (("elu", 1.0), ("gelu", 0.5)):
         rows = measured(job(activation, **THEORY, network__eps=1e-6))
         for trial in range(3):
-            gradient, signal = (rows[0, f"{name}_singular_value", 1, trial] for name in ("gradient", "signal"))
+            gradient, signal = (
+                rows[0, f"{name}_singular_value", 1, trial] for name in ("gradient", "signal")
+            )
             np.testing.assert_allclose(gradient[:3], slope * signal, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("activation", "order"), [("elu", 1), ("silu", 1), ("tanh", 2), ("relu", 0), ("rrelu", 0)])
-def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(job: MakeJob, activation: str, order: int) -> None:
+@pytest.mark.parametrize(
+    ("activation", "order"), [("elu", 1), ("silu", 1), ("tanh", 2), ("relu", 0), ("rrelu", 0)]
+)
+def test_tail_and_derivative_shrink_with_eps_where_phi_is_smooth(
+    job: MakeJob, activation: str, order: int
+) -> None:
     all_eps = [1e-2, 1e-3, 1e-4]
-    start = {**THEORY, "training__steps": 0, "observe": {**THEORY["observe"], "gradient": None, "start_eps": all_eps}}
+    start = {
+        **THEORY,
+        "training__steps": 0,
+        "observe": {**THEORY["observe"], "gradient": None, "start_eps": all_eps},
+    }
     rows = measured(job(activation, **start))
     for quantity in ("gradient_tail", "derivative_spread"):
         for trial in range(3):
@@ -90,7 +112,9 @@ def test_the_start_does_not_depend_on_the_eps_it_is_computed_from(job: MakeJob) 
 
 @pytest.mark.parametrize("degrees", [0.0, 15.0, 45.0, 75.0, 90.0])
 def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
-    """Orthonormal, every principal angle is psi: 0 is the factor itself, 90 is orthogonal to it to rounding."""
+    """Orthonormal, every principal angle is psi: 0 is the factor itself, 90 is orthogonal to it to
+    rounding.
+    """
     factor = semi_orthogonal(14, 6, [torch.Generator().manual_seed(seed) for seed in range(3)])
     complement = [torch.Generator().manual_seed(10 + seed) for seed in range(3)]
     turned = rotated_factor(factor, degrees, complement)

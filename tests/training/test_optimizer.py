@@ -1,4 +1,6 @@
-"""Optimizers and minibatches: the same as torch's own on one trial, and no trial knows of another."""
+"""Optimizers and minibatches: the same as torch's own on one trial, and no trial knows of
+another.
+"""
 
 from itertools import islice
 
@@ -43,14 +45,20 @@ def test_against_torch_on_one_unstacked_trial(job: MakeJob, optimizer: str) -> N
             features = functional.elu(weight @ features)
         functional.cross_entropy((plain[-1] @ features).T, labels[batch]).backward()
         torch_optimizer.step()
-    tolerance = 1e-3 if optimizer == "muon" else 1e-12  # Muon rounds to bfloat16, which may tip either way
+    tolerance = (
+        1e-3 if optimizer == "muon" else 1e-12
+    )  # Muon rounds to bfloat16, which may tip either way
     for ours, theirs in zip(start.mlp.weights, plain, strict=True):
-        torch.testing.assert_close(ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(
+            ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance
+        )
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_memory_layout_of_a_gradient_changes_no_step(name: str) -> None:
-    """Autograd lays out a gradient as it computes it, for instance as the transpose of a product."""
+    """Autograd lays out a gradient as it computes it, for instance as the transpose of a
+    product.
+    """
     start = torch.randn(2, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     gradient = start.cos()
     ends = []
@@ -67,7 +75,9 @@ def test_the_memory_layout_of_a_gradient_changes_no_step(name: str) -> None:
 
 def test_an_optimizer_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OPTIMIZERS, "lbfgs", Optimizer("torch.optim:LBFGS", "L-BFGS"))
-    with pytest.raises(UserError, match=r"torch\.optim:LBFGS cannot be used: it must take lr and weight_decay"):
+    with pytest.raises(
+        UserError, match=r"torch\.optim:LBFGS cannot be used: it must take lr and weight_decay"
+    ):
         StackedOptimizer("lbfgs", [nn.Parameter(torch.ones(1, 2, 2))], 0.0)
 
 
@@ -76,7 +86,10 @@ def test_every_epoch_takes_each_sample_once_in_each_trials_own_order() -> None:
     generators = [torch.Generator().manual_seed(trial) for trial in range(2)]
     epochs = list(islice(batches(data, 3, generators), 6))
     assert [batch.inputs.shape for batch in epochs] == [(2, 2, size) for size in (3, 3, 1, 3, 3, 1)]
-    orders = [torch.cat([batch.inputs[:, 0] for batch in epochs[start : start + 3]], dim=-1) for start in (0, 3)]
+    orders = [
+        torch.cat([batch.inputs[:, 0] for batch in epochs[start : start + 3]], dim=-1)
+        for start in (0, 3)
+    ]
     for order in (*orders[0], *orders[1]):
         assert order.sort().values.tolist() == list(range(7))
     assert len({tuple(order.tolist()) for epoch in orders for order in epoch}) == 4
@@ -95,7 +108,9 @@ def test_minibatch_losses_are_measured_on_all_training_data(job: MakeJob) -> Non
     adam = {**MINIBATCH, "training__optimizer": "adam"}
     small, whole = (measured(job(**{**adam, "training__batch_size": size})) for size in (20, None))
     for trial in range(3):
-        assert small[0, "train_loss", 0, trial] == pytest.approx(whole[0, "train_loss", 0, trial], rel=1e-14)
+        assert small[0, "train_loss", 0, trial] == pytest.approx(
+            whole[0, "train_loss", 0, trial], rel=1e-14
+        )
         assert small[20, "train_loss", 0, trial] != whole[20, "train_loss", 0, trial]
 
 

@@ -42,9 +42,15 @@ def test_shards_have_the_rows_of_the_whole(
     job: MakeJob, tmp_path: Path, activation: str, network: str, changes: dict[str, Any]
 ) -> None:
     name = f"{activation}-{network}"
-    expected = aggregate(trained(tmp_path, [job(activation, network, **changes)]).glob("*"), NAME, "laptop", 3)
-    for number, shards in enumerate([[range(2), range(2, 3)], [range(each, each + 1) for each in range(3)]]):
-        folder = trained(tmp_path / str(number), [job(activation, network, each, **changes) for each in shards])
+    expected = aggregate(
+        trained(tmp_path, [job(activation, network, **changes)]).glob("*"), NAME, "laptop", 3
+    )
+    for number, shards in enumerate(
+        [[range(2), range(2, 3)], [range(each, each + 1) for each in range(3)]]
+    ):
+        folder = trained(
+            tmp_path / str(number), [job(activation, network, each, **changes) for each in shards]
+        )
         found = aggregate(sorted(folder.glob("*")), NAME, "laptop", 3)
         assert rows(found).equals(rows(expected))
         assert found.settings == expected.settings
@@ -52,17 +58,28 @@ def test_shards_have_the_rows_of_the_whole(
 
 
 def test_fewer_trials_are_the_first_of_the_whole(job: MakeJob, tmp_path: Path) -> None:
-    folder = trained(tmp_path, [job("elu", "full", each, **STOPPING) for each in (range(2), range(2, 3))])
-    few, whole = aggregate([folder / "0-1.parquet"], NAME, "laptop", 2), aggregate(sorted(folder.glob("*")))
+    folder = trained(
+        tmp_path, [job("elu", "full", each, **STOPPING) for each in (range(2), range(2, 3))]
+    )
+    few, whole = (
+        aggregate([folder / "0-1.parquet"], NAME, "laptop", 2),
+        aggregate(sorted(folder.glob("*"))),
+    )
     assert few.settings.trials == 2
     shared = rows(whole.within(2, ["elu"], ["full"]))
-    shared = shared[shared["step"] <= rows(few)["step"].max()]  # the last of all may be another one's
+    shared = shared[
+        shared["step"] <= rows(few)["step"].max()
+    ]  # the last of all may be another one's
     assert rows(few)["value"].tolist() == shared["value"].tolist()
 
 
 def test_missing_trials_are_named(job: MakeJob, tmp_path: Path) -> None:
-    files = sorted(trained(tmp_path, [job("elu", "full", each) for each in (range(1), range(2, 3))]).glob("*"))
-    with pytest.raises(UserError, match="elu-full lacks the trials 1; run the jobs that train them"):
+    files = sorted(
+        trained(tmp_path, [job("elu", "full", each) for each in (range(1), range(2, 3))]).glob("*")
+    )
+    with pytest.raises(
+        UserError, match="elu-full lacks the trials 1; run the jobs that train them"
+    ):
         aggregate(files, NAME, "laptop", 3)
     with pytest.raises(UserError, match="elu-full lacks the trials 1, 3, 4; run"):
         aggregate(files, NAME, "laptop", 5)
@@ -72,5 +89,7 @@ def test_missing_trials_are_named(job: MakeJob, tmp_path: Path) -> None:
 
 def test_a_trial_that_diverges_is_named_by_its_number_in_the_experiment(job: MakeJob) -> None:
     wild = job("elu", "full", range(2, 3), training__learning_rate=1e5)
-    with pytest.raises(UserError, match=r"the training loss is not finite at step \d+ in trial 2; lower"):
+    with pytest.raises(
+        UserError, match=r"the training loss is not finite at step \d+ in trial 2; lower"
+    ):
         run(wild, "laptop", None, threads=1, started=datetime.now(UTC))

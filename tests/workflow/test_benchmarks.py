@@ -27,7 +27,9 @@ def start(settings: Callable[..., Settings]) -> Start:
 
 
 def losses_of(start: Start) -> np.ndarray[Any, Any]:
-    """Return the training losses (trials, steps) that the workflow measures, up to the last step."""
+    """Return the training losses (trials, steps) that the workflow measures, up to the last
+    step.
+    """
     rows = measured(start.job)
     steps = range(start.job.experiment.training.steps + 1)
     return np.array([[rows[step, "train_loss", 0, trial] for step in steps] for trial in range(3)])
@@ -51,7 +53,9 @@ def test_the_bare_products_are_computed(start: Start) -> None:
     bare_products(start)()()
 
 
-def test_the_rows_about_a_gpu_can_be_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_rows_about_a_gpu_can_be_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Here on the processor, with fewer images and steps: what they compare, not what comes out."""
     monkeypatch.setattr(cells, "IMAGES", tmp_path / "images.safetensors")
     monkeypatch.setattr(gpu, "PAPER", {"trials": 2, "data": {"training_images": 50}})
@@ -66,7 +70,9 @@ def test_the_rows_about_a_gpu_can_be_measured(monkeypatch: pytest.MonkeyPatch, t
 def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cells, "IMAGES", tmp_path / "images.safetensors")
     few = {"data": {"training_images": 100}}
-    once, thrice = (cells.start("fashion_mnist", Cell("gelu", "full"), few, times=times) for times in (1, 3))
+    once, thrice = (
+        cells.start("fashion_mnist", Cell("gelu", "full"), few, times=times) for times in (1, 3)
+    )
     assert torch.equal(thrice.data.train.inputs, torch.cat([once.data.train.inputs] * 3, dim=1))
     assert torch.equal(thrice.data.train.labels, once.data.train.labels.repeat(3))
 
@@ -74,7 +80,13 @@ def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_the_page_keeps_what_is_around_a_table(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"a\n{START}\nold\n{END}\nb\n{START_GPU}\nother\n{END}\nc\n")
-    write(page, START, "a machine", COMPARED, [as_cells(Row("this / that", "2 (1 to 3)", "at least 1", met=True))])
+    write(
+        page,
+        START,
+        "a machine",
+        COMPARED,
+        [as_cells(Row("this / that", "2 (1 to 3)", "at least 1", met=True))],
+    )
     found = page.read_text()
     assert "| this / that | 2 (1 to 3) | at least 1 | yes |" in found
     assert "old" not in found
@@ -82,7 +94,9 @@ def test_the_page_keeps_what_is_around_a_table(tmp_path: Path) -> None:
     assert f"{START_GPU}\nother\n{END}" in found
 
 
-def test_a_ratio_is_the_median_of_pairs_and_leaves_out_what_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ratio_is_the_median_of_pairs_and_leaves_out_what_is_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 0.0
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
 
@@ -105,7 +119,9 @@ def test_a_ratio_is_the_median_of_pairs_and_leaves_out_what_is_prepared(monkeypa
 
 
 def test_what_a_head_saves_is_measured_of_heads_of_one_start() -> None:
-    """Adapters begin as the full head, with hidden layers frozen; of the low-rank head all weights are trained."""
+    """Adapters begin as the full head, with hidden layers frozen; of the low-rank head all weights
+    are trained.
+    """
     pytest.importorskip("peft", reason="peft is installed by make bench only")
     full, rank = savings.head(64, 80), 20
     images = torch.randn(30, 80, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,6 @@
-"""The documents say what is: their links, paths, commands and the list of modules are those of the project."""
+"""The documents say what is: their links, paths, commands and the list of modules are those of the
+project.
+"""
 
 import math
 import re
@@ -27,15 +29,25 @@ def commands(document: Path) -> list[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """Return what a link into a document can name: its own anchors, and its headings as they are made into such."""
+    """Return what a link into a document can name: its own anchors, and its headings as they are
+    made into such.
+    """
     text = document.read_text(encoding="utf-8")
-    headings = (re.sub(r"[^\w -]", "", heading.lower()) for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE))
-    return {*re.findall(r'<a id="([\w-]+)">', text), *(heading.replace(" ", "-") for heading in headings)}
+    headings = (
+        re.sub(r"[^\w -]", "", heading.lower())
+        for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    )
+    return {
+        *re.findall(r'<a id="([\w-]+)">', text),
+        *(heading.replace(" ", "-") for heading in headings),
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", document.read_text(encoding="utf-8")):
+    for link, anchor in re.findall(
+        r"\]\(([^)#:]*)(?:#([\w-]+))?\)", document.read_text(encoding="utf-8")
+    ):
         target = document.parent / link if link else document
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
@@ -48,9 +60,13 @@ def test_no_row_stands_outside_of_its_table(document: Path) -> None:
 
 
 def test_the_readme_names_every_figure() -> None:
-    named = re.search(r"draws figures ([\w, ]+) into", " ".join((ROOT / "README.md").read_text().split()))
+    named = re.search(
+        r"draws figures ([\w, ]+) into", " ".join((ROOT / "README.md").read_text().split())
+    )
     assert named
-    names = {f"figure_{name}" if name.isdigit() else name for name in re.split(r", | and ", named[1])}
+    names = {
+        f"figure_{name}" if name.isdigit() else name for name in re.split(r", | and ", named[1])
+    }
     assert names <= set(DRAWN)
     missing = ", ".join(sorted(set(DRAWN) - names))
     assert not missing, f"README.md says what `make` draws, without {missing}: name it there"
@@ -60,14 +76,21 @@ EVALUATION = ROOT / "docs" / "artifact-evaluation.md"
 
 
 def test_every_claim_is_in_the_tables_of_the_documents() -> None:
-    """Their rows are those of the reference, as `make check` compares; here, that none is left out."""
+    """Their rows are those of the reference, as `make check` compares; here, that none is left
+    out.
+    """
     claims = load_claims(ROOT / "configs" / "claims.yaml").claims
     shown = re.findall(r'^\| <a id="(\w+)"></a>`', EVALUATION.read_text(), re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
-    missing = [name for name, each in claims.items() if name not in shown or f" | {each.statement} | " not in readme]
+    missing = [
+        name
+        for name, each in claims.items()
+        if name not in shown or f" | {each.statement} | " not in readme
+    ]
     assert not missing, (
-        f"the tables of README.md and docs/artifact-evaluation.md lack {', '.join(missing)}: keep a run with it as the "
-        "reference (`keep-reference`), give its experiment a section with a table there, and run `make tables`"
+        f"the tables of README.md and docs/artifact-evaluation.md lack {', '.join(missing)}: keep a"
+        " run with it as the reference (`keep-reference`), give its experiment a section with a"
+        " table there, and run `make tables`"
     )
     assert sorted(shown) == sorted(claims)
 
@@ -75,14 +98,20 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
 @pytest.mark.slow
 def test_the_commands_for_evaluators_work(finished: Path) -> None:
     """Those of one experiment each, at smoke scale, where nothing is left to be trained."""
-    wanted = [line.replace("laptop", "smoke") for line in commands(EVALUATION) if "results/laptop/" in line]
+    wanted = [
+        line.replace("laptop", "smoke")
+        for line in commands(EVALUATION)
+        if "results/laptop/" in line
+    ]
     experiments = load_settings("laptop", ROOT / "configs").experiments
     assert len(wanted) == 2 * len(experiments)
     made = [shlex.split(line) for line in wanted if line.startswith("snakemake")]
     assert {tuple(arguments[:4]) for arguments in made} == {("snakemake", "--cores", "2", "--")}
     run = snakemake(finished, "-n", *SMOKE, "--", *(arguments[4] for arguments in made))
     assert "Nothing to be done" in run.stdout + run.stderr
-    for _, *arguments, output in (shlex.split(line) for line in wanted if line.startswith("python")):
+    for _, *arguments, output in (
+        shlex.split(line) for line in wanted if line.startswith("python")
+    ):
         judged = finished.parent / "evaluation" / Path(output).name
         succeeding(finished, "python", *arguments, str(judged), "--scale", "smoke")
         assert "was not run" not in judged.with_suffix(".md").read_text()
@@ -91,8 +120,13 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
 @pytest.mark.slow
 def test_the_commands_at_paper_scale_work(finished: Path, tmp_path: Path) -> None:
     """At smoke scale, where nothing is left to be trained, and the comparison elsewhere."""
-    lines = [line.replace("paper", "smoke") for line in commands(EVALUATION) if "results/paper/" in line]
-    train, compare = lines[0].replace("--cores", "--dry-run --cores"), lines[1].split(" --output")[0]
+    lines = [
+        line.replace("paper", "smoke") for line in commands(EVALUATION) if "results/paper/" in line
+    ]
+    train, compare = (
+        lines[0].replace("--cores", "--dry-run --cores"),
+        lines[1].split(" --output")[0],
+    )
     for line in (train, f"{compare} --output {tmp_path}/comparison.parquet"):
         run = succeeding(finished, "bash", "-c", line)
         assert "Nothing to be done" in run.stdout + run.stderr or not line.startswith("snakemake")
@@ -126,7 +160,9 @@ def test_the_architecture_names_every_room() -> None:
 
 @pytest.mark.slow
 def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
-    """The commands that train are run by the workflow's tests; those of the package are run here, the rest is made."""
+    """The commands that train are run by the workflow's tests; those of the package are run here,
+    the rest is made.
+    """
     known = {
         ". .venv/bin/activate",
         "make",
@@ -135,9 +171,13 @@ def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
         "snakemake --cores 2",
         "snakemake --profile profiles/slurm --config scale=paper",
     }
-    others = [document for document in DOCUMENTS if document.name != "extending.md"]  # of which test_extending.py is
+    others = [
+        document for document in DOCUMENTS if document.name != "extending.md"
+    ]  # of which test_extending.py is
     for line in (line.strip() for document in others for line in commands(document)):
-        elsewhere = re.search(r"results/(laptop|paper)/", line)  # run by the tests above, and by test_workflow.py
+        elsewhere = re.search(
+            r"results/(laptop|paper)/", line
+        )  # run by the tests above, and by test_workflow.py
         if not line or line in known or elsewhere:
             continue
         assert line.startswith("python "), line
@@ -160,10 +200,14 @@ def test_the_declared_values_are_those_of_the_settings() -> None:
 
 
 def test_the_declared_values_follow_from_their_rules() -> None:
-    """The separation is the smallest integer and eta the one digit that docs/declared-choices.md derives."""
+    """The separation is the smallest integer and eta the one digit that docs/declared-choices.md
+    derives.
+    """
     case = load_settings("paper", ROOT / "configs").experiment("case_study")
     data, depth = case.data.model_dump(), case.network.depth
-    misplaced = [data["samples"] * (data["classes"] - 1) * NormalDist().cdf(-s / 2) for s in range(1, 20)]
+    misplaced = [
+        data["samples"] * (data["classes"] - 1) * NormalDist().cdf(-s / 2) for s in range(1, 20)
+    ]
     assert data["separation"] == 1 + next(i for i, expected in enumerate(misplaced) if expected < 1)
     bound = 1 / (depth * (data["samples"] / data["classes"]) ** ((depth - 1) / depth))
     assert case.training.learning_rate == pytest.approx(math.floor(bound * 1000) / 1000)

@@ -1,4 +1,6 @@
-"""The environment: which Python `make` takes, and the library alone, from a wheel, for code outside the project."""
+"""The environment: which Python `make` takes, and the library alone, from a wheel, for code outside
+the project.
+"""
 
 import os
 import re
@@ -32,15 +34,23 @@ def make(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
     """Run make as a terminal does, also where a make runs the tests."""
     outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     own = {name: value for name, value in os.environ.items() if name not in outer} | variables
-    return subprocess.run(["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False
+    )
 
 
 def test_an_old_python_is_refused_in_a_sentence(folder: Path) -> None:
-    pretend = f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])" "$2"'
+    pretend = (
+        f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])"'
+        ' "$2"'
+    )
     old = program(folder / "python3.10", pretend)
     refused = make(folder, f"PYTHON={old}")
     assert refused.returncode == 2
-    assert f"{old} is older than Python 3.11; name another one, such as: make PYTHON=python3.12" in refused.stderr
+    assert (
+        f"{old} is older than Python 3.11; name another one, such as: make PYTHON=python3.12"
+        in refused.stderr
+    )
     assert not (folder / ".venv").exists()
 
 
@@ -73,7 +83,16 @@ def test_a_report_is_shown_or_named_where_there_is_no_browser(folder: Path) -> N
 
 def test_a_checkout_has_the_line_ends_that_scripts_need(tmp_path: Path) -> None:
     """Also where git is told to change them, as on Windows."""
-    copy = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(tmp_path / "clone")]
+    copy = [
+        "git",
+        "-c",
+        "core.autocrlf=true",
+        "clone",
+        "--quiet",
+        "--no-hardlinks",
+        str(ROOT),
+        str(tmp_path / "clone"),
+    ]
     subprocess.run(copy, check=True)
     for name in (".ci/run", "Makefile", "Snakefile", "configs/paper.yaml"):
         assert b"\r" not in (tmp_path / "clone" / name).read_bytes(), name
@@ -81,12 +100,16 @@ def test_a_checkout_has_the_line_ends_that_scripts_need(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) -> None:
-    """In an empty environment, without the extras of the workflow, in a folder outside the project."""
+    """In an empty environment, without the extras of the workflow, in a folder outside the
+    project.
+    """
     text = (ROOT / "docs" / "library.md").read_text()
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert example
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    sources = shutil.copytree(ROOT, tmp_path / "sources", ignore=shutil.ignore_patterns(".*", "results", "build"))
+    sources = shutil.copytree(
+        ROOT, tmp_path / "sources", ignore=shutil.ignore_patterns(".*", "results", "build")
+    )
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, sources], check=True)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
     python = tmp_path / "environment" / "bin" / "python"
@@ -94,15 +117,28 @@ def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) 
     installed = ["install", "--constraint", ROOT / "requirements.txt", wheel]
     subprocess.run([*pip, "--python", python, *installed], check=True)
 
-    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+        "OMP_NUM_THREADS": "1"
+    }
     command = [python, "-W", "error", "-c", example[1]]
-    run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     full, small = map(float, re.findall(r"(0\.\d+)", run.stdout.splitlines()[0]))
-    said = "The full network reaches 80 % of the test images, the low-rank one 77 % with 6 % of the weights"
+    said = (
+        "The full network reaches 80 % of the test images, the low-rank one 77 % with 6 % of the"
+        " weights"
+    )
     assert said in " ".join(text.split())
     assert full == pytest.approx(0.8, abs=0.02)
     assert small == pytest.approx(0.77, abs=0.02)
     assert metrics.read(tmp_path / "watched.parquet").values("layer") == {1}
-    program = subprocess.run([python, "-m", "lowrank_dynamics"], capture_output=True, text=True, check=False)
-    assert program.stderr == "error: the command line needs typer; pip install 'lowrank-dynamics[workflow]' brings it\n"
+    program = subprocess.run(
+        [python, "-m", "lowrank_dynamics"], capture_output=True, text=True, check=False
+    )
+    assert (
+        program.stderr
+        == "error: the command line needs typer; pip install 'lowrank-dynamics[workflow]' brings"
+        " it\n"
+    )

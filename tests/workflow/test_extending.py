@@ -53,14 +53,18 @@ class Edit(NamedTuple):
 
 def example(heading: str) -> tuple[list[Edit], list[list[str]]]:
     """Return the edits of a section of the document, and its commands."""
-    section = (ROOT / "docs" / "extending.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "extending.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    )
     edits, commands = [], []
     for language, text, place in blocks(section):
         if language == "sh":
             commands += [shlex.split(line) for line in text.splitlines()]
         else:
             assert place, f"nothing says where this goes:\n{text}"
-            edits.append(Edit({name: value for name, value in place.groupdict().items() if value}, text))
+            edits.append(
+                Edit({name: value for name, value in place.groupdict().items() if value}, text)
+            )
     return edits, commands
 
 
@@ -76,7 +80,9 @@ def project(finished: Path, tmp_path: Path) -> Path:
 
 
 def carry_out(heading: str, project: Path) -> set[str]:
-    """Do what a section says, and return what a run of everything would have trained after its edits."""
+    """Do what a section says, and return what a run of everything would have trained after its
+    edits.
+    """
     edits, commands = example(heading)
     for edit in edits:
         edit.apply(project)
@@ -117,10 +123,16 @@ def test_a_data_set(project: Path) -> None:
 
 
 def test_an_experiment_with_its_figure_and_its_claim(project: Path) -> None:
-    assert carry_out("An experiment with its figure and its claim", project) == {"many_classes elu-full"}
+    assert carry_out("An experiment with its figure and its claim", project) == {
+        "many_classes elu-full"
+    }
     assert (project / "figures" / "smoke" / "many_classes.pdf").exists()
     name = "change_is_in_block_1_of_many_classes"
-    judged = read(project / "results" / "smoke" / "claims.parquet", COLUMNS).rows.set_index("claim").loc[name]
+    judged = (
+        read(project / "results" / "smoke" / "claims.parquet", COLUMNS)
+        .rows.set_index("claim")
+        .loc[name]
+    )
     assert judged["trials"] == 2
     page = (project / "results" / "smoke" / "report.html").read_text()
     section = page.split('<article id="many_classes"')[1].split("</article>")[0]

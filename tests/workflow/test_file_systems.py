@@ -28,7 +28,12 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
             real, folder = tmp_path / "real", tmp_path / "mounted"
             real.mkdir()
             folder.mkdir()
-            run = subprocess.run(["bindfs", *option.split(), real, folder], capture_output=True, text=True, check=False)
+            run = subprocess.run(
+                ["bindfs", *option.split(), real, folder],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if run.returncode:
                 pytest.skip(f"nothing can be mounted here: {run.stderr.strip()}")
             stack.callback(subprocess.run, ["umount", "--lazy", folder], check=True)
@@ -41,19 +46,31 @@ def test_files_that_cannot_be_mapped_into_memory(
     finished: Path, tmp_path: Path, mounted: Callable[[str], Path]
 ) -> None:
     project, folder = copied(tmp_path / "project"), mounted("-o direct_io")
-    run = snakemake(project, "--directory", str(folder), *SMOKE, "--", str(METRICS), "figures/smoke/figure_15.png")
+    run = snakemake(
+        project,
+        "--directory",
+        str(folder),
+        *SMOKE,
+        "--",
+        str(METRICS),
+        "figures/smoke/figure_15.png",
+    )
     assert run.returncode == 0, run.stderr
     assert metrics.read(folder / METRICS).table.equals(metrics.read(finished / METRICS).table)
 
 
-def test_files_whose_modes_cannot_be_set(finished: Path, tmp_path: Path, mounted: Callable[[str], Path]) -> None:
+def test_files_whose_modes_cannot_be_set(
+    finished: Path, tmp_path: Path, mounted: Callable[[str], Path]
+) -> None:
     """Snakemake keeps its notes elsewhere then, and says so before a job starts."""
     project, folder = copied(tmp_path / "project"), mounted("--chmod-deny")
     there = ("--directory", str(folder))
     run = snakemake(project, *there, *SMOKE, "--", str(METRICS))
     assert run.returncode == 1
     remedy = "--persistence-backend db"
-    assert "error: a file's mode cannot be set in .snakemake (Operation not permitted)" in run.stderr
+    assert (
+        "error: a file's mode cannot be set in .snakemake (Operation not permitted)" in run.stderr
+    )
     assert f"snakemake {remedy}" in run.stderr
     assert "Train" not in run.stderr
     run = snakemake(project, *there, *remedy.split(), *SMOKE, "--", str(METRICS))

@@ -13,7 +13,9 @@ from lowrank_dynamics.config.figures import FIGURES
 
 def test_nothing_depends_on_links() -> None:
     """Not every checkout or archive can make them."""
-    staged = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    staged = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert [line for line in staged.splitlines() if line.startswith("120000")] == []
 
 
@@ -32,18 +34,27 @@ def test_every_dependency_is_pinned_and_users_get_none_of_the_tools() -> None:
     extras = project["optional-dependencies"]
     needed = {*project["dependencies"], *extras["workflow"]}
     for requirement in needed | set(extras["dev"]):
-        name, _, lowest = requirement.replace(".", "-", requirement.startswith("ruamel")).partition(">=")
+        name, _, lowest = requirement.replace(".", "-", requirement.startswith("ruamel")).partition(
+            ">="
+        )
         pinned = users if requirement in needed else developers
         assert name in pinned, f"{name} is not pinned: run `make lock`"
-        assert [int(part) for part in lowest.split(".") if part] <= [int(part) for part in pinned[name].split(".")[:2]]
+        assert [int(part) for part in lowest.split(".") if part] <= [
+            int(part) for part in pinned[name].split(".")[:2]
+        ]
     assert users.items() < developers.items()
     assert not users.keys() & {"pytest", "mypy", "ruff", "selenium", "hypothesis"}
     assert users["torch"] == "2.13.0"
-    assert all("make lock" in (ROOT / file).read_text() for file in ("requirements.txt", "requirements-dev.txt"))
+    assert all(
+        "make lock" in (ROOT / file).read_text()
+        for file in ("requirements.txt", "requirements-dev.txt")
+    )
 
 
 def test_conda_installs_the_same_requirements() -> None:
-    """In a file that stands by itself, because Snakemake copies it to where it makes an environment from it."""
+    """In a file that stands by itself, because Snakemake copies it to where it makes an environment
+    from it.
+    """
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
     assert {package.split("=")[0] for package in conda} == {"python", "pip"}
@@ -56,12 +67,16 @@ def test_the_container_runs_the_commands_of_the_readme() -> None:
     packages = re.search(r"`apt install ([^`]+)`", (ROOT / "README.md").read_text())
     assert packages
     assert len(lines) <= 10
-    assert set(packages[1].split()) <= set(next(line for line in lines if "apt-get install" in line).split())
+    assert set(packages[1].split()) <= set(
+        next(line for line in lines if "apt-get install" in line).split()
+    )
     assert 'ENTRYPOINT ["make"]' in lines
 
 
 def test_make_lists_its_targets() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     (phony,) = re.findall(r"^\.PHONY: (figures .*)$", makefile, re.MULTILINE)
     assert re.findall(r"^  ([a-z-]+) ", said, re.MULTILINE) == phony.split()

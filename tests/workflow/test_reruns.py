@@ -1,4 +1,6 @@
-"""The same bytes twice, whatever happens on the way; and an edit reruns exactly what depends on it."""
+"""The same bytes twice, whatever happens on the way; and an edit reruns exactly what depends on
+it.
+"""
 
 import os
 import re
@@ -16,7 +18,15 @@ from lowrank_dynamics.config.figures import FIGURES, FORMATS
 from lowrank_dynamics.config.files import load_settings
 from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
-from runs import SMOKE, assert_same_results, copied, environment, heeding_interrupts, planned, snakemake
+from runs import (
+    SMOKE,
+    assert_same_results,
+    copied,
+    environment,
+    heeding_interrupts,
+    planned,
+    snakemake,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -32,16 +42,26 @@ def drawn(*figures: str) -> set[str]:
 
 
 def trained(*experiments: str, changed: str = "") -> set[str]:
-    """Return what a dry run calls the training of some experiments, of `changed` trials, and all that follows."""
+    """Return what a dry run calls the training of some experiments, of `changed` trials, and all
+    that follows.
+    """
     cells = {
         f"Train {name} {cell.name}, trials {changed or shard_name(trials)}"
         for name in experiments
         for cell in SETTINGS.cells(name)
         for trials in SETTINGS.experiment(name).shards
     }
-    figures = {name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)}
+    figures = {
+        name for name, figure in FIGURES.items() if set(figure.experiments) & set(experiments)
+    }
     joined = {f"Aggregate the metrics of {name}" for name in experiments}
-    return cells | joined | drawn(*figures) | JUDGED | {"Compare the run at smoke scale with the reference"}
+    return (
+        cells
+        | joined
+        | drawn(*figures)
+        | JUDGED
+        | {"Compare the run at smoke scale with the reference"}
+    )
 
 
 def drawn_by(module: str) -> set[str]:
@@ -101,12 +121,20 @@ def is_alive(group: int) -> bool:
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    """On one core until Snakemake is killed halfway, which ends its job too; a second run beside it is refused."""
+    """On one core until Snakemake is killed halfway, which ends its job too; a second run beside it
+    is refused.
+    """
     folder, figures = copied(tmp_path / "project"), ("figure_6", "figure_8")
-    targets = [*SMOKE, "--", *(f"figures/smoke/{figure}.{extension}" for figure in figures for extension in FORMATS)]
+    targets = [
+        *SMOKE,
+        "--",
+        *(f"figures/smoke/{figure}.{extension}" for figure in figures for extension in FORMATS),
+    ]
     command = ["snakemake", "--cores", "1", *targets]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True, **quiet) as killed:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), start_new_session=True, **quiet
+    ) as killed:
         cells = folder / "results" / "smoke" / "cells"
         wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
         refused = snakemake(folder, *SMOKE)
@@ -119,7 +147,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
             time.sleep(0.1)
     assert refused.returncode != 0
     assert re.search(
-        rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in this folder: wait",
+        rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in"
+        r" this folder: wait",
         refused.stderr,
         re.MULTILINE,
     )
@@ -127,7 +156,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     run = snakemake(folder, *targets)
     assert run.returncode == 0, run.stderr
     assert f"process {killed.pid} on " in run.stderr
-    assert "was killed; its lock is removed, and the next run resumes where it stopped" in run.stderr
+    assert (
+        "was killed; its lock is removed, and the next run resumes where it stopped" in run.stderr
+    )
     assert_same_results(folder, finished, figures)
 
 
@@ -135,9 +166,14 @@ def test_a_run_at_another_scale_is_refused_in_the_same_folder(tmp_path: Path) ->
     """Though it would write other files, which is all that Snakemake looks at."""
     (tmp_path / ".snakemake").mkdir()
     program = "import sys; from pathlib import Path; from lowrank_dynamics.storage import occupancy"
-    program += "; occupancy.occupy(Path('.snakemake'), 'paper', local=True); print(flush=True); sys.stdin.read()"
+    program += (
+        "; occupancy.occupy(Path('.snakemake'), 'paper', local=True); print(flush=True);"
+        " sys.stdin.read()"
+    )
     pipe, cell = subprocess.PIPE, "results/smoke/cells/theory_setting/elu-full/0-1.parquet"
-    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdin=pipe, stdout=pipe) as paper:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdin=pipe, stdout=pipe
+    ) as paper:
         assert paper.stdout is not None
         paper.stdout.readline()
         run = snakemake(ROOT, "--directory", str(tmp_path), *SMOKE, "--", cell)
@@ -149,7 +185,9 @@ def test_a_run_at_another_scale_is_refused_in_the_same_folder(tmp_path: Path) ->
 
 
 def test_a_run_that_is_interrupted_says_so_and_goes_on(tmp_path: Path) -> None:
-    """Ctrl-C: the job, long enough to be met, ends with one sentence, and the next run resumes to the same rows."""
+    """Ctrl-C: the job, long enough to be met, ends with one sentence, and the next run resumes to
+    the same rows.
+    """
     folder = copied(tmp_path / "project")
     smoke = folder / "configs" / "smoke.yaml"
     smoke.write_text(smoke.read_text().replace("      steps: 60\n", "      steps: 3000\n", 1))
@@ -194,7 +232,10 @@ def test_sources_dated_in_the_future_cost_no_result(finished: Path, tmp_path: Pa
 
 
 def test_results_dated_in_the_future_are_named_before_a_job_starts(tmp_path: Path) -> None:
-    folder, cell = copied(tmp_path / "project"), "results/smoke/cells/fashion_mnist/gelu-full/0-1.parquet"
+    folder, cell = (
+        copied(tmp_path / "project"),
+        "results/smoke/cells/fashion_mnist/gelu-full/0-1.parquet",
+    )
     images = folder / "results" / "data" / "images" / "fashion_mnist-100-100.safetensors"
     assert snakemake(folder, *SMOKE, "--", str(images.relative_to(folder))).returncode == 0
     ahead = time.time() + 86_400
@@ -211,7 +252,9 @@ def test_results_dated_in_the_future_are_named_before_a_job_starts(tmp_path: Pat
 
 
 def test_a_profile_of_the_site_does_not_hide_an_edit(finished: Path, tmp_path: Path) -> None:
-    """Code counts as a parameter, so a profile by which times alone matter would leave results of older code."""
+    """Code counts as a parameter, so a profile by which times alone matter would leave results of
+    older code.
+    """
     (tmp_path / "config.yaml").write_text("rerun-triggers: mtime\n")
     file = finished / PACKAGE / "training" / "loop.py"
     before = file.read_text()

@@ -1,4 +1,6 @@
-"""The same run on a Slurm cluster: the same numbers as on one machine, also where the scheduler kills a job."""
+"""The same run on a Slurm cluster: the same numbers as on one machine, also where the scheduler
+kills a job.
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,9 +13,19 @@ import pytest
 import slurm_cluster
 from runs import SMOKE, assert_same_results, copied, environment, snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not())]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not()),
+]
 
-PROFILE = ("snakemake", "--profile", "profiles/slurm", "--slurm-no-account", "--slurm-status-command", "squeue")
+PROFILE = (
+    "snakemake",
+    "--profile",
+    "profiles/slurm",
+    "--slurm-no-account",
+    "--slurm-status-command",
+    "squeue",
+)
 QUICKLY = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 """A test does not wait as long as one should on a cluster that others use too."""
 RUN = (*PROFILE, *QUICKLY, "--latency-wait", "10")
@@ -25,7 +37,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.
         yield cluster
 
 
-def test_a_run_on_slurm_gives_the_same_bytes(cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path) -> None:
+def test_a_run_on_slurm_gives_the_same_bytes(
+    cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path
+) -> None:
     folder = copied(tmp_path / "project")
     run = cluster.start(*RUN, *SMOKE, cwd=folder, log=tmp_path / "said.txt")
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
@@ -35,7 +49,9 @@ def test_a_run_on_slurm_gives_the_same_bytes(cluster: slurm_cluster.Cluster, fin
     assert 5 <= submitted <= 10  # the two parts of the features together, and 43 jobs by eight
     log = folder / "results" / "smoke" / "logs" / "train" / "case_study" / "elu-full" / "0-1.log"
     assert "Slurm gave this job a GPU" in log.read_text()
-    assert list((folder / ".snakemake" / "slurm_logs").rglob("*.log")) == []  # kept of jobs that failed
+    assert (
+        list((folder / ".snakemake" / "slurm_logs").rglob("*.log")) == []
+    )  # kept of jobs that failed
 
 
 def test_one_trial_a_job_gives_the_rows_of_the_local_run(
@@ -43,7 +59,9 @@ def test_one_trial_a_job_gives_the_rows_of_the_local_run(
 ) -> None:
     folder = copied(tmp_path / "project")
     metrics = "results/smoke/metrics/theory_over_eps.parquet"
-    run = cluster.start(*RUN, *SMOKE, "trials_per_job=1", "--", metrics, cwd=folder, log=tmp_path / "said.txt")
+    run = cluster.start(
+        *RUN, *SMOKE, "trials_per_job=1", "--", metrics, cwd=folder, log=tmp_path / "said.txt"
+    )
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     shards = {path.name for path in folder.glob("results/smoke/cells/theory_over_eps/*/*.parquet")}
     assert shards == {"0-0.parquet", "1-1.parquet"}
@@ -53,19 +71,41 @@ def test_one_trial_a_job_gives_the_rows_of_the_local_run(
 def test_a_trial_that_the_scheduler_ends_goes_on_in_its_next_attempt(
     cluster: slurm_cluster.Cluster, tmp_path: Path
 ) -> None:
-    """Its rows are those of the local run of all trials. A GPU may be asked for in the other way, with --gres."""
+    """Its rows are those of the local run of all trials. A GPU may be asked for in the other way,
+    with --gres.
+    """
     folder = copied(tmp_path / "project")
     smoke = folder / "configs" / "smoke.yaml"
     smoke.write_text(
-        smoke.read_text().replace("activations: [elu]", "activations: [gelu]").replace("steps: 20\n", "steps: 3000\n")
+        smoke.read_text()
+        .replace("activations: [elu]", "activations: [gelu]")
+        .replace("steps: 20\n", "steps: 3000\n")
     )
     profile = folder / "profiles" / "slurm" / "config.yaml"
-    by_gres = re.sub(r"^# (set-resources:|  (?:train|features): \{gpu)", r"\1", profile.read_text(), flags=re.MULTILINE)
+    by_gres = re.sub(
+        r"^# (set-resources:|  (?:train|features): \{gpu)",
+        r"\1",
+        profile.read_text(),
+        flags=re.MULTILINE,
+    )
     profile.write_text(by_gres)
     cell = folder / "results" / "smoke" / "cells" / "deep_unwhitened" / "gelu-full-adam"
-    alone, all_trials = (str((cell / name).relative_to(folder)) for name in ("1-1.parquet", "0-1.parquet"))
-    run = cluster.start(*RUN, *SMOKE, "trials_per_job=1", "--", alone, cwd=folder, log=tmp_path / "said.txt")
-    log = folder / "results" / "smoke" / "logs" / "train" / "deep_unwhitened" / "gelu-full-adam" / "1-1.log"
+    alone, all_trials = (
+        str((cell / name).relative_to(folder)) for name in ("1-1.parquet", "0-1.parquet")
+    )
+    run = cluster.start(
+        *RUN, *SMOKE, "trials_per_job=1", "--", alone, cwd=folder, log=tmp_path / "said.txt"
+    )
+    log = (
+        folder
+        / "results"
+        / "smoke"
+        / "logs"
+        / "train"
+        / "deep_unwhitened"
+        / "gelu-full-adam"
+        / "1-1.log"
+    )
     slurm_cluster.wait_for(lambda: log.exists() and "step 600 of" in log.read_text())
     assert "gpu:1" in cluster.ask("squeue", "--noheader", "--format=%b")
     cluster.ask("scancel", "--user=root")

@@ -1,4 +1,6 @@
-"""The whole run at smoke scale from a clean clone, as a user starts it; then what reruns, and what breaks."""
+"""The whole run at smoke scale from a clean clone, as a user starts it; then what reruns, and what
+breaks.
+"""
 
 import os
 import re
@@ -18,19 +20,33 @@ from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
-from runs import DRAWN, SMOKE, assert_same_results, copied, environment, planned, snakemake, succeeding
+from runs import (
+    DRAWN,
+    SMOKE,
+    assert_same_results,
+    copied,
+    environment,
+    planned,
+    snakemake,
+    succeeding,
+)
 
 
 @pytest.fixture(scope="module")
 def edited(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the finished run, for tests that go on from it."""
-    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("edited") / "project", symlinks=True))
+    return Path(
+        shutil.copytree(finished, tmp_path_factory.mktemp("edited") / "project", symlinks=True)
+    )
 
 
 def test_the_run_ends_by_saying_where_its_results_are(finished: Path) -> None:
     said = (finished / "said.txt").read_text()
     assert "workflow specific profile" in said
-    assert re.search(rf"The run at smoke scale took .*\n  figures +{len(DRAWN)} in figures/smoke/\n  report ", said)
+    assert re.search(
+        rf"The run at smoke scale took .*\n  figures +{len(DRAWN)} in figures/smoke/\n  report ",
+        said,
+    )
     assert max(map(len, said.splitlines())) < 400
     count = len(load_claims(ROOT / "configs" / "claims.yaml").claims)
     counts = f"{count} claims: 0 reproduced, 0 partly, {count} not testable, 0 not reproduced"
@@ -61,7 +77,10 @@ def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path)
     assert origin["data"]["edition"] == "sample"
     assert origin["libraries"].keys() == {"torch", "numpy", "pyarrow"}
     assert found.settings.data.training_images == 100
-    assert "step 20 of 20" in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big" / "0-1.log").read_text()
+    assert (
+        "step 20 of 20"
+        in (results / "logs" / "train" / "fashion_mnist" / "gelu-s_big" / "0-1.log").read_text()
+    )
 
 
 def test_every_file_answers_what_produced_it(finished: Path) -> None:
@@ -87,7 +106,9 @@ def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
     assert set(found["claim"]) == set(claims)
     assert len(found) == sum(len(claim.expected_cells()) for claim in claims.values())
     assert set(found["verdict"]) == {"not testable"}
-    assert (found.groupby("claim")["trials"].max() == 2).all()  # each was measured, but a smoke run cannot tell
+    assert (
+        found.groupby("claim")["trials"].max() == 2
+    ).all()  # each was measured, but a smoke run cannot tell
     assert all(f"## {name}\n" in page for name in claims)
 
 
@@ -106,10 +127,14 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     assert run.returncode == 0, run.stderr
     found = metrics.read(edited / alternative / "metrics" / "theory_setting.parquet")
     assert found.settings.network.eps == 0.1
-    assert set(read(edited / alternative / "claims.parquet", COLUMNS).rows["experiment"]) == {"theory_setting"}
+    assert set(read(edited / alternative / "claims.parquet", COLUMNS).rows["experiment"]) == {
+        "theory_setting"
+    }
     plan = planned(edited, "sensitivity", "--printshellcmds")
     assert "figure sensitivity --metrics results/smoke/sensitivity.parquet" in plan
-    left = len(load_study(ROOT / "configs").alternatives)  # one is done, and the declared values are to be judged too
+    left = len(
+        load_study(ROOT / "configs").alternatives
+    )  # one is done, and the declared values are to be judged too
     assert re.search(rf"claims\s+{left}\b", plan)
     assert re.search(r"figure\s+1\b", plan)
 
@@ -120,10 +145,20 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     folder = Path(shutil.copytree(finished, tmp_path / "offline", symlinks=True))
     settings = folder / "configs" / "smoke.yaml"
     settings.write_text(
-        settings.read_text().replace("convolutions: tiny", "convolutions: vgg16").replace("size: 16", "size: 32")
+        settings.read_text()
+        .replace("convolutions: tiny", "convolutions: vgg16")
+        .replace("size: 16", "size: 32")
     )
-    offline = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    offline |= {"LOWRANK_DATA": str(tmp_path / "nothing"), "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    offline = {
+        "https_proxy": "http://127.0.0.1:9",
+        "PIP_NO_INDEX": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    offline |= {
+        "LOWRANK_DATA": str(tmp_path / "nothing"),
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
     shutil.rmtree(folder / "figures")
     run = snakemake(folder, *SMOKE, **offline)
     assert run.returncode == 0, run.stderr
@@ -133,7 +168,10 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     assert re.search(f"missing +figure_7, figure_15, because {reason}", run.stdout)
     judged = read(folder / "results" / "smoke" / "claims.parquet", COLUMNS).rows
     assert set(judged["claim"]) == set(load_claims(ROOT / "configs" / "claims.yaml").claims)
-    assert "experiment vgg_heads was not run" in (folder / "results" / "smoke" / "claims.md").read_text()
+    assert (
+        "experiment vgg_heads was not run"
+        in (folder / "results" / "smoke" / "claims.md").read_text()
+    )
     assert "Fetch vgg16" in planned(folder)
     alternative = "results/smoke/sensitivity/head_epochs_200/claims.parquet"
     asked = snakemake(folder, *SMOKE, "--", "figures/smoke/figure_15.png", alternative, **offline)
@@ -144,11 +182,17 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> None:
-    """As docs/cluster.md has it: written down where Snakemake is, run where it need not be, taken for its own."""
-    (recipe,) = re.findall(r"^\(echo .*> jobs\.sh$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE)
+    """As docs/cluster.md has it: written down where Snakemake is, run where it need not be, taken
+    for its own.
+    """
+    (recipe,) = re.findall(
+        r"^\(echo .*> jobs\.sh$", (ROOT / "docs" / "cluster.md").read_text(), re.MULTILINE
+    )
     folder = copied(tmp_path)
     recipe = recipe.replace("paper", "smoke").replace("fashion_mnist", "theory_setting")
-    subprocess.run(recipe, shell=True, cwd=folder, env=environment(), capture_output=True, check=True)
+    subprocess.run(
+        recipe, shell=True, cwd=folder, env=environment(), capture_output=True, check=True
+    )
     cells = load_settings("smoke", ROOT / "configs").cells("theory_setting")
     assert len((folder / "jobs.sh").read_text().splitlines()) == 1 + len(cells) + 1
     first, second = (succeeding(folder, "sh", "jobs.sh") for _ in range(2))
@@ -169,7 +213,9 @@ def test_images_and_features_are_named_by_their_content(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_trial_a_job_gives_the_same_rows_and_a_further_trial_one_more_job(finished: Path, tmp_path: Path) -> None:
+def test_one_trial_a_job_gives_the_same_rows_and_a_further_trial_one_more_job(
+    finished: Path, tmp_path: Path
+) -> None:
     folder, target = copied(tmp_path), "results/smoke/metrics/theory_setting.parquet"
     alone = ("--config", "scale=smoke", "trials_per_job=1", "--", target)
     run = snakemake(folder, *alone)
@@ -185,26 +231,37 @@ def test_one_trial_a_job_gives_the_same_rows_and_a_further_trial_one_more_job(fi
     plan = snakemake(folder, "-n", *alone).stdout
     jobs = {f"theory_setting {activation}-full, trials 2-2" for activation in ("elu", "tanh")}
     assert set(re.findall(r"^ *Job \d+: Train (.*)$", plan, re.MULTILINE)) == jobs
-    one = snakemake(folder, "-n", "--config", "scale=smoke", "trials=1", "trials_per_job=1", "--", target).stdout
+    one = snakemake(
+        folder, "-n", "--config", "scale=smoke", "trials=1", "trials_per_job=1", "--", target
+    ).stdout
     assert "Train" not in one  # the first trial is there
     assert "Aggregate" in one
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["directory", "snakefile", "module"])
-def test_a_run_elsewhere_reads_the_project_and_writes_where_it_is(finished: Path, tmp_path: Path, way: str) -> None:
-    """With --directory, from another folder, and as a module of another workflow: the same rows as in the project."""
+def test_a_run_elsewhere_reads_the_project_and_writes_where_it_is(
+    finished: Path, tmp_path: Path, way: str
+) -> None:
+    """With --directory, from another folder, and as a module of another workflow: the same rows as
+    in the project.
+    """
     target = Path("results", "smoke", "metrics", "theory_setting.parquet")
     figure = Path("figures", "smoke", "figure_3.png")
     project, elsewhere = copied(tmp_path / "project"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     snakefile = ("--snakefile", str(project / "Snakefile"))
     if way == "module":
-        module = f'module lowrank:\n    snakefile: "{project}/Snakefile"\n    config: {{"scale": "smoke"}}\n\n\n'
+        module = (
+            f'module lowrank:\n    snakefile: "{project}/Snakefile"\n    config: {{"scale":'
+            ' "smoke"}\n\n\n'
+        )
         (elsewhere / "Snakefile").write_text(f"{module}use rule * from lowrank as lowrank_*\n")
         run = snakemake(elsewhere, "--", str(target), str(figure))
     elif way == "directory":
-        run = snakemake(project, "--directory", str(elsewhere), *SMOKE, "--", str(target), str(figure))
+        run = snakemake(
+            project, "--directory", str(elsewhere), *SMOKE, "--", str(target), str(figure)
+        )
     else:
         run = snakemake(elsewhere, *snakefile, *SMOKE, "--", str(target), str(figure))
     assert run.returncode == 0, run.stderr
@@ -227,7 +284,8 @@ def test_wrong_settings_start_no_job(arguments: list[str], message: str) -> None
 def test_a_run_by_its_full_path_from_a_crowded_folder(finished: Path, tmp_path: Path) -> None:
     """As a job script or an IDE starts it: no environment is activated, and names need quotes.
 
-    Modules in the working folder are not taken for Python's; the user's own search path still counts.
+    Modules in the working folder are not taken for Python's; the user's own search path still
+    counts.
     """
     project, elsewhere = copied(tmp_path / "it's a project"), tmp_path / "it's a run"
     loaded, seen = tmp_path / "what module load brings", tmp_path / "seen"
@@ -239,7 +297,9 @@ def test_a_run_by_its_full_path_from_a_crowded_folder(finished: Path, tmp_path: 
     program = str(Path(sys.executable).with_name("snakemake"))
     command = [program, "--cores", "2", "--snakefile", f"{project}/Snakefile", *SMOKE]
     bare = {"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(loaded)}
-    run = subprocess.run(command, cwd=elsewhere, env=bare, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=elsewhere, env=bare, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert_same_results(elsewhere, finished)
     assert len(seen.read_text().splitlines()) > 40  # each job
@@ -250,5 +310,9 @@ def test_a_path_that_snakemake_cannot_take_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     run = snakemake(ROOT, "-n", "--directory", str(folder), *SMOKE)
     assert run.returncode == 1
-    assert re.search(r"^error: the path .*run \{1\} has a [{}], which Snakemake or Python does not", run.stderr, re.M)
+    assert re.search(
+        r"^error: the path .*run \{1\} has a [{}], which Snakemake or Python does not",
+        run.stderr,
+        re.M,
+    )
     assert "Traceback" not in run.stderr

@@ -1,8 +1,9 @@
-"""Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments and its figures.
+"""Low-rank training dynamics of MLPs with smooth activations: the paper's method, its experiments
+and its figures.
 
-`subspace_report`, `low_rank`, `merge` and `Watch` are the public interface for models of your own, and `UserError` is
-what they raise; docs/library.md shows how to use them. They are imported when they are first asked for, so that the
-command line and Snakemake start without torch.
+`subspace_report`, `low_rank`, `merge` and `Watch` are the public interface for models of your own,
+and `UserError` is what they raise; docs/library.md shows how to use them. They are imported when
+they are first asked for, so that the command line and Snakemake start without torch.
 """
 
 from importlib import import_module

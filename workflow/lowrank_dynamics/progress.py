@@ -26,7 +26,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.close()
 
@@ -37,4 +40,11 @@ class Progress:
             self._bar.update(done - self._bar.n)
         elif (tenth := 10 * done // max(self.total, 1)) > self._reported:
             self._reported = tenth
-            log.info("%s: %s %d of %d%s", self.name, self.unit, done, self.total, f", {note}" if note else "")
+            log.info(
+                "%s: %s %d of %d%s",
+                self.name,
+                self.unit,
+                done,
+                self.total,
+                f", {note}" if note else "",
+            )

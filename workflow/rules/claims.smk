@@ -19,7 +19,8 @@ rule claims:
         statements=lambda wildcards: contents_sha256([files.statements_of(wildcards.scale)]),
         labels=lambda wildcards: labels(),
         judged=lambda wildcards: {
-            name: experiment.judged for name, experiment in settings[wildcards.scale].experiments.items()
+            name: experiment.judged
+            for name, experiment in settings[wildcards.scale].experiments.items()
         },
     message:
         "Give a verdict on the claims at {wildcards.scale} scale"

@@ -14,7 +14,9 @@ checkpoint fetch:
     params:
         code=code_sha256("data.external"),
         unverified=lambda wildcards: (
-            "--allow-unverified" if request.allow_unverified_data and wildcards.name == "cifar10" else ""
+            "--allow-unverified"
+            if request.allow_unverified_data and wildcards.name == "cifar10"
+            else ""
         ),
     message:
         "Fetch {wildcards.name}"

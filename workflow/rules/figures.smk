@@ -20,10 +20,14 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        code=lambda wildcards: code_sha256("figures.draw", f"figures.{FIGURES[wildcards.figure].module}"),
+        code=lambda wildcards: code_sha256(
+            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
+        ),
         labels=lambda wildcards: labels(),
         options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
-        metrics=lambda wildcards, input: " ".join(option("--metrics", path) for path in input.metrics),
+        metrics=lambda wildcards, input: " ".join(
+            option("--metrics", path) for path in input.metrics
+        ),
     message:
         "Draw {wildcards.figure}"
     shell:

@@ -18,7 +18,9 @@ def stored_data(wildcards):
     data = experiment_of(wildcards).data
     if not data.stored:
         return []
-    return [f"results/data/{data.stored}/{part.file}" for part in data.parts] or f"results/data/{data.stored}"
+    return [
+        f"results/data/{data.stored}/{part.file}" for part in data.parts
+    ] or f"results/data/{data.stored}"
 
 
 def stored_option(wildcards):
@@ -71,7 +73,9 @@ def features_resources(wildcards):
 def training_resources(wildcards):
     """The time and memory that training some trials of a cell requests."""
     shard = shard_of(wildcards.trials)
-    return training_demand(settings[wildcards.scale], wildcards.experiment, cell_of(wildcards), shard)
+    return training_demand(
+        settings[wildcards.scale], wildcards.experiment, cell_of(wildcards), shard
+    )
 
 
 def training_code(wildcards):
@@ -94,7 +98,11 @@ def shard_metrics(wildcards):
 def figure_metrics(wildcards):
     """The metrics that a figure is drawn from, or the table."""
     figure = FIGURES[wildcards.figure]
-    shown = [figure.table] if figure.table else [f"metrics/{name}.parquet" for name in figure.experiments]
+    shown = (
+        [figure.table]
+        if figure.table
+        else [f"metrics/{name}.parquet" for name in figure.experiments]
+    )
     return [f"results/{wildcards.scale}/{name}" for name in shown]
 
 
@@ -102,7 +110,10 @@ def measured_metrics(wildcards):
     """The metrics of every experiment of a scale whose data are available."""
     experiments = settings[wildcards.scale].experiments
     measured = [name for name in experiments if available(downloads(name, scale=wildcards.scale))]
-    return [f"results/{files.measured_scale(wildcards.scale)}/metrics/{name}.parquet" for name in measured]
+    return [
+        f"results/{files.measured_scale(wildcards.scale)}/metrics/{name}.parquet"
+        for name in measured
+    ]
 
 
 def figure_files(path, *, fetched, scale=scale):
@@ -128,7 +139,9 @@ def further_figures():
 
 def further_tables():
     """The verdicts of the studies that were run, which the report shows too."""
-    places = [Path("results", scale, name) for name in ("sensitivity.parquet", "beyond/claims.parquet")]
+    places = [
+        Path("results", scale, name) for name in ("sensitivity.parquet", "beyond/claims.parquet")
+    ]
     return [path for path in places if path.exists()]
 
 

@@ -1,13 +1,19 @@
 # The report: one page of verdicts, figures, comparison and settings.
 
 captions = Path(os.path.relpath(project / "workflow" / "report"))
-templates = sorted(Path(os.path.relpath(project / "workflow" / "lowrank_dynamics" / "report" / "templates")).iterdir())
+templates = sorted(
+    Path(
+        os.path.relpath(project / "workflow" / "lowrank_dynamics" / "report" / "templates")
+    ).iterdir()
+)
 
 
 rule report:
     input:
         drawn=figure_files("figures/{scale}/{figure}.png", fetched=False),
-        drawn_of_downloads=lambda wildcards: figure_files("figures/{scale}/{figure}.png", fetched=True),
+        drawn_of_downloads=lambda wildcards: figure_files(
+            "figures/{scale}/{figure}.png", fetched=True
+        ),
         claims=f"results/{scale}/claims.parquet",
         comparison=f"results/{scale}/comparison.parquet",
     output:

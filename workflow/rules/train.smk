@@ -24,7 +24,9 @@ rule train:
         runtime=lambda wildcards, attempt: attempt * training_resources(wildcards).minutes,
     params:
         code=training_code,
-        registered=lambda wildcards: settings[wildcards.scale].registered(wildcards.experiment, cell_of(wildcards)),
+        registered=lambda wildcards: settings[wildcards.scale].registered(
+            wildcards.experiment, cell_of(wildcards)
+        ),
         settings=lambda wildcards: settings[wildcards.scale]
         .of_variant(wildcards.experiment, cell_of(wildcards).variant)
         .digest,

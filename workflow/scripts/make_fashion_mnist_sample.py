@@ -1,10 +1,12 @@
-"""Make the embedded Fashion-MNIST sample from the full data set: the first images of each class, in file order.
+"""Make the embedded Fashion-MNIST sample from the full data set: the first images of each class, in
+file order.
 
     python workflow/scripts/make_fashion_mnist_sample.py
 
-It needs the full data set from any of its sources (Debian: `apt-get install dataset-fashion-mnist`), writes the four
-files into `lowrank_dynamics/data/fashion-mnist-sample/`, the same bytes every time, and prints the digests that
-`lowrank_dynamics/data/fashion_mnist.py` expects of their decompressed content.
+It needs the full data set from any of its sources (Debian: `apt-get install
+dataset-fashion-mnist`), writes the four files into `lowrank_dynamics/data/fashion-mnist-sample/`,
+the same bytes every time, and prints the digests that `lowrank_dynamics/data/fashion_mnist.py`
+expects of their decompressed content.
 """
 
 import gzip

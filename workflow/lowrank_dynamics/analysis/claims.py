@@ -29,9 +29,10 @@ CellKey = dict[Column, str | int]
 class Claim(Frozen):
     """One statement about one figure, and what it is taken to mean.
 
-    In each cell, a combination of the values under `cells`, the measured value must be `at_least`, `at_most` or,
-    regardless of sign, `within` the threshold: in the mean over trials or, where the paper says "always", in the
-    `worst` trial. `partly` is the threshold of a weaker reading, if there is one.
+    In each cell, a combination of the values under `cells`, the measured value must be `at_least`,
+    `at_most` or, regardless of sign, `within` the threshold: in the mean over trials or, where the
+    paper says "always", in the `worst` trial. `partly` is the threshold of a weaker reading, if
+    there is one.
     """
 
     figure: Annotated[str, name_in(FIGURES)] = Field(description="the figure that shows it")
@@ -64,7 +65,9 @@ class Claim(Frozen):
             create_model("Options", __base__=Frozen, **fields).model_validate(self.options)
         except ValidationError as error:
             problem = error.errors()[0]
-            raise ValueError(f"options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+            raise ValueError(
+                f"options.{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            ) from error
         return self
 
     @model_validator(mode="after")
@@ -86,7 +89,9 @@ class Claim(Frozen):
         return float(getattr(self, self.comparison))
 
     def meets(self, value: float, error: float = 0.0, *, weaker: bool = False) -> bool:
-        """Return whether `value` meets the threshold, or the `weaker` one, anywhere within its `error`."""
+        """Return whether `value` meets the threshold, or the `weaker` one, anywhere within its
+        `error`.
+        """
         threshold = self.partly if weaker else self.threshold
         if threshold is None:
             return False
@@ -102,7 +107,9 @@ class Claim(Frozen):
 
     def expected_cells(self) -> list[CellKey]:
         """Return every combination of the values under `cells`."""
-        return [dict(zip(self.cells, values, strict=True)) for values in product(*self.cells.values())]
+        return [
+            dict(zip(self.cells, values, strict=True)) for values in product(*self.cells.values())
+        ]
 
 
 class Claims(Frozen):
@@ -112,9 +119,13 @@ class Claims(Frozen):
     claims: dict[str, Claim]
 
     def check(self, settings: Settings, file: Path = CONFIGS / CLAIMS) -> None:
-        """Raise UserError, naming `file` and the claim, if a claim refers to anything that the settings lack."""
+        """Raise UserError, naming `file` and the claim, if a claim refers to anything that the
+        settings lack.
+        """
         for name, claim in self.claims.items():
-            _check(f"{file.name}: claims.{name}.experiment", [claim.experiment], settings.experiments)
+            _check(
+                f"{file.name}: claims.{name}.experiment", [claim.experiment], settings.experiments
+            )
             experiment = settings.experiments[claim.experiment]
             known: dict[Column, Collection[str | int]] = {
                 "parameterization": experiment.parameterizations,
@@ -124,16 +135,22 @@ class Claims(Frozen):
             }
             _check_options(f"{file.name}: claims.{name}.options", claim, settings)
             for column, values in claim.cells.items():
-                _check(f"{file.name}: claims.{name}.cells.{column}", values, known.get(column, values))
+                _check(
+                    f"{file.name}: claims.{name}.cells.{column}", values, known.get(column, values)
+                )
             for value in claim.cells.get("activation", ()):
                 try:
                     activation(str(value))
                 except ValueError as error:
-                    raise UserError(f"{file.name}: claims.{name}.cells.activation: {error}") from error
+                    raise UserError(
+                        f"{file.name}: claims.{name}.cells.activation: {error}"
+                    ) from error
 
 
 def _check_options(where: str, claim: Claim, settings: Settings) -> None:
-    """Raise UserError if options name unknown variants, or a setting that is not a number in one of them."""
+    """Raise UserError if options name unknown variants, or a setting that is not a number in one of
+    them.
+    """
     there = settings.experiments[claim.experiment].variants
     variants = claim.options.get("variants") or list(there)
     _check(f"{where}.variants", variants, there)
@@ -143,7 +160,9 @@ def _check_options(where: str, claim: Claim, settings: Settings) -> None:
         try:
             float(attrgetter(setting)(settings.of_variant(claim.experiment, variant)))
         except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f"{where}.setting: {setting!r} is no number in the settings of {variant}") from error
+            raise UserError(
+                f"{where}.setting: {setting!r} is no number in the settings of {variant}"
+            ) from error
 
 
 def _check(where: str, values: Collection[str | int], known: Collection[str | int]) -> None:
@@ -156,7 +175,9 @@ def load_claims(path: Path = CONFIGS / CLAIMS) -> Claims:
     """Load the claims. Raises UserError, naming the file and the key, for anything invalid."""
     claims = validated(Claims, read_yaml(path), path)
     if unknown := sorted(set(claims.scales_that_cannot_tell) - set(scales(path.parent))):
-        raise UserError(f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}")
+        raise UserError(
+            f"{path}: scales_that_cannot_tell.{unknown[0]}: there is no such scale in {path.parent}"
+        )
     return claims
 
 

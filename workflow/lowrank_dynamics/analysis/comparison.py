@@ -1,4 +1,6 @@
-"""A run against the reference, quantity by quantity, with tolerances from the spread over trials."""
+"""A run against the reference, quantity by quantity, with tolerances from the spread over
+trials.
+"""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -18,8 +20,19 @@ POINT = [*SERIES, "step", "index"]
 STANDARD_ERRORS = 3.0
 """How many standard errors two means over trials may lie apart."""
 ENOUGH = 0.85
-"""The share of points at which a quantity must be within tolerance: other draws may exceed it at some."""
-COLUMNS = ["experiment", *SERIES, "trials", "reference_trials", "points", "within", "difference", "outcome"]
+"""The share of points at which a quantity must be within tolerance: other draws may exceed it at
+some.
+"""
+COLUMNS = [
+    "experiment",
+    *SERIES,
+    "trials",
+    "reference_trials",
+    "points",
+    "within",
+    "difference",
+    "outcome",
+]
 
 
 class Outcome(StrEnum):
@@ -42,12 +55,13 @@ class Uncompared(NamedTuple):
 def compare_all(
     runs: Mapping[str, Metrics], folder: Path, experiments: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, list[Uncompared]]:
-    """Compare each variant of the runs, by name, with the reference in `folder` that has its settings.
+    """Compare each variant of the runs, by name, with the reference in `folder` that has its
+    settings.
 
-    Returns one row per compared quantity, with `COLUMNS` and the `scale` of the reference, and what is not compared:
-    other settings, cells that the run lacks, and `experiments` not among `runs`.
+    Returns one row per compared quantity, with `COLUMNS` and the `scale` of the reference, and what
+    is not compared: other settings, cells that the run lacks, and `experiments` not among `runs`.
     """
-    tables = [pd.DataFrame(columns=[*COLUMNS, "scale"])]
+    tables: list[pd.DataFrame] = []
     uncompared = [Uncompared(name, "was not run") for name in experiments if name not in runs]
     for experiment, run in runs.items():
         kept = list(references(folder, experiment))
@@ -55,53 +69,78 @@ def compare_all(
             what = experiment if variant == BASE else f"{experiment} {variant}"
             others = [each.variants[variant] for each in kept if variant in each.variants]
             candidates = [(differing_keys(own.settings, each.settings), each) for each in others]
-            differing, nearest = min(candidates, key=lambda candidate: len(candidate[0]), default=([], None))
+            differing, nearest = min(
+                candidates, key=lambda candidate: len(candidate[0]), default=([], None)
+            )
             if nearest is None:
                 uncompared.append(Uncompared(what, "there is no reference of it"))
             elif differing:
-                uncompared.append(Uncompared(what, f"{nearest.scale} has another {', '.join(differing)}"))
+                uncompared.append(
+                    Uncompared(what, f"{nearest.scale} has another {', '.join(differing)}")
+                )
             else:
                 tables.append(compare(own, nearest, experiment).assign(scale=nearest.scale))
                 lacking = [cell for cell in nearest.cells if cell not in own.cells]
-                uncompared += [Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking]
+                uncompared += [
+                    Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking
+                ]
+    if not tables:
+        return pd.DataFrame(columns=[*COLUMNS, "scale"]), uncompared
     return pd.concat(tables, ignore_index=True), uncompared
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
-    """Return one row, with `COLUMNS`, for each quantity and layer that the reference has of the run's cells.
+    """Return one row, with `COLUMNS`, for each quantity and layer that the reference has of the
+    run's cells.
 
-    The comparison covers the trials that both have, of the run's `trials` and the `reference_trials`, at the
-    reference's `points` (steps and indices) until the run ended. `within` is the share of points at which each trial of
-    the run has a value and the means differ by at most the tolerance; `difference` is the largest between two values,
-    relative to the largest value. The tolerance is 3 standard errors of the difference of two independent means, from
-    the spread over trials in both, and at least the square root of the computation's precision times the largest value,
-    which separates rounding from all else.
+    The comparison covers the trials that both have, of the run's `trials` and the
+    `reference_trials`, at the reference's `points` (steps and indices) until the run ended.
+    `within` is the share of points at which each trial of the run has a value and the means differ
+    by at most the tolerance; `difference` is the largest between two values, relative to the
+    largest value. The tolerance is 3 standard errors of the difference of two independent means,
+    from the spread over trials in both, and at least the square root of the computation's precision
+    times the largest value, which separates rounding from all else.
     """
     own, expected = frame(run), frame(reference)
-    expected = expected.merge(own.groupby(list(Cell._fields))["step"].max().rename("end").reset_index())
+    expected = expected.merge(
+        own.groupby(list(Cell._fields))["step"].max().rename("end").reset_index()
+    )
     expected = expected[expected["step"] <= expected["end"]]
     spread = _pooled(own, expected).rename("spread").reset_index()
     shared = expected[expected["trial"] < run.settings.trials]
-    pairs = shared.merge(own, how="left", on=[*POINT, "trial"], suffixes=("_expected", "")).merge(spread, on=POINT)
+    pairs = shared.merge(own, how="left", on=[*POINT, "trial"], suffixes=("_expected", "")).merge(
+        spread, on=POINT
+    )
     precision = float(np.finfo(reference.settings.dtype).eps) ** 0.5
     trials = run.settings.trials, reference.settings.trials
-    rows = [(experiment, *key, *trials, *_row(series, precision)) for key, series in pairs.groupby(SERIES)]
+    rows = [
+        (experiment, *key, *trials, *_row(series, precision))
+        for key, series in pairs.groupby(SERIES)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _pooled(own: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
-    """Return the standard deviation over trials at each point of the reference, from the trials of both."""
+    """Return the standard deviation over trials at each point of the reference, from the trials of
+    both.
+    """
     one, other = (rows.groupby(POINT)["value"].agg(["var", "count"]) for rows in (expected, own))
     other = other.reindex(one.index, fill_value=0)
     freedom = (one["count"] - 1) + (other["count"] - 1).clip(lower=0)
-    squares = sum(each["var"].fillna(0) * (each["count"] - 1).clip(lower=0) for each in (one, other))
+    squares = sum(
+        each["var"].fillna(0) * (each["count"] - 1).clip(lower=0) for each in (one, other)
+    )
     return (squares / freedom.where(freedom > 0)) ** 0.5
 
 
 def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, float, float, Outcome]:
-    """Return the `COLUMNS` of a quantity from `points` on; `pairs` has its values in run and reference."""
+    """Return the `COLUMNS` of a quantity from `points` on; `pairs` has its values in run and
+    reference.
+    """
     trials, point = pairs["trial"].nunique(), [pairs["step"], pairs["index"]]
-    gaps = (pairs["value"] - pairs["value_expected"]).mask(pairs["value"] == pairs["value_expected"], 0)
+    gaps = (pairs["value"] - pairs["value_expected"]).mask(
+        pairs["value"] == pairs["value_expected"], 0
+    )
     gaps = gaps.fillna(np.inf)  # infinities and missing values
     largest = float(pairs["value_expected"].abs().replace(np.inf, 0).max())
     means = gaps.groupby(point).mean().abs()

@@ -13,7 +13,8 @@ TRIAL = [*CELL, "trial"]
 
 
 def until_first_end(rows: pd.DataFrame, metrics: Metrics, columns: list[str]) -> pd.DataFrame:
-    """Return the rows up to the end of the first trial among those with the same values in `columns`.
+    """Return the rows up to the end of the first trial among those with the same values in
+    `columns`.
 
     With `TRIAL` that is each trial's own end, after which the metrics only repeat its last values.
     """
@@ -26,12 +27,16 @@ Fit = Callable[["pd.Series[float]", "pd.Series[float]"], float]
 
 
 def fitted(rows: pd.DataFrame, columns: list[str], fit: Fit, x: str = "step") -> pd.DataFrame:
-    """Return one of the fits below, to `value` against the column `x`, as `value` for each combination of `columns`.
+    """Return one of the fits below, to `value` against the column `x`, as `value` for each
+    combination of `columns`.
 
     Raises UserError if there is nothing to fit.
     """
     if rows.empty:
-        raise UserError("none of what was measured can be fitted; check the cells and the variants in the settings")
+        raise UserError(
+            "none of what was measured can be fitted; check the cells and the variants in the"
+            " settings"
+        )
     groups = rows.groupby(columns, observed=True)[[x, "value"]]
     return groups.apply(lambda group: fit(group[x], group["value"])).reset_index(name="value")
 
@@ -52,7 +57,8 @@ def decay_rate(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
 
 
 def decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
-    """Return how well exp(-r step), r > 0, fits `value`: 1 for exact geometric decay, negative for growth.
+    """Return how well exp(-r step), r > 0, fits `value`: 1 for exact geometric decay, negative for
+    growth.
 
     It is the squared correlation of log `value` with the step, with the sign of the decay.
     """

@@ -1,4 +1,6 @@
-"""What is available of an experiment: aggregated metrics, other finished jobs, and trials kept in a reference."""
+"""What is available of an experiment: aggregated metrics, other finished jobs, and trials kept in a
+reference.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -13,17 +15,23 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 class Gathered(NamedTuple):
-    """The available metrics of an experiment, and the run's own `file` if it holds exactly those."""
+    """The available metrics of an experiment, and the run's own `file` if it holds exactly
+    those.
+    """
 
     metrics: Metrics
     file: Path | None
 
 
-def gathered(results: Path, scale: str, reference: Path | None, settings: Settings, name: str) -> Gathered | None:
-    """Return what the run at `scale`, in the folder `results`, has of an experiment; None if it has nothing.
+def gathered(
+    results: Path, scale: str, reference: Path | None, settings: Settings, name: str
+) -> Gathered | None:
+    """Return what the run at `scale`, in the folder `results`, has of an experiment; None if it has
+    nothing.
 
-    Missing cells and trials come from the file `reference`, where it has the same settings. A cell's trials count up to
-    the first missing one. Raises UserError if trials of the reference cannot be combined with the run's.
+    Missing cells and trials come from the file `reference`, where it has the same settings. A
+    cell's trials count up to the first missing one. Raises UserError if trials of the reference
+    cannot be combined with the run's.
     """
     file, jobs = results / "metrics" / f"{name}.parquet", results / "cells" / name
     run = _read(file, name, scale).by_cell if file.exists() else {}
@@ -40,13 +48,18 @@ def gathered(results: Path, scale: str, reference: Path | None, settings: Settin
         parts += _uninterrupted(own + added)
     if not (is_run and parts):
         return None
-    return Gathered(metrics.read(file, name, scale), file) if is_aggregated else Gathered(combine(parts), None)
+    return (
+        Gathered(metrics.read(file, name, scale), file)
+        if is_aggregated
+        else Gathered(combine(parts), None)
+    )
 
 
 def _read(file: Path, experiment: str, scale: str | None = None) -> Metrics:
     """Return the metrics in a file, with the current digest of their settings.
 
-    The file has the digest of the code that computed them. Settings added since then have their defaults.
+    The file has the digest of the code that computed them. Settings added since then have their
+    defaults.
     """
     found = metrics.read(file, experiment, scale)
     now = {name: each.settings.digest for name, each in found.cells.items() if each.settings}
@@ -69,7 +82,8 @@ def _beyond(found: Sequence[Metrics], folder: Path, experiment: str) -> Iterator
 def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
     """Return a cell's trials that only the reference has; none with other settings if none was run.
 
-    Raises UserError if the run's trials have other settings or other code, or if each trial stops at its own step.
+    Raises UserError if the run's trials have other settings or other code, or if each trial stops
+    at its own step.
     """
     ((cell, origin),) = kept.cells.items()
     further = _trials([kept]) - _trials(run)
@@ -78,11 +92,15 @@ def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
     for other in (each.cells[cell] for each in run):
         if (other.settings_sha256, other.code) != (origin.settings_sha256, origin.code):
             raise UserError(
-                f"the reference has more trials of {cell} than the run, by {origin.code}; the run is by {other.code} "
-                "or has other settings; run as many, or add to them at that commit"
+                f"the reference has more trials of {cell} than the run, by {origin.code}; the run"
+                f" is by {other.code} or has other settings; run as many, or add to them at that"
+                " commit"
             )
     if run and origin.settings and origin.settings.training.stop_near_linear_fit is not None:
-        raise UserError(f"each trial of {cell} stops at a step of its own, so none can be added; run all of them")
+        raise UserError(
+            f"each trial of {cell} stops at a step of its own, so none can be added; run all of"
+            " them"
+        )
     return [kept.where(trial=sorted(further))]
 
 

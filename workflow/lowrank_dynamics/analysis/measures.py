@@ -1,7 +1,7 @@
 """What a claim measures: from an experiment's metrics to one value per cell and trial.
 
-Every measure takes the metrics and its options and returns a frame with the columns that tell the cells apart, `trial`
-and `value`. To add one, write a function and add it to `MEASURES`.
+Every measure takes the metrics and its options and returns a frame with the columns that tell the
+cells apart, `trial` and `value`. To add one, write a function and add it to `MEASURES`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,15 +11,26 @@ import pandas as pd
 
 from lowrank_dynamics.analysis import fits, scaling
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.rows import ROW, Key, last_step, reduced, value_at_end, with_reference
+from lowrank_dynamics.analysis.rows import (
+    ROW,
+    Key,
+    last_step,
+    reduced,
+    value_at_end,
+    with_reference,
+)
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 Comparing = Literal["difference", "relative_difference", "ratio"]
 
 
-def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0) -> pd.DataFrame:
-    """Return the quantity where each trial ends, compared with the same trial of the cell with the values `to`."""
+def compared_at_end(
+    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0
+) -> pd.DataFrame:
+    """Return the quantity where each trial ends, compared with the same trial of the cell with the
+    values `to`.
+    """
     ends = value_at_end(metrics, quantity, index)
     joined = with_reference(ends, ends, to)
     value, reference = joined["value"], joined["reference"]
@@ -31,7 +42,9 @@ def compared_at_end(metrics: Metrics, quantity: str, to: dict[Key, str], by: Com
     return joined.assign(value=compared[by])
 
 
-def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]) -> pd.DataFrame:
+def share_of_gain(
+    metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]
+) -> pd.DataFrame:
     """Return a cell's final gain over the cell `start`, as a share of that of the cell `end`.
 
     NaN where `end` does not end above `start`.
@@ -43,7 +56,9 @@ def share_of_gain(metrics: Metrics, quantity: str, start: dict[Key, str], end: d
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
-    """Return the share of training in which the test loss stays above this fraction of its start; at most 1."""
+    """Return the share of training in which the test loss stays above this fraction of its start;
+    at most 1.
+    """
     losses = metrics.frame("test_loss").sort_values("step", kind="stable")
     start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
     losses["above"] = losses["value"] > fallen_to * start
@@ -52,8 +67,11 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
     return shares.groupby(TRIAL, observed=True)["value"].max().reset_index()
 
 
-def time_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
-    """Return when a trial first reaches this fraction of the final value of the cell `of`, relative to when `of` does.
+def time_to_reach(
+    metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
+) -> pd.DataFrame:
+    """Return when a trial first reaches this fraction of the final value of the cell `of`, relative
+    to when `of` does.
 
     For a trial that never does, the last step counts, which is less than it would need.
     """
@@ -75,30 +93,45 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
     changes = _change_of_singular_values(metrics, layer=layer)
     count = 2 * metrics.settings.data.classes
-    return reduced(changes, [*TRIAL, "layer"], lambda change: (change**2).nlargest(count).sum() / (change**2).sum())
+    return reduced(
+        changes,
+        [*TRIAL, "layer"],
+        lambda change: (change**2).nlargest(count).sum() / (change**2).sum(),
+    )
 
 
 def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
-    """Return the mean movement of a group of singular vectors over training, relative to the least among `to`.
+    """Return the mean movement of a group of singular vectors over training, relative to the least
+    among `to`.
 
-    The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column `side`.
+    The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column
+    `side`.
     """
-    moved = pd.concat([metrics.frame(f"sine_{side}_{group}").assign(side=side) for side in ("left", "right")])
+    moved = pd.concat(
+        [metrics.frame(f"sine_{side}_{group}").assign(side=side) for side in ("left", "right")]
+    )
     means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
     return _relative_to_least(means, ["layer", "side", "trial"], to)
 
 
 def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
-    """Return the root mean square change of the middle singular values at the end, relative to the least among `to`."""
+    """Return the root mean square change of the middle singular values at the end, relative to the
+    least among `to`.
+    """
     changes = _change_of_singular_values(metrics)
-    classes, count = metrics.settings.data.classes, changes.groupby("layer")["index"].transform("max")
+    classes, count = (
+        metrics.settings.data.classes,
+        changes.groupby("layer")["index"].transform("max"),
+    )
     middle = changes[changes["index"].between(classes + 1, count - classes)]
     displacement = reduced(middle, [*TRIAL, "layer"], lambda change: (change**2).mean() ** 0.5)
     return _relative_to_least(displacement, ["layer", "trial"], to)
 
 
 def slope_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
-    """Return the log-log slope against eps of a quantity measured at each of `observe.start_eps`."""
+    """Return the log-log slope against eps of a quantity measured at each of
+    `observe.start_eps`.
+    """
     return fits.fitted(against_eps(metrics, quantity), TRIAL, fits.log_log_slope, "eps")
 
 
@@ -111,7 +144,9 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
 
 def residual_growth(metrics: Metrics) -> pd.DataFrame:
     """Return the largest residual norm relative to that at the start, from the squared error."""
-    return reduced(metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
+    return reduced(
+        metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5
+    )
 
 
 def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
@@ -121,7 +156,8 @@ def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
 
 
 def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
-    """Return the fitted decay rates of each sigma_i(G_1) and of ||G_1||_F, as the smaller over the larger.
+    """Return the fitted decay rates of each sigma_i(G_1) and of ||G_1||_F, as the smaller over the
+    larger.
 
     Negative if one of them grows.
     """
@@ -130,13 +166,17 @@ def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
         for quantity in ("gradient_norm", "gradient_singular_value")
     )
     rates = fits.fitted(values, [*TRIAL, "index"], fits.decay_rate)
-    joined = rates.merge(fits.fitted(norms, TRIAL, fits.decay_rate), on=TRIAL, suffixes=("", "_norm"))
+    joined = rates.merge(
+        fits.fitted(norms, TRIAL, fits.decay_rate), on=TRIAL, suffixes=("", "_norm")
+    )
     both = joined[["value", "value_norm"]]
     return joined.assign(value=both.min(axis=1) / both.abs().max(axis=1))
 
 
 def gradient_gap(metrics: Metrics) -> pd.DataFrame:
-    """Return G_3 of assumption 3.4: the smallest of 1 - sigma_{K+1}(G_1(t)) / sigma_K(W_2' Y X') over t."""
+    """Return G_3 of assumption 3.4: the smallest of 1 - sigma_{K+1}(G_1(t)) / sigma_K(W_2' Y X')
+    over t.
+    """
     classes = metrics.settings.data.classes
     signal = metrics.frame("signal_singular_value", index=classes).set_index(TRIAL)["value"]
     tail = metrics.frame("gradient_singular_value", index=classes + 1)
@@ -146,7 +186,11 @@ def gradient_gap(metrics: Metrics) -> pd.DataFrame:
 def update_ratio(metrics: Metrics) -> pd.DataFrame:
     """Return the largest ratio, over steps and blocks 2 to 4, of a block's update to eta rho(t)."""
     bound = metrics.frame("update_bound").set_index([*TRIAL, "step"])["value"]
-    outside = metrics.frame("block_update", index=[2, 3, 4]).groupby([*TRIAL, "step"], observed=True)["value"].max()
+    outside = (
+        metrics.frame("block_update", index=[2, 3, 4])
+        .groupby([*TRIAL, "step"], observed=True)["value"]
+        .max()
+    )
     ratios = (outside / bound).groupby(TRIAL, observed=True)
     return ratios.agg(lambda ratio: ratio.max(skipna=False)).reset_index()
 
@@ -156,7 +200,9 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     eps = {name: variant.settings.network.eps for name, variant in metrics.variants.items()}
     first = metrics.frame("update_bound", step=0)
     first["eps"] = first["variant"].map(eps).astype(float)
-    return fits.fitted(first, ["activation", "parameterization", "trial"], fits.log_log_slope, "eps")
+    return fits.fitted(
+        first, ["activation", "parameterization", "trial"], fits.log_log_slope, "eps"
+    )
 
 
 def bound_decay(metrics: Metrics) -> pd.DataFrame:
@@ -198,7 +244,9 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
 
 
 def _at_end_with_start(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
-    """Return the rows of a quantity where each trial ends, with its value at step 0 as the column `start`."""
+    """Return the rows of a quantity where each trial ends, with its value at step 0 as the column
+    `start`.
+    """
     rows = metrics.frame(quantity, **equal)
     start = rows[rows["step"] == 0].rename(columns={"value": "start"})
     return rows[rows["step"] == last_step(rows)].merge(start[[*ROW, "start"]], on=ROW)
@@ -210,13 +258,19 @@ def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     return ends.assign(value=ends["value"] - ends["start"])
 
 
-def _relative_to_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:
+def _relative_to_least(
+    rows: pd.DataFrame, shared: list[str], activations: Sequence[str]
+) -> pd.DataFrame:
     """Return each value relative to the least of these activations in the same trial.
 
     Raises UserError if one of the activations was not run.
     """
     if missing := sorted(set(activations) - set(rows["activation"])):
-        raise UserError(f"nothing was measured of {missing[0]}, with which the others are to be compared")
-    least = rows[rows["activation"].isin(activations)].groupby(shared)["value"].min().rename("least")
+        raise UserError(
+            f"nothing was measured of {missing[0]}, with which the others are to be compared"
+        )
+    least = (
+        rows[rows["activation"].isin(activations)].groupby(shared)["value"].min().rename("least")
+    )
     joined = rows.join(least, on=shared, how="inner")
     return joined.assign(value=joined["value"] / joined["least"])

@@ -30,13 +30,17 @@ def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
 
 
 def with_reference(rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str]) -> pd.DataFrame:
-    """Return the rows with a column `reference`: the value in `others` for the same trial of `cell`."""
+    """Return the rows with a column `reference`: the value in `others` for the same trial of
+    `cell`.
+    """
     shared = [column for column in ROW if column not in cell]
     reference = of_cell(others, cell).rename(columns={"value": "reference"})
     return rows.merge(reference[[*shared, "reference"]], on=shared)
 
 
-def reduced(rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]) -> pd.DataFrame:
+def reduced(
+    rows: pd.DataFrame, columns: list[str], reduce: Callable[[pd.Series], float]
+) -> pd.DataFrame:
     """Return `reduce` of the values in step order, for each combination of `columns`."""
     ordered = rows.sort_values("step", kind="stable")
     return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()

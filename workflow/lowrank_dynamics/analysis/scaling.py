@@ -1,4 +1,6 @@
-"""What our findings measure: how values depend on the variants' settings, and values against their bounds."""
+"""What our findings measure: how values depend on the variants' settings, and values against their
+bounds.
+"""
 
 from operator import attrgetter
 from typing import Literal
@@ -8,7 +10,14 @@ import pandas as pd
 
 from lowrank_dynamics.analysis import fits
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.rows import ROW, Key, last_step, reduced, value_at_end, with_reference
+from lowrank_dynamics.analysis.rows import (
+    ROW,
+    Key,
+    last_step,
+    reduced,
+    value_at_end,
+    with_reference,
+)
 from lowrank_dynamics.config.operations import start_operations, step_operations
 from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.storage.metrics import Metrics
@@ -18,21 +27,31 @@ OVER_VARIANTS = ["activation", "parameterization", "trial", "layer"]
 
 
 def tails(metrics: Metrics) -> pd.DataFrame:
-    """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with beta times eps as `product`."""
+    """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with beta times eps as
+    `product`.
+    """
     rows, eps = metrics.frame("gradient_tail"), metrics.settings.observe.start_eps
     betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
-    product = rows["activation"].astype(str).map(betas) * rows["index"].map(dict(enumerate(eps, start=1)))
+    product = rows["activation"].astype(str).map(betas) * rows["index"].map(
+        dict(enumerate(eps, start=1))
+    )
     return rows.assign(product=product).dropna(subset="product")
 
 
 def tail_slope(metrics: Metrics, up_to: float) -> pd.DataFrame:
-    """Return the log-log slope of the tail of G_1(0) against beta eps, where that is at most `up_to`, minus 1."""
-    slopes = fits.fitted(_tails_up_to(metrics, up_to), ["variant", "trial"], fits.log_log_slope, "product")
+    """Return the log-log slope of the tail of G_1(0) against beta eps, where that is at most
+    `up_to`, minus 1.
+    """
+    slopes = fits.fitted(
+        _tails_up_to(metrics, up_to), ["variant", "trial"], fits.log_log_slope, "product"
+    )
     return slopes.assign(value=slopes["value"] - 1)
 
 
 def tail_spread(metrics: Metrics, up_to: float) -> pd.DataFrame:
-    """Return the largest ratio of the tail of G_1(0) to beta eps, relative to the smallest, in the same range."""
+    """Return the largest ratio of the tail of G_1(0) to beta eps, relative to the smallest, in the
+    same range.
+    """
     rows = _tails_up_to(metrics, up_to)
     constant = rows.assign(value=rows["value"] / rows["product"])
     return reduced(constant, ["variant", "trial"], lambda value: value.max() / value.min())
@@ -46,7 +65,8 @@ def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
 def against_setting(
     metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
 ) -> pd.DataFrame:
-    """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all, as a column.
+    """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
+    as a column.
 
     The setting is named as in the files, such as `data.classes`.
     """
@@ -66,9 +86,11 @@ def slope_over_variants(
     scale: Scale = "linear",
     expected: float = 0.0,
 ) -> pd.DataFrame:
-    """Return the slope of the quantity where trials end against a setting, minus the `expected` one.
+    """Return the slope of the quantity where trials end against a setting, minus the `expected`
+    one.
 
-    With the scale `log_rest` it is the slope of log(1 - quantity) against the logarithm of the setting.
+    With the scale `log_rest` it is the slope of log(1 - quantity) against the logarithm of the
+    setting.
     """
     rows = against_setting(metrics, quantity, setting, index, variants)
     if scale == "log_rest":
@@ -96,7 +118,9 @@ def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
 def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
     """Return the rows of a quantity relative to those of another, at the same step."""
     place = [*ROW, "step"]
-    rows = metrics.frame(quantity).merge(metrics.frame(to)[[*place, "value"]], on=place, suffixes=("", "_other"))
+    rows = metrics.frame(quantity).merge(
+        metrics.frame(to)[[*place, "value"]], on=place, suffixes=("", "_other")
+    )
     return rows.assign(value=rows["value"] / rows["value_other"])
 
 
@@ -106,16 +130,22 @@ def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
 
 
 def admissible_step(metrics: Metrics) -> pd.DataFrame:
-    """Return the largest eta gamma at any step, where gamma bounds the curvature; up to 1 is admissible."""
+    """Return the largest eta gamma at any step, where gamma bounds the curvature; up to 1 is
+    admissible.
+    """
     rows = largest(metrics, "curvature_bound")
     rates = {name: each.settings.training.learning_rate for name, each in metrics.variants.items()}
     return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(rates))
 
 
-def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]) -> pd.DataFrame:
-    """Return the operations until this fraction of the final value of the cell `of`, relative to those `of` needs.
+def operations_to_reach(
+    metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
+) -> pd.DataFrame:
+    """Return the operations until this fraction of the final value of the cell `of`, relative to
+    those `of` needs.
 
-    For a trial that never reaches it, the operations of all steps count, which are fewer than it would need.
+    For a trial that never reaches it, the operations of all steps count, which are fewer than it
+    would need.
     """
     ends = value_at_end(metrics, quantity)
     rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)
@@ -128,11 +158,16 @@ def operations_to_reach(metrics: Metrics, quantity: str, fraction: float, of: di
 
 
 def with_operations(metrics: Metrics, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the operations of all matrix products up to their step, start included."""
+    """Return the rows with the operations of all matrix products up to their step, start
+    included.
+    """
     parts = []
     for variant, each in metrics.variants.items():
         for name in each.values("parameterization"):
             own = rows[(rows["variant"] == variant) & (rows["parameterization"] == name)]
-            begun, a_step = start_operations(each.settings, name), step_operations(each.settings, name)
+            begun, a_step = (
+                start_operations(each.settings, name),
+                step_operations(each.settings, name),
+            )
             parts.append(own.assign(operations=begun + a_step * own["step"].astype(float)))
     return pd.concat(parts)

@@ -1,6 +1,7 @@
 """From measured values to verdicts; docs/claims.md has the rules in words.
 
-A verdict is never better than that of its worst cell, and what was not measured is never reproduced.
+A verdict is never better than that of its worst cell, and what was not measured is never
+reproduced.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,9 @@ ORDER = list(Verdict)
 
 @dataclass(frozen=True)
 class CellVerdict:
-    """One cell's measured value, as mean, standard deviation and worst of its trials, with the verdict and why."""
+    """One cell's measured value, as mean, standard deviation and worst of its trials, with the
+    verdict and why.
+    """
 
     cell: str
     verdict: Verdict
@@ -55,29 +58,44 @@ class CellVerdict:
     trials: int = 0
 
 
-def judge(claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mapping[str, str]) -> list[CellVerdict]:
-    """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was not run.
+def judge(
+    claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mapping[str, str]
+) -> list[CellVerdict]:
+    """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was
+    not run.
 
-    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative of the sensitivity
-    study, which may run fewer activations or parameterizations than a claim covers, is judged by those that it runs; if
-    there are none, there is no verdict.
+    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative
+    of the sensitivity study, which may run fewer activations or parameterizations than a claim
+    covers, is judged by those that it runs; if there are none, there is no verdict.
     """
     scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
     if metrics is None:
-        return [] if alternative else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
+        return (
+            []
+            if alternative
+            else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
+        )
     if alternative:
         run = {key: metrics.values(key) for key in claim.cells if key in CELL}
-        cells = [cell for cell in cells if all(cell[key] in present for key, present in run.items())]
+        cells = [
+            cell for cell in cells if all(cell[key] in present for key, present in run.items())
+        ]
     try:
         measured = MEASURES[claim.measure](metrics, **claim.options)
     except (UserError, np.linalg.LinAlgError) as error:
         return _none_testable(cells, str(error))
     if unknown := sorted(set(claim.cells) - set(measured.columns)):
         return _none_testable(cells, f"{claim.measure} tells no cells apart by {unknown[0]}")
-    judged = [_judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials) for cell in cells]
+    judged = [
+        _judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials) for cell in cells
+    ]
     reason = cannot_tell.get(scale)
-    return [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged] if reason else judged
+    return (
+        [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged]
+        if reason
+        else judged
+    )
 
 
 def require_possible(experiment: str, metrics: Metrics) -> None:
@@ -87,8 +105,8 @@ def require_possible(experiment: str, metrics: Metrics) -> None:
         impossible = values[(values < -ROUNDING) | (values > LARGEST[quantity] + ROUNDING)]
         if len(impossible):
             raise UserError(
-                f"the metrics of {experiment} have a {quantity} of {impossible.iloc[0]:g}, which cannot be; "
-                "delete them and run again"
+                f"the metrics of {experiment} have a {quantity} of {impossible.iloc[0]:g}, which"
+                " cannot be; delete them and run again"
             )
 
 
@@ -101,7 +119,9 @@ def _none_testable(cells: list[CellKey], reason: str) -> list[CellVerdict]:
     return [CellVerdict(cell_label(cell), Verdict.NOT_TESTABLE, reason) for cell in cells]
 
 
-def _judge_cell(claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials: int) -> CellVerdict:
+def _judge_cell(
+    claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials: int
+) -> CellVerdict:
     """Compare the values in `rows`, those of one cell's trials, with the threshold."""
     values, label = rows["value"], cell_label(cell)
     if problem := _problem(rows, expected_trials):
@@ -114,7 +134,10 @@ def _judge_cell(claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials
     if claim.meets(value, error):
         verdict, reason = Verdict.REPRODUCED, ""
     elif claim.meets(value):
-        verdict, reason = Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
+        verdict, reason = (
+            Verdict.PARTLY,
+            f"within {STANDARD_ERRORS:g} standard errors of the threshold",
+        )
     elif claim.meets(value, weaker=True):
         verdict, reason = Verdict.PARTLY, "only in the weaker reading"
     else:

@@ -22,14 +22,19 @@ app = typer.Typer(
 )
 
 Scale = Annotated[
-    str, typer.Option(help="smoke, laptop or paper, laptop/beyond, or such as laptop/sensitivity/width_64")
+    str,
+    typer.Option(
+        help="smoke, laptop or paper, laptop/beyond, or such as laptop/sensitivity/width_64"
+    ),
 ]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 
 
 def color() -> bool | None:
-    """Return whether messages may have color: never if NO_COLOR says so, else only on a terminal, which None means."""
+    """Return whether messages may have color: never if NO_COLOR says so, else only on a terminal,
+    which None means.
+    """
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -46,17 +51,24 @@ def options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="show the version, and the commit in a clone", callback=_show_version, is_eager=True
+            "--version",
+            help="show the version, and the commit in a clone",
+            callback=_show_version,
+            is_eager=True,
         ),
     ] = False,
 ) -> None:
-    """Run a stage as a command; each rule of the workflow is one of these lines, which a terminal runs just as well."""
+    """Run a stage as a command; each rule of the workflow is one of these lines, which a terminal
+    runs just as well.
+    """
 
 
 def main() -> None:
-    """Run the command line; a problem that the user can fix ends it with one sentence and exit status 1.
+    """Run the command line; a problem that the user can fix ends it with one sentence and exit
+    status 1.
 
-    System errors, such as a full disk or a read-only folder, end it the same way. Ctrl-C ends it with status 130.
+    System errors, such as a full disk or a read-only folder, end it the same way. Ctrl-C ends it
+    with status 130.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # characters that a terminal lacks are escaped
@@ -64,7 +76,9 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
-    gc.set_threshold(100_000)  # collect cyclic garbage rarely, as module objects stay, and not at all
+    gc.set_threshold(
+        100_000
+    )  # collect cyclic garbage rarely, as module objects stay, and not at all
     atexit.register(gc.freeze)  # at exit: half a second per job
     try:
         end_when_asked()
@@ -78,7 +92,9 @@ def main() -> None:
 
 
 def _end(sentence: str, status: int = 1) -> None:
-    """Say why the command ends; on standard output if the log, which is on the same disk, is full too."""
+    """Say why the command ends; on standard output if the log, which is on the same disk, is full
+    too.
+    """
     try:
         typer.secho(f"error: {sentence}", fg="red", err=True, color=color())
     except OSError:
@@ -87,6 +103,8 @@ def _end(sentence: str, status: int = 1) -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except OSError:  # otherwise the interpreter's own last flush fails too, with another exit status
+        except (
+            OSError
+        ):  # otherwise the interpreter's own last flush fails too, with another exit status
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

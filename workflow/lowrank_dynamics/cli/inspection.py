@@ -16,16 +16,23 @@ def check(scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:
     settings = load_settings(scale, configs)
     for name, experiment in settings.experiments.items():
         cells = ", ".join(cell.name for cell in settings.cells(name))
-        typer.echo(f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most; {cells}")
+        typer.echo(
+            f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most;"
+            f" {cells}"
+        )
 
 
 @app.command()
 def resources(
     scale: Scale = "paper",
     configs: Configs = CONFIGS,
-    gpu: Annotated[str | None, typer.Option(help="another GPU than the settings name, or operations a second")] = None,
+    gpu: Annotated[
+        str | None, typer.Option(help="another GPU than the settings name, or operations a second")
+    ] = None,
 ) -> None:
-    """Print the expected cost of each experiment's jobs, what they request of a cluster, and the total."""
+    """Print the expected cost of each experiment's jobs, what they request of a cluster, and the
+    total.
+    """
     from lowrank_dynamics.config.budget import tables
     from lowrank_dynamics.config.files import requested
 
@@ -50,13 +57,17 @@ def verdicts(
     typer.echo(summary(found))
     failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
     if strict and len(failed):
-        raise UserError(f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers")
+        raise UserError(
+            f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers"
+        )
 
 
 @app.command("outcome")
 def tell_outcome(
     scale: Scale = "laptop",
-    since: Annotated[float | None, typer.Option(help="when the run began, in seconds since 1970")] = None,
+    since: Annotated[
+        float | None, typer.Option(help="when the run began, in seconds since 1970")
+    ] = None,
 ) -> None:
     """Print where a run's figures are and what to read about them; run it where the run is."""
     import time
@@ -68,7 +79,9 @@ def tell_outcome(
 
 
 @app.command("provenance")
-def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")]) -> None:
+def show_provenance(
+    file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")],
+) -> None:
     """Print what produced a file: settings, data and their sources, code, libraries, machine."""
     from lowrank_dynamics.config.yaml import as_yaml
     from lowrank_dynamics.storage.embedded import read_provenance
@@ -79,7 +92,8 @@ def show_provenance(file: Annotated[Path, typer.Argument(help="a Parquet file or
 
 @app.command("archive")
 def make_archive(
-    scale: Scale = "laptop", output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive")
+    scale: Scale = "laptop",
+    output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive"),
 ) -> None:
     """Pack sources, settings and results into one file to publish; run it in the project's root.
 
@@ -99,9 +113,11 @@ def make_archive(
 
 @app.command("keep-reference")
 def keep_reference(scale: Scale = "laptop") -> None:
-    """Keep a run, or what there is of it, as the reference of its scale; run it in the project's root.
+    """Keep a run, or what there is of it, as the reference of its scale; run it in the project's
+    root.
 
-    Trials and cells are added to those kept by earlier calls if they have the same settings and code.
+    Trials and cells are added to those kept by earlier calls if they have the same settings and
+    code.
     """
     from lowrank_dynamics.report.keep_reference import keep
 
@@ -110,8 +126,12 @@ def keep_reference(scale: Scale = "laptop") -> None:
 
 
 @app.command("verify")
-def verify_results(results: Annotated[Path, typer.Argument(help="the folder results/<scale>")]) -> None:
-    """Check that the verdicts of a run follow from its metrics and settings, and that every file says what made it."""
+def verify_results(
+    results: Annotated[Path, typer.Argument(help="the folder results/<scale>")],
+) -> None:
+    """Check that the verdicts of a run follow from its metrics and settings, and that every file
+    says what made it.
+    """
     from lowrank_dynamics.report.verify import verify
 
     typer.echo(verify(results))

@@ -15,7 +15,9 @@ from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training.interruption import deferred
 
-Weights = Annotated[Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")]
+Weights = Annotated[
+    Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")
+]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
@@ -35,23 +37,33 @@ def fetch(
 def prepare(
     output: Output,
     images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
-    training_images: Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)],
-    test_images: Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)],
-    source: Annotated[Path | None, typer.Option(help="the folder with the images that `fetch` wrote")] = None,
+    training_images: Annotated[
+        int, typer.Option(help="how many, a tenth of them from each class", min=10)
+    ],
+    test_images: Annotated[
+        int, typer.Option(help="how many, a tenth of them from each class", min=10)
+    ],
+    source: Annotated[
+        Path | None, typer.Option(help="the folder with the images that `fetch` wrote")
+    ] = None,
 ) -> None:
     """Choose and verify images and write them to one file."""
     from lowrank_dynamics.data.loading import data_module
 
     if images not in IMAGES:
         raise UserError(f"there are no images {images!r}; choose one of {', '.join(IMAGES)}")
-    data_module(images).prepare(training_images, test_images, output, source and external.content(source))
+    data_module(images).prepare(
+        training_images, test_images, output, source and external.content(source)
+    )
 
 
 @app.command()
-def features(  # noqa: PLR0917 (a command's options)
+def features(
     output: Output,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
-    part: Annotated[str, typer.Option(help="train or test, the first and the last image, such as train-0-1999")],
+    part: Annotated[
+        str, typer.Option(help="train or test, the first and the last image, such as train-0-1999")
+    ],
     convolutions: Annotated[str, typer.Option(help="vgg16 or tiny")],
     size: Annotated[int, typer.Option(help="pixels a side, to which images are resized", min=1)],
     pool: Annotated[int, typer.Option(help="cells a side of the average at the end", min=1)],
@@ -65,18 +77,22 @@ def features(  # noqa: PLR0917 (a command's options)
     from lowrank_dynamics.training.device import claimed_device, use_cpu
 
     if convolutions not in CONVOLUTIONS:
-        raise UserError(f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}")
+        raise UserError(
+            f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}"
+        )
     if size < (smallest := CONVOLUTIONS[convolutions].smallest):
         raise UserError(f"--size must be at least {smallest} for {convolutions}; it is {size}")
     chosen = part_of(part)
     use_cpu(threads)
     stored = weights and external.content(weights)
     with claimed_device(device) as claimed:
-        prepare_part(images, convolutions, stored, output, part=chosen, size=size, pool=pool, device=claimed)
+        prepare_part(
+            images, convolutions, stored, output, part=chosen, size=size, pool=pool, device=claimed
+        )
 
 
 @app.command()
-def train(  # noqa: PLR0917 (a command's options)
+def train(
     output: Output,
     experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
@@ -84,17 +100,29 @@ def train(  # noqa: PLR0917 (a command's options)
     configs: Configs = CONFIGS,
     data: Annotated[
         Path | None,
-        typer.Option(help="the file that `prepare` wrote, or the folder of `features`, where the experiment needs one"),
+        typer.Option(
+            help=(
+                "the file that `prepare` wrote, or the folder of `features`, where the experiment"
+                " needs one"
+            )
+        ),
     ] = None,
     weights: Weights = None,
-    trials: Annotated[str | None, typer.Option(help="first and last, such as 0-4; all if left out")] = None,
+    trials: Annotated[
+        str | None, typer.Option(help="first and last, such as 0-4; all if left out")
+    ] = None,
     threads: Threads = 1,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="a file for the state, from which an interrupted training resumes")
+        Path | None,
+        typer.Option(help="a file for the state, from which an interrupted training resumes"),
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
-    planned: Annotated[str | None, typer.Option(help="the digest that the settings of the cell must have")] = None,
-    planned_code: Annotated[str | None, typer.Option(help="the digest that the code of the cell must have")] = None,
+    planned: Annotated[
+        str | None, typer.Option(help="the digest that the settings of the cell must have")
+    ] = None,
+    planned_code: Annotated[
+        str | None, typer.Option(help="the digest that the code of the cell must have")
+    ] = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.storage import metrics
@@ -105,15 +133,29 @@ def train(  # noqa: PLR0917 (a command's options)
 
     started = datetime.now(UTC)
     settings, chosen = _settings_as_planned(scale, configs, experiment, cell, planned)
-    if planned_code and planned_code != code_sha256("training.run", *settings.modules(experiment, chosen)):
-        raise UserError("the code changed while the run was going on; run again to train with the new one")
+    if planned_code and planned_code != code_sha256(
+        "training.run", *settings.modules(experiment, chosen)
+    ):
+        raise UserError(
+            "the code changed while the run was going on; run again to train with the new one"
+        )
     use_cpu(threads)
     count = settings.experiment(experiment).trials
     chosen_trials = shard_of(trials) if trials else range(count)
     if chosen_trials.stop > count:
-        raise UserError(f"{experiment} has {count} trials, numbered from 0; there are no trials {trials}")
+        raise UserError(
+            f"{experiment} has {count} trials, numbered from 0; there are no trials {trials}"
+        )
     with claimed_device(settings.device) as device:
-        job = Job(settings, experiment, chosen, chosen_trials, data, weights and external.content(weights), device)
+        job = Job(
+            settings,
+            experiment,
+            chosen,
+            chosen_trials,
+            data,
+            weights and external.content(weights),
+            device,
+        )
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
             found = run(job, scale, kept, threads=threads, started=started)
@@ -125,7 +167,9 @@ def train(  # noqa: PLR0917 (a command's options)
 def _settings_as_planned(
     scale: str, configs: Path, experiment: str, cell: str, planned: str | None
 ) -> tuple[Settings, Cell]:
-    """Return the settings and a cell. Raises UserError if they are not those with which a run planned this training."""
+    """Return the settings and a cell. Raises UserError if they are not those with which a run
+    planned this training.
+    """
     changed = f"the settings in {configs} changed while the run was going on"
     try:
         settings = load_settings(scale, configs)
@@ -135,7 +179,9 @@ def _settings_as_planned(
             raise
         raise UserError(f"{changed}, and now: {error}") from error
     if planned and settings.of_variant(experiment, chosen.variant).digest != planned:
-        raise UserError(f"{changed}, those of {experiment} too; run again to train with the new ones")
+        raise UserError(
+            f"{changed}, those of {experiment} too; run again to train with the new ones"
+        )
     return settings, chosen
 
 

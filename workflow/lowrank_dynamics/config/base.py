@@ -1,4 +1,6 @@
-"""The base of all settings: typed, frozen, complete; and how one block of settings changes another."""
+"""The base of all settings: typed, frozen, complete; and how one block of settings changes
+another.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -33,11 +35,13 @@ def name_in(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(partial(one_of, known))
 
 
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: bool = True, where: str = "") -> Any:
+def merged(
+    base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: bool = True, where: str = ""
+) -> Any:
     """Return `base` with the values of `changes` replacing its own, at any depth.
 
-    Raises ValueError, prefixed with `where`, for a key that `base` lacks, if `known_only`, and for a block of keys in
-    place of one value, or vice versa.
+    Raises ValueError, prefixed with `where`, for a key that `base` lacks, if `known_only`, and for
+    a block of keys in place of one value, or vice versa.
     """
     result = dict(base)
     for key, value in changes.items():
@@ -46,5 +50,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: b
             raise ValueError(f"{place}: unknown key; the keys are {', '.join(map(str, base))}")
         if key in base and is_block != isinstance(value, dict):
             raise ValueError(f"{place}: must {'hold keys' if is_block else 'be one value'}")
-        result[key] = merged(base[key], value, known_only=known_only, where=f"{place}.") if is_block else value
+        result[key] = (
+            merged(base[key], value, known_only=known_only, where=f"{place}.")
+            if is_block
+            else value
+        )
     return result

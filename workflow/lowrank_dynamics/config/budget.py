@@ -14,12 +14,16 @@ from lowrank_dynamics.config.settings import Cell, Settings
 MACHINES = (1, 8, 30)
 """Concurrent GPUs for which a run's duration is stated."""
 ATTEMPTS = 4
-"""Attempts per job in the Slurm profile; Snakemake does not tell a workflow how often it retries."""
+"""Attempts per job in the Slurm profile; Snakemake does not tell a workflow how often it
+retries.
+"""
 UNITS = (("days", 86_400), ("hours", 3_600), ("min", 60))
 
 
 class Job(NamedTuple):
-    """One job of an experiment: computing a part of the features, or training the trials `shard` of a `cell`."""
+    """One job of an experiment: computing a part of the features, or training the trials `shard` of
+    a `cell`.
+    """
 
     experiment: str
     cell: Cell | None
@@ -43,7 +47,9 @@ def jobs_of(settings: Settings, name: str) -> Iterator[Job]:
 
 
 def duration(jobs: Iterable[Job], machines: int) -> float:
-    """Return the seconds until the last job ends if each free machine takes the longest remaining job."""
+    """Return the seconds until the last job ends if each free machine takes the longest remaining
+    job.
+    """
     ends = [0.0] * machines
     for seconds in sorted((job.demand.seconds for job in jobs), reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
@@ -51,19 +57,25 @@ def duration(jobs: Iterable[Job], machines: int) -> float:
 
 
 def tables(settings: Settings) -> Iterator[str]:
-    """Yield the lines of one table per experiment, with the cost of its jobs, and a final line for all."""
+    """Yield the lines of one table per experiment, with the cost of its jobs, and a final line for
+    all.
+    """
     every = [job for name in settings.experiments for job in jobs_of(settings, name)]
     for name, own in groupby(every, key=lambda job: job.experiment):
         by_work: dict[tuple[str, int], list[Job]] = {}
         for job in own:
             by_work.setdefault((job.work, len(job.shard)), []).append(job)
-        yield f"{name:30}{'jobs':>6}{'expected':>12}{'GPU memory':>14}{'requested':>13}{'host memory':>14}"
+        columns = f"{'jobs':>6}{'expected':>12}{'GPU memory':>14}{'requested':>13}"
+        yield f"{name:30}{columns}{'host memory':>14}"
         yield from (_row(work, trials, jobs) for (work, trials), jobs in by_work.items())
         yield ""
     unit = "CPU" if settings.device == "cpu" else "GPU"
     hours = sum(job.demand.seconds for job in every) / 3600
     whole = ", ".join(f"{words(duration(every, count))} on {count}" for count in MACHINES)
-    yield f"{len(every)} jobs, {hours:,.{max(0, 2 - len(str(int(hours))))}f} {unit} hours: {whole} at a time"
+    yield (
+        f"{len(every)} jobs, {hours:,.{max(0, 2 - len(str(int(hours))))}f} {unit} hours: {whole} at"
+        " a time"
+    )
 
 
 def _row(work: str, trials: int, jobs: list[Job]) -> str:
@@ -71,7 +83,9 @@ def _row(work: str, trials: int, jobs: list[Job]) -> str:
     label = f"  {work}" + (f", {trials} trial{'s' * (trials > 1)}" if trials else "")
     device = _gigabytes(demand.device_megabytes) if demand.device_megabytes else "none"
     requested, host = words(60 * demand.minutes), _gigabytes(demand.megabytes)
-    return f"{label:30}{len(jobs):6}{words(demand.seconds):>12}{device:>14}{requested:>13}{host:>14}"
+    return (
+        f"{label:30}{len(jobs):6}{words(demand.seconds):>12}{device:>14}{requested:>13}{host:>14}"
+    )
 
 
 def _gigabytes(megabytes: float) -> str:
@@ -85,10 +99,11 @@ def words(seconds: float) -> str:
 
 
 def impossible(settings: Settings, longest: float) -> Iterator[str]:
-    """Yield a sentence about each experiment with jobs expected to be too long or too large, and the remedy.
+    """Yield a sentence about each experiment with jobs expected to be too long or too large, and
+    the remedy.
 
-    Too long means longer than all attempts together, of at most `longest` minutes each; too large means more than the
-    GPU's memory.
+    Too long means longer than all attempts together, of at most `longest` minutes each; too large
+    means more than the GPU's memory.
     """
     megabytes = memory(settings.gpu) if settings.device != "cpu" else math.inf
     for name in settings.experiments:
@@ -101,7 +116,8 @@ def impossible(settings: Settings, longest: float) -> Iterator[str]:
             yield f"{name} {slowest.work} {takes}; {_faster(settings, slowest)}"
         if largest.demand.device_megabytes > megabytes:
             needs = (
-                f"needs some {_gigabytes(largest.demand.device_megabytes)} of a GPU that has {_gigabytes(megabytes)}"
+                f"needs some {_gigabytes(largest.demand.device_megabytes)} of a GPU that has"
+                f" {_gigabytes(megabytes)}"
             )
             yield f"{name} {largest.work} {needs}; {_smaller(settings, largest)}"
 
@@ -122,9 +138,14 @@ def _smaller(settings: Settings, job: Job) -> str:
     if len(job.shard) > 1:
         return "`trials_per_job: 1` makes jobs of one trial"
     if job.cell and settings.experiment(job.experiment).samples_at_once is None:
-        return f"`samples_at_once: {32 if _trains_convolutions(settings, job) else 1000}` takes its samples in chunks"
+        return (
+            f"`samples_at_once: {32 if _trains_convolutions(settings, job) else 1000}` takes its"
+            " samples in chunks"
+        )
     return "`gpu` names one with more memory"
 
 
 def _trains_convolutions(settings: Settings, job: Job) -> bool:
-    return job.cell is not None and getattr(settings.experiment(job.experiment).data, "fine_tuned", False)
+    return job.cell is not None and getattr(
+        settings.experiment(job.experiment).data, "fine_tuned", False
+    )

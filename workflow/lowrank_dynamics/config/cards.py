@@ -7,7 +7,8 @@ from pydantic import BeforeValidator
 
 
 class Card(NamedTuple):
-    """One GPU model: its vendor's peak operations per second, by dtype, and its memory in megabytes.
+    """One GPU model: its vendor's peak operations per second, by dtype, and its memory in
+    megabytes.
 
     Peaks are without tensor cores, which training does not use, except for bfloat16.
     """
@@ -31,7 +32,9 @@ CARDS = {
 }
 """From the data sheets; T4 and V100 have no bfloat16 unit."""
 SHARES = {"float32": 0.5, "float64": 0.5, "bfloat16": 0.3}
-"""The share of its peak that a card reaches in products of large matrices; tensor cores wait for memory."""
+"""The share of its peak that a card reaches in products of large matrices; tensor cores wait for
+memory.
+"""
 SLOWEST = 1e9
 """The fewest operations per second that a number may state; fewer are a typo."""
 DOUBLE = 32
@@ -39,7 +42,9 @@ DOUBLE = 32
 
 
 def known_gpu(value: object) -> object:
-    """Return the name of a card, or operations per second as a number. Raises ValueError otherwise."""
+    """Return the name of a card, or operations per second as a number. Raises ValueError
+    otherwise.
+    """
     if isinstance(value, str) and value in CARDS:
         return value
     try:
@@ -55,12 +60,16 @@ Gpu = Annotated[str | float, BeforeValidator(known_gpu)]
 
 
 def speed(gpu: str | float, dtype: str) -> float:
-    """Return operations per second in large matrix products: a share of a card's peak, or the number itself."""
+    """Return operations per second in large matrix products: a share of a card's peak, or the
+    number itself.
+    """
     if isinstance(gpu, str):
         return SHARES[dtype] * float(getattr(CARDS[gpu], dtype))
     return gpu / DOUBLE if dtype == "float64" else gpu
 
 
 def memory(gpu: str | float) -> float:
-    """Return the named GPU's memory in megabytes; one given as operations per second has no limit."""
+    """Return the named GPU's memory in megabytes; one given as operations per second has no
+    limit.
+    """
     return CARDS[gpu].megabytes if isinstance(gpu, str) else math.inf

@@ -1,7 +1,7 @@
 """The data sets that `source` may name: drawn during training, or stored by an earlier job.
 
-`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws, or `load`, for stored
-data; the function `prepare` in the module named after the images writes them.
+`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws, or
+`load`, for stored data; the function `prepare` in the module named after the images writes them.
 """
 
 import math
@@ -36,7 +36,10 @@ class DrawnData(Frozen):
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:
         if self.whitened and self.samples < self.dimension:
-            raise ValueError(f"samples must be at least dimension = {self.dimension} to whiten, is {self.samples}")
+            raise ValueError(
+                f"samples must be at least dimension = {self.dimension} to whiten, is"
+                f" {self.samples}"
+            )
         return self
 
 
@@ -44,19 +47,25 @@ class ClusterData(DrawnData):
     """One Gaussian cluster per class."""
 
     source: Literal["clusters"]
-    separation: Positive = Field(description="distance of two centers in standard deviations of a cluster")
+    separation: Positive = Field(
+        description="distance of two centers in standard deviations of a cluster"
+    )
 
 
 class StoredData(Frozen):
     """The first images of each class, the same in each trial.
 
-    `stored` is what training reads, relative to `results/data` and named by its content: a file, or a folder with one
-    file for each of the `parts`.
+    `stored` is what training reads, relative to `results/data` and named by its content: a file, or
+    a folder with one file for each of the `parts`.
     """
 
     source: str
-    training_images: int = Field(gt=0, le=60_000, multiple_of=10, description="N, a tenth of it from each class")
-    test_images: int = Field(gt=0, le=10_000, multiple_of=10, description="a tenth of it from each class")
+    training_images: int = Field(
+        gt=0, le=60_000, multiple_of=10, description="N, a tenth of it from each class"
+    )
+    test_images: int = Field(
+        gt=0, le=10_000, multiple_of=10, description="a tenth of it from each class"
+    )
 
     classes: ClassVar[int] = 10
 
@@ -94,7 +103,9 @@ class ConvolvedData(StoredData):
     size: Count = Field(description="pixels a side, to which images are resized")
     convolutions: Annotated[str, name_in(CONVOLUTIONS)]
     pool: Count = Field(description="cells a side of the average at the end")
-    fine_tuned: bool = Field(description="whether the convolutions are trained too; if not, features are computed once")
+    fine_tuned: bool = Field(
+        description="whether the convolutions are trained too; if not, features are computed once"
+    )
 
     @property
     def dimension(self) -> int:
@@ -108,7 +119,9 @@ class ConvolvedData(StoredData):
 
     @property
     def stored(self) -> str:
-        """The file with the images if the convolutions are trained, else the folder with their features."""
+        """The file with the images if the convolutions are trained, else the folder with their
+        features.
+        """
         images = f"{self.images}-{self.training_images}-{self.test_images}"
         if self.fine_tuned:
             return f"images/{images}.safetensors"
@@ -116,7 +129,9 @@ class ConvolvedData(StoredData):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts of the features, each computed by a job of its own; none if the convolutions are trained."""
+        """The parts of the features, each computed by a job of its own; none if the convolutions
+        are trained.
+        """
         if self.fine_tuned:
             return ()
         return (*parts_of("train", self.training_images), *parts_of("test", self.test_images))
@@ -131,10 +146,15 @@ class ConvolvedData(StoredData):
     def _images_suffice(self) -> Self:
         most = IMAGES[self.images].training_images
         if self.training_images > most:
-            raise ValueError(f"training_images must be at most {most} of {self.images}, is {self.training_images}")
+            raise ValueError(
+                f"training_images must be at most {most} of {self.images}, is"
+                f" {self.training_images}"
+            )
         smallest = CONVOLUTIONS[self.convolutions].smallest
         if self.size < smallest:
-            raise ValueError(f"size must be at least {smallest} for {self.convolutions}, is {self.size}")
+            raise ValueError(
+                f"size must be at least {smallest} for {self.convolutions}, is {self.size}"
+            )
         return self
 
 

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 
 class FigureSource(NamedTuple):
-    """A figure: its part of the report, the experiments it shows, and the module in `figures` that draws it.
+    """A figure: its part of the report, the experiments it shows, and the module in `figures` that
+    draws it.
 
-    The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A figure that shows a
-    `table` of the run gets that instead; its module has `COLUMNS`, and no run draws it by itself.
+    The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A
+    figure that shows a `table` of the run gets that instead; its module has `COLUMNS`, and no run
+    draws it by itself.
     """
 
     part: str
@@ -49,8 +51,12 @@ FIGURES = {
     "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims.parquet"),
     "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
     "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
-    "rank_of_change": FigureSource(OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"),
-    "share_of_block_1": FigureSource(OURS, ("share_and_size", "share_and_depth"), "share_of_block_1"),
+    "rank_of_change": FigureSource(
+        OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"
+    ),
+    "share_of_block_1": FigureSource(
+        OURS, ("share_and_size", "share_and_depth"), "share_of_block_1"
+    ),
     "near_linearity": FigureSource(OURS, ("near_linearity",), "near_linearity"),
     "constants": FigureSource(OURS, ("constants",), "constants"),
     "starts": FigureSource(OURS, ("starts",), "starts"),
@@ -62,7 +68,11 @@ FORMATS = ("pdf", "svg", "png")
 def figures_of(experiments: Iterable[str]) -> list[str]:
     """Return the names of the figures that a run of these experiments draws."""
     run = set(experiments)
-    return [name for name, figure in FIGURES.items() if not figure.table and run.issuperset(figure.experiments)]
+    return [
+        name
+        for name, figure in FIGURES.items()
+        if not figure.table and run.issuperset(figure.experiments)
+    ]
 
 
 def title(name: str) -> str:
@@ -71,5 +81,7 @@ def title(name: str) -> str:
 
 
 def sortable(words: str) -> str:
-    """Return words such as `Figure 6` so that they sort before `Figure 14` as text; pages show no difference."""
+    """Return words such as `Figure 6` so that they sort before `Figure 14` as text; pages show no
+    difference.
+    """
     return re.sub(r" (?=\d\b)", "  ", words)

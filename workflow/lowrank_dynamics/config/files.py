@@ -1,7 +1,8 @@
 """The files in `configs/`: loading, applying a scale's changes, errors that name file and key.
 
-`paper.yaml` holds every value. Any other file there is a scale; it holds only its changes, as does each alternative in
-`sensitivity.yaml`. `beyond.yaml` holds the experiments of our own studies at every scale.
+`paper.yaml` holds every value. Any other file there is a scale; it holds only its changes, as does
+each alternative in `sensitivity.yaml`. `beyond.yaml` holds the experiments of our own studies at
+every scale.
 """
 
 import os
@@ -20,7 +21,9 @@ from lowrank_dynamics.errors import UserError
 
 _CHECKOUT = Path(__file__).parents[3] / "configs"
 CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("configs")
-"""The folder of the settings: in the project that this package is part of, or else in the working directory."""
+"""The folder of the settings: in the project that this package is part of, or else in the working
+directory.
+"""
 PAPER, CLAIMS, STUDY = "paper.yaml", "claims.yaml", "sensitivity.yaml"
 BEYOND, FINDINGS = "beyond.yaml", "findings.yaml"
 SCALE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -31,8 +34,8 @@ RESERVED = ("data", "reference")
 class Request(NamedTuple):
     """What is requested of a run.
 
-    Whether to fail if a claim is not reproduced and to use data that cannot be checked; the most trials to train per
-    experiment, and per job; and the GPU that jobs request time and memory for.
+    Whether to fail if a claim is not reproduced and to use data that cannot be checked; the most
+    trials to train per experiment, and per job; and the GPU that jobs request time and memory for.
     """
 
     scale: str
@@ -44,14 +47,20 @@ class Request(NamedTuple):
 
 
 def scales(folder: Path = CONFIGS) -> list[str]:
-    """Return the names of all scales: the paper's, and that of every other settings file in the folder.
+    """Return the names of all scales: the paper's, and that of every other settings file in the
+    folder.
 
     Raises UserError for a file whose name would not work as a results folder in every command line.
     """
-    others = {path.stem for path in folder.glob("*.yaml") if path.name not in (PAPER, CLAIMS, STUDY, BEYOND, FINDINGS)}
+    others = {
+        path.stem
+        for path in folder.glob("*.yaml")
+        if path.name not in (PAPER, CLAIMS, STUDY, BEYOND, FINDINGS)
+    }
     if unfit := sorted(name for name in others if not SCALE.fullmatch(name)):
         raise UserError(
-            f"{folder / unfit[0]}.yaml: a scale's name has letters, digits, _, - and . only; rename or remove the file"
+            f"{folder / unfit[0]}.yaml: a scale's name has letters, digits, _, - and . only; rename"
+            " or remove the file"
         )
     return [*sorted(others.difference(RESERVED)), "paper"]
 
@@ -64,7 +73,9 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
     asked: dict[str, Any] = {"scale": "laptop"}
     for key, value in config.items():
         if key not in Request._fields:
-            raise UserError(f"--config {key}: unknown key; the keys are {', '.join(Request._fields)}")
+            raise UserError(
+                f"--config {key}: unknown key; the keys are {', '.join(Request._fields)}"
+            )
         try:
             asked[key] = _asked(key, value, folder)
         except ValueError as error:
@@ -73,7 +84,9 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
 
 
 def _asked(key: str, value: object, folder: Path) -> object:
-    """Return the value of a key of `Request`. Raises ValueError, stating what is valid, for any other."""
+    """Return the value of a key of `Request`. Raises ValueError, stating what is valid, for any
+    other.
+    """
     if key == "gpu":
         return known_gpu(value)
     text = str(value) if key == "scale" else str(value).lower()
@@ -88,7 +101,9 @@ def _asked(key: str, value: object, folder: Path) -> object:
 
 
 def split_scale(name: str) -> tuple[str, str]:
-    """Return a name's scale and alternative, as in `laptop/sensitivity/width_64`; the latter is empty otherwise."""
+    """Return a name's scale and alternative, as in `laptop/sensitivity/width_64`; the latter is
+    empty otherwise.
+    """
     scale, _, alternative = name.removesuffix("/beyond").partition("/sensitivity/")
     return scale, alternative
 
@@ -104,12 +119,16 @@ def at_paper_scale(name: str) -> str:
 
 
 def statements_of(name: str, folder: Path = CONFIGS) -> Path:
-    """Return the file of the statements a run is judged by: our findings for `laptop/beyond`, else the claims."""
+    """Return the file of the statements a run is judged by: our findings for `laptop/beyond`, else
+    the claims.
+    """
     return folder / (FINDINGS if is_beyond(name) else CLAIMS)
 
 
 def measured_scale(name: str) -> str:
-    """Return whose metrics judge the claims of `name`: its own, or the scale's for the declared values."""
+    """Return whose metrics judge the claims of `name`: its own, or the scale's for the declared
+    values.
+    """
     scale, alternative = split_scale(name)
     return scale if alternative == DECLARED else name
 
@@ -117,10 +136,10 @@ def measured_scale(name: str) -> str:
 def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     """Load `paper.yaml` and apply the changes of the scale's own file.
 
-    With the suffix `/sensitivity/<alternative>`, that alternative of the sensitivity study is applied too, and only the
-    experiments that it changes are kept; with `/beyond`, only those of `beyond.yaml`. Raises UserError, naming the
-    file, the key and what would be valid, for a missing file, an unknown key, or a value that is impossible or of the
-    wrong type.
+    With the suffix `/sensitivity/<alternative>`, that alternative of the sensitivity study is
+    applied too, and only the experiments that it changes are kept; with `/beyond`, only those of
+    `beyond.yaml`. Raises UserError, naming the file, the key and what would be valid, for a missing
+    file, an unknown key, or a value that is impossible or of the wrong type.
     """
     base, alternative = split_scale(scale)
     if base not in scales(folder):
@@ -137,13 +156,17 @@ def load_settings(scale: str, folder: Path = CONFIGS) -> Settings:
     if alternative:
         study = load_study(folder)
         chosen = study.changes(alternative)
-        overlays += [Overlay(folder / STUDY, {"experiments": each}) for each in (study.experiments, chosen)]
+        overlays += [
+            Overlay(folder / STUDY, {"experiments": each}) for each in (study.experiments, chosen)
+        ]
     for overlay in overlays:
         try:
             settings = merged(settings, overlay.content)
         except ValueError as error:
             raise UserError(f"{overlay.file}: {error}") from error
-    settings["experiments"] = {name: each for name, each in settings["experiments"].items() if name in chosen}
+    settings["experiments"] = {
+        name: each for name, each in settings["experiments"].items() if name in chosen
+    }
     return validated(Settings, settings, file, overlays)
 
 
@@ -154,15 +177,19 @@ def load_with_study(
     trials_per_job: int | None = None,
     gpu: Gpu | None = None,
 ) -> dict[str, Settings]:
-    """Return the settings of a scale, its studies beyond the paper and every alternative of its sensitivity study.
+    """Return the settings of a scale, its studies beyond the paper and every alternative of its
+    sensitivity study.
 
-    All are keyed by name, with these limits and this GPU. Raises UserError as `load_settings` does, so that a mistake
-    in any is found before a job starts.
+    All are keyed by name, with these limits and this GPU. Raises UserError as `load_settings` does,
+    so that a mistake in any is found before a job starts.
     """
     study = load_study(folder)
     settings = load_settings(scale, folder)
     study.check(settings.experiments)
-    others = [f"{scale}/beyond", *(f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives))]
+    others = [
+        f"{scale}/beyond",
+        *(f"{scale}/sensitivity/{name}" for name in (DECLARED, *study.alternatives)),
+    ]
     loaded = {scale: settings, **{name: load_settings(name, folder) for name in others}}
     return {name: each.limited(trials, trials_per_job).on(gpu) for name, each in loaded.items()}
 
@@ -184,8 +211,8 @@ def load_beyond(folder: Path = CONFIGS) -> Beyond:
 def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return the settings in `paper.yaml` with every experiment complete.
 
-    An experiment starts from the one that its key `like` names, without that one's variants, or else from the block
-    `defaults`.
+    An experiment starts from the one that its key `like` names, without that one's variants, or
+    else from the block `defaults`.
     """
     experiments, defaults = content.get("experiments"), content.pop("defaults", {})
     if not isinstance(experiments, dict) or not isinstance(defaults, dict):
@@ -203,7 +230,9 @@ def _resolved(content: dict[str, Any], file: Path) -> dict[str, Any]:
         base = complete(like, (*above, name)) if like else defaults
         changes = {key: value for key, value in own.items() if key != "like"}
         try:
-            return merged({key: base[key] for key in base if key != "variants"}, changes, known_only=False)
+            return merged(
+                {key: base[key] for key in base if key != "variants"}, changes, known_only=False
+            )
         except ValueError as error:
             raise UserError(f"{where}: {error}") from error
 

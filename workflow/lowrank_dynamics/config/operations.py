@@ -7,7 +7,9 @@ from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 
 
 class Matrix(NamedTuple):
-    """One matrix of a network: its shape, whether it is trained, and whether it takes the inputs."""
+    """One matrix of a network: its shape, whether it is trained, and whether it takes the
+    inputs.
+    """
 
     rows: int
     columns: int
@@ -26,7 +28,10 @@ def matrices(settings: Shared, parameterization: str) -> list[Matrix]:
     m, layers, rank = network.width, network.depth - 1, network.rank
     frozen = parameterization == "adapters"
     widths = [d] + [m] * (layers - 1)
-    full = [Matrix(m, width, trained=not frozen, takes_inputs=not place) for place, width in enumerate(widths)]
+    full = [
+        Matrix(m, width, trained=not frozen, takes_inputs=not place)
+        for place, width in enumerate(widths)
+    ]
     last = Matrix(classes, m, trained=network.train_last_layer)
     if parameterization == "full":
         return [*full, last]
@@ -34,20 +39,33 @@ def matrices(settings: Shared, parameterization: str) -> list[Matrix]:
     if frozen:
         down = [Matrix(rank, width, takes_inputs=not place) for place, width in enumerate(widths)]
         return [*full, *down, *[Matrix(m, rank)] * layers, last]
-    return [Matrix(rank, d, takes_inputs=True), *[Matrix(rank, rank)] * layers, Matrix(m, rank), last]
+    return [
+        Matrix(rank, d, takes_inputs=True),
+        *[Matrix(rank, rank)] * layers,
+        Matrix(m, rank),
+        last,
+    ]
 
 
 def step_operations(settings: Shared, parameterization: str) -> int:
     """Return the operations of the matrix products in one step of gradient descent on all samples.
 
-    A matrix has a product in the forward pass, one for its gradient if trained, and one for its argument's gradient
-    unless it takes the inputs.
+    A matrix has a product in the forward pass, one for its gradient if trained, and one for its
+    argument's gradient unless it takes the inputs.
     """
     each = matrices(settings, parameterization)
-    products = sum(matrix.size * (1 + matrix.trained + (not matrix.takes_inputs)) for matrix in each)
+    products = sum(
+        matrix.size * (1 + matrix.trained + (not matrix.takes_inputs)) for matrix in each
+    )
     return 2 * products * settings.data.training_samples
 
 
 def start_operations(settings: Shared, parameterization: str) -> int:
-    """Return the operations before the first step: those of the full network's first gradient, if needed."""
-    return step_operations(settings, "full") if PARAMETERIZATIONS[parameterization].needs_gradient else 0
+    """Return the operations before the first step: those of the full network's first gradient, if
+    needed.
+    """
+    return (
+        step_operations(settings, "full")
+        if PARAMETERIZATIONS[parameterization].needs_gradient
+        else 0
+    )

@@ -1,4 +1,6 @@
-"""The parts in which features are computed and stored: which images each has, and how many pass through together."""
+"""The parts in which features are computed and stored: which images each has, and how many pass
+through together.
+"""
 
 from typing import NamedTuple
 
@@ -7,7 +9,9 @@ from lowrank_dynamics.errors import UserError
 IMAGES_A_PART = 2_000
 """Images whose features one job computes: at 224 pixels 6 to 15 minutes of a CPU core."""
 PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**22}
-"""Pixels that pass through convolutions together: on a CPU as many as its cache holds, on a GPU as many as fill it."""
+"""Pixels that pass through convolutions together: on a CPU as many as its cache holds, on a GPU as
+many as fill it.
+"""
 
 
 class Part(NamedTuple):
@@ -44,12 +48,17 @@ def part_of(name: str) -> Part:
     first, _, last = numbers.partition("-")
     known = split in ("train", "test") and first.isdecimal() and last.isdecimal()
     if not known or int(first) > int(last):
-        raise UserError(f"a part is train or test, a first and a last image, such as train-0-1999, and not {name!r}")
+        raise UserError(
+            "a part is train or test, a first and a last image, such as train-0-1999, and not"
+            f" {name!r}"
+        )
     return Part(split, int(first), int(last))
 
 
 def images_at_once(size: int, device: str) -> int:
-    """Return how many images of `size` pixels a side pass through convolutions together on a kind of device."""
+    """Return how many images of `size` pixels a side pass through convolutions together on a kind
+    of device.
+    """
     return max(1, PIXELS_AT_ONCE[device] // size**2)
 
 

@@ -1,7 +1,8 @@
-"""The tables of names that settings may use: activations, optimizers, observables, images, convolutions.
+"""The tables of names that settings may use: activations, optimizers, observables, images,
+convolutions.
 
-Code is named as `package:attribute`, so that settings are checked and the graph of jobs is built without torch or a
-plotting library.
+Code is named as `package:attribute`, so that settings are checked and the graph of jobs is built
+without torch or a plotting library.
 """
 
 import re
@@ -13,9 +14,10 @@ from typing import Any, NamedTuple
 class Activation(NamedTuple):
     """One activation phi with phi(0) = 0.
 
-    `smooth`: phi has bounded first and second derivatives (section 3). The class of a `random` activation takes the
-    generators of the stacked trials, others take the `options`. The name of one with a `parameter` includes its value,
-    such as `swish_1.702`; the value is also an option and replaces the label's braces.
+    `smooth`: phi has bounded first and second derivatives (section 3). The class of a `random`
+    activation takes the generators of the stacked trials, others take the `options`. The name of
+    one with a `parameter` includes its value, such as `swish_1.702`; the value is also an option
+    and replaces the label's braces.
     """
 
     target: str
@@ -27,7 +29,9 @@ class Activation(NamedTuple):
 
 
 IN_PLACE = {"inplace": True}
-"""For activations whose output determines their derivative: overwriting the input saves memory and time."""
+"""For activations whose output determines their derivative: overwriting the input saves memory and
+time.
+"""
 
 ACTIVATIONS = {
     "elu": Activation("torch.nn:ELU", "ELU", smooth=True, options=IN_PLACE),
@@ -36,27 +40,42 @@ ACTIVATIONS = {
     "tanh": Activation("torch.nn:Tanh", "tanh", smooth=True),
     "relu": Activation("torch.nn:ReLU", "ReLU", smooth=False, options=IN_PLACE),
     "leaky_relu": Activation("torch.nn:LeakyReLU", "Leaky-ReLU", smooth=False, options=IN_PLACE),
-    "rrelu": Activation("lowrank_dynamics.models.networks:RReLU", "RReLU", smooth=False, random=True),
+    "rrelu": Activation(
+        "lowrank_dynamics.models.networks:RReLU", "RReLU", smooth=False, random=True
+    ),
     "identity": Activation("torch.nn:Identity", "identity", smooth=True),
-    "swish": Activation("lowrank_dynamics.models.networks:Swish", r"$\beta = {}$", smooth=True, parameter="beta"),
+    "swish": Activation(
+        "lowrank_dynamics.models.networks:Swish", r"$\beta = {}$", smooth=True, parameter="beta"
+    ),
 }
 
 
 def activation(name: str) -> Activation:
-    """Return the activation that a setting names, such as `elu` or `swish_1.702`. Raises ValueError for others."""
+    """Return the activation that a setting names, such as `elu` or `swish_1.702`. Raises ValueError
+    for others.
+    """
     if (found := _parsed(name)) is None:
-        known = (f"{name}_<{each.parameter}>" if each.parameter else name for name, each in ACTIVATIONS.items())
+        known = (
+            f"{name}_<{each.parameter}>" if each.parameter else name
+            for name, each in ACTIVATIONS.items()
+        )
         raise ValueError(f"{name!r} is not one of {', '.join(known)}")
     entry = ACTIVATIONS[found.entry]
     if not entry.parameter:
         return entry
-    return entry._replace(label=entry.label.format(f"{found.value:g}"), options={entry.parameter: found.value})
+    return entry._replace(
+        label=entry.label.format(f"{found.value:g}"), options={entry.parameter: found.value}
+    )
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return the names that are activations, in the order of `ACTIVATIONS` and of their parameters."""
+    """Return the names that are activations, in the order of `ACTIVATIONS` and of their
+    parameters.
+    """
     found = {name: parsed for name in names if (parsed := _parsed(name))}
-    return sorted(found, key=lambda name: (list(ACTIVATIONS).index(found[name].entry), found[name].value))
+    return sorted(
+        found, key=lambda name: (list(ACTIVATIONS).index(found[name].entry), found[name].value)
+    )
 
 
 class _Parsed(NamedTuple):
@@ -65,7 +84,9 @@ class _Parsed(NamedTuple):
 
 
 def _parsed(name: str) -> _Parsed | None:
-    """Return a name's entry and the value of its parameter, 0 if it has none; None for other names."""
+    """Return a name's entry and the value of its parameter, 0 if it has none; None for other
+    names.
+    """
     if name in ACTIVATIONS and not ACTIVATIONS[name].parameter:
         return _Parsed(name, 0.0)
     entry, _, text = name.rpartition("_")
@@ -76,9 +97,11 @@ def _parsed(name: str) -> _Parsed | None:
 
 
 class Optimizer(NamedTuple):
-    """One optimizer: its class, its label in figures, and its options besides learning rate and weight decay.
+    """One optimizer: its class, its label in figures, and its options besides learning rate and
+    weight decay.
 
-    `products` is the number of matrix products in the update of one matrix; only the expected time depends on it.
+    `products` is the number of matrix products in the update of one matrix; only the expected time
+    depends on it.
     """
 
     target: str
@@ -88,18 +111,25 @@ class Optimizer(NamedTuple):
 
 
 OPTIMIZERS = {
-    "gradient_descent": Optimizer("lowrank_dynamics.training.optimizer:GradientDescent", "gradient descent"),
-    "sgd_momentum": Optimizer("torch.optim:SGD", "SGD with momentum", {"momentum": 0.9, "fused": True}),
+    "gradient_descent": Optimizer(
+        "lowrank_dynamics.training.optimizer:GradientDescent", "gradient descent"
+    ),
+    "sgd_momentum": Optimizer(
+        "torch.optim:SGD", "SGD with momentum", {"momentum": 0.9, "fused": True}
+    ),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
-    "muon": Optimizer("torch.optim:Muon", "Muon", products=15),  # three in each of five steps of Newton and Schulz
+    "muon": Optimizer(
+        "torch.optim:Muon", "Muon", products=15
+    ),  # three in each of five steps of Newton and Schulz
 }
 
 
 class Parameterization(NamedTuple):
-    """One way to parameterize and start a network: its label, and how a low-rank network of equation 10 starts.
+    """One way to parameterize and start a network: its label, and how a low-rank network of
+    equation 10 starts.
 
-    The target is the function that computes V(0) and U(0) from `models.starts.Given`; the full network and the adapters
-    have none. Some need the full network's first gradient.
+    The target is the function that computes V(0) and U(0) from `models.starts.Given`; the full
+    network and the adapters have none. Some need the full network's first gradient.
     """
 
     label: str
@@ -113,18 +143,25 @@ PARAMETERIZATIONS = {
     "s_big": Parameterization(r"low-rank, $S_{\mathrm{big}}$", f"{_STARTS}:s_big", True),
     "random": Parameterization("low-rank, random", f"{_STARTS}:random"),
     "gradient": Parameterization("gradient's top vectors", f"{_STARTS}:gradient", True),
-    "principal_components": Parameterization("principal components", f"{_STARTS}:principal_components"),
+    "principal_components": Parameterization(
+        "principal components", f"{_STARTS}:principal_components"
+    ),
     "s_big_right": Parameterization("$R_{1,1}$, random columns", f"{_STARTS}:s_big_right", True),
     "s_big_left": Parameterization("$W_1'L_{1,1}$, random columns", f"{_STARTS}:s_big_left", True),
-    "s_big_inputs": Parameterization(r"$V$ of $S_{\mathrm{big}}$, random $U$", f"{_STARTS}:s_big_inputs", True),
-    "s_big_outputs": Parameterization(r"$U$ of $S_{\mathrm{big}}$, random $V$", f"{_STARTS}:s_big_outputs", True),
+    "s_big_inputs": Parameterization(
+        r"$V$ of $S_{\mathrm{big}}$, random $U$", f"{_STARTS}:s_big_inputs", True
+    ),
+    "s_big_outputs": Parameterization(
+        r"$U$ of $S_{\mathrm{big}}$, random $V$", f"{_STARTS}:s_big_outputs", True
+    ),
     "propagated": Parameterization("random $V$, $U$ from it", f"{_STARTS}:propagated"),
     "adapters": Parameterization("low-rank adapters"),
 }
 
 
 class Observable(NamedTuple):
-    """What one setting of `observe` measures: its class, and whether it needs the full network's hidden weights.
+    """What one setting of `observe` measures: its class, and whether it needs the full network's
+    hidden weights.
 
     The class is called with the setting and the start of a training.
     """
@@ -177,7 +214,8 @@ POOL = 0
 
 
 class Convolutions(NamedTuple):
-    """3 x 3 convolutions, each followed by ReLU: the output channels of each, and where pooling comes between them.
+    """3 x 3 convolutions, each followed by ReLU: the output channels of each, and where pooling
+    comes between them.
 
     Weights are downloaded if `pretrained`, else random but the same at every call.
     """
@@ -198,7 +236,11 @@ class Convolutions(NamedTuple):
         """
         widths = [1 if layer == POOL else 2 for layer in self.layers]
         places = accumulate(widths[:-1], initial=0)
-        return [f"features.{place}" for place, layer in zip(places, self.layers, strict=True) if layer != POOL]
+        return [
+            f"features.{place}"
+            for place, layer in zip(places, self.layers, strict=True)
+            if layer != POOL
+        ]
 
     @property
     def smallest(self) -> int:
@@ -208,7 +250,27 @@ class Convolutions(NamedTuple):
 
 CONVOLUTIONS = {
     "vgg16": Convolutions(
-        (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL), pretrained=True
+        (
+            64,
+            64,
+            POOL,
+            128,
+            128,
+            POOL,
+            256,
+            256,
+            256,
+            POOL,
+            512,
+            512,
+            512,
+            POOL,
+            512,
+            512,
+            512,
+            POOL,
+        ),
+        pretrained=True,
     ),
     "tiny": Convolutions((8, POOL, 24, POOL), pretrained=False),
 }

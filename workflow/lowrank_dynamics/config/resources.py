@@ -1,7 +1,8 @@
-"""The time and memory that a job requests of a cluster, from its settings alone, with a margin so that few jobs retry.
+"""The time and memory that a job requests of a cluster, from its settings alone, with a margin so
+that few jobs retry.
 
-A job that runs out of time resumes in its next attempt, and one that runs out of memory gets more. This
-module imports no torch, because Snakemake loads it to build the graph of jobs.
+A job that runs out of time resumes in its next attempt, and one that runs out of memory gets more.
+This module imports no torch, because Snakemake loads it to build the graph of jobs.
 """
 
 import math
@@ -13,7 +14,13 @@ from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.parts import Part, images_at_once
-from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, OPTIMIZERS, PARAMETERIZATIONS, POOL
+from lowrank_dynamics.config.registries import (
+    CONVOLUTIONS,
+    IMAGES,
+    OPTIMIZERS,
+    PARAMETERIZATIONS,
+    POOL,
+)
 from lowrank_dynamics.config.settings import Cell, Settings
 
 CPU_OPERATIONS_A_SECOND = {"float32": 6e10, "float64": 4e10}
@@ -25,10 +32,14 @@ SECONDS_A_MATRIX = 1e-4
 SECONDS_A_PRODUCT = 3e-5
 """The time per matrix product of an optimizer's update, however small the matrix."""
 START_COPIES = 9
-"""Copies of the full network's weights while its first gradient is decomposed, in double precision, before training."""
+"""Copies of the full network's weights while its first gradient is decomposed, in double precision,
+before training.
+"""
 BYTES_A_NUMBER = {"float32": 4, "float64": 8}
 COPIES = 6
-"""Copies of weights and activations held at once: gradients, optimizer state, a checkpoint being written."""
+"""Copies of weights and activations held at once: gradients, optimizer state, a checkpoint being
+written.
+"""
 START_SECONDS = 300
 """Before training begins: waking a node, loading libraries and data."""
 PROGRAM_MEGABYTES = {"cpu": 1_200, "gpu": 4_000}
@@ -43,7 +54,8 @@ BRIEF_MINUTES = 15
 class Demand(NamedTuple):
     """A job's expected cost, and its first attempt's request, which is larger.
 
-    The host holds data and weights and, without a GPU, as when `device` is cpu, everything else too.
+    The host holds data and weights and, without a GPU, as when `device` is cpu, everything else
+    too.
     """
 
     seconds: float  # expected
@@ -59,7 +71,9 @@ class Demand(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A network's multiplications and activations in the forward pass of one sample, and its weights."""
+    """A network's multiplications and activations in the forward pass of one sample, and its
+    weights.
+    """
 
     multiplications: int
     activations: int
@@ -72,7 +86,10 @@ class Work(NamedTuple):
 
     def seconds(self, products: float, others: float) -> float:
         """Return its duration, given the operations per second in products and in activations."""
-        return 2 * self.multiplications / products + OPERATIONS_OF_AN_ACTIVATION * self.activations / others
+        return (
+            2 * self.multiplications / products
+            + OPERATIONS_OF_AN_ACTIVATION * self.activations / others
+        )
 
 
 NOTHING = Work(0, 0, 0)
@@ -83,15 +100,24 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     experiment = settings.experiment(name).of_variant(cell.variant)
     data, training, trials = experiment.data, experiment.training, len(shard)
     head = _head(experiment, cell.parameterization)
-    start = _head(experiment, "full") if PARAMETERIZATIONS[cell.parameterization].needs_gradient else NOTHING
-    convolutions = _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
+    start = (
+        _head(experiment, "full")
+        if PARAMETERIZATIONS[cell.parameterization].needs_gradient
+        else NOTHING
+    )
+    convolutions = (
+        _convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else NOTHING
+    )
     batch = training.batch_size or data.training_samples
     evaluated = data.test_images + (data.training_samples if training.batch_size else 0)
-    passes = 3 * batch * training.steps + evaluated * (1 + training.steps // experiment.observe.loss)
+    passes = 3 * batch * training.steps + evaluated * (
+        1 + training.steps // experiment.observe.loss
+    )
     together = min(batch, experiment.samples_at_once or batch)
     evaluated_together = experiment.samples_at_once or EVALUATED_AT_ONCE
     activations = (
-        COPIES * max(together, evaluated_together) * head.activations + 2 * together * convolutions.activations
+        COPIES * max(together, evaluated_together) * head.activations
+        + 2 * together * convolutions.activations
     )
     drawn = isinstance(data, DrawnData)  # by each trial
     samples, rate = trials * passes, _rate(settings, experiment.dtype)
@@ -99,18 +125,29 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
         settings,
         experiment,
         seconds=samples * head.seconds(rate, rate)
-        + samples * convolutions.seconds(_rate(settings, "bfloat16") if training.mixed_precision else rate, rate)
+        + samples
+        * convolutions.seconds(
+            _rate(settings, "bfloat16") if training.mixed_precision else rate, rate
+        )
         + trials * training.steps * (experiment.network.depth + 2) * SECONDS_A_MATRIX
         + trials * training.steps * _update_seconds(experiment, cell.parameterization, rate),
         operations=samples * (head.operations + convolutions.operations),
-        inputs=data.dimension * (data.training_samples + data.test_images) * (trials if drawn else 1),
-        kept=trials * max(COPIES * (head.weights + convolutions.weights), START_COPIES * start.weights - activations),
+        inputs=data.dimension
+        * (data.training_samples + data.test_images)
+        * (trials if drawn else 1),
+        kept=trials
+        * max(
+            COPIES * (head.weights + convolutions.weights),
+            START_COPIES * start.weights - activations,
+        ),
         passing=trials * activations,
     )
 
 
 def features_demand(settings: Settings, name: str, part: Part) -> Demand:
-    """Return the demand of computing the features of a part of the images of the experiment called `name`."""
+    """Return the demand of computing the features of a part of the images of the experiment called
+    `name`.
+    """
     experiment = settings.experiment(name)
     data = experiment.data
     assert isinstance(data, ConvolvedData)
@@ -130,7 +167,9 @@ def features_demand(settings: Settings, name: str, part: Part) -> Demand:
 
 
 def _rate(settings: Settings, dtype: str) -> float:
-    """Return the device's operations per second; on a CPU bfloat16 is no faster than single precision."""
+    """Return the device's operations per second; on a CPU bfloat16 is no faster than single
+    precision.
+    """
     if settings.device == "cpu":
         return CPU_OPERATIONS_A_SECOND["float32" if dtype == "bfloat16" else dtype]
     return speed(settings.gpu, dtype)
@@ -146,7 +185,9 @@ def _demand(
     kept: float,
     passing: float,
 ) -> Demand:
-    """Return the demand of a job that holds `inputs` and `kept` numbers, and `passing` ones on the device only."""
+    """Return the demand of a job that holds `inputs` and `kept` numbers, and `passing` ones on the
+    device only.
+    """
     on_gpu = settings.device != "cpu"
     size = BYTES_A_NUMBER[experiment.dtype] / 1e6
     numbers = 2 * inputs + kept + (0 if on_gpu else passing)  # in the file and as they are used
@@ -154,22 +195,37 @@ def _demand(
         seconds=seconds,
         operations=operations,
         minutes=math.ceil((START_SECONDS + CAUTION * seconds) / 60),
-        megabytes=math.ceil(PROGRAM_MEGABYTES["gpu" if on_gpu else "cpu"] + CAUTION * size * numbers),
-        device_megabytes=math.ceil(CONTEXT_MEGABYTES + size * (inputs + kept + passing)) if on_gpu else 0,
+        megabytes=math.ceil(
+            PROGRAM_MEGABYTES["gpu" if on_gpu else "cpu"] + CAUTION * size * numbers
+        ),
+        device_megabytes=(
+            math.ceil(CONTEXT_MEGABYTES + size * (inputs + kept + passing)) if on_gpu else 0
+        ),
     )
 
 
 def _head(experiment: Experiment, parameterization: str) -> Work:
-    m, r, layers = experiment.network.width, experiment.network.rank or 0, experiment.network.depth - 1
-    activations = {"full": layers * m, "adapters": layers * (m + r)}.get(parameterization, layers * r + m)
+    m, r, layers = (
+        experiment.network.width,
+        experiment.network.rank or 0,
+        experiment.network.depth - 1,
+    )
+    activations = {"full": layers * m, "adapters": layers * (m + r)}.get(
+        parameterization, layers * r + m
+    )
     weights = sum(matrix.size for matrix in matrices(experiment, parameterization))
     return Work(weights, activations, weights)
 
 
 def _update_seconds(experiment: Experiment, parameterization: str, rate: float) -> float:
-    """Return how long the matrix products take by which an optimizer makes updates of one trial's gradients."""
+    """Return how long the matrix products take by which an optimizer makes updates of one trial's
+    gradients.
+    """
     trained = [matrix for matrix in matrices(experiment, parameterization) if matrix.trained]
-    each = [SECONDS_A_PRODUCT + 2 * matrix.size * min(matrix.rows, matrix.columns) / rate for matrix in trained]
+    each = [
+        SECONDS_A_PRODUCT + 2 * matrix.size * min(matrix.rows, matrix.columns) / rate
+        for matrix in trained
+    ]
     return OPTIMIZERS[experiment.training.optimizer].products * sum(each)
 
 

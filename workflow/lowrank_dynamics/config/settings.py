@@ -52,7 +52,9 @@ def shard_of(name: str) -> range:
     """Return the trials that `shard_name` named. Raises UserError for any other text."""
     first, dash, last = name.partition("-")
     if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise UserError(f"the trials of a job are the first and the last, such as 0-4, and not {name!r}")
+        raise UserError(
+            f"the trials of a job are the first and the last, such as 0-4, and not {name!r}"
+        )
     return range(int(first), int(last) + 1)
 
 
@@ -60,14 +62,24 @@ class Settings(Frozen):
     """All settings of one scale."""
 
     seed: int = Field(ge=0, lt=2**63, description="the root of every random draw")
-    device: Literal["auto", "cpu", "cuda"] = Field(description="where networks are trained; auto: cuda if there is one")
-    gpu: Gpu = Field(description="what time and memory are requested for: a GPU of cards.py, or operations a second")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        description="where networks are trained; auto: cuda if there is one"
+    )
+    gpu: Gpu = Field(
+        description=(
+            "what time and memory are requested for: a GPU of cards.py, or operations a second"
+        )
+    )
     experiments: dict[Name, Experiment]
 
     def experiment(self, name: str) -> Experiment:
-        """Return the experiment called `name`. Raises UserError, listing the names, if there is none."""
+        """Return the experiment called `name`. Raises UserError, listing the names, if there is
+        none.
+        """
         if name not in self.experiments:
-            raise UserError(f"there is no experiment {name!r}; choose one of {', '.join(self.experiments)}")
+            raise UserError(
+                f"there is no experiment {name!r}; choose one of {', '.join(self.experiments)}"
+            )
         return self.experiments[name]
 
     def limited(self, trials: int | None, trials_per_job: int | None) -> "Settings":
@@ -95,7 +107,9 @@ class Settings(Frozen):
         ]
 
     def cell(self, name: str, cell: str) -> Cell:
-        """Return the cell called `cell` of the experiment called `name`. Raises UserError if there is none."""
+        """Return the cell called `cell` of the experiment called `name`. Raises UserError if there
+        is none.
+        """
         by_name = {cell.name: cell for cell in self.cells(name)}
         if cell not in by_name:
             raise UserError(f"{name} has no cell {cell!r}; choose one of {', '.join(by_name)}")
@@ -104,10 +118,13 @@ class Settings(Frozen):
     def of_variant(self, name: str, variant: str = BASE) -> CellSettings:
         """Return the settings that the numbers of a variant's cells depend on."""
         experiment = self.experiment(name).of_variant(variant)
-        return CellSettings(seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields})
+        return CellSettings(
+            seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields}
+        )
 
     def registered(self, name: str, cell: Cell) -> list[str]:
-        """Return the registry entries that a cell uses, without the fields that no number depends on.
+        """Return the registry entries that a cell uses, without the fields that no number depends
+        on.
 
         The entry of a data set is the code of its settings.
         """
@@ -115,18 +132,34 @@ class Settings(Frozen):
         entries: list[_Entry] = [*self._entries(name, cell)]
         if isinstance(data, ConvolvedData):
             entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
-        used = [{key: value for key, value in each._asdict().items() if key not in DESCRIPTIVE} for each in entries]
-        code = [inspect.getsource(each) for each in type(data).mro() if each.__module__ == DrawnData.__module__]
+        used = [
+            {key: value for key, value in each._asdict().items() if key not in DESCRIPTIVE}
+            for each in entries
+        ]
+        code = [
+            inspect.getsource(each)
+            for each in type(data).mro()
+            if each.__module__ == DrawnData.__module__
+        ]
         return [*map(str, used), *code]
 
     def modules(self, name: str, cell: Cell) -> list[str]:
-        """Return the modules of this package that a cell uses by name: those of its data and its entries."""
-        modules = [entry.target.partition(":")[0].partition(".") for entry in self._entries(name, cell)]
+        """Return the modules of this package that a cell uses by name: those of its data and its
+        entries.
+        """
+        modules = [
+            entry.target.partition(":")[0].partition(".") for entry in self._entries(name, cell)
+        ]
         own = [module for package, _, module in modules if package == "lowrank_dynamics"]
         return [f"data.{self.experiment(name).data.source}", *own]
 
-    def _entries(self, name: str, cell: Cell) -> list[Activation | Parameterization | Optimizer | Observable]:
+    def _entries(
+        self, name: str, cell: Cell
+    ) -> list[Activation | Parameterization | Optimizer | Observable]:
         experiment = self.experiment(name).of_variant(cell.variant)
         observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
-        phi, parameterization = activation(cell.activation), PARAMETERIZATIONS[cell.parameterization]
+        phi, parameterization = (
+            activation(cell.activation),
+            PARAMETERIZATIONS[cell.parameterization],
+        )
         return [phi, parameterization, OPTIMIZERS[experiment.training.optimizer], *observed]

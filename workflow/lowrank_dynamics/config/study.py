@@ -1,4 +1,5 @@
-"""Studies besides the paper's experiments: the sensitivity study, which varies declared choices, and our own.
+"""Studies besides the paper's experiments: the sensitivity study, which varies declared choices,
+and our own.
 
 `configs/sensitivity.yaml` and `configs/beyond.yaml` define them.
 """
@@ -14,7 +15,9 @@ from lowrank_dynamics.errors import UserError
 Changes = dict[str, dict[str, Any]]
 """The changes to each experiment."""
 DECLARED = "declared"
-"""The name of the baseline of all alternatives: the declared values, in the study's own trials and cells."""
+"""The name of the baseline of all alternatives: the declared values, in the study's own trials and
+cells.
+"""
 
 
 class Choice(Frozen):
@@ -49,21 +52,28 @@ class Study(Frozen):
         }
 
     def changes(self, name: str) -> Changes:
-        """Return what an alternative changes; `declared` changes nothing in the experiments of all alternatives.
+        """Return what an alternative changes; `declared` changes nothing in the experiments of all
+        alternatives.
 
         Raises UserError, listing the alternatives, if it does not exist.
         """
         if name == DECLARED:
-            return {experiment: {} for each in self.alternatives.values() for experiment in each.changes}
+            return {
+                experiment: {} for each in self.alternatives.values() for experiment in each.changes
+            }
         if name not in self.alternatives:
-            raise UserError(f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}")
+            raise UserError(
+                f"there is no alternative {name!r}; choose one of {', '.join(self.alternatives)}"
+            )
         return self.alternatives[name].changes
 
     def check(self, experiments: Collection[str]) -> None:
         """Raise UserError, naming the experiment, if a change is to one that does not exist."""
         known = ", ".join(experiments)
         changes = {"experiments.": self.experiments}
-        changes |= {f"alternative {name}: ": each.changes for name, each in self.alternatives.items()}
+        changes |= {
+            f"alternative {name}: ": each.changes for name, each in self.alternatives.items()
+        }
         for where, changed in changes.items():
             for name in changed:
                 if name not in experiments:
@@ -72,13 +82,16 @@ class Study(Frozen):
 
 
 class Beyond(Frozen):
-    """Our own experiments, in the form of `paper.yaml`, and what the other scales change in each."""
+    """Our own experiments, in the form of `paper.yaml`, and what the other scales change in
+    each.
+    """
 
     experiments: dict[Name, dict[str, Any]] = Field(min_length=1)
     scales: dict[str, Changes]
 
     def added_to(self, paper: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the content of `paper.yaml` with these experiments, which may be `like` its own, appended.
+        """Return the content of `paper.yaml` with these experiments, which may be `like` its own,
+        appended.
 
         Raises UserError, naming it, for an experiment that already exists.
         """
@@ -86,5 +99,7 @@ class Beyond(Frozen):
         if not isinstance(own, dict):
             return dict(paper)
         if both := sorted(set(own) & set(self.experiments)):
-            raise UserError(f"beyond.yaml: experiments.{both[0]}: paper.yaml has an experiment of this name")
+            raise UserError(
+                f"beyond.yaml: experiments.{both[0]}: paper.yaml has an experiment of this name"
+            )
         return {**paper, "experiments": {**own, **self.experiments}}

@@ -1,4 +1,6 @@
-"""YAML 1.2: `1e-5` is a number, and a key stands once. Settings are read from it, and provenance is shown in it."""
+"""YAML 1.2: `1e-5` is a number, and a key stands once. Settings are read from it, and provenance is
+shown in it.
+"""
 
 import copy
 import json
@@ -17,16 +19,21 @@ from lowrank_dynamics.errors import UserError
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the keys and values in a file.
 
-    Raises UserError, naming the file, if it cannot be read or holds none, and the line of a duplicate key.
+    Raises UserError, naming the file, if it cannot be read or holds none, and the line of a
+    duplicate key.
     """
     try:
         content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); restore it as the project has it") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); restore it as the project has it"
+        ) from error
     except DuplicateKeyError as error:
         _, key, *_ = str(error.problem).split('"')
         line = error.problem_mark.line + 1
-        raise UserError(f"{path}: line {line}: the key {key} stands there for the second time; remove one") from error
+        raise UserError(
+            f"{path}: line {line}: the key {key} stands there for the second time; remove one"
+        ) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -34,12 +41,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         json.dumps(content, default=str, skipkeys=True)
     except ValueError as error:
-        raise UserError(f"{path} has an anchor (&) that is used within itself; write it out") from error
+        raise UserError(
+            f"{path} has an anchor (&) that is used within itself; write it out"
+        ) from error
     return content
 
 
 def as_yaml(content: Any, width: int = 80) -> str:
-    """Return plain values as YAML in which keys keep their order and long texts are folded at `width` characters."""
+    """Return plain values as YAML in which keys keep their order and long texts are folded at
+    `width` characters.
+    """
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -9,16 +9,22 @@ from torch import Tensor
 from lowrank_dynamics.data.dataset import Split
 
 
-def batches(data: Split, size: int | None, generators: Sequence[torch.Generator], *, first: int = 0) -> Iterator[Split]:
-    """Yield the samples of each step, from the step `first` on, without end: all of `data` if `size` is None.
+def batches(
+    data: Split, size: int | None, generators: Sequence[torch.Generator], *, first: int = 0
+) -> Iterator[Split]:
+    """Yield the samples of each step, from the step `first` on, without end: all of `data` if
+    `size` is None.
 
-    Otherwise every epoch takes each sample once, in an order drawn from the trial's generator; an epoch's last
-    minibatch holds what is left. `generators` are those of step 0, whatever `first` is.
+    Otherwise every epoch takes each sample once, in an order drawn from the trial's generator; an
+    epoch's last minibatch holds what is left. `generators` are those of step 0, whatever `first`
+    is.
     """
     if size is None:
         yield from repeat(data)
     else:
-        orders = (_order(data.inputs.shape[-1], generators).to(data.inputs.device) for _ in repeat(None))
+        orders = (
+            _order(data.inputs.shape[-1], generators).to(data.inputs.device) for _ in repeat(None)
+        )
         choices = chain.from_iterable(order.split(size, dim=-1) for order in orders)
         for chosen in islice(choices, first, None):
             yield data.at(chosen)

@@ -28,19 +28,31 @@ OFFICIAL = Url("official address", "https://www.cs.toronto.edu/~kriz")
 def fetch(*, allow_unverified: bool) -> tuple[dict[str, Tensor], Origin]:
     """Return all images, uint8 (N, 3, 32, 32), and labels (N,) by split, and where they came from.
 
-    An archive with another md5, and an unpacked folder, which has none, are used only if `allow_unverified`; the origin
-    then says so under `unverified`. Raises UserError, saying what happened to each source, if none has the images.
+    An archive with another md5, and an unpacked folder, which has none, are used only if
+    `allow_unverified`; the origin then says so under `unverified`. Raises UserError, saying what
+    happened to each source, if none has the images.
     """
-    places = [*product(user_folder("cifar-10"), (ARCHIVE, f"{FOLDER}/{TEST_FILE}")), (OFFICIAL, ARCHIVE)]
-    read, remedy = partial(_read, allow_unverified=allow_unverified), f"put {ARCHIVE} into a folder cifar-10"
+    places = [
+        *product(user_folder("cifar-10"), (ARCHIVE, f"{FOLDER}/{TEST_FILE}")),
+        (OFFICIAL, ARCHIVE),
+    ]
+    read, remedy = (
+        partial(_read, allow_unverified=allow_unverified),
+        f"put {ARCHIVE} into a folder cifar-10",
+    )
     (tensors, proof, mark), source = first_accepted("CIFAR-10", places, read, remedy)
     return tensors, {"cifar-10": f"{source}, {proof}", **mark}
 
 
 def prepare(training_images: int, test_images: int, path: Path, fetched: Path | None) -> None:
-    """Write the first images of each class in the file `fetched` to `path`. Raises UserError if that is None."""
+    """Write the first images of each class in the file `fetched` to `path`. Raises UserError if
+    that is None.
+    """
     if fetched is None:
-        raise UserError("the images of CIFAR-10 are downloaded first; name the folder that `fetch` wrote with --source")
+        raise UserError(
+            "the images of CIFAR-10 are downloaded first; name the folder that `fetch` wrote with"
+            " --source"
+        )
     tensors, origin = read_tensors(fetched)
     write_tensors(first_images(tensors, training_images, test_images), origin, path)
 
@@ -48,25 +60,38 @@ def prepare(training_images: int, test_images: int, path: Path, fetched: Path | 
 def decode(content: bytes, file: str) -> tuple[Tensor, Tensor]:
     """Return the images, uint8 (n, 3, 32, 32), and the labels (n,) in a binary batch.
 
-    A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises RejectedError for a truncated
-    file and for an invalid label.
+    A record is a byte for the label and 3,072 for the pixels, channel by channel. Raises
+    RejectedError for a truncated file and for an invalid label.
     """
     if not content or len(content) % (PIXELS + 1):
-        raise RejectedError(f"{file} is truncated: {len(content)} bytes are no multiple of {PIXELS + 1}")
-    records = torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(-1, PIXELS + 1).copy())
+        raise RejectedError(
+            f"{file} is truncated: {len(content)} bytes are no multiple of {PIXELS + 1}"
+        )
+    records = torch.from_numpy(
+        np.frombuffer(content, dtype=np.uint8).reshape(-1, PIXELS + 1).copy()
+    )
     labels = records[:, 0]
     if wrong := torch.nonzero(labels > 9).flatten().tolist():
-        raise RejectedError(f"{file} is corrupt: the label in record {wrong[0]} is {int(labels[wrong[0]])}, above 9")
+        raise RejectedError(
+            f"{file} is corrupt: the label in record {wrong[0]} is {int(labels[wrong[0]])}, above 9"
+        )
     return records[:, 1:].reshape(-1, 3, 32, 32), labels
 
 
 def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, Tensor], str, Origin]:
-    """Return images and labels by split, the digest that belongs to them, and a mark if they are not verified."""
+    """Return images and labels by split, the digest that belongs to them, and a mark if they are
+    not verified.
+    """
     problem = _unverified(path)
     if problem and not allow_unverified:
-        raise RejectedError(f"{problem}; with allow_unverified_data=true it would be used, and be marked everywhere")
+        raise RejectedError(
+            f"{problem}; with allow_unverified_data=true it would be used, and be marked everywhere"
+        )
     contents = _contents(path)
-    images, labels = zip(*(decode(content, str(path.parent / file)) for file, content in contents.items()), strict=True)
+    images, labels = zip(
+        *(decode(content, str(path.parent / file)) for file, content in contents.items()),
+        strict=True,
+    )
     for file, batch in zip(FILES, images, strict=True):
         if len(batch) != RECORDS:
             raise RejectedError(f"{path.parent / file} has {len(batch)} images, expected {RECORDS}")

@@ -9,8 +9,8 @@ from lowrank_dynamics.config.data import ClusterData
 def draw(data: ClusterData, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw inputs (d, N), float64, and labels (N,) of K clusters of equal size, up to one sample.
 
-    Each cluster is Gaussian with identity covariance. The centers are orthogonal and `separation` apart from one
-    another, in units of a cluster's standard deviation in any direction.
+    Each cluster is Gaussian with identity covariance. The centers are orthogonal and `separation`
+    apart from one another, in units of a cluster's standard deviation in any direction.
     """
     labels = torch.arange(data.samples) % data.classes
     directions = torch.empty(data.dimension, data.classes, dtype=torch.float64)

@@ -1,6 +1,8 @@
-"""Images that pass through convolutions: their features, computed once, or the images themselves for fine-tuning.
+"""Images that pass through convolutions: their features, computed once, or the images themselves
+for fine-tuning.
 
-Features are computed and stored in parts, so that an interrupted run loses one part and not all of them.
+Features are computed and stored in parts, so that an interrupted run loses one part and not all of
+them.
 """
 
 import math
@@ -22,7 +24,9 @@ from lowrank_dynamics.storage.provenance import sha256
 from lowrank_dynamics.storage.tensors import Origin, read_origin, read_tensors, write_tensors
 
 CHANNELS_LAST = 64
-"""Pixels a side from which convolutions on a CPU are faster if channels lie side by side; below they are slower."""
+"""Pixels a side from which convolutions on a CPU are faster if channels lie side by side; below
+they are slower.
+"""
 MADE = "features"
 """The key in a part's origin that says of what, by what and how its features were computed."""
 
@@ -38,34 +42,51 @@ def prepare_part(
     pool: int,
     device: torch.device,
 ) -> None:
-    """Write the features of a part of the prepared images: float32, (n, channels * pool^2), and the labels (n,).
+    """Write the features of a part of the prepared images: float32, (n, channels * pool^2), and the
+    labels (n,).
 
-    `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones. Raises UserError if
-    there are fewer images.
+    `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones.
+    Raises UserError if there are fewer images.
     """
     tensors, origin = read_tensors(images, named("images"))
     count = len(tensors[f"{part.split}_images"])
     if part.last >= count:
-        raise UserError(f"{images} has {count} {part.split} images, numbered from 0; there is no part {part.name}")
+        raise UserError(
+            f"{images} has {count} {part.split} images, numbered from 0; there is no part"
+            f" {part.name}"
+        )
     chosen = tensors[f"{part.split}_images"][part.rows].to(device)
     network = stored_convolutions(convolutions, weights).to(device)
     if device.type == "cpu" and size >= CHANNELS_LAST:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     features = extract(network, chosen, size=size, pool=pool, name=f"features of {part.name}")
     code = code_sha256("data.convolved")
-    made = f"{_kind(convolutions, size, pool)}, of images sha256 {sha256(images)}, by code sha256 {code}"
+    made = (
+        f"{_kind(convolutions, size, pool)}, of images sha256 {sha256(images)}, by code sha256"
+        f" {code}"
+    )
     origin |= {MADE: made} | (read_origin(weights) if weights else {})
-    content = {_name(part, "features"): features, _name(part, "labels"): tensors[f"{part.split}_labels"][part.rows]}
+    content = {
+        _name(part, "features"): features,
+        _name(part, "labels"): tensors[f"{part.split}_labels"][part.rows],
+    }
     write_tensors(content, origin, path)
 
 
 @torch.no_grad()
 def extract(
-    convolutions: Callable[[Tensor], Tensor], images: Tensor, *, size: int, pool: int, name: str = "features"
+    convolutions: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    size: int,
+    pool: int,
+    name: str = "features",
 ) -> Tensor:
-    """Return features (N, channels * pool^2), on the CPU, of uint8 images: (N, rows, columns), or RGB (N, 3, ...).
+    """Return features (N, channels * pool^2), on the CPU, of uint8 images: (N, rows, columns), or
+    RGB (N, 3, ...).
 
-    They pass through in equal groups; a group of a single image would be rounded otherwise than one of several.
+    They pass through in equal groups; a group of a single image would be rounded otherwise than one
+    of several.
     """
     found = []
     groups = math.ceil(len(images) / images_at_once(size, images.device.type))
@@ -78,37 +99,46 @@ def extract(
 
 
 def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
-    """Read a folder of features in parts, or a file of images where the convolutions are trained too.
+    """Read a folder of features in parts, or a file of images where the convolutions are trained
+    too.
 
-    Features become inputs (channels * pool^2, N), without normalization; an image's features lie together in memory,
-    which makes minibatches fast. Images become inputs (pixels, N) in [0, 1].
+    Features become inputs (channels * pool^2, N), without normalization; an image's features lie
+    together in memory, which makes minibatches fast. Images become inputs (pixels, N) in [0, 1].
     """
     if data.fine_tuned:
         tensors, origin = read_tensors(path, named("images"))
-        inputs = {split: tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT for split in ("train", "test")}
+        inputs = {
+            split: tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT
+            for split in ("train", "test")
+        }
     else:
         tensors, origin = _joined(path, dtype, data)
         inputs = {split: tensors[f"{split}_features"].mT for split in ("train", "test")}
     return labeled_dataset(inputs, tensors, origin)
 
 
-def _joined(folder: Path, dtype: torch.dtype, data: ConvolvedData) -> tuple[dict[str, Tensor], Origin]:
-    """Return the features (N, d) and labels (N,) of both splits, and their origin; one part at a time is held twice.
+def _joined(
+    folder: Path, dtype: torch.dtype, data: ConvolvedData
+) -> tuple[dict[str, Tensor], Origin]:
+    """Return the features (N, d) and labels (N,) of both splits, and their origin; one part at a
+    time is held twice.
 
-    Raises UserError for a part that is missing, and for one that was computed otherwise than the settings or the first
-    part say.
+    Raises UserError for a part that is missing, and for one that was computed otherwise than the
+    settings or the first part say.
     """
     files = {part: folder / part.file for part in data.parts}
     if missing := [part.name for part, file in files.items() if not file.is_file()]:
         raise UserError(
-            f"{folder} lacks {len(missing)} of {len(files)} parts, the first is {missing[0]}; run the workflow again, "
-            f"or compute it with features --part {missing[0]}"
+            f"{folder} lacks {len(missing)} of {len(files)} parts, the first is {missing[0]}; run"
+            f" the workflow again, or compute it with features --part {missing[0]}"
         )
     first = files[data.parts[0]]
     origin = read_origin(first)
     made, needed = origin.get(MADE, "nothing"), _kind(data.convolutions, data.size, data.pool)
     if not made.startswith(f"{needed}, "):
-        raise UserError(f"{first} holds features by {made}, and the settings need {needed}; name another folder")
+        raise UserError(
+            f"{first} holds features by {made}, and the settings need {needed}; name another folder"
+        )
     tensors = {}
     for split, count in (("train", data.training_images), ("test", data.test_images)):
         tensors[f"{split}_features"] = torch.empty(count, data.dimension, dtype=dtype)
@@ -117,8 +147,8 @@ def _joined(folder: Path, dtype: torch.dtype, data: ConvolvedData) -> tuple[dict
         stored, own = read_tensors(file, [_name(part, "features"), _name(part, "labels")])
         if own.get(MADE) != made:
             raise UserError(
-                f"{file} holds features by {own.get(MADE)}, and {first} by {made}; delete the one that does not belong "
-                "there and run again"
+                f"{file} holds features by {own.get(MADE)}, and {first} by {made}; delete the one"
+                " that does not belong there and run again"
             )
         for content in ("features", "labels"):
             tensors[f"{part.split}_{content}"][part.rows] = stored[_name(part, content)]
@@ -126,7 +156,9 @@ def _joined(folder: Path, dtype: torch.dtype, data: ConvolvedData) -> tuple[dict
 
 
 def _name(part: Part, content: str) -> str:
-    """Return the name of a tensor, which holds the part's, so that no file is taken for that of another part."""
+    """Return the name of a tensor, which holds the part's, so that no file is taken for that of
+    another part.
+    """
     return f"{part.name}_{content}"
 
 

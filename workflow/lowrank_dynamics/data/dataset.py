@@ -13,7 +13,9 @@ from lowrank_dynamics.errors import UserError
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs X: (d, N), or (trials, d, N) if each trial has its own data, and labels (N,) or (trials, N)."""
+    """Inputs X: (d, N), or (trials, d, N) if each trial has its own data, and labels (N,) or
+    (trials, N).
+    """
 
     inputs: Tensor
     labels: Tensor
@@ -26,7 +28,9 @@ class Split:
 
     def chunks(self, size: int) -> "Iterator[Split]":
         """Yield the samples in order, at most `size` at a time."""
-        for inputs, labels in zip(self.inputs.split(size, dim=-1), self.labels.split(size, dim=-1), strict=True):
+        for inputs, labels in zip(
+            self.inputs.split(size, dim=-1), self.labels.split(size, dim=-1), strict=True
+        ):
             yield Split(inputs, labels, self.classes)
 
     def to(self, device: torch.device) -> "Split":
@@ -34,7 +38,9 @@ class Split:
         return Split(self.inputs.to(device), self.labels.to(device), self.classes)
 
     def at(self, indices: Tensor) -> "Split":
-        """Return the samples at `indices` (trials, n), each trial's own: inputs (trials, d, n), labels (trials, n)."""
+        """Return the samples at `indices` (trials, n), each trial's own: inputs (trials, d, n),
+        labels (trials, n).
+        """
         if self.inputs.ndim == 2:
             return Split(self.inputs.mT[indices].mT, self.labels[indices], self.classes)
         chosen = self.inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
@@ -51,7 +57,9 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """Return the same data on a device."""
-        return Dataset(self.train.to(device), self.test.to(device) if self.test else None, self.origin)
+        return Dataset(
+            self.train.to(device), self.test.to(device) if self.test else None, self.origin
+        )
 
 
 def named(content: str) -> tuple[str, ...]:
@@ -59,14 +67,22 @@ def named(content: str) -> tuple[str, ...]:
     return tuple(f"{split}_{each}" for split in ("train", "test") for each in (content, "labels"))
 
 
-def labeled_dataset(inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], origin: dict[str, str]) -> Dataset:
-    """Return the data set of ten classes with these `inputs`, (d, N) by split, and the labels that were `stored`."""
-    train, test = (Split(inputs[split], stored[f"{split}_labels"].long(), classes=10) for split in ("train", "test"))
+def labeled_dataset(
+    inputs: Mapping[str, Tensor], stored: Mapping[str, Tensor], origin: dict[str, str]
+) -> Dataset:
+    """Return the data set of ten classes with these `inputs`, (d, N) by split, and the labels that
+    were `stored`.
+    """
+    train, test = (
+        Split(inputs[split], stored[f"{split}_labels"].long(), classes=10)
+        for split in ("train", "test")
+    )
     return Dataset(train, test, origin)
 
 
 def first_of_each_class(labels: Tensor, count: int) -> Tensor:
-    """Return the indices, ascending, of the first `count / classes` samples of each class, by `labels` (N,).
+    """Return the indices, ascending, of the first `count / classes` samples of each class, by
+    `labels` (N,).
 
     Raises UserError if `count` is no multiple of the number of classes or a class is short.
     """
@@ -76,14 +92,20 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
         raise UserError(f"{count} samples cannot be shared equally among {classes} classes")
     members = [torch.nonzero(labels == label).flatten() for label in range(classes)]
     if (shortest := min(map(len, members))) < each:
-        raise UserError(f"{count} samples need {each} of each class, but one class has only {shortest}")
+        raise UserError(
+            f"{count} samples need {each} of each class, but one class has only {shortest}"
+        )
     return torch.cat([indices[:each] for indices in members]).sort().values
 
 
-def first_images(tensors: Mapping[str, Tensor], training_images: int, test_images: int) -> dict[str, Tensor]:
-    """Return the first images of both splits, in file order and equally many per class, with their labels.
+def first_images(
+    tensors: Mapping[str, Tensor], training_images: int, test_images: int
+) -> dict[str, Tensor]:
+    """Return the first images of both splits, in file order and equally many per class, with their
+    labels.
 
-    `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if a class is short.
+    `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if
+    a class is short.
     """
     chosen = {}
     for split, count in (("train", training_images), ("test", test_images)):

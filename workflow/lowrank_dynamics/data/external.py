@@ -1,6 +1,8 @@
-"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there on why it is unavailable.
+"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there on
+why it is unavailable.
 
-A run continues without what is unavailable, so the folder is there either way. This module imports torch only to fetch.
+A run continues without what is unavailable, so the folder is there either way. This module imports
+torch only to fetch.
 """
 
 import shutil
@@ -16,8 +18,8 @@ MISSING = "missing.txt"
 def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     """Fetch what is called `name` to `folder`, or write a note there on why it is unavailable.
 
-    `allow_unverified` accepts CIFAR-10 that cannot be checked. Raises UserError if there is no such name, and for a
-    folder that has other files.
+    `allow_unverified` accepts CIFAR-10 that cannot be checked. Raises UserError if there is no such
+    name, and for a folder that has other files.
     """
     from lowrank_dynamics.data import cifar10, vgg16
     from lowrank_dynamics.storage.tensors import write_tensors
@@ -25,12 +27,18 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     if name not in NAMES:
         raise UserError(f"there is no {name!r} to fetch; choose one of {', '.join(NAMES)}")
     folder.mkdir(parents=True, exist_ok=True)
-    if others := sorted(path.name for path in folder.iterdir() if path.name not in (CONTENT, MISSING)):
-        raise UserError(f"{folder} has other files ({others[0]}); name a folder that is new or empty")
+    if others := sorted(
+        path.name for path in folder.iterdir() if path.name not in (CONTENT, MISSING)
+    ):
+        raise UserError(
+            f"{folder} has other files ({others[0]}); name a folder that is new or empty"
+        )
     for file in (CONTENT, MISSING):
         (folder / file).unlink(missing_ok=True)
     try:
-        found = vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
+        found = (
+            vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
+        )
     except UserError as error:
         (folder / MISSING).write_text(f"{error}\n", encoding="utf-8")
     else:

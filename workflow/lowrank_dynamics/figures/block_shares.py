@@ -12,25 +12,32 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw each block's share over training: mean over trials, band of one standard deviation, a gray line at one half.
+    """Draw each block's share over training: mean over trials, band of one standard deviation, a
+    gray line at one half.
 
-    One hidden layer gives one row of panels, one per activation; several give a row per activation. Variants, each with
-    its own optimizer, give groups of rows.
+    One hidden layer gives one row of panels, one per activation; several give a row per activation.
+    Variants, each with its own optimizer, give groups of rows.
     """
     variants = list(metrics.variants.values())
     rows = len(metrics.activations) if metrics.frame("block_share")["layer"].nunique() > 1 else 1
     height = (1.5 if len(variants) == 1 else 0.85) * rows + 0.3
     figure = plt.figure(figsize=(style.PAGE, height * len(variants)))
-    for variant, group in zip(variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True):
+    for variant, group in zip(
+        variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True
+    ):
         _draw_variant(variant, group)
         if len(variants) > 1:
-            group.suptitle(OPTIMIZERS[variant.settings.training.optimizer].label, fontsize=8, weight="bold")
+            group.suptitle(
+                OPTIMIZERS[variant.settings.training.optimizer].label, fontsize=8, weight="bold"
+            )
     style.legend_below(figure)
     return figure
 
 
 def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
-    """Draw the panels of one variant; activations with different numbers of steps have separate axes."""
+    """Draw the panels of one variant; activations with different numbers of steps have separate
+    axes.
+    """
     shares = metrics.frame("block_share")
     shares["block"] = "block " + shares["index"].astype(str)
     activations, layers = metrics.activations, sorted(shares["layer"].unique())
@@ -42,7 +49,9 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
         style.lines(shown, axes, "block", palette=style.COLORS[:4])
-        title = registries.activation(activation).label + (f", layer {layer}" if len(layers) > 1 else "")
+        title = registries.activation(activation).label + (
+            f", layer {layer}" if len(layers) > 1 else ""
+        )
         axes.axhline(0.5, color="0.6", linewidth=0.6, zorder=0)
         axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
     plt.setp(panels[-1], xlabel="step $t$")

@@ -1,4 +1,6 @@
-"""Figure bound: the updates of blocks 2 to 4 against the bound of theorem 3.5, which the paper does not plot."""
+"""Figure bound: the updates of blocks 2 to 4 against the bound of theorem 3.5, which the paper does
+not plot.
+"""
 
 import math
 
@@ -16,13 +18,19 @@ BOUND = r"$\eta\,\rho(t)$"
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw both on a logarithmic axis: a row for each eps, a column for each activation, with the largest ratio.
+    """Draw both on a logarithmic axis: a row for each eps, a column for each activation, with the
+    largest ratio.
 
-    Geometric mean over trials until the first of them ends, band of one geometric standard deviation.
+    Geometric mean over trials until the first of them ends, band of one geometric standard
+    deviation.
     """
     variants = list(metrics.variants.values())
     figure, panels = style.activation_panels(
-        metrics.activations, 0.4 + 1.3 * len(variants), rows=len(variants), sharex="col", sharey="row"
+        metrics.activations,
+        0.4 + 1.3 * len(variants),
+        rows=len(variants),
+        sharex="col",
+        sharey="row",
     )
     for variant, row in zip(variants, panels, strict=True):
         for activation, axes in zip(metrics.activations, row, strict=True):
@@ -46,4 +54,6 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     axes.set(xlabel="", ylabel="")
     largest = update_ratio(metrics).groupby("activation")["value"].max()
     text = rf"ratio $\leq$ {math.ceil(100 * largest[activation]) / 100:.2f}"
-    axes.text(0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE)
+    axes.text(
+        0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE
+    )

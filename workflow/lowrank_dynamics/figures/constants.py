@@ -11,15 +11,19 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw measured / bound: the curvature along training, at the middle eps, and sigma_{K+1}(G_1(0)) against eps.
+    """Draw measured / bound: the curvature along training, at the middle eps, and
+    sigma_{K+1}(G_1(0)) against eps.
 
-    Mean over trials, until the first of them ends, band of one standard deviation; geometric on the right.
+    Mean over trials, until the first of them ends, band of one standard deviation; geometric on the
+    right.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
     variants = metrics.variants
     eps = {name: each.settings.network.eps for name, each in variants.items()}
     middle = sorted(variants, key=lambda name: eps[name])[len(variants) // 2]
-    curvature = until_first_end(ratios(variants[middle], "curvature", "curvature_bound"), variants[middle], CELL)
+    curvature = until_first_end(
+        ratios(variants[middle], "curvature", "curvature_bound"), variants[middle], CELL
+    )
     tail = ratios(metrics, "first_tail", "first_tail_bound")
     tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
     style.activation_lines(curvature, left)
@@ -28,7 +32,9 @@ def draw(metrics: Metrics) -> Figure:
     style.activation_lines(tail, right, x="eps", markers=markers, markersize=4)
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
-    left.set(xlabel="step $t$", ylabel="measured / bound", ylim=(0, 1.05), title=r"curvature / $\gamma$")
+    left.set(
+        xlabel="step $t$", ylabel="measured / bound", ylim=(0, 1.05), title=r"curvature / $\gamma$"
+    )
     right.set(xlabel=r"$\epsilon$", ylabel="", title=r"$\sigma_{K+1}(G_1(0))\, /\, (C_1 \epsilon)$")
     style.legend_below(figure)
     return figure

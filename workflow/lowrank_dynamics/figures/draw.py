@@ -19,9 +19,10 @@ from lowrank_dynamics.storage.tables import Table
 def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None) -> None:
     """Draw the figure called `name` and write it to `stem` + .pdf, .svg and .png.
 
-    `files` are the metrics of the figure's experiments, in order, or the table of a figure that shows none; of this
-    scale if given. The figure names unverified data, and below it the number of trials. Raises UserError if there is no
-    such figure, a file holds something else, or there are more or fewer files.
+    `files` are the metrics of the figure's experiments, in order, or the table of a figure that
+    shows none; of this scale if given. The figure names unverified data, and below it the number of
+    trials. Raises UserError if there is no such figure, a file holds something else, or there are
+    more or fewer files.
     """
     if name not in FIGURES:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
@@ -29,7 +30,9 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
     source = FIGURES[name]
     wanted = [source.table] if source.table else list(source.experiments)
     if len(files) != len(wanted):
-        raise UserError(f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named")
+        raise UserError(
+            f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named"
+        )
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
     shown: Sequence[Metrics] | Sequence[Table]
     if source.table:
@@ -46,9 +49,17 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
 
 
 def extent_in_words(runs: Mapping[str, Metrics]) -> str:
-    """Describe the number of trials, by experiment where counts differ, and of steps if metrics are thinned."""
+    """Describe the number of trials, by experiment where counts differ, and of steps if metrics are
+    thinned.
+    """
     counts = {name: run.trials for name, run in runs.items()}
     alike = len(set(counts.values())) == 1
-    trials = next(iter(counts.values())) if alike else ", ".join(f"{name}: {count}" for name, count in counts.items())
-    kept = {cell.thinned_to for run in runs.values() for cell in run.cells.values() if cell.thinned_to}
+    trials = (
+        next(iter(counts.values()))
+        if alike
+        else ", ".join(f"{name}: {count}" for name, count in counts.items())
+    )
+    kept = {
+        cell.thinned_to for run in runs.values() for cell in run.cells.values() if cell.thinned_to
+    }
     return trials + (f"; at most {max(kept)} steps of each curve" if kept else "")

@@ -15,10 +15,11 @@ PANELS = {
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw the tail of the gradient and the spread of phi', its relative distance from a constant matrix.
+    """Draw the tail of the gradient and the spread of phi', its relative distance from a constant
+    matrix.
 
-    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes. The legend gives fitted
-    slopes.
+    Geometric mean over trials, band of one geometric standard deviation, on logarithmic axes. The
+    legend gives fitted slopes.
     """
     figure, panels = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
     names = metrics.activations
@@ -29,7 +30,16 @@ def draw(metrics: Metrics) -> Figure:
         axes.set(xlabel=r"$\epsilon$", ylabel=label)
         slopes = slope_at_the_start(metrics, quantity).groupby("activation")["value"].mean()
         slopes = slopes.where(slopes.abs() >= 0.005, 0)  # no negative zeros
-        legend = [f"{registries.activation(name).label}, slope {slopes[name]:.2f}" for name in names]
+        legend = [
+            f"{registries.activation(name).label}, slope {slopes[name]:.2f}" for name in names
+        ]
         handles, _ = axes.get_legend_handles_labels()
-        axes.legend(handles, legend, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=style.NOTE)
+        axes.legend(
+            handles,
+            legend,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=2,
+            fontsize=style.NOTE,
+        )
     return figure

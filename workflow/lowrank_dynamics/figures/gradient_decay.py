@@ -1,4 +1,6 @@
-"""Figure 12: the norm of the first layer's gradient and its top-K singular values along training."""
+"""Figure 12: the norm of the first layer's gradient and its top-K singular values along
+training.
+"""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,14 +16,16 @@ NORM = r"$\|G_1\|_F$"
 def draw(metrics: Metrics) -> Figure:
     """Draw them on a logarithmic axis, a panel per activation, with fitted exponential decay rates.
 
-    Geometric mean over trials until the first of them ends, band of one geometric standard deviation; the rates are
-    fitted to each trial until its own end.
+    Geometric mean over trials until the first of them ends, band of one geometric standard
+    deviation; the rates are fitted to each trial until its own end.
     """
     classes = metrics.settings.data.classes
     figure, panels = style.activation_panels(metrics.activations, 2.4, sharey=True)
     for activation, axes in zip(metrics.activations, panels.flat, strict=True):
         norm = metrics.frame("gradient_norm", activation=activation).assign(curve=NORM)
-        values = metrics.frame("gradient_singular_value", activation=activation, index=list(range(1, classes + 1)))
+        values = metrics.frame(
+            "gradient_singular_value", activation=activation, index=list(range(1, classes + 1))
+        )
         values["curve"] = r"$\sigma_" + values["index"].astype(str) + r"(G_1)$"
         _draw_panel(pd.concat([norm, values]), metrics, axes)
     panels[0, 0].set_ylabel("norm, singular value")
@@ -39,5 +43,8 @@ def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     fits = fitted(until_first_end(curves, metrics, TRIAL), ["curve", "trial"], decay_rate)
     rates = 100 * fits.groupby("curve")["value"].mean()
     others = rates.drop(NORM)
-    text = f"rate, %/step\n{NORM}: {rates[NORM]:.2f}\n$\\sigma_i$: {others.min():.2f} to {others.max():.2f}"
+    text = (
+        f"rate, %/step\n{NORM}: {rates[NORM]:.2f}\n$\\sigma_i$: {others.min():.2f} to"
+        f" {others.max():.2f}"
+    )
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=style.NOTE)

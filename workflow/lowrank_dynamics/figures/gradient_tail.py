@@ -1,4 +1,6 @@
-"""Figure 13: the tail of the first layer's gradient against the K-th singular value of the signal."""
+"""Figure 13: the tail of the first layer's gradient against the K-th singular value of the
+signal.
+"""
 
 import math
 
@@ -13,7 +15,8 @@ TAIL, SIGNAL = r"$\sigma_{K+1}(G_1(t))$", r"$\sigma_K(W_2'YX')$"
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X') per activation, with the smallest G_3 of assumption 3.4.
+    """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X') per activation, with the smallest G_3 of
+    assumption 3.4.
 
     Mean over trials until the first of them ends, band of one standard deviation.
     """
@@ -22,11 +25,20 @@ def draw(metrics: Metrics) -> Figure:
     figure, panels = style.activation_panels(metrics.activations, 1.9, sharey=True)
     for activation, axes in zip(metrics.activations, panels.flat, strict=True):
         tail = metrics.frame("gradient_singular_value", activation=activation, index=classes + 1)
-        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)["value"]
-        style.lines(until_first_end(tail, metrics, CELL).assign(curve=TAIL), axes, "curve", palette=style.COLORS[1:2])
+        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)[
+            "value"
+        ]
+        style.lines(
+            until_first_end(tail, metrics, CELL).assign(curve=TAIL),
+            axes,
+            "curve",
+            palette=style.COLORS[1:2],
+        )
         mean, deviation = signal.mean(), signal.std()
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=SIGNAL)
-        axes.axhspan(mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0)
+        axes.axhspan(
+            mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0
+        )
         axes.set(xlabel="step $t$", ylabel="", yscale="log")
         text = rf"$G_3 \geq {math.floor(1000 * gaps[activation]) / 1000:.3f}$"
         axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=style.NOTE)

@@ -10,7 +10,9 @@ from lowrank_dynamics.figures.heads import draw_heads, head_curves
 from lowrank_dynamics.storage.metrics import Metrics
 
 ENLARGED = 0.8
-"""The fraction of the epochs after which accuracy is also drawn larger: the widths lie close together there."""
+"""The fraction of the epochs after which accuracy is also drawn larger: the widths lie close
+together there.
+"""
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -20,16 +22,23 @@ def draw(metrics: Metrics) -> Figure:
     labels = {name: f"$r = {rank // classes}K$" for name, rank in ranks.items()}
     low_rank = head_curves(metrics, parameterization="s_big")
     full = head_curves(metrics, parameterization="full")
-    curves = pd.concat([low_rank.assign(network=low_rank["variant"].map(labels)), full.assign(network="full")])
+    curves = pd.concat(
+        [low_rank.assign(network=low_rank["variant"].map(labels)), full.assign(network="full")]
+    )
     shades = dict(zip(labels.values(), sns.color_palette("flare", len(labels)), strict=True))
     figure = plt.figure(figsize=(style.PAGE, 3.8))
     palette = style.NETWORK_COLORS | shades
     draw_heads(figure, metrics, curves, ["full", *shades], palette)
-    accuracy = curves[(curves["quantity"] == "test_accuracy") & (curves["epoch"] >= ENLARGED * curves["epoch"].max())]
+    accuracy = curves[
+        (curves["quantity"] == "test_accuracy")
+        & (curves["epoch"] >= ENLARGED * curves["epoch"].max())
+    ]
     for activation, axes in zip(metrics.activations, figure.axes, strict=False):
         inset = axes.inset_axes((0.62, 0.16, 0.36, 0.36))
         shown = accuracy[accuracy["activation"] == activation]
-        style.lines(shown, inset, "network", ["full", *shades], x="epoch", palette=palette, legend=False)
+        style.lines(
+            shown, inset, "network", ["full", *shades], x="epoch", palette=palette, legend=False
+        )
         inset.set(xlabel="", ylabel="", xticks=[shown["epoch"].min(), shown["epoch"].max()])
         inset.tick_params(labelsize=style.NOTE)
     style.legend_below(figure)

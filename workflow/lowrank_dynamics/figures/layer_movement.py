@@ -1,4 +1,6 @@
-"""Figures 8 to 10: singular values and subspace movement of one hidden layer of all six networks."""
+"""Figures 8 to 10: singular values and subspace movement of one hidden layer of all six
+networks.
+"""
 
 import math
 from typing import Any
@@ -16,18 +18,24 @@ MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (
 
 
 def draw(metrics: Metrics, layer: int) -> Figure:
-    """Draw the six networks' singular values, then the movement of each group: a row for each measure and side."""
+    """Draw the six networks' singular values, then the movement of each group: a row for each
+    measure and side.
+    """
     figure = plt.figure(figsize=(style.PAGE, 8.2))
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
     activations = metrics.activations
-    panels = spectra.subplots(math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False)
+    panels = spectra.subplots(
+        math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False
+    )
     draw_singular_values(metrics, layer, activations, panels.flat)
     for axes in panels.flat[len(activations) :]:
         axes.set_visible(False)
     plt.setp(panels[:, 0], ylabel=rf"$\sigma_i(W_{layer}(t))$")
     style.legend_below(spectra)
     rows = [(measure, side) for measure in MEASURES for side in ("left", "right")]
-    for row, (measure, side) in zip(distances.subplots(4, 3, sharex=True, sharey="row"), rows, strict=True):
+    for row, (measure, side) in zip(
+        distances.subplots(4, 3, sharex=True, sharey="row"), rows, strict=True
+    ):
         for (group, label), axes in zip(style.GROUPS.items(), row, strict=True):
             draw_movement(metrics, layer, f"{measure}_{side}_{group}", axes)
             axes.set_title(f"{label}, {side}")
@@ -37,7 +45,9 @@ def draw(metrics: Metrics, layer: int) -> Figure:
 
 
 def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equal: Any) -> None:
-    """Draw a movement such as `sine_left_top` in one layer, angles in degrees, from the reference iterate on."""
+    """Draw a movement such as `sine_left_top` in one layer, angles in degrees, from the reference
+    iterate on.
+    """
     moved = metrics.frame(quantity, layer=layer, **equal)
     if quantity.startswith("angle"):
         moved["value"] = np.degrees(moved["value"])

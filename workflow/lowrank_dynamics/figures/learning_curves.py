@@ -1,4 +1,6 @@
-"""Figure 6: test loss and accuracy of the full network and of the low-rank ones from S_big and from random factors."""
+"""Figure 6: test loss and accuracy of the full network and of the low-rank ones from S_big and from
+random factors.
+"""
 
 from typing import Any
 
@@ -13,8 +15,12 @@ PANELS = {"test_loss": "test loss per image", "test_accuracy": "test accuracy (%
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy, columns activations."""
-    figure, panels = style.activation_panels(metrics.activations, 3.8, rows=len(PANELS), sharex=True, sharey="row")
+    """Draw the mean over trials with a band of one standard deviation: rows loss and accuracy,
+    columns activations.
+    """
+    figure, panels = style.activation_panels(
+        metrics.activations, 3.8, rows=len(PANELS), sharex=True, sharey="row"
+    )
     for (quantity, label), row in zip(PANELS.items(), panels, strict=True):
         for activation, axes in zip(metrics.activations, row, strict=True):
             style.network_lines(per_image(metrics, quantity, activation=activation), axes)
@@ -25,7 +31,9 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def per_image(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
-    """Return the rows of one of `PANELS`: the test loss as a mean over images, the test accuracy in percent."""
+    """Return the rows of one of `PANELS`: the test loss as a mean over images, the test accuracy in
+    percent.
+    """
     data = metrics.settings.data
     assert isinstance(data, StoredData), "synthetic data have no test images"
     factors = {"test_loss": 1 / data.test_images, "test_accuracy": 100}

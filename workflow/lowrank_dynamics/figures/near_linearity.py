@@ -1,4 +1,6 @@
-"""Figure near_linearity: how far the two-layer network is from the linear one with equal weights, during training."""
+"""Figure near_linearity: how far the two-layer network is from the linear one with equal weights,
+during training.
+"""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -15,12 +17,17 @@ ROWS = {
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw a row for each distance, a column for each activation and a line for each eps, on logarithmic axes.
+    """Draw a row for each distance, a column for each activation and a line for each eps, on
+    logarithmic axes.
 
-    Geometric mean over trials until the first of them ends, band of one geometric standard deviation.
+    Geometric mean over trials until the first of them ends, band of one geometric standard
+    deviation.
     """
     names = metrics.activations
-    eps = {name: rf"$\epsilon = {each.settings.network.eps:g}$" for name, each in metrics.variants.items()}
+    eps = {
+        name: rf"$\epsilon = {each.settings.network.eps:g}$"
+        for name, each in metrics.variants.items()
+    }
     figure, panels = style.activation_panels(names, 4.2, rows=len(ROWS), sharex="col", sharey="row")
     for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
         for activation, axes in zip(names, row, strict=True):

@@ -1,4 +1,6 @@
-"""Figure rank_of_change: how many directions hold 99 % of the squared change of a layer, against the classes K."""
+"""Figure rank_of_change: how many directions hold 99 % of the squared change of a layer, against
+the classes K.
+"""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,7 +15,8 @@ CLASSES = "data.classes"
 
 
 def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
-    """Draw the mean over trials with a band of one standard deviation: layer 1 of two, then layers 1 to 3 of four.
+    """Draw the mean over trials with a band of one standard deviation: layer 1 of two, then layers
+    1 to 3 of four.
 
     The gray lines are K and 2K.
     """
@@ -35,5 +38,7 @@ def _draw_panel(rows: pd.DataFrame, axes: Axes) -> None:
     markers = list(style.MARKERS[: rows["activation"].nunique()])
     style.activation_lines(rows, axes, x=CLASSES, markers=markers, markersize=4)
     for factor in (1, 2):
-        axes.plot(classes, [factor * each for each in classes], color="0.6", linewidth=0.6, zorder=0)
+        axes.plot(
+            classes, [factor * each for each in classes], color="0.6", linewidth=0.6, zorder=0
+        )
     axes.set_xticks(classes, [f"{each:g}" for each in classes])

@@ -14,7 +14,9 @@ __all__ = ["COLUMNS", "draw"]
 
 
 def draw(table: Table) -> Figure:
-    """Draw a mark for each claim and alternative; `table` comes from `analysis.sensitivity.compare`."""
+    """Draw a mark for each claim and alternative; `table` comes from
+    `analysis.sensitivity.compare`.
+    """
     rows, claims = pd.factorize(table.rows["claim"])
     columns = table.rows[["choice", "value"]].drop_duplicates()
     begins = columns["choice"] != columns["choice"].shift(fill_value=DECLARED)
@@ -26,13 +28,31 @@ def draw(table: Table) -> Figure:
     for verdict, (marker, color) in style.VERDICTS.items():
         given = marks[marks["claim_verdict"] == verdict]
         if len(given):
-            axes.scatter(given["place"], given["row"], marker=marker, color=color, s=18, linewidths=1, label=verdict)
+            axes.scatter(
+                given["place"],
+                given["row"],
+                marker=marker,
+                color=color,
+                s=18,
+                linewidths=1,
+                label=verdict,
+            )
     axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
     axes.set_xticks(columns["place"], columns["value"].str.replace("_", " "), rotation=90)
     axes.tick_params(length=0, labelsize=style.NOTE)
-    for choice, places in columns[columns["choice"] != DECLARED].groupby("choice", sort=False)["place"]:
+    for choice, places in columns[columns["choice"] != DECLARED].groupby("choice", sort=False)[
+        "place"
+    ]:
         middle = (places.min() + places.max()) / 2
-        axes.text(middle, -0.9, str(choice).replace("_", " "), fontsize=style.NOTE, rotation=35, ha="left", va="bottom")
+        axes.text(
+            middle,
+            -0.9,
+            str(choice).replace("_", " "),
+            fontsize=style.NOTE,
+            rotation=35,
+            ha="left",
+            va="bottom",
+        )
     axes.set_ylim(len(claims) - 0.5, -0.7)
     axes.spines[:].set_visible(False)
     style.legend_below(figure)

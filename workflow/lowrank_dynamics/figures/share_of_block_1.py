@@ -1,4 +1,6 @@
-"""Figure share_of_block_1: what lies outside block 1, against width, samples, dimension and depth."""
+"""Figure share_of_block_1: what lies outside block 1, against width, samples, dimension and
+depth.
+"""
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -19,24 +21,33 @@ DEPTH = "network.depth"
 
 
 def draw(sizes: Metrics, depths: Metrics) -> Figure:
-    """Draw 1 - share of block 1 where trials end, on logarithmic axes: layer 1 of two, then the layers of ELU by depth.
+    """Draw 1 - share of block 1 where trials end, on logarithmic axes: layer 1 of two, then the
+    layers of ELU by depth.
 
     Geometric mean over trials, band of one geometric standard deviation.
     """
-    figure, (*first, last) = plt.subplots(1, len(PANELS) + 1, figsize=(style.PAGE, 2.1), sharey=True)
+    figure, (*first, last) = plt.subplots(
+        1, len(PANELS) + 1, figsize=(style.PAGE, 2.1), sharey=True
+    )
     for (letter, (setting, label)), axes in zip(PANELS.items(), first, strict=True):
         chosen = [name for name in sizes.variants if name.startswith(f"{letter}_")]
         rows = against_setting(sizes, "block_share", setting, 1, chosen)
         axes.set(xscale="log", yscale="log")
         markers = list(style.MARKERS[: len(sizes.activations)])
-        style.activation_lines(rows.assign(value=1 - rows["value"]), axes, x=setting, markers=markers, markersize=4)
+        style.activation_lines(
+            rows.assign(value=1 - rows["value"]), axes, x=setting, markers=markers, markersize=4
+        )
         _ticks(axes, sorted(rows[setting].unique()))
         axes.set(xlabel=label, ylabel="1 - share of block 1")
     style.legend_below(figure)
     rows = against_setting(depths, "block_share", DEPTH, 1)
     rows = rows.assign(value=1 - rows["value"], layer="layer " + rows["layer"].astype(str))
     layers = rows["layer"].nunique()
-    look = {"palette": sns.color_palette("flare", layers), "markers": list(style.MARKERS[:layers]), "markersize": 4}
+    look = {
+        "palette": sns.color_palette("flare", layers),
+        "markers": list(style.MARKERS[:layers]),
+        "markersize": 4,
+    }
     style.lines(rows, last, "layer", x=DEPTH, **look)
     _ticks(last, sorted(rows[DEPTH].unique()))
     last.legend(fontsize=style.NOTE, title=None)

@@ -21,7 +21,10 @@ def draw(metrics: Metrics) -> Figure:
     """
     shown = [name for name in SHOWN if name in metrics.activations]
     if not shown:
-        raise UserError(f"figure 1 shows {', '.join(SHOWN)}, and the metrics have {', '.join(metrics.activations)}")
+        raise UserError(
+            f"figure 1 shows {', '.join(SHOWN)}, and the metrics have"
+            f" {', '.join(metrics.activations)}"
+        )
     figure, panels = style.activation_panels(shown, 1.8, sharey=True)
     draw_singular_values(metrics, 1, shown, panels.flat)
     panels[0, 0].set_ylabel(r"$\sigma_i(W_1(t))$")
@@ -32,12 +35,22 @@ def draw(metrics: Metrics) -> Figure:
 def draw_singular_values(
     metrics: Metrics, layer: int, activations: Iterable[str], panels: Iterable[Axes]
 ) -> pd.DataFrame:
-    """Draw and return each singular value of one layer, averaged over trials: a panel for each activation."""
+    """Draw and return each singular value of one layer, averaged over trials: a panel for each
+    activation.
+    """
     values = metrics.frame("singular_value", layer=layer)
-    means = values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
+    means = (
+        values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
+    )
     classes, count = metrics.settings.data.classes, means["index"].max()
-    means["group"] = pd.cut(means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values()))
-    look = {"palette": style.COLORS[:3], "dashes": [style.SOLID, style.SOLID, style.DOTTED], "linewidth": 0.7}
+    means["group"] = pd.cut(
+        means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values())
+    )
+    look = {
+        "palette": style.COLORS[:3],
+        "dashes": [style.SOLID, style.SOLID, style.DOTTED],
+        "linewidth": 0.7,
+    }
     for name, axes in zip(activations, panels, strict=False):
         style.curves(means[means["activation"] == name], axes, "group", units="index", **look)
         axes.set(title=registries.activation(name).label, xlabel="step $t$", ylabel="")

@@ -1,4 +1,6 @@
-"""Figure 2: ELU against ReLU, the middle singular subspaces and the singular values of the first layer."""
+"""Figure 2: ELU against ReLU, the middle singular subspaces and the singular values of the first
+layer.
+"""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -12,7 +14,9 @@ SHOWN = ("elu", "relu")
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw the distance of the middle left and right subspaces from the reference, and the singular values."""
+    """Draw the distance of the middle left and right subspaces from the reference, and the singular
+    values.
+    """
     figure = plt.figure(figsize=(style.PAGE, 1.8))
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
     for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):

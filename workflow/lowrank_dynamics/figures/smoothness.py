@@ -1,4 +1,6 @@
-"""Figure smoothness: what the curvature beta of phi_beta and the size eps of the start decide, and what they do not."""
+"""Figure smoothness: what the curvature beta of phi_beta and the size eps of the start decide, and
+what they do not.
+"""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -17,7 +19,8 @@ NAMED = {"silu": 1.0, "gelu": 1.702}
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw the tail of G_1(0) against beta eps, and the share of block 1 at the linear fit against beta.
+    """Draw the tail of G_1(0) against beta eps, and the share of block 1 at the linear fit against
+    beta.
 
     Mean over trials, geometric for the tail, band of one standard deviation.
     """
@@ -25,22 +28,40 @@ def draw(metrics: Metrics) -> Figure:
     _draw_tails(next(iter(metrics.variants.values())), left)
     _draw_shares(metrics, right)
     for axes in (left, right):
-        sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, title=None, fontsize=style.NOTE)
+        sns.move_legend(
+            axes,
+            "upper center",
+            bbox_to_anchor=(0.5, -0.22),
+            ncols=3,
+            title=None,
+            fontsize=style.NOTE,
+        )
     return figure
 
 
 def _draw_tails(metrics: Metrics, axes: Axes) -> None:
-    """Draw the tail for each beta and eps, and that of ReLU, which has no beta, as a horizontal line."""
+    """Draw the tail for each beta and eps, and that of ReLU, which has no beta, as a horizontal
+    line.
+    """
     rows = tails(metrics)
     betas = [name for name in metrics.activations if "beta" in activation(name).options]
     rows["curve"] = rows["activation"].map({name: activation(name).label for name in betas})
     axes.set(xscale="log", yscale="log")
-    labels, colors = [activation(name).label for name in betas], sns.color_palette("viridis", len(betas))
+    labels, colors = (
+        [activation(name).label for name in betas],
+        sns.color_palette("viridis", len(betas)),
+    )
     options = {"markers": ["o"] * len(betas), "markersize": 4, "dashes": False, "palette": colors}
     style.lines(rows, axes, "curve", labels, x="product", **options)
     if "relu" in metrics.activations:
         plateau = metrics.frame("gradient_tail", activation="relu")["value"].mean()
-        axes.axhline(plateau, color="black", dashes=style.DASHED, linewidth=0.8, label="ReLU, every $\\epsilon$")
+        axes.axhline(
+            plateau,
+            color="black",
+            dashes=style.DASHED,
+            linewidth=0.8,
+            label="ReLU, every $\\epsilon$",
+        )
         axes.legend()
     axes.set(xlabel=r"$\beta\,\epsilon$", ylabel=r"$\sigma_{K+1}/\sigma_K$ of $G_1(0)$")
 
@@ -48,15 +69,26 @@ def _draw_tails(metrics: Metrics, axes: Axes) -> None:
 def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     """Draw a line for each eps, named activations as points, and ReLU as a horizontal line."""
     rows = value_at_end(metrics, "block_share", 1)
-    eps = {name: rf"$\epsilon = {each.settings.network.eps:g}$" for name, each in metrics.variants.items()}
+    eps = {
+        name: rf"$\epsilon = {each.settings.network.eps:g}$"
+        for name, each in metrics.variants.items()
+    }
     rows["curve"] = rows["variant"].astype(str).map(eps)
-    rows["beta"] = rows["activation"].astype(str).map(lambda name: activation(name).options.get("beta"))
+    rows["beta"] = (
+        rows["activation"].astype(str).map(lambda name: activation(name).options.get("beta"))
+    )
     axes.set(xscale="log")
-    options = {"markers": list(style.MARKERS[: len(eps)]), "markersize": 4, "palette": style.COLORS[: len(eps)]}
+    options = {
+        "markers": list(style.MARKERS[: len(eps)]),
+        "markersize": 4,
+        "palette": style.COLORS[: len(eps)],
+    }
     style.lines(rows.dropna(subset="beta"), axes, "curve", eps.values(), x="beta", **options)
     for name, beta in NAMED.items():
         axes.axvline(beta, color="0.6", linewidth=0.6, zorder=0)
-        text = axes.text(beta, 0.12, activation(name).label, transform=axes.get_xaxis_transform(), rotation=90)
+        text = axes.text(
+            beta, 0.12, activation(name).label, transform=axes.get_xaxis_transform(), rotation=90
+        )
         text.set(fontsize=style.NOTE, color="0.4", horizontalalignment="right")
     _mark(rows, "gelu", NAMED["gelu"], axes)
     if "relu" in metrics.activations:
@@ -71,5 +103,11 @@ def _mark(rows: pd.DataFrame, name: str, beta: float, axes: Axes) -> None:
     own = rows[rows["activation"] == name]
     if len(own):
         axes.scatter(
-            [beta], [own["value"].mean()], marker="*", s=40, color="black", zorder=3, label=activation(name).label
+            [beta],
+            [own["value"].mean()],
+            marker="*",
+            s=40,
+            color="black",
+            zorder=3,
+            label=activation(name).label,
         )

@@ -1,4 +1,6 @@
-"""Figure starts: low-rank networks from several starts, by epochs and by operations, at three ranks."""
+"""Figure starts: low-rank networks from several starts, by epochs and by operations, at three
+ranks.
+"""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -14,11 +16,13 @@ RANKS = ("2k", "4k", "8k")
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation: a column for each rank.
 
-    Rows are accuracy and loss against epochs, and accuracy against the operations of all matrix products so far,
-    including the one full gradient that some starts need.
+    Rows are accuracy and loss against epochs, and accuracy against the operations of all matrix
+    products so far, including the one full gradient that some starts need.
     """
     variants = {name: each for name, each in metrics.variants.items() if name in RANKS}
-    figure, panels = plt.subplots(3, len(variants), figsize=(style.PAGE, 5.6), sharey="row", squeeze=False)
+    figure, panels = plt.subplots(
+        3, len(variants), figsize=(style.PAGE, 5.6), sharey="row", squeeze=False
+    )
     for (variant, each), (accuracy, loss, spent) in zip(variants.items(), panels.T, strict=True):
         for quantity, axes in (("test_accuracy", accuracy), ("test_loss", loss)):
             style.network_lines(per_image(each, quantity), axes, linewidth=1.0)

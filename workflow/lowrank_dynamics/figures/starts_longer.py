@@ -9,7 +9,9 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 
 def draw(metrics: Metrics) -> Figure:
-    """Draw accuracy and loss against epochs, mean over trials with a band of one standard deviation."""
+    """Draw accuracy and loss against epochs, mean over trials with a band of one standard
+    deviation.
+    """
     longer = metrics.variants["longer"]
     figure, panels = plt.subplots(1, len(PANELS), figsize=(style.PAGE, 3.0))
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):

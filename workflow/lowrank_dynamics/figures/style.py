@@ -30,11 +30,17 @@ DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _NETWORKS = [registries.PARAMETERIZATIONS[name].label for name in ("full", "s_big", "random")]
-_NETWORKS += [each.label for each in registries.PARAMETERIZATIONS.values() if each.label not in _NETWORKS]
+_NETWORKS += [
+    each.label for each in registries.PARAMETERIZATIONS.values() if each.label not in _NETWORKS
+]
 NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
 NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
 """How a network is drawn in every figure, by the label of its parameterization."""
-_HUES = [*COLORS[:3], COLORS[9], *COLORS[3:9]]  # the fourth activation, tanh, is in few figures: a pale color will do
+_HUES = [
+    *COLORS[:3],
+    COLORS[9],
+    *COLORS[3:9],
+]  # the fourth activation, tanh, is in few figures: a pale color will do
 VERDICTS = {
     Verdict.REPRODUCED: ("o", COLORS[0]),
     Verdict.PARTLY: ("D", COLORS[8]),
@@ -44,10 +50,16 @@ VERDICTS = {
 """The marker and color of a verdict."""
 LOOK = {
     "font.family": "serif",
-    "font.serif": ["STIXGeneral", "STIX Two Text", "Times New Roman"],  # the first is matplotlib's own
+    "font.serif": [
+        "STIXGeneral",
+        "STIX Two Text",
+        "Times New Roman",
+    ],  # the first is matplotlib's own
     "mathtext.fontset": "stix",
     **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize", "figure.titlesize"), 8),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 8),
+    **dict.fromkeys(
+        ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 8
+    ),
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
@@ -67,9 +79,15 @@ def apply() -> None:
 
 
 def curves(
-    data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, x: str = "step", **options: Any
+    data: pd.DataFrame,
+    axes: Axes,
+    by: str,
+    order: Iterable[str] | None = None,
+    x: str = "step",
+    **options: Any,
 ) -> None:
-    """Draw `value` against `x`, a line for each value of the column `by`, distinguished by color and dashes.
+    """Draw `value` against `x`, a line for each value of the column `by`, distinguished by color
+    and dashes.
 
     `options` are seaborn's for a line plot.
     """
@@ -79,9 +97,15 @@ def curves(
 
 
 def lines(
-    data: pd.DataFrame, axes: Axes, by: str, order: Iterable[str] | None = None, x: str = "step", **options: Any
+    data: pd.DataFrame,
+    axes: Axes,
+    by: str,
+    order: Iterable[str] | None = None,
+    x: str = "step",
+    **options: Any,
 ) -> None:
-    """Draw `curves` of the mean over trials, with a band of one standard deviation, both on the scale of the axes.
+    """Draw `curves` of the mean over trials, with a band of one standard deviation, both on the
+    scale of the axes.
 
     Seaborn would do the same group by group, which takes longer than the rest of a figure.
     """
@@ -89,51 +113,96 @@ def lines(
     scale, before = axes.yaxis.get_transform(), len(axes.lines)
     scaled = data.assign(value=scale.transform(data["value"]))
     spread = scaled.groupby([by, x], observed=True)["value"].agg(["mean", "std"])
-    ends = {"value": spread["mean"], "low": spread["mean"] - spread["std"], "high": spread["mean"] + spread["std"]}
-    drawn = pd.DataFrame({end: scale.inverted().transform(values) for end, values in ends.items()}, spread.index)
+    ends = {
+        "value": spread["mean"],
+        "low": spread["mean"] - spread["std"],
+        "high": spread["mean"] + spread["std"],
+    }
+    drawn = pd.DataFrame(
+        {end: scale.inverted().transform(values) for end, values in ends.items()}, spread.index
+    )
     drawn = drawn.reset_index()
     curves(drawn, axes, by, names, x, **options)
     present = [name for name in names if name in set(drawn[by])]
-    for name, line in zip(present, axes.lines[before:], strict=False):  # the legend's lines follow them
+    for name, line in zip(
+        present, axes.lines[before:], strict=False
+    ):  # the legend's lines follow them
         band = drawn[drawn[by] == name]
-        axes.fill_between(band[x], band["low"], band["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.fill_between(
+            band[x], band["low"], band["high"], color=line.get_color(), alpha=0.2, linewidth=0
+        )
 
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
-    """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones dashed."""
-    shown = {name: registries.activation(name) for name in registries.in_order(data["activation"].unique())}
-    colors, labels = activation_colors(list(shown)), [activation.label for activation in shown.values()]
+    """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones
+    dashed.
+    """
+    shown = {
+        name: registries.activation(name)
+        for name in registries.in_order(data["activation"].unique())
+    }
+    colors, labels = (
+        activation_colors(list(shown)),
+        [activation.label for activation in shown.values()],
+    )
     dashes = [SOLID if activation.smooth else DASHED for activation in shown.values()]
     labeled = data.assign(activation=[shown[name].label for name in data["activation"]])
-    lines(labeled, axes, "activation", labels, palette=[colors[name] for name in shown], dashes=dashes, **options)
+    lines(
+        labeled,
+        axes,
+        "activation",
+        labels,
+        palette=[colors[name] for name in shown],
+        dashes=dashes,
+        **options,
+    )
 
 
 def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """Return the color of each activation: the same in every figure, unless it has a parameter."""
     fixed = [name for name, each in registries.ACTIVATIONS.items() if not each.parameter]
-    return dict(zip([*fixed, *(name for name in names if name not in fixed)], cycle(_HUES), strict=False))
+    return dict(
+        zip([*fixed, *(name for name in names if name not in fixed)], cycle(_HUES), strict=False)
+    )
 
 
 def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
-    """Draw `lines`, one for each parameterization under its label, in the same color and dashes in every figure."""
+    """Draw `lines`, one for each parameterization under its label, in the same color and dashes in
+    every figure.
+    """
     present = set(data["parameterization"])
-    labels = {name: each.label for name, each in registries.PARAMETERIZATIONS.items() if name in present}
+    labels = {
+        name: each.label for name, each in registries.PARAMETERIZATIONS.items() if name in present
+    }
     labeled = data.assign(network=data["parameterization"].astype(str).map(labels))
-    lines(labeled, axes, "network", labels.values(), palette=NETWORK_COLORS, dashes=NETWORK_DASHES, **options)
+    lines(
+        labeled,
+        axes,
+        "network",
+        labels.values(),
+        palette=NETWORK_COLORS,
+        dashes=NETWORK_DASHES,
+        **options,
+    )
 
 
 def activation_panels(
     activations: Sequence[str], height: float, rows: int = 1, **sharing: Any
 ) -> tuple[Figure, NDArray[Any]]:
-    """Return a figure of this height in inches and its panels, a column for each activation with its label on top."""
-    figure, panels = plt.subplots(rows, len(activations), figsize=(PAGE, height), squeeze=False, **sharing)
+    """Return a figure of this height in inches and its panels, a column for each activation with
+    its label on top.
+    """
+    figure, panels = plt.subplots(
+        rows, len(activations), figsize=(PAGE, height), squeeze=False, **sharing
+    )
     for name, axes in zip(activations, panels[0], strict=True):
         axes.set_title(registries.activation(name).label)
     return figure, panels
 
 
 def legend_below(figure: Figure | SubFigure, columns: int | None = None) -> None:
-    """Put the legend of a figure's first panel below all panels, and remove the legends inside them.
+    """Put the legend of a figure's first panel below all panels, and remove the legends inside
+    them.
 
     It has one row, or `columns` columns.
     """
@@ -150,21 +219,28 @@ def mark(figure: Figure, note: str) -> None:
 
 
 def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") -> None:
-    """Write the figure as `stem` + .pdf, .svg and .png with its provenance, and a note in a strip below it.
+    """Write the figure as `stem` + .pdf, .svg and .png with its provenance, and a note in a strip
+    below it.
 
     The files hold no dates, so that equal figures have equal bytes.
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    with mpl.rc_context({"figure.constrained_layout.use": False}):  # the layout is computed once, without the strip
+    with mpl.rc_context(
+        {"figure.constrained_layout.use": False}
+    ):  # the layout is computed once, without the strip
         figure.set_layout_engine(None)
         parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
         for part in parts:
             for legend in part.legends:
                 legend.set_bbox_to_anchor((0, 0, 1, 1), part.transSubfigure)
         width, height = figure.get_size_inches()
-        figure.text(0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
+        figure.text(
+            0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom"
+        )
         page = Bbox.from_extents(0, -FOOT, width, height)
         for extension in FORMATS:
             with replacing(stem.with_suffix(f".{extension}")) as partial:
-                figure.savefig(partial, format=extension, metadata=metadata[extension], bbox_inches=page)
+                figure.savefig(
+                    partial, format=extension, metadata=metadata[extension], bbox_inches=page
+                )

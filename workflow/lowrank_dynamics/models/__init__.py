@@ -1,1 +1,3 @@
-"""The mathematics of the paper on tensors; it reads no file and no setting, only the registries of names."""
+"""The mathematics of the paper on tensors; it reads no file and no setting, only the registries of
+names.
+"""

@@ -1,4 +1,6 @@
-"""Convolutions as a module, with the names that torchvision gives its weights, and the inputs that they expect."""
+"""Convolutions as a module, with the names that torchvision gives its weights, and the inputs that
+they expect.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -16,9 +18,11 @@ DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
 def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> nn.Sequential:
-    """Return the convolutions called `name`, frozen. Raises UserError for pretrained ones without their `values`.
+    """Return the convolutions called `name`, frozen. Raises UserError for pretrained ones without
+    their `values`.
 
-    Others get random weights that preserve the scale of activations through ReLU (He et al., 2015), and zero biases.
+    Others get random weights that preserve the scale of activations through ReLU (He et al., 2015),
+    and zero biases.
     """
     entry = CONVOLUTIONS[name]
     modules: list[nn.Module] = []
@@ -27,31 +31,47 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
         if layer == POOL:
             modules.append(nn.MaxPool2d(2))
         else:
-            modules += [nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1), nn.ReLU()]
+            modules += [
+                nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1),
+                nn.ReLU(),
+            ]
             channels = layer
-    convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(False)
+    convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(
+        False
+    )
     if not entry.pretrained:
         generator = torch.Generator().manual_seed(0)
         for value in convolutions.parameters():
-            nn.init.zeros_(value) if value.ndim == 1 else nn.init.kaiming_normal_(value, generator=generator)
+            (
+                nn.init.zeros_(value)
+                if value.ndim == 1
+                else nn.init.kaiming_normal_(value, generator=generator)
+            )
     elif values is None:
-        raise UserError(f"the convolutions {name} need their own weights; name the folder of `fetch` with --weights")
+        raise UserError(
+            f"the convolutions {name} need their own weights; name the folder of `fetch` with"
+            " --weights"
+        )
     else:
         convolutions.load_state_dict(values)
     return convolutions
 
 
 def as_input(images: Tensor, size: int) -> Tensor:
-    """Return images as convolutions take them: RGB, (n, 3, size, size), bilinearly resized, with the scale of ImageNet.
+    """Return images as convolutions take them: RGB, (n, 3, size, size), bilinearly resized, with
+    the scale of ImageNet.
 
     `images`: (n, 1, rows, columns), gray, or (n, 3, rows, columns), floating point in [0, 1].
     """
-    resized = functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    resized = functional.interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=False
+    )
     return (resized - MEAN.to(images)) / DEVIATION.to(images)
 
 
 def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) -> Tensor:
-    """Return features (n, channels * pool^2) of inputs (n, 3, size, size): the maps, averaged in pool^2 cells.
+    """Return features (n, channels * pool^2) of inputs (n, 3, size, size): the maps, averaged in
+    pool^2 cells.
 
     A map with fewer than `pool` places per side is repeated rather than averaged.
     """

@@ -1,4 +1,6 @@
-"""Initial weights: eps-scaled semi-orthogonal matrices, and the factors of the low-rank network (equation 10)."""
+"""Initial weights: eps-scaled semi-orthogonal matrices, and the factors of the low-rank network
+(equation 10).
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +18,8 @@ Generators = Sequence[torch.Generator]
 def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float = 1.0) -> Tensor:
     """Draw one matrix per trial, uniform over the semi-orthogonal ones, times `eps`.
 
-    Returns float64 of shape (trials, rows, columns): W'W = eps^2 I if rows >= columns, else W W' = eps^2 I.
+    Returns float64 of shape (trials, rows, columns): W'W = eps^2 I if rows >= columns, else W W' =
+    eps^2 I.
     """
     matrices = torch.empty(len(generators), rows, columns, dtype=torch.float64)
     for matrix, generator in zip(matrices, generators, strict=True):
@@ -25,9 +28,18 @@ def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float 
 
 
 def mlp_weights(
-    dimension: int, width: int, classes: int, depth: int, *, eps: float, last_eps: float, generators: Generators
+    dimension: int,
+    width: int,
+    classes: int,
+    depth: int,
+    *,
+    eps: float,
+    last_eps: float,
+    generators: Generators,
 ) -> list[Tensor]:
-    """Draw W_1(0) .. W_L(0), L = `depth`, stacked: semi-orthogonal times `eps`, and the last one times `last_eps`."""
+    """Draw W_1(0) .. W_L(0), L = `depth`, stacked: semi-orthogonal times `eps`, and the last one
+    times `last_eps`.
+    """
     widths = [dimension] + [width] * (depth - 1)
     hidden = [semi_orthogonal(rows, columns, generators, eps) for columns, rows in pairwise(widths)]
     return [*hidden, semi_orthogonal(classes, width, generators, last_eps)]
@@ -36,18 +48,22 @@ def mlp_weights(
 def big_factors(
     hidden_weights: Sequence[Tensor], first_gradient: Tensor, classes: int, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Return V(0): (trials, d, 2K), a basis of S_big, and U(0) = W_{L-1} .. W_1 V / eps^{L-1} at 0: (trials, m, 2K).
+    """Return V(0): (trials, d, 2K), a basis of S_big, and U(0) = W_{L-1} .. W_1 V / eps^{L-1} at 0:
+    (trials, m, 2K).
 
-    If m >= d the columns of U(0) are orthonormal, like those of V(0). If m < d only the rows of W_1(0) / eps are, so it
-    projects S_big onto its row space: the singular values of U(0) are the cosines of the principal angles between the
-    two. K of them are 1, because S_big contains W_1(0)' L_{1,1}(0); the others depend on how much of R_{1,1}(0) lies in
-    the row space. The blocks of theorem 3.5 are not defined then, for W_1(0) V_{1,2} / eps is not orthonormal.
+    If m >= d the columns of U(0) are orthonormal, like those of V(0). If m < d only the rows of
+    W_1(0) / eps are, so it projects S_big onto its row space: the singular values of U(0) are the
+    cosines of the principal angles between the two. K of them are 1, because S_big contains W_1(0)'
+    L_{1,1}(0); the others depend on how much of R_{1,1}(0) lies in the row space. The blocks of
+    theorem 3.5 are not defined then, for W_1(0) V_{1,2} / eps is not orthonormal.
     """
     input_factor = big_subspace(hidden_weights[0], first_gradient, classes, eps)
     return input_factor, through_the_weights(hidden_weights, input_factor, eps)
 
 
-def through_the_weights(hidden_weights: Sequence[Tensor], input_factor: Tensor, eps: float) -> Tensor:
+def through_the_weights(
+    hidden_weights: Sequence[Tensor], input_factor: Tensor, eps: float
+) -> Tensor:
     """Return W_{L-1} .. W_1 V / eps^{L-1} at 0: (trials, m, r), for a factor V: (trials, d, r)."""
     output_factor = input_factor
     for weight in hidden_weights:
@@ -68,10 +84,11 @@ def adapters(weight: Tensor, rank: int, generators: Generators) -> tuple[Tensor,
 
 
 def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:
-    """Return [F, F_perp]: (trials, n, r), with r - 2K further columns drawn from the complement of F (figure 15).
+    """Return [F, F_perp]: (trials, n, r), with r - 2K further columns drawn from the complement of
+    F (figure 15).
 
-    `factor` F: (trials, n, 2K), orthonormal columns, 2K < `rank` r <= n. F_perp is uniform over the orthonormal columns
-    of the complement, and depends on the span of F alone.
+    `factor` F: (trials, n, 2K), orthonormal columns, 2K < `rank` r <= n. F_perp is uniform over the
+    orthonormal columns of the complement, and depends on the span of F alone.
     """
     draws = semi_orthogonal(factor.shape[-2], rank - factor.shape[-1], generators)
     return torch.cat([factor, polar_factor(draws - factor @ (factor.mT @ draws))], dim=-1)
@@ -80,7 +97,8 @@ def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:
 def rotated_factor(factor: Tensor, degrees: float, generators: Generators) -> Tensor:
     """Return cos(psi) F + sin(psi) F_perp, all of whose principal angles to F are psi (figure 14).
 
-    `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp is the same draw for every psi.
+    `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp is the same draw for every
+    psi.
     """
     psi, rank = math.radians(degrees), factor.shape[-1]
     perpendicular = widened_factor(factor, 2 * rank, generators)[..., rank:]

@@ -1,6 +1,8 @@
-"""How a two-layer network differs from a linear one: phi' and phi'', the linear network, the curvature of the loss.
+"""How a two-layer network differs from a linear one: phi' and phi'', the linear network, the
+curvature of the loss.
 
-`phi` is an activation module that takes stacked trials; every function keeps the dtype of its tensors.
+`phi` is an activation module that takes stacked trials; every function keeps the dtype of its
+tensors.
 """
 
 from collections.abc import Sequence
@@ -10,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 POINTS = 20_000
-"""On each side of zero, where derivatives are looked at: a multiple of the 32 entries that fill any CPU's vectors."""
+"""On each side of zero, where derivatives are looked at: a multiple of the 32 entries that fill any
+CPU's vectors.
+"""
 ITERATIONS = 30
 """Of the power method: the curvature is found to some per mille, and from below."""
 
 
 @torch.enable_grad()
 def derivatives(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return phi'(z) and phi''(z) entry by entry; where phi' has a jump, phi'' is that of one side."""
+    """Return phi'(z) and phi''(z) entry by entry; where phi' has a jump, phi'' is that of one
+    side.
+    """
     z = z.detach().clone().requires_grad_()
     first = torch.autograd.grad(phi(z.clone()).sum(), z, create_graph=True)[0]
     if not first.requires_grad:  # phi is linear
@@ -31,14 +37,21 @@ def slope_at_zero(phi: nn.Module) -> float:
 
 
 def derivative_bounds(phi: nn.Module) -> tuple[float, float]:
-    """Return b and mu, the largest |phi'| and |phi''|, over a grid equally fine at each scale from 1e-9 to 1e3."""
+    """Return b and mu, the largest |phi'| and |phi''|, over a grid equally fine at each scale from
+    1e-9 to 1e3.
+    """
     half = torch.logspace(-9, 3, POINTS, dtype=torch.float64)
-    first, second = derivatives(phi, torch.cat([-half, torch.zeros(32, dtype=torch.float64), half])[None])
+    first, second = derivatives(
+        phi, torch.cat([-half, torch.zeros(32, dtype=torch.float64), half])[None]
+    )
     return float(first.abs().max()), float(second.abs().max())
 
 
-def linear_network(weights: Sequence[Tensor], slope: float, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the outputs phi'(0) W_2 W_1 X: (trials, K, N), and the gradient of their squared error in W_1.
+def linear_network(
+    weights: Sequence[Tensor], slope: float, inputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the outputs phi'(0) W_2 W_1 X: (trials, K, N), and the gradient of their squared error
+    in W_1.
 
     `weights` are W_1: (trials, m, d) and W_2: (trials, K, m); `slope` is phi'(0).
     """
@@ -56,7 +69,9 @@ class Curvature(NamedTuple):
     weighted: Tensor  # W_2' Delta_2 * phi''(W_1 X): (trials, m, N)
 
     @classmethod
-    def at(cls, weights: Sequence[Tensor], phi: nn.Module, inputs: Tensor, residual: Tensor) -> "Curvature":
+    def at(
+        cls, weights: Sequence[Tensor], phi: nn.Module, inputs: Tensor, residual: Tensor
+    ) -> "Curvature":
         """Return the Hessian at the given weights, where the residual Delta_2 is (trials, K, N)."""
         first, last = weights
         slope, bend = derivatives(phi, first @ inputs)
@@ -65,11 +80,15 @@ class Curvature(NamedTuple):
     def applied(self, direction: Tensor) -> Tensor:
         """Return the Hessian's image (trials, m, d) of a direction of the same shape."""
         change = direction @ self.inputs
-        through = self.last.mT @ (self.last @ (self.first_derivative * change)) * self.first_derivative
+        through = (
+            self.last.mT @ (self.last @ (self.first_derivative * change)) * self.first_derivative
+        )
         return (through + self.weighted * change) @ self.inputs.mT
 
     def largest(self, start: Tensor) -> Tensor:
-        """Return its largest absolute eigenvalue (trials,), by the power method from a `start` (trials, m, d)."""
+        """Return its largest absolute eigenvalue (trials,), by the power method from a `start`
+        (trials, m, d).
+        """
         direction = start / torch.linalg.matrix_norm(start)[:, None, None]
         for _ in range(ITERATIONS):
             image = self.applied(direction)
@@ -79,15 +98,23 @@ class Curvature(NamedTuple):
 
 
 def curvature_bound(last: Tensor, residual: Tensor, b: float, mu: float) -> Tensor:
-    """Return gamma = b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), for whitened data; M is the largest |Delta_2|."""
+    """Return gamma = b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), for whitened data; M is the
+    largest |Delta_2|.
+    """
     return b**2 * torch.linalg.matrix_norm(last, 2) ** 2 + mu * _largest_pull(last, residual)
 
 
-def first_tail_bound(last: Tensor, residual: Tensor, mu: float, dimension: int, eps: float) -> Tensor:
-    """Return C_1 eps = mu M sqrt(d) ||W_2||_1 eps: (trials,), which bounds sigma_{K+1}(G_1(0)) on whitened data."""
+def first_tail_bound(
+    last: Tensor, residual: Tensor, mu: float, dimension: int, eps: float
+) -> Tensor:
+    """Return C_1 eps = mu M sqrt(d) ||W_2||_1 eps: (trials,), which bounds sigma_{K+1}(G_1(0)) on
+    whitened data.
+    """
     return mu * dimension**0.5 * eps * _largest_pull(last, residual)
 
 
 def _largest_pull(last: Tensor, residual: Tensor) -> Tensor:
-    """Return M ||W_2||_1: (trials,), which bounds the entries of W_2' Delta_2; ||.||_1 is the largest column sum."""
+    """Return M ||W_2||_1: (trials,), which bounds the entries of W_2' Delta_2; ||.||_1 is the
+    largest column sum.
+    """
     return residual.abs().amax(dim=(-2, -1)) * last.abs().sum(dim=-2).amax(dim=-1)

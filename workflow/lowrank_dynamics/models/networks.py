@@ -1,4 +1,6 @@
-"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of each weight."""
+"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of
+each weight.
+"""
 
 import pkgutil
 from collections.abc import Sequence
@@ -13,8 +15,8 @@ from lowrank_dynamics.config import registries
 class RReLU(nn.Module):
     """Randomized leaky ReLU whose slopes come from each trial's own generator.
 
-    In training every negative entry's slope is uniform in [`lower`, `upper`], in evaluation their mean.
-    `torch.nn.RReLU` draws from the global generator, which would tie the trials together.
+    In training every negative entry's slope is uniform in [`lower`, `upper`], in evaluation their
+    mean. `torch.nn.RReLU` draws from the global generator, which would tie the trials together.
     """
 
     lower, upper = 1 / 8, 1 / 3
@@ -24,7 +26,9 @@ class RReLU(nn.Module):
         self.generators = generators
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
+        """Map pre-activations (trials, width, samples) to activations of the same shape and
+        dtype.
+        """
         if not self.training:
             return functional.leaky_relu(z, (self.lower + self.upper) / 2)
         slopes = torch.empty(z.shape, dtype=z.dtype)
@@ -34,7 +38,9 @@ class RReLU(nn.Module):
 
 
 class Swish(nn.Module):
-    """phi_beta(z) = z sigmoid(beta z): nearly linear for a small beta, SiLU for 1, nearly GELU for 1.702, then ReLU."""
+    """phi_beta(z) = z sigmoid(beta z): nearly linear for a small beta, SiLU for 1, nearly GELU for
+    1.702, then ReLU.
+    """
 
     def __init__(self, beta: float) -> None:
         super().__init__()
@@ -46,10 +52,12 @@ class Swish(nn.Module):
 
 
 class TrialByTrial(nn.Module):
-    """An elementwise activation whose rounding does not depend on a trial's place in the stack; it may be in place.
+    """An elementwise activation whose rounding does not depend on a trial's place in the stack; it
+    may be in place.
 
-    On a CPU, entries that fill a vector are computed by other code than the few left over at the end, which may round
-    an exponential differently. So the stack is taken as a whole only if each trial fills its vectors.
+    On a CPU, entries that fill a vector are computed by other code than the few left over at the
+    end, which may round an exponential differently. So the stack is taken as a whole only if each
+    trial fills its vectors.
     """
 
     vector = 32
@@ -60,17 +68,25 @@ class TrialByTrial(nn.Module):
         self.activation = activation
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map pre-activations (trials, width, samples) to activations of the same shape and dtype."""
+        """Map pre-activations (trials, width, samples) to activations of the same shape and
+        dtype.
+        """
         if z[0].numel() % self.vector == 0:
             return self.activation(z)
         return torch.stack([self.activation(trial.clone()) for trial in z])
 
 
 def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
-    """Return the module of the activation called `name`; `generators`, one a trial, serve the random ones."""
+    """Return the module of the activation called `name`; `generators`, one a trial, serve the
+    random ones.
+    """
     activation = registries.activation(name)
     module_class = pkgutil.resolve_name(activation.target)
-    return module_class(generators) if activation.random else TrialByTrial(module_class(**activation.options))
+    return (
+        module_class(generators)
+        if activation.random
+        else TrialByTrial(module_class(**activation.options))
+    )
 
 
 class StackedNetwork(nn.Module):
@@ -85,11 +101,13 @@ class StackedNetwork(nn.Module):
 class MLP(StackedNetwork):
     """f(X) = W_L phi(W_{L-1} phi(... phi(W_1 X))), without biases (section 2).
 
-    `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of one dtype. With
-    `train_last_layer=False` W_L stays fixed, as in the theory setting of section 3.
+    `weights` holds W_1: (trials, m, d), W_2 .. W_{L-1}: (trials, m, m) and W_L: (trials, K, m), of
+    one dtype. With `train_last_layer=False` W_L stays fixed, as in the theory setting of section 3.
     """
 
-    def __init__(self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True) -> None:
+    def __init__(
+        self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True
+    ) -> None:
         super().__init__()
         self.weights = nn.ParameterList(weight.clone() for weight in weights)
         self.weights[-1].requires_grad_(train_last_layer)
@@ -105,23 +123,32 @@ class MLP(StackedNetwork):
 
     @property
     def hidden_weights(self) -> list[Tensor]:
-        """W_1 .. W_{L-1}, detached: what spectra, subspace movement and block shares are measured on."""
+        """W_1 .. W_{L-1}, detached: what spectra, subspace movement and block shares are measured
+        on.
+        """
         return [weight.detach() for weight in self.weights[:-1]]
 
 
 class AdaptedMLP(StackedNetwork):
-    """W_L phi((W_{L-1} + B_{L-1} A_{L-1}) phi(... phi((W_1 + B_1 A_1) X))): low-rank adapters on frozen weights.
+    """W_L phi((W_{L-1} + B_{L-1} A_{L-1}) phi(... phi((W_1 + B_1 A_1) X))): low-rank adapters on
+    frozen weights.
 
-    `weights` are those of `MLP`, of which W_L alone is trained; `downward` holds A_l: (trials, r, n), `upward` B_l:
-    (trials, m, r).
+    `weights` are those of `MLP`, of which W_L alone is trained; `downward` holds A_l: (trials, r,
+    n), `upward` B_l: (trials, m, r).
     """
 
     def __init__(
-        self, weights: Sequence[Tensor], downward: Sequence[Tensor], upward: Sequence[Tensor], activation: nn.Module
+        self,
+        weights: Sequence[Tensor],
+        downward: Sequence[Tensor],
+        upward: Sequence[Tensor],
+        activation: nn.Module,
     ) -> None:
         super().__init__()
         *hidden, last = weights
-        self.hidden = nn.ParameterList(nn.Parameter(weight.clone(), requires_grad=False) for weight in hidden)
+        self.hidden = nn.ParameterList(
+            nn.Parameter(weight.clone(), requires_grad=False) for weight in hidden
+        )
         self.downward = nn.ParameterList(matrix.clone() for matrix in downward)
         self.upward = nn.ParameterList(matrix.clone() for matrix in upward)
         self.last = nn.Parameter(last.clone())
@@ -138,12 +165,18 @@ class AdaptedMLP(StackedNetwork):
 class LowRankMLP(StackedNetwork):
     """W_L phi(U W~_{L-1} phi(W~_{L-2} ... phi(W~_1 V' X))): the low-rank MLP of equation (10).
 
-    `output_factor` U: (trials, m, r), `input_factor` V: (trials, d, r), `cores` W~_1 .. W~_{L-1}: (trials, r, r) and
-    `last` W_L: (trials, K, m). The last hidden activation acts in m dimensions, the others in r.
+    `output_factor` U: (trials, m, r), `input_factor` V: (trials, d, r), `cores` W~_1 .. W~_{L-1}:
+    (trials, r, r) and `last` W_L: (trials, K, m). The last hidden activation acts in m dimensions,
+    the others in r.
     """
 
     def __init__(
-        self, input_factor: Tensor, cores: Sequence[Tensor], output_factor: Tensor, last: Tensor, activation: nn.Module
+        self,
+        input_factor: Tensor,
+        cores: Sequence[Tensor],
+        output_factor: Tensor,
+        last: Tensor,
+        activation: nn.Module,
     ) -> None:
         super().__init__()
         self.input_factor = nn.Parameter(input_factor.clone())

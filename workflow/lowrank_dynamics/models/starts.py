@@ -1,4 +1,6 @@
-"""The starts of a low-rank network: factors V(0) and U(0) from S_big, from other choices, and at random."""
+"""The starts of a low-rank network: factors V(0) and U(0) from S_big, from other choices, and at
+random.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,11 +20,13 @@ from lowrank_dynamics.models.subspaces import polar_factor, signed_svd, top_sing
 
 
 class Given(NamedTuple):
-    """What a start may use: the full network at its initialization, its first gradient, the inputs, generators.
+    """What a start may use: the full network at its initialization, its first gradient, the inputs,
+    generators.
 
-    `hidden` are W_1(0) .. W_{L-1}(0), float64: (trials, m, n); `gradient` computes G_1(0): (trials, m, d); `inputs` X:
-    (d, N) or (trials, d, N). Everything random comes from `factors`, except for what widens or rotates S_big, which
-    comes from the generators that `complement` makes anew at each call, so that both factors have the same draws.
+    `hidden` are W_1(0) .. W_{L-1}(0), float64: (trials, m, n); `gradient` computes G_1(0): (trials,
+    m, d); `inputs` X: (d, N) or (trials, d, N). Everything random comes from `factors`, except for
+    what widens or rotates S_big, which comes from the generators that `complement` makes anew at
+    each call, so that both factors have the same draws.
     """
 
     hidden: Sequence[Tensor]
@@ -44,7 +48,9 @@ class Factors(NamedTuple):
 
 
 def s_big(given: Given) -> Factors:
-    """Return S_big and its image under the weights (section 5), rotated by `rotation` or widened to `rank` columns."""
+    """Return S_big and its image under the weights (section 5), rotated by `rotation` or widened to
+    `rank` columns.
+    """
     big = big_factors(given.hidden, given.gradient(), given.classes, given.eps)
     return Factors(*(_beyond_big(given, factor.cpu()) for factor in big))
 
@@ -75,7 +81,9 @@ def s_big_right(given: Given) -> Factors:
 
 
 def s_big_left(given: Given) -> Factors:
-    """Return the other half of S_big, W_1(0)' L_{1,1}(0), and random columns from its complement."""
+    """Return the other half of S_big, W_1(0)' L_{1,1}(0), and random columns from its
+    complement.
+    """
     left, _ = top_singular_subspaces(given.gradient(), given.classes, torch.float64)
     basis = polar_factor(given.hidden[0].mT @ left)
     return _through_the_weights(given, widened_factor(basis.cpu(), given.rank, given.factors))
@@ -97,7 +105,9 @@ def propagated(given: Given) -> Factors:
 
 
 def _beyond_big(given: Given, factor: Tensor) -> Tensor:
-    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` or widened to `rank` columns."""
+    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` or widened to `rank`
+    columns.
+    """
     if given.rank > factor.shape[-1]:
         return widened_factor(factor, given.rank, given.complement())
     return rotated_factor(factor, given.rotation, given.complement())

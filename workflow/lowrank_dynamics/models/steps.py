@@ -1,4 +1,6 @@
-"""What a traced model computes between two of its layers, as modules that may stand in another network."""
+"""What a traced model computes between two of its layers, as modules that may stand in another
+network.
+"""
 
 from itertools import groupby, pairwise
 from typing import Any
@@ -18,11 +20,15 @@ NAMED: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((functional.sigmoid, torch.sigmoid, "sigmoid"), nn.Sigmoid),
     **dict.fromkeys((functional.tanh, torch.tanh, "tanh"), nn.Tanh),
 }
-"""Functions that torch has as modules too, whose options have the same names; methods by their names."""
+"""Functions that torch has as modules too, whose options have the same names; methods by their
+names.
+"""
 
 
 def as_modules(mlp: nn.Module, piece: list[fx.Node]) -> list[nn.Module]:
-    """Return what a piece computes of its first node: the modules of `mlp` in a row, and functions as modules too."""
+    """Return what a piece computes of its first node: the modules of `mlp` in a row, and functions
+    as modules too.
+    """
     source, *nodes = piece
     if any(node.all_input_nodes != [one] for one, node in pairwise(piece)):
         return [_module(mlp, source, nodes)]
@@ -48,7 +54,9 @@ def name_of(module: nn.Module) -> str:
 
 
 def _kind(node: fx.Node) -> str:
-    """Return how a step becomes a module; a function `dropout` would be fixed in the mode that it was traced in."""
+    """Return how a step becomes a module; a function `dropout` would be fixed in the mode that it
+    was traced in.
+    """
     if node.op == "call_module":
         return "module"
     if node.target is functional.dropout:
@@ -57,8 +65,12 @@ def _kind(node: fx.Node) -> str:
 
 
 def _named(node: fx.Node) -> nn.Module:
-    """Return torch's own module for a call of a function, with its options, such as a slope; it changes no input."""
-    return NAMED[node.target](**{name: value for name, value in node.kwargs.items() if name != "inplace"})
+    """Return torch's own module for a call of a function, with its options, such as a slope; it
+    changes no input.
+    """
+    return NAMED[node.target](
+        **{name: value for name, value in node.kwargs.items() if name != "inplace"}
+    )
 
 
 def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> float:
@@ -68,9 +80,14 @@ def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any =
 
 
 def _module(mlp: nn.Module, source: fx.Node, nodes: list[fx.Node]) -> nn.Module:
-    """Return a module that computes some nodes, of which the last is its output, from that of `source`."""
+    """Return a module that computes some nodes, of which the last is its output, from that of
+    `source`.
+    """
     if any(_kind(node) == "dropout" for node in nodes):
-        raise UserError(f"the function dropout after {source} is not in a row with the layers; make it an nn.Dropout")
+        raise UserError(
+            f"the function dropout after {source} is not in a row with the layers; make it an"
+            " nn.Dropout"
+        )
     graph = fx.Graph()
     copies = {source: graph.placeholder("inputs")}
     for node in nodes:

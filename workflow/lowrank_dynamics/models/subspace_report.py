@@ -12,28 +12,32 @@ from lowrank_dynamics.models.first_gradient import Loss, first_gradient
 from lowrank_dynamics.models.low_rank import TRAINED, require_start, spread_of_start
 
 SMALL_REST = 0.05
-"""The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps = 0.1, the paper's
-largest, it is below with smooth activations, and with ReLU far above at any eps (figure 11)."""
+"""The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps =
+0.1, the paper's largest, it is below with smooth activations, and with ReLU far above at any eps
+(figure 11)."""
 WEAK, STRONG = 0.45, 0.65
-"""The spread of phi' up to which block 1 keeps nine tenths of the change, and from which it keeps less than eight: ELU
-has 0.15, SiLU 0.28, GELU 0.40, phi_beta with beta = 3 and 10 has 0.56 and 0.70, ReLU 0.71 (figures 3, smoothness)."""
+"""The spread of phi' up to which block 1 keeps nine tenths of the change, and from which it keeps
+less than eight: ELU has 0.15, SiLU 0.28, GELU 0.40, phi_beta with beta = 3 and 10 has 0.56 and
+0.70, ReLU 0.71 (figures 3, smoothness)."""
 FAR = 10.0
-"""sigma_max / sigma_min of hidden weights from which they are far from eps times orthonormal columns: with the weights
-that PyTorch makes, of 784 x 784, block 1 keeps 0.3 and 0.02 of the change of two layers, where orthogonal ones keep 0.5
-and 0.7 (docs/library.ipynb)."""
+"""sigma_max / sigma_min of hidden weights from which they are far from eps times orthonormal
+columns: with the weights that PyTorch makes, of 784 x 784, block 1 keeps 0.3 and 0.02 of the change
+of two layers, where orthogonal ones keep 0.5 and 0.7 (docs/library.ipynb)."""
 SCALE = 0.3
 """The size of pre-activations at the linear fit (docs/beyond.md, study 3)."""
 
 
 @dataclass(frozen=True)
 class SubspaceReport:
-    """What decides whether a low-rank network in S_big is to be expected to follow an MLP; `str` of it is the report.
+    """What decides whether a low-rank network in S_big is to be expected to follow an MLP; `str` of
+    it is the report.
 
-    `classes` K outputs, `dimension` d inputs, `widths` of the hidden layers. `singular_values` are all those of the
-    first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X) from a constant matrix relative to its
-    own norm, on the batch of the loss; `later_spread` the same for normal pre-activations of size 0.3, as they are when
-    a network has learned the linear part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times
-    orthonormal columns; `spread_of_start` tells a trained first layer from a random one.
+    `classes` K outputs, `dimension` d inputs, `widths` of the hidden layers. `singular_values` are
+    all those of the first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X)
+    from a constant matrix relative to its own norm, on the batch of the loss; `later_spread` the
+    same for normal pre-activations of size 0.3, as they are when a network has learned the linear
+    part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times orthonormal
+    columns; `spread_of_start` tells a trained first layer from a random one.
     """
 
     classes: int
@@ -60,57 +64,80 @@ class SubspaceReport:
     @property
     def expectation(self) -> str:
         """Whether S_big is to be expected to work, and why, in one line."""
-        no, doubtful = "not to be expected to work", "doubtful"
-        against = {
-            f"{no}: K = {self.classes} is not below d/2 = {self.dimension / 2:g}": 2 * self.classes >= self.dimension,
-            f"{no}: the first layer seems to be trained, and a low-rank network starts anew": (
-                self.spread_of_start > TRAINED
-            ),
-            f"{no}: the activation is curved too strongly, as ReLU is": self.later_spread >= STRONG,
-            f"{doubtful}: the activation is curved strongly, so part of the change will lie outside of S_big": (
-                self.later_spread > WEAK
-            ),
-            f"{doubtful}: the first gradient is not nearly of rank K; smaller weights (eps) make it so": (
-                self.beyond_rank > SMALL_REST
-            ),
-            f"{doubtful}: hidden weights are far from eps times orthonormal columns; see nn.init.orthogonal_": (
-                max(self.conditions) > FAR
-            ),
-        }
-        return next((reason for reason, holds in against.items() if holds), "to be expected to work")
+        if 2 * self.classes >= self.dimension:
+            few = f"K = {self.classes} is not below d/2 = {self.dimension / 2:g}"
+            return f"not to be expected to work: {few}"
+        if self.spread_of_start > TRAINED:
+            return (
+                "not to be expected to work: the first layer seems to be trained, and a low-rank"
+                " network starts anew"
+            )
+        if self.later_spread >= STRONG:
+            return "not to be expected to work: the activation is curved too strongly, as ReLU is"
+        if self.later_spread > WEAK:
+            return (
+                "doubtful: the activation is curved strongly, so part of the change will lie"
+                " outside of S_big"
+            )
+        if self.beyond_rank > SMALL_REST:
+            return (
+                "doubtful: the first gradient is not nearly of rank K; smaller weights (eps) make"
+                " it so"
+            )
+        if max(self.conditions) > FAR:
+            return (
+                "doubtful: hidden weights are far from eps times orthonormal columns; see"
+                " nn.init.orthogonal_"
+            )
+        return "to be expected to work"
 
     def __str__(self) -> str:
         """Return the whole report in lines."""
         lines = {
-            "outputs K, inputs d, hidden widths": f"{self.classes}, {self.dimension}, {self.widths}",
+            "outputs K, inputs d, hidden widths": (
+                f"{self.classes}, {self.dimension}, {self.widths}"
+            ),
             "smallest rank 2K": f"{2 * self.classes}",
             "sigma_{K+1} / sigma_K of the first gradient": f"{self.tail:.2g}",
-            "its square beyond rank K": f"{100 * self.beyond_rank:.2g} % (little up to {100 * SMALL_REST:g} %)",
+            "its square beyond rank K": (
+                f"{100 * self.beyond_rank:.2g} % (little up to {100 * SMALL_REST:g} %)"
+            ),
             "spread of phi' now": f"{self.derivative_spread:.2g}",
-            "spread of phi' at the linear fit": f"{self.later_spread:.2g} (weak to {WEAK:g}, strong from {STRONG:g})",
-            "sigma_max / sigma_min of hidden weights": ", ".join(f"{each:.3g}" for each in self.conditions),
+            "spread of phi' at the linear fit": (
+                f"{self.later_spread:.2g} (weak to {WEAK:g}, strong from {STRONG:g})"
+            ),
+            "sigma_max / sigma_min of hidden weights": ", ".join(
+                f"{each:.3g}" for each in self.conditions
+            ),
             "S_big is": self.expectation,
         }
         return "\n".join(f"{name:45} {value}" for name, value in lines.items())
 
     def plot(self, path: Path | str) -> None:
-        """Draw the decay of the first gradient's singular values to a file, such as a PNG; it needs matplotlib."""
+        """Draw the decay of the first gradient's singular values to a file, such as a PNG; it needs
+        matplotlib.
+        """
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(3.25, 2.2), layout="constrained")
         axes = figure.subplots()
-        axes.semilogy(range(1, len(self.singular_values) + 1), self.singular_values, "o", markersize=3)
+        axes.semilogy(
+            range(1, len(self.singular_values) + 1), self.singular_values, "o", markersize=3
+        )
         axes.axvline(self.classes + 0.5, color="0.6", linewidth=0.8)
         axes.set(xlabel="$i$", ylabel=r"$\sigma_i(G_1(0))$", title=f"$K = {self.classes}$")
         figure.savefig(path, dpi=150)
 
 
-def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | str | None = None) -> SubspaceReport:
-    """Return, and print, what the theory says of an MLP, or of the part of `model` at the path `at`, before training.
+def subspace_report(
+    model: nn.Module, loss: Loss, *, at: str = "", plot: Path | str | None = None
+) -> SubspaceReport:
+    """Return, and print, what the theory says of an MLP, or of the part of `model` at the path
+    `at`, before training.
 
-    `loss` returns the loss of the model on one batch, with samples of every class; it is called once, and leaves no
-    trace. `plot` names a file for a picture. Raises UserError as `low_rank` does for what is no chain, no loss, or no
-    start.
+    `loss` returns the loss of the model on one batch, with samples of every class; it is called
+    once, and leaves no trace. `plot` names a file for a picture. Raises UserError as `low_rank`
+    does for what is no chain, no loss, or no start.
     """
     chain = chain_of(part_of(model, at))
     require_start(chain)
@@ -145,13 +172,16 @@ def subspace_report(model: nn.Module, loss: Loss, *, at: str = "", plot: Path | 
 
 @torch.enable_grad()
 def _spread(chain: Chain, values: Tensor) -> float:
-    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows the first layer.
+    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows
+    the first layer.
 
     What normalizes the only hidden layer is no part of phi.
     """
     like = chain.layers[0].weight
     inputs = values.to(like.dtype).unsqueeze(-1).requires_grad_()
-    activation = nn.Sequential(*(copy.deepcopy(each) for each in chain.after[0] if is_elementwise(each, like))).eval()
+    activation = nn.Sequential(
+        *(copy.deepcopy(each) for each in chain.after[0] if is_elementwise(each, like))
+    ).eval()
     outputs = activation(inputs.clone())  # it may work in place
     (slope,) = torch.autograd.grad(outputs.sum(), inputs)
     slope = slope.double()

@@ -1,6 +1,8 @@
-"""The linear algebra of section 2 and theorem 3.5: S_big and S_small, block decomposition, principal angles.
+"""The linear algebra of section 2 and theorem 3.5: S_big and S_small, block decomposition,
+principal angles.
 
-Every function takes matrices with any leading batch axes (the stacked trials) and keeps their dtype and device.
+Every function takes matrices with any leading batch axes (the stacked trials) and keeps their dtype
+and device.
 """
 
 import warnings
@@ -15,13 +17,19 @@ from lowrank_dynamics.errors import UserError
 SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
 ROUNDING = 10.0
-"""Singular values of a gradient are taken to be exact to so many units of its precision, relative to the largest."""
+"""Singular values of a gradient are taken to be exact to so many units of its precision, relative
+to the largest.
+"""
 APART = 100.0
-"""How many times that two of them must differ to be told apart for sure; half precision has no two digits to spare."""
+"""How many times that two of them must differ to be told apart for sure; half precision has no two
+digits to spare.
+"""
 
 
 class LayerBases(NamedTuple):
-    """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, of shape m x n."""
+    """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, of shape m x
+    n.
+    """
 
     u1: Tensor  # (..., m, m-p)
     u2: Tensor  # (..., m, p)
@@ -30,77 +38,97 @@ class LayerBases(NamedTuple):
 
 
 def orthogonal_complement(basis: Tensor) -> Tensor:
-    """Return an orthonormal basis (..., n, n-k) of the complement of the span of `basis` (..., n, k)."""
+    """Return an orthonormal basis (..., n, n-k) of the complement of the span of `basis` (..., n,
+    k).
+    """
     complete, _ = torch.linalg.qr(basis, mode="complete")
     return complete[..., basis.shape[-1] :]
 
 
 def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the thin singular value decomposition U, S, V' of a matrix (..., m, n), the same on every machine.
+    """Return the thin singular value decomposition U, S, V' of a matrix (..., m, n), the same on
+    every machine.
 
-    Each pair of singular vectors is defined up to its sign, which rounding may decide: here the entry of the right one
-    that is largest in absolute value is positive.
+    Each pair of singular vectors is defined up to its sign, which rounding may decide: here the
+    entry of the right one that is largest in absolute value is positive.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     signs = right_t.gather(-1, right_t.abs().argmax(dim=-1, keepdim=True)).sign()
     return left * signs.mT, values, right_t * signs
 
 
-def top_singular_subspaces(matrix: Tensor, k: int, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-    """Return orthonormal bases (..., m, k) and (..., n, k) of a gradient's top-k left and right singular subspaces.
+def top_singular_subspaces(
+    matrix: Tensor, k: int, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return orthonormal bases (..., m, k) and (..., n, k) of a gradient's top-k left and right
+    singular subspaces.
 
-    They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are. Raises UserError if its
-    rank, to rounding, is below k, for then the subspaces are not defined; warns if rounding decides their directions.
+    They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are.
+    Raises UserError if its rank, to rounding, is below k, for then the subspaces are not defined;
+    warns if rounding decides their directions.
     """
     left, values, right_t = signed_svd(matrix.to(dtype or matrix.dtype))
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps * values[..., 0]
     rank = int((values > rounding.unsqueeze(-1)).sum(dim=-1).min())
     if rank < k:
         raise UserError(
-            f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a batch with more "
-            "samples, some of every class, and a loss that uses every output"
+            f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a"
+            " batch with more samples, some of every class, and a loss that uses every output"
         )
     apart = rounding if torch.finfo(matrix.dtype).bits < 32 else APART * rounding
     if values.shape[-1] > k and bool((values[..., k - 1] - values[..., k] <= apart).any()):
         warnings.warn(
-            f"the singular values {k} and {k + 1} of the gradient are equal to two digits of its rounding, which "
-            "decides what directions S_big has; another batch may tell them apart",
+            f"the singular values {k} and {k + 1} of the gradient are equal to two digits of its"
+            " rounding, which decides what directions S_big has; another batch may tell them"
+            " apart",
             stacklevel=2,
         )
     return left[..., :k], right_t[..., :k, :].mT
 
 
 def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps: float) -> Tensor:
-    """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) / eps].
+    """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) /
+    eps].
 
-    `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both (..., m, d);
-    `classes` is K. It is of the dtype of the weight, and as continuous in the gradient as the two halves are, because
-    rounding does not decide its signs. Raises UserError if the span has fewer than 2K dimensions.
+    `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both
+    (..., m, d); `classes` is K. It is of the dtype of the weight, and as continuous in the gradient
+    as the two halves are, because rounding does not decide its signs. Raises UserError if the span
+    has fewer than 2K dimensions.
     """
     left, right = top_singular_subspaces(first_gradient, classes, first_weight.dtype)
     basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
     diagonal = triangle.diagonal(dim1=-2, dim2=-1)
     if bool((diagonal.abs() <= SMALLEST_SINE).any()):
-        raise UserError(f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect")
+        raise UserError(
+            f"S_big has fewer than 2K = {2 * classes} dimensions: its two halves intersect"
+        )
     return basis * diagonal.sign().unsqueeze(-2)
 
 
 def polar_factor(matrix: Tensor) -> Tensor:
-    """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`, of the same span.
+    """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`,
+    of the same span.
 
-    It is `matrix` / eps if the columns are orthogonal, of length eps. Raises UserError for a span of fewer dimensions.
+    It is `matrix` / eps if the columns are orthogonal, of length eps. Raises UserError for a span
+    of fewer dimensions.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
-    if matrix.shape[-2] < matrix.shape[-1] or bool((values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()):
+    if matrix.shape[-2] < matrix.shape[-1] or bool(
+        (values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()
+    ):
         raise UserError(f"a layer maps a subspace of {matrix.shape[-1]} dimensions to one of fewer")
     return left @ right_t
 
 
-def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, eps: float | None = None) -> list[LayerBases]:
-    """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0) V_{l,2} / eps.
+def layer_bases(
+    hidden_weights: Sequence[Tensor], big: Tensor, eps: float | None = None
+) -> list[LayerBases]:
+    """Propagate the complement of S_big through the layers: V_{l,2} = U_{l-1,2}, U_{l,2} = W_l(0)
+    V_{l,2} / eps.
 
-    `hidden_weights` are W_1(0) .. W_{L-1}(0), each eps times a matrix with orthonormal columns; `big` spans S_big. If
-    `eps` is None they may be any, and U_{l,2} is the polar factor of W_l(0) V_{l,2}.
+    `hidden_weights` are W_1(0) .. W_{L-1}(0), each eps times a matrix with orthonormal columns;
+    `big` spans S_big. If `eps` is None they may be any, and U_{l,2} is the polar factor of W_l(0)
+    V_{l,2}.
     """
     bases = []
     v1, v2 = big, orthogonal_complement(big)
@@ -113,33 +141,46 @@ def layer_bases(hidden_weights: Sequence[Tensor], big: Tensor, eps: float | None
 
 
 def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the blocks W~_{l,1} .. W~_{l,4} of U_l' W_l V_l, in the paper's order: 11, 12, 21, 22."""
+    """Return the blocks W~_{l,1} .. W~_{l,4} of U_l' W_l V_l, in the paper's order: 11, 12, 21,
+    22.
+    """
     upper, lower = bases.u1.mT @ weight, bases.u2.mT @ weight
     return upper @ bases.v1, upper @ bases.v2, lower @ bases.v1, lower @ bases.v2
 
 
 def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
-    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the `change`; NaN if 0.
+    """Return each block's share (..., 4) of the squared Frobenius norm of W_l(t) - W_l(0), the
+    `change`; NaN if 0.
 
-    Exact even for a block smaller than the rounding of the whole, as figures on a logarithmic scale need.
+    Exact even for a block smaller than the rounding of the whole, as figures on a logarithmic scale
+    need.
     """
-    energies = torch.stack([block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1)
+    energies = torch.stack(
+        [block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1
+    )
     return energies / energies.sum(dim=-1, keepdim=True)
 
 
 def block_shares_by_norms(change: Tensor, bases: LayerBases) -> Tensor:
-    """Return the same as `block_shares`, to rounding, from products with V_{l,1} and the narrower part of U_l alone.
+    """Return the same as `block_shares`, to rounding, from products with V_{l,1} and the narrower
+    part of U_l alone.
 
-    The squared norm of a matrix is the sum of those of its blocks. So a layer of d x d needs one product instead of
-    four, and that one has 2K columns.
+    The squared norm of a matrix is the sum of those of its blocks. So a layer of d x d needs one
+    product instead of four, and that one has 2K columns.
     """
     whole = _squared_norm(change)
     inside = change @ bases.v1
     narrow_is_first = bases.u1.shape[-1] <= bases.u2.shape[-1]
     narrow = (bases.u1 if narrow_is_first else bases.u2).mT
-    right, row, corner = _squared_norm(inside), _squared_norm(narrow @ change), _squared_norm(narrow @ inside)
+    right, row, corner = (
+        _squared_norm(inside),
+        _squared_norm(narrow @ change),
+        _squared_norm(narrow @ inside),
+    )
     first, second = (row, corner) if narrow_is_first else (whole - row, right - corner)
-    energies = torch.stack([second, first - second, right - second, whole - right - first + second], dim=-1)
+    energies = torch.stack(
+        [second, first - second, right - second, whole - right - first + second], dim=-1
+    )
     return energies.clamp(min=0) / whole.unsqueeze(-1)
 
 
@@ -148,10 +189,11 @@ def _squared_norm(matrix: Tensor) -> Tensor:
 
 
 def principal_angles(first: Tensor, second: Tensor) -> Tensor:
-    """Return the principal angles (..., k) between the spans of orthonormal bases (..., n, k), ascending, in radians.
+    """Return the principal angles (..., k) between the spans of orthonormal bases (..., n, k),
+    ascending, in radians.
 
-    theta_i = arccos sigma_i(U1' U2), but taken from the sines where theta < 45 degrees: there arccos would lose half
-    of the digits (Knyazev and Argentati, 2002).
+    theta_i = arccos sigma_i(U1' U2), but taken from the sines where theta < 45 degrees: there
+    arccos would lose half of the digits (Knyazev and Argentati, 2002).
     """
     overlap = first.mT @ second
     sines = torch.linalg.svdvals(second - first @ overlap).flip(-1).clamp(max=1.0)
@@ -162,5 +204,7 @@ def principal_angles(first: Tensor, second: Tensor) -> Tensor:
 
 
 def sine_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) between the spans of orthonormal bases (..., n, k)."""
+    """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) between the spans of orthonormal bases
+    (..., n, k).
+    """
     return torch.linalg.matrix_norm(second - first @ (first.mT @ second))

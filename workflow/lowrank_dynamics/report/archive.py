@@ -1,6 +1,8 @@
-"""One file of a run for a publication archive: sources, settings, results, checksums, and a description.
+"""One file of a run for a publication archive: sources, settings, results, checksums, and a
+description.
 
-The same commit, results and packages give the same bytes. It runs no part of the workflow and imports no torch.
+The same commit, results and packages give the same bytes. It runs no part of the workflow and
+imports no torch.
 """
 
 import hashlib
@@ -43,25 +45,33 @@ class Archived(NamedTuple):
 
 
 def write_archive(root: Path, scale: str, folder: Path) -> Archived:
-    """Write the archive of the run at `scale` in the project `root` to `folder`, named after version, scale and commit.
+    """Write the archive of the run at `scale` in the project `root` to `folder`, named after
+    version, scale and commit.
 
-    Raises UserError, and writes nothing, if there is no clean commit or no complete run, if a file lacks provenance, or
-    if the metrics have other settings or give other verdicts.
+    Raises UserError, and writes nothing, if there is no clean commit or no complete run, if a file
+    lacks provenance, or if the metrics have other settings or give other verdicts.
     """
     commit = _clean_commit(root)
     load_settings(scale, root / "configs")
     results = _results(root, scale)
     if found := list(problems(root, scale)):
         raise UserError(
-            "\n".join(f"{each}; delete it, run `make SCALE={scale}`, and then this again" for each in found)
+            "\n".join(
+                f"{each}; delete it, run `make SCALE={scale}`, and then this again"
+                for each in found
+            )
         )
     remarks = [*_absent(scale, results), *_of_other_code(root, results, commit)]
     runs = {Path(name).stem: metrics.read(root / name) for name in results if "/metrics/" in name}
-    time = datetime.fromtimestamp(int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), UTC)
+    time = datetime.fromtimestamp(
+        int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), UTC
+    )
     sources = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
     names = [*sources, *results]
     told = " ".join(remarks)
-    written = {crate.NAME: crate.metadata(root / "CITATION.cff", scale, time, runs, names, remarks=told)}
+    written = {
+        crate.NAME: crate.metadata(root / "CITATION.cff", scale, time, runs, names, remarks=told)
+    }
     digests = {name: sha256(root / name) for name in names}
     digests |= {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
     written[CHECKSUMS] = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
@@ -73,12 +83,24 @@ def write_archive(root: Path, scale: str, folder: Path) -> Archived:
 def _clean_commit(root: Path) -> str:
     """Return the commit of the project. Raises UserError if it has none or differs from it."""
     if _git(root, "rev-parse", "--show-prefix").strip():
-        raise UserError(f"{root.resolve()} is only a part of a git repository; run this in a clone of the project")
+        raise UserError(
+            f"{root.resolve()} is only a part of a git repository; run this in a clone of the"
+            " project"
+        )
     if changed := _git(root, "diff", "--name-only", "HEAD").decode().split("\n")[:-1]:
-        raise UserError(f"{', '.join(changed)} in {root.resolve()} differ from the commit; commit or undo the changes")
-    others = _git(root, "ls-files", "--others", "--exclude-standard", "--", *OWN).decode().split("\n")[:-1]
+        raise UserError(
+            f"{', '.join(changed)} in {root.resolve()} differ from the commit; commit or undo the"
+            " changes"
+        )
+    others = (
+        _git(root, "ls-files", "--others", "--exclude-standard", "--", *OWN)
+        .decode()
+        .split("\n")[:-1]
+    )
     if others:
-        raise UserError(f"{', '.join(others)} in {root.resolve()} is in no commit; add it, or move it elsewhere")
+        raise UserError(
+            f"{', '.join(others)} in {root.resolve()} is in no commit; add it, or move it elsewhere"
+        )
     return _git(root, "rev-parse", "HEAD").decode().strip()
 
 
@@ -88,9 +110,13 @@ def _git(root: Path, *arguments: str) -> bytes:
         return git(root, *arguments)
     except subprocess.CalledProcessError as error:
         reason = " ".join(error.stderr.decode(errors="replace").split())
-        raise UserError(f"{root.resolve()} has no commit ({reason}); run this in a clone of the project") from error
+        raise UserError(
+            f"{root.resolve()} has no commit ({reason}); run this in a clone of the project"
+        ) from error
     except OSError as error:
-        raise UserError(f"the sources cannot be read without git ({error.strerror}); install it") from error
+        raise UserError(
+            f"the sources cannot be read without git ({error.strerror}); install it"
+        ) from error
 
 
 def _results(root: Path, scale: str) -> list[str]:
@@ -99,7 +125,10 @@ def _results(root: Path, scale: str) -> list[str]:
     needed += [f"figures/{scale}/*.{extension}" for extension in FORMATS]
     found = {pattern: list(root.glob(pattern)) for pattern in needed}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
-        raise UserError(f"there is no {', no '.join(missing)} in {root.resolve()}; run `make SCALE={scale}` first")
+        raise UserError(
+            f"there is no {', no '.join(missing)} in {root.resolve()}; run `make SCALE={scale}`"
+            " first"
+        )
     paths = [path for paths in found.values() for path in paths]
     paths += [path for name in IF_THERE if (path := root / "results" / scale / name).is_file()]
     return sorted(path.relative_to(root).as_posix() for path in paths)
@@ -113,19 +142,35 @@ def _absent(scale: str, results: Sequence[str]) -> Iterator[str]:
 
 
 def _of_other_code(root: Path, results: Sequence[str], commit: str) -> Iterator[str]:
-    """Yield a sentence for each code other than this commit's, or without a commit, that made results."""
-    codes = {name: CODE.findall(json.dumps(read_provenance(root / name))) for name in results if traceable(name)}
-    others = sorted({code for named in codes.values() for code in named} - {f"{__version__} at {commit}"})
+    """Yield a sentence for each code other than this commit's, or without a commit, that made
+    results.
+    """
+    codes = {
+        name: CODE.findall(json.dumps(read_provenance(root / name)))
+        for name in results
+        if traceable(name)
+    }
+    others = sorted(
+        {code for named in codes.values() for code in named} - {f"{__version__} at {commit}"}
+    )
     for code in others:
         names = [name for name, named in codes.items() if code in named]
-        which = "every file of metrics, every figure, the verdicts" if names == list(codes) else ", ".join(names)
+        which = (
+            "every file of metrics, every figure, the verdicts"
+            if names == list(codes)
+            else ", ".join(names)
+        )
         yield f"Not made by the code of this commit, but by {code}: {which}."
 
 
 def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:
-    """Write the commit, other project files and the content `written` into a folder named after the archive."""
+    """Write the commit, other project files and the content `written` into a folder named after the
+    archive.
+    """
     with TemporaryDirectory() as place, replacing(path) as partial:
-        added = {name: root / name for name in results} | {name: Path(place, name) for name in written}
+        added = {name: root / name for name in results} | {
+            name: Path(place, name) for name in written
+        }
         for name, content in written.items():
             added[name].write_bytes(content)
         command = ["archive", "--format=zip", f"--output={partial.resolve()}"]

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from lowrank_dynamics.analysis.table import measured, measured_or_why, summary, threshold, trials, weakest_cells
+from lowrank_dynamics.analysis.table import (
+    measured,
+    measured_or_why,
+    summary,
+    threshold,
+    trials,
+    weakest_cells,
+)
 from lowrank_dynamics.config.files import is_beyond, split_scale
 from lowrank_dynamics.report.markdown import markdown, stamp
 
@@ -19,13 +26,28 @@ def as_page(table: pd.DataFrame, scale: str, unverified: Iterable[str] = ()) -> 
     lines = [heading, "", f"{summary(table)}.", "", *stamp(unverified)]
     said = "what we expected" if ours else "what the paper says"
     lines += markdown(
-        ("figure", said, "trained for", "trials", "weakest cell", "measured there", "taken to mean", "verdict"),
+        (
+            "figure",
+            said,
+            "trained for",
+            "trials",
+            "weakest cell",
+            "measured there",
+            "taken to mean",
+            "verdict",
+        ),
         (_claim_line(cells) for _, cells in table.groupby("claim", sort=False)),
     )
     for name, cells in table.groupby("claim", sort=False):
         first = cells.iloc[0]
         lines += ["", f"## {name}", "", f"{first['statement']} ({first['place']})", ""]
-        lines += [f"Measured: {first['quantity']}. Threshold: {threshold(first)}, because {first['because']}.", ""]
+        lines += [
+            (
+                f"Measured: {first['quantity']}. Threshold: {threshold(first)}, because"
+                f" {first['because']}."
+            ),
+            "",
+        ]
         header = ("cell", "mean ± sd", "trials", "verdict")
         lines += markdown(header, (_cell_line(cell) for _, cell in cells.iterrows()))
     return "\n".join(lines) + "\n"

@@ -17,12 +17,26 @@ PHRASES = {
 }
 
 
-def as_page(compared: pd.DataFrame, not_compared: Iterable[Uncompared], scale: str, unverified: Iterable[str]) -> str:
+def as_page(
+    compared: pd.DataFrame,
+    not_compared: Iterable[Uncompared],
+    scale: str,
+    unverified: Iterable[str],
+) -> str:
     """Return the page: the counts, then each experiment, what differs, what is not compared."""
-    lines = [f"# The run at {scale} scale against the reference", "", f"{summary(compared)}.", "", *stamp(unverified)]
+    lines = [
+        f"# The run at {scale} scale against the reference",
+        "",
+        f"{summary(compared)}.",
+        "",
+        *stamp(unverified),
+    ]
     if (by_experiment := experiments(compared)).rows:
         lines += markdown(*by_experiment)
-    for heading, grid in (("What differs", differing(compared)), ("What is not compared", uncompared(not_compared))):
+    for heading, grid in (
+        ("What differs", differing(compared)),
+        ("What is not compared", uncompared(not_compared)),
+    ):
         if grid.rows:
             lines += ["", f"## {heading}", "", *markdown(*grid)]
     return "\n".join(lines) + "\n"
@@ -33,7 +47,9 @@ def summary(compared: pd.DataFrame) -> str:
     if compared.empty:
         return "Nothing was compared: there is no reference with these settings"
     counts = compared["outcome"].value_counts()
-    words = ", ".join(f"{counts[outcome]:,} {phrase}" for outcome, phrase in PHRASES.items() if outcome in counts)
+    words = ", ".join(
+        f"{counts[outcome]:,} {phrase}" for outcome, phrase in PHRASES.items() if outcome in counts
+    )
     return f"Of {len(compared):,} quantities of the reference {words}"
 
 
@@ -41,7 +57,9 @@ def experiments(compared: pd.DataFrame) -> Grid:
     """Return, for each experiment, how many quantities have each outcome."""
     furthest = "furthest from the reference, relative to the largest"
     header = ("experiment", "trials", "reference", "its trials", *Outcome, furthest)
-    return Grid(header, [_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)])
+    return Grid(
+        header, [_experiment_line(rows) for _, rows in compared.groupby("experiment", sort=False)]
+    )
 
 
 def differing(compared: pd.DataFrame) -> Grid:
@@ -59,7 +77,10 @@ def uncompared(named: Iterable[Uncompared]) -> Grid:
 def _experiment_line(rows: pd.DataFrame) -> tuple[str, ...]:
     first = rows.iloc[0]
     counts = (f"{int((rows['outcome'] == outcome).sum()):,}" for outcome in Outcome)
-    run, reference = (first["experiment"], str(first["trials"])), (first["scale"], str(first["reference_trials"]))
+    run, reference = (
+        (first["experiment"], str(first["trials"])),
+        (first["scale"], str(first["reference_trials"])),
+    )
     return *run, *reference, *counts, f"{rows['difference'].max():.1g}"
 
 

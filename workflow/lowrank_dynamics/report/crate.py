@@ -45,17 +45,22 @@ def metadata(
     *,
     remarks: str,
 ) -> bytes:
-    """Return the description of a run: the workflow, its inputs and outputs, when and with what it was made.
+    """Return the description of a run: the workflow, its inputs and outputs, when and with what it
+    was made.
 
-    `citation` is a CITATION.cff that names the software and its paper; `runs` are the metrics by experiment, `files`
-    all names in the archive. The same arguments give the same bytes.
+    `citation` is a CITATION.cff that names the software and its paper; `runs` are the metrics by
+    experiment, `files` all names in the archive. The same arguments give the same bytes.
     """
     cited = read_yaml(citation)
     crate = ROCrate(version="1.1")
     authors = _authors(crate, cited)
     names = sorted(files)
     settings = [_file(crate, name) for name in names if name.startswith("configs/")]
-    results = [_file(crate, name) for name in names if name.startswith((f"results/{scale}/", f"figures/{scale}/"))]
+    results = [
+        _file(crate, name)
+        for name in names
+        if name.startswith((f"results/{scale}/", f"figures/{scale}/"))
+    ]
     workflow = _workflow(crate, runs, authors)
     _describe(crate, cited, scale, published, authors)
     asked = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
@@ -63,21 +68,31 @@ def metadata(
     told = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
     told["exampleOfWork"] = asked
     began, ended = _time(runs)
-    said = {"name": f"The run at {scale} scale", "startTime": began, "endTime": ended, "description": remarks}
-    action = crate.add_action(workflow, "#run", [told, *settings, *_data(crate, runs)], results, said)
+    said = {
+        "name": f"The run at {scale} scale",
+        "startTime": began,
+        "endTime": ended,
+        "description": remarks,
+    }
+    action = crate.add_action(
+        workflow, "#run", [told, *settings, *_data(crate, runs)], results, said
+    )
     action["agent"], crate.root_dataset["mentions"] = authors, action
     content = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
     return f"{content}\n".encode()
 
 
-def _describe(crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any) -> None:
+def _describe(
+    crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any
+) -> None:
     """Describe the whole: its name, publisher, date, license and profiles."""
     crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
     crate.datePublished, crate.license = published, LICENSES[cited["license"]]
     crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
     crate.root_dataset["citation"] = _paper(crate, cited["preferred-citation"])
     crate.root_dataset["conformsTo"] = [
-        _thing(crate, url, "CreativeWork", name=name, version=url.split("/")[-1]) for url, name in PROFILES.items()
+        _thing(crate, url, "CreativeWork", name=name, version=url.split("/")[-1])
+        for url, name in PROFILES.items()
     ]
     _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} licence")
     readme = crate.add_file(dest_path="README.md", properties={"encodingFormat": "text/markdown"})
@@ -90,7 +105,9 @@ def _thing(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> Con
 
 def _file(crate: ROCrate, name: str) -> Any:
     path = Path(name)
-    return crate.add_file(dest_path=name, properties={"name": _title(path), "encodingFormat": FORMATS[path.suffix]})
+    return crate.add_file(
+        dest_path=name, properties={"name": _title(path), "encodingFormat": FORMATS[path.suffix]}
+    )
 
 
 def _title(path: Path) -> str:
@@ -105,14 +122,19 @@ def _workflow(crate: ROCrate, runs: Mapping[str, Metrics], authors: Any) -> Any:
     """Add the Snakefile, with the libraries that computed the numbers."""
     said = {"name": "lowrank-dynamics", "version": __version__, "encodingFormat": "text/plain"}
     workflow = crate.add_workflow(
-        dest_path="Snakefile", main=True, lang="snakemake", lang_version=version("snakemake"), properties=said
+        dest_path="Snakefile",
+        main=True,
+        lang="snakemake",
+        lang_version=version("snakemake"),
+        properties=said,
     )
     origins = [origin for run in runs.values() for origin in run.cells.values()]
     used = {(name, each) for origin in origins for name, each in origin.libraries.items()}
     used |= {("Python", origin.python) for origin in origins}
     workflow["author"] = authors
     workflow["softwareRequirements"] = [
-        _thing(crate, f"#{name}-{each}", "SoftwareApplication", name=name, version=each) for name, each in sorted(used)
+        _thing(crate, f"#{name}-{each}", "SoftwareApplication", name=name, version=each)
+        for name, each in sorted(used)
     ]
     return workflow
 
@@ -121,13 +143,21 @@ def _data(crate: ROCrate, runs: Mapping[str, Metrics]) -> Iterator[ContextEntity
     """Add the data that the experiments read, with their sources."""
     origins = (origin.data for run in runs.values() for origin in run.cells.values())
     for name, origin in sorted({pair for data in origins for pair in data.items()}):
-        yield _thing(crate, f"#data-{name}-{origin}".replace(" ", "-"), "CreativeWork", name=name, description=origin)
+        yield _thing(
+            crate,
+            f"#data-{name}-{origin}".replace(" ", "-"),
+            "CreativeWork",
+            name=name,
+            description=origin,
+        )
 
 
 def _time(runs: Mapping[str, Metrics]) -> tuple[str, str]:
     """Return when the first training began and the last one ended."""
     origins = [origin for run in runs.values() for origin in run.cells.values()]
-    spans = [(datetime.fromisoformat(each.started), timedelta(seconds=each.seconds)) for each in origins]
+    spans = [
+        (datetime.fromisoformat(each.started), timedelta(seconds=each.seconds)) for each in origins
+    ]
     ended = max(began + took for began, took in spans)
     return min(spans)[0].isoformat(), ended.isoformat(timespec="seconds")
 
@@ -144,6 +174,12 @@ def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:
 
 def _paper(crate: ROCrate, cited: Mapping[str, Any]) -> ContextEntity:
     """Add the reproduced paper."""
-    paper = _thing(crate, cited["url"], "ScholarlyArticle", name=cited["title"], datePublished=str(cited["year"]))
+    paper = _thing(
+        crate,
+        cited["url"],
+        "ScholarlyArticle",
+        name=cited["title"],
+        datePublished=str(cited["year"]),
+    )
     paper["author"] = _authors(crate, cited)
     return paper

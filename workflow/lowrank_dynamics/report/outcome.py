@@ -10,7 +10,10 @@ from pathlib import Path
 SHOWN = {
     "report.html": (
         "figures/{scale}/*.pdf",
-        *(f"results/{{scale}}/{name}.parquet" for name in ("claims", "sensitivity", "beyond/claims")),
+        *(
+            f"results/{{scale}}/{name}.parquet"
+            for name in ("claims", "sensitivity", "beyond/claims")
+        ),
     ),
     "claims.md": ("results/{scale}/metrics/*.parquet",),
     "comparison.md": ("results/{scale}/metrics/*.parquet",),
@@ -22,14 +25,17 @@ MISSING = "missing.txt"
 
 
 def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> Iterator[str]:
-    """Yield the lines of the block: how long the run took, its figures, what to read about them, what is missing.
+    """Yield the lines of the block: how long the run took, its figures, what to read about them,
+    what is missing.
 
     Nothing if there are no figures.
     """
     results = root / "results" / scale
     if not (figures := list((root / "figures" / scale).glob("*.pdf"))):
         return
-    yield f"The run at {scale} scale" + (f" took {duration(seconds)}" if seconds is not None else "")
+    yield f"The run at {scale} scale" + (
+        f" took {duration(seconds)}" if seconds is not None else ""
+    )
     yield _line("figures", f"{len(figures)} in figures/{scale}/")
     for name, patterns in SHOWN.items():
         file = results / name
@@ -46,11 +52,15 @@ def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> It
 def missing(scale: str, root: Path = Path()) -> Iterator[str]:
     """Yield a line for each reason that the last run could not draw some figures."""
     if (note := root / "results" / scale / MISSING).exists():
-        yield from (_line("missing", line) for line in note.read_text(encoding="utf-8").splitlines())
+        yield from (
+            _line("missing", line) for line in note.read_text(encoding="utf-8").splitlines()
+        )
 
 
 def note_missing(scale: str, figures: Mapping[str, Sequence[str]], root: Path = Path()) -> None:
-    """Record, for the outcome, which figures a run could not draw, by reason; nothing if it drew all."""
+    """Record, for the outcome, which figures a run could not draw, by reason; nothing if it drew
+    all.
+    """
     note = root / "results" / scale / MISSING
     note.unlink(missing_ok=True)
     if figures:
@@ -66,7 +76,9 @@ def duration(seconds: float) -> str:
 
 
 def headline(page: str) -> str:
-    """Return what a page says before its first table or section: the counts, and the stamp if there is one."""
+    """Return what a page says before its first table or section: the counts, and the stamp if there
+    is one.
+    """
     first = takewhile(lambda line: not line.startswith(("|", "#")), page.splitlines()[2:])
     return " ".join(line for line in first if line)
 

@@ -1,4 +1,5 @@
-"""The report: one self-contained page of a run, from the verdicts to the settings of each experiment.
+"""The report: one self-contained page of a run, from the verdicts to the settings of each
+experiment.
 
 The templates next to this module make it from the run's Parquet files and figures.
 """
@@ -35,11 +36,15 @@ TEMPLATES = Environment(
 BEYOND = "beyond"
 """The folder of the studies beyond the paper, within a run's."""
 COLORS = 256
-"""The most colors of a picture on the page; this makes it a third as large without a visible change."""
+"""The most colors of a picture on the page; this makes it a third as large without a visible
+change.
+"""
 
 
 class Shown(NamedTuple):
-    """A figure on the page: its picture as data, empty if not drawn; its file; what to look for; claims; runs."""
+    """A figure on the page: its picture as data, empty if not drawn; its file; what to look for;
+    claims; runs.
+    """
 
     name: str
     title: str
@@ -52,13 +57,20 @@ class Shown(NamedTuple):
 
 
 def write_page(
-    pictures: Sequence[Path], path: Path, *, results: Path, captions: Path, scale: str, configs: Path
+    pictures: Sequence[Path],
+    path: Path,
+    *,
+    results: Path,
+    captions: Path,
+    scale: str,
+    configs: Path,
 ) -> None:
     """Write the report of the run at `scale` in the folder `results` to `path`.
 
-    `pictures` are the figures to show, as PNG and named as in `FIGURES`; the paper's other figures are reported as
-    missing. `captions` has the texts on what to look for. The studies beyond the paper are included if they were run.
-    Raises UserError for an unreadable file or a picture of something else; an interrupted write leaves no file.
+    `pictures` are the figures to show, as PNG and named as in `FIGURES`; the paper's other figures
+    are reported as missing. `captions` has the texts on what to look for. The studies beyond the
+    paper are included if they were run. Raises UserError for an unreadable file or a picture of
+    something else; an interrupted write leaves no file.
     """
     drawn = {picture.stem: picture for picture in pictures}
     _require_figures(drawn)
@@ -114,7 +126,9 @@ def _counts(rows: pd.DataFrame) -> dict[Verdict, int]:
 
 
 def _claims(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the claims for the templates: weakest and all cells of each, and functions that describe them."""
+    """Return the claims for the templates: weakest and all cells of each, and functions that
+    describe them.
+    """
     weakest = {claim["claim"]: claim for claim in table.weakest_cells(rows).to_dict("records")}
     return {
         "claims": weakest,
@@ -131,28 +145,47 @@ def _claims(rows: pd.DataFrame) -> dict[str, Any]:
 def _sentence(scale: str, counts: Mapping[Verdict, int]) -> str:
     """Return how much of the paper was reproduced."""
     held = f"{counts[Verdict.REPRODUCED]} were reproduced and {counts[Verdict.PARTLY]} partly"
-    rest = f"{counts[Verdict.NOT_REPRODUCED]} were not, and {counts[Verdict.NOT_TESTABLE]} are not testable here"
-    return f"Of {sum(counts.values())} statements of the paper, {held} in this run at {scale} scale; {rest}."
+    rest = (
+        f"{counts[Verdict.NOT_REPRODUCED]} were not, and {counts[Verdict.NOT_TESTABLE]} are not"
+        " testable here"
+    )
+    return (
+        f"Of {sum(counts.values())} statements of the paper, {held} in this run at {scale} scale;"
+        f" {rest}."
+    )
 
 
 def figure_named(short: str) -> str:
-    """Return the `FIGURES` name for a figure's name in a table of verdicts, such as `6` or `bound`."""
+    """Return the `FIGURES` name for a figure's name in a table of verdicts, such as `6` or
+    `bound`.
+    """
     return f"figure_{short}" if short.isdigit() else short
 
 
-def _produced(figures: Iterable[str], results: Path, scale: str, configs: Path) -> dict[str, Production]:
+def _produced(
+    figures: Iterable[str], results: Path, scale: str, configs: Path
+) -> dict[str, Production]:
     """Return how the experiments in some figures were run, by name."""
     found: dict[str, Production] = {}
     for run, folder in ((scale, results), (f"{scale}/{BEYOND}", results / BEYOND)):
-        shown = [FIGURES[name] for name in figures if (FIGURES[name].part == OURS) == is_beyond(run)]
+        shown = [
+            FIGURES[name] for name in figures if (FIGURES[name].part == OURS) == is_beyond(run)
+        ]
         if names := dict.fromkeys(name for figure in shown for name in figure.experiments):
             paper = load_settings(at_paper_scale(run), configs)
-            found |= {name: produced(name, folder / "metrics" / f"{name}.parquet", run, paper) for name in names}
+            found |= {
+                name: produced(name, folder / "metrics" / f"{name}.parquet", run, paper)
+                for name in names
+            }
     return found
 
 
 def _shown(
-    name: str, picture: Path | None, captions: Path, verdicts: pd.DataFrame, experiments: Mapping[str, Production]
+    name: str,
+    picture: Path | None,
+    captions: Path,
+    verdicts: pd.DataFrame,
+    experiments: Mapping[str, Production],
 ) -> Shown:
     """Return what the page shows of a figure; its picture may be missing."""
     about = verdicts["figure"].map(figure_named) == name
@@ -164,7 +197,9 @@ def _shown(
         file=picture.with_suffix("").as_posix() if picture else "",
         drawn_by=read_provenance(picture)["drawn_by"] if picture else {},
         claims=list(dict.fromkeys(verdicts.loc[about, "claim"])),
-        experiments=[experiments[each] for each in FIGURES[name].experiments if each in experiments],
+        experiments=[
+            experiments[each] for each in FIGURES[name].experiments if each in experiments
+        ],
     )
 
 
@@ -178,7 +213,9 @@ def data_uri(picture: Path) -> str:
 
 def _parts(figures: Iterable[Shown]) -> dict[str, list[Shown]]:
     """Return the figures by part of the report, without those of the summary."""
-    parts: dict[str, list[Shown]] = {part: [] for part in sorted({FIGURES[figure.name].part for figure in figures})}
+    parts: dict[str, list[Shown]] = {
+        part: [] for part in sorted({FIGURES[figure.name].part for figure in figures})
+    }
     for figure in figures:
         parts[FIGURES[figure.name].part].append(figure)
     return {part: shown for part, shown in parts.items() if part != SUMMARY}
@@ -201,4 +238,7 @@ def _sensitivity(results: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     rows = tables.read(path, sensitivity.COLUMNS).rows
-    return {"summary": sensitivity_markdown.summary(rows), "changes": sensitivity_markdown.changes(rows)}
+    return {
+        "summary": sensitivity_markdown.summary(rows),
+        "changes": sensitivity_markdown.changes(rows),
+    }

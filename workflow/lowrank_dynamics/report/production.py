@@ -1,4 +1,6 @@
-"""What produced an experiment's metrics, and its reductions of the paper's settings, from provenance alone."""
+"""What produced an experiment's metrics, and its reductions of the paper's settings, from
+provenance alone.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,8 +19,9 @@ SHARED = ("code", "libraries", "python", "machine")
 class Production(NamedTuple):
     """One experiment as run.
 
-    The `trials` of each of the `cells`, which took `seconds` in all and `megabytes` at most; the `data`, by file; what
-    the cells have in common; the settings as YAML; and how those differ from the paper's.
+    The `trials` of each of the `cells`, which took `seconds` in all and `megabytes` at most; the
+    `data`, by file; what the cells have in common; the settings as YAML; and how those differ from
+    the paper's.
     """
 
     name: str
@@ -52,11 +55,16 @@ def produced(name: str, file: Path, scale: str, paper: Settings) -> Production:
         trials=min(cell.settings.trials for cell in cells.values() if cell.settings),
         cells=cells,
         seconds=sum(cell.seconds for cell in cells.values()),
-        megabytes={kind: max(cell.megabytes.get(kind, 0) for cell in cells.values()) for kind in kinds},
+        megabytes={
+            kind: max(cell.megabytes.get(kind, 0) for cell in cells.values()) for kind in kinds
+        },
         data=next(iter(cells.values())).data,
         shared={key: common[key] for key in SHARED if key in common},
         settings=as_yaml(by_variant if others else first),
-        reductions=[*_fewer_cells(cells, paper.cells(name)), *_changed_settings(name, cells, paper)],
+        reductions=[
+            *_fewer_cells(cells, paper.cells(name)),
+            *_changed_settings(name, cells, paper),
+        ],
     )
 
 
@@ -65,7 +73,9 @@ def _fewer_cells(run: Iterable[str], paper: Iterable[Cell]) -> list[Difference]:
     found = []
     ours = [Cell(*name.split("-")) for name in run]  # no part of a name has a dash
     for field in Cell._fields:
-        here, there = (list(dict.fromkeys(getattr(cell, field) for cell in cells)) for cells in (ours, paper))
+        here, there = (
+            list(dict.fromkeys(getattr(cell, field) for cell in cells)) for cells in (ours, paper)
+        )
         if set(here) != set(there):
             found.append(Difference(f"{field}s", ", ".join(here), ", ".join(there)))
     return found

@@ -11,7 +11,9 @@ from lowrank_dynamics.config.study import DECLARED, Study
 from lowrank_dynamics.report.markdown import Grid, markdown, stamp
 
 
-def as_page(compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()) -> str:
+def as_page(
+    compared: pd.DataFrame, study: Study, scale: str, unverified: Iterable[str] = ()
+) -> str:
     """Return the page of a comparison; `unverified` names the unverified data."""
     lines = [f"# Sensitivity of the verdicts at {scale} scale", "", f"{summary(compared)}.", ""]
     header, changed = changes(compared)
@@ -32,7 +34,9 @@ def changes(compared: pd.DataFrame) -> Grid:
     """Return, for each claim and each verdict other than the declared one, where it is given."""
     declared, varied = _declared(compared), changed_verdicts(compared)
     rows = []
-    for (claim, verdict), changed in varied[~varied["stands"]].groupby(["claim", "claim_verdict"], sort=False):
+    for (claim, verdict), changed in varied[~varied["stands"]].groupby(
+        ["claim", "claim_verdict"], sort=False
+    ):
         where = ", ".join(changed["choice"] + " " + changed["value"]).replace("_", " ")
         rows.append((str(claim), declared[claim]["claim_verdict"], str(verdict), where))
     return Grid(("claim", DECLARED, "becomes", "where"), rows)
@@ -47,7 +51,10 @@ def by_choice(compared: pd.DataFrame, study: Study) -> Iterator[tuple[str, Grid]
             continue
         values = [value for value in choice.alternatives if value in set(rows["value"])]
         heading = f"{choice.label[0].upper()}{choice.label[1:]} (declared: {choice.declared})"
-        yield heading, Grid(("claim", "must be", DECLARED, *values), [*_lines(declared, rows, values)])
+        yield (
+            heading,
+            Grid(("claim", "must be", DECLARED, *values), [*_lines(declared, rows, values)]),
+        )
 
 
 def _declared(compared: pd.DataFrame) -> dict[Any, pd.Series]:
@@ -55,8 +62,12 @@ def _declared(compared: pd.DataFrame) -> dict[Any, pd.Series]:
     return {row["claim"]: row for _, row in compared[compared["choice"] == DECLARED].iterrows()}
 
 
-def _lines(declared: dict[Any, pd.Series], varied: pd.DataFrame, values: list[str]) -> Iterable[tuple[str, ...]]:
-    """Yield, for each claim, its threshold and its verdict at the declared value and at each of `values`."""
+def _lines(
+    declared: dict[Any, pd.Series], varied: pd.DataFrame, values: list[str]
+) -> Iterable[tuple[str, ...]]:
+    """Yield, for each claim, its threshold and its verdict at the declared value and at each of
+    `values`.
+    """
     for claim, rows in varied.groupby("claim", sort=False):
         base = declared[claim]
         threshold = f"{THRESHOLD_SIGNS[base['comparison']]} {base['threshold']:g}"

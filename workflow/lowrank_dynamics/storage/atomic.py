@@ -11,10 +11,12 @@ os.umask(UMASK)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path next to `path` to write to, and replace `path` with that file once it is complete.
+    """Yield a path next to `path` to write to, and replace `path` with that file once it is
+    complete.
 
-    If interrupted, what was at `path` stays as it was, and nothing is left next to it. Creates the folder. Raises
-    OSError, naming `path`, if the machine refuses, for instance because the disk is full.
+    If interrupted, what was at `path` stays as it was, and nothing is left next to it. Creates the
+    folder. Raises OSError, naming `path`, if the machine refuses, for instance because the disk is
+    full.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -24,7 +26,9 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.chmod(0o666 & ~UMASK)  # not every library that writes here honors the umask
         partial.replace(path)
     except OSError as error:
-        raise OSError(error.errno or 0, error.strerror or str(error), error.filename or str(path)) from error
+        raise OSError(
+            error.errno or 0, error.strerror or str(error), error.filename or str(path)
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

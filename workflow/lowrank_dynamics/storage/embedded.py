@@ -34,8 +34,17 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")
     try:
         return json.loads(readers[path.suffix](path))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, ElementTree.ParseError) as error:
-        raise UserError(f"{path} has no provenance that can be read ({type(error).__name__}: {error})") from error
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        pa.ArrowException,
+        ElementTree.ParseError,
+    ) as error:
+        raise UserError(
+            f"{path} has no provenance that can be read ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _of_parquet(path: Path) -> str:
@@ -49,7 +58,12 @@ def _of_png(path: Path) -> str:
 
 
 def _of_svg(path: Path) -> str:
-    return next(ElementTree.parse(path).iter(f"{DUBLIN_CORE}description"), ElementTree.Element("none")).text or ""
+    return (
+        next(
+            ElementTree.parse(path).iter(f"{DUBLIN_CORE}description"), ElementTree.Element("none")
+        ).text
+        or ""
+    )
 
 
 def _of_pdf(path: Path) -> str:

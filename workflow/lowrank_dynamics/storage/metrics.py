@@ -1,7 +1,7 @@
 """The one tidy Parquet schema of all measurements: record, write, read.
 
-A row is one number: its experiment and cell, trial and step, layer, quantity and index, and value. Provenance is in the
-file's metadata. This module imports no torch.
+A row is one number: its experiment and cell, trial and step, layer, quantity and index, and value.
+Provenance is in the file's metadata. This module imports no torch.
 """
 
 import json
@@ -36,7 +36,9 @@ SCHEMA = pa.schema(
         pa.field("step", pa.int32()),
         pa.field("layer", pa.int32()),  # 0: the whole network
         pa.field("quantity", NAME),
-        pa.field("index", pa.int32()),  # of the singular value or block, from 1; 0: there is only one value
+        pa.field(
+            "index", pa.int32()
+        ),  # of the singular value or block, from 1; 0: there is only one value
         pa.field("value", pa.float64()),
     ]
 )
@@ -50,10 +52,14 @@ class Metrics(NamedTuple):
 
     @property
     def settings(self) -> CellSettings:
-        """The settings of the cells of the first variant. Raises UserError for measurements of a user's own model."""
+        """The settings of the cells of the first variant. Raises UserError for measurements of a
+        user's own model.
+        """
         found = next(iter(self.cells.values())).settings
         if found is None:
-            raise UserError("metrics that `Watch` recorded have no settings; this needs those of an experiment")
+            raise UserError(
+                "metrics that `Watch` recorded have no settings; this needs those of an experiment"
+            )
         return found
 
     @property
@@ -64,7 +70,9 @@ class Metrics(NamedTuple):
     @property
     def unverified(self) -> set[str]:
         """The names of unverified data."""
-        return {cell.data["unverified"] for cell in self.cells.values() if "unverified" in cell.data}
+        return {
+            cell.data["unverified"] for cell in self.cells.values() if "unverified" in cell.data
+        }
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -98,7 +106,9 @@ class Metrics(NamedTuple):
     @property
     def trials(self) -> str:
         """The number of trials in words: the fewest and the most where cells differ."""
-        counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])["trial_count_distinct"]
+        counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])[
+            "trial_count_distinct"
+        ]
         fewest, most = pc.min_max(counts).as_py().values()
         return f"{fewest} to {most} trials" if fewest < most else f"{most} trial{'s' * (most > 1)}"
 
@@ -112,35 +122,48 @@ class Metrics(NamedTuple):
         return set(pc.unique(self.table[column]).to_pylist())
 
     def where(self, **equal: Any) -> "Metrics":
-        """Return the metrics whose rows have these values, or one of several, in the named columns."""
+        """Return the metrics whose rows have these values, or one of several, in the named
+        columns.
+        """
         condition = pc.scalar(True)
         for column, value in equal.items():
-            condition &= pc.field(column).isin(value if isinstance(value, (list, tuple)) else [value])
+            condition &= pc.field(column).isin(
+                value if isinstance(value, (list, tuple)) else [value]
+            )
         return Metrics(self.table.filter(condition), self.cells)
 
-    def within(self, trials: int, activations: Iterable[str], parameterizations: Iterable[str]) -> "Metrics":
+    def within(
+        self, trials: int, activations: Iterable[str], parameterizations: Iterable[str]
+    ) -> "Metrics":
         """Return the metrics of the first `trials` trials of the cells with these values."""
         condition = pc.field("trial") < trials
         condition &= pc.field("activation").isin(list(activations))
         condition &= pc.field("parameterization").isin(list(parameterizations))
         cells = {}
         for name, cell in self.cells.items():
-            settings = cell.settings and cell.settings.model_copy(update={"trials": min(trials, cell.settings.trials)})
+            settings = cell.settings and cell.settings.model_copy(
+                update={"trials": min(trials, cell.settings.trials)}
+            )
             cells[name] = cell.model_copy(update={"settings": settings})
         return Metrics(self.table.filter(condition), cells)
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
-        """Return the rows of one quantity with these values, or one of several. Raises UserError if there are none."""
+        """Return the rows of one quantity with these values, or one of several. Raises UserError if
+        there are none.
+        """
         found = self.where(quantity=quantity, **equal).table.to_pandas()
         if found.empty:
             raise UserError(
-                f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the settings"
+                f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the"
+                " settings"
             )
         return found
 
 
 class Measurement(NamedTuple):
-    """One quantity at one step: `values` (trials,) or (trials, n); `present` (trials,) marks those that count."""
+    """One quantity at one step: `values` (trials,) or (trials, n); `present` (trials,) marks those
+    that count.
+    """
 
     step: int
     layer: int
@@ -149,7 +172,9 @@ class Measurement(NamedTuple):
     present: NDArray[np.bool_]
 
 
-def table(experiment: str, cell: Cell, measurements: Iterable[Measurement], first: int = 0) -> pa.Table:
+def table(
+    experiment: str, cell: Cell, measurements: Iterable[Measurement], first: int = 0
+) -> pa.Table:
     """Return the tidy table of one cell's trials, numbered from `first`; NaN values have no row.
 
     It is sorted by quantity, layer, index, trial and step.
@@ -183,21 +208,31 @@ def _columns(measurement: Measurement, quantity: int) -> dict[str, NDArray[Any]]
 
 
 def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """Return an Arrow array of numbers; `pa.array` would import pandas, a third of a second in every job."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values.astype(kind.to_pandas_dtype()))])
+    """Return an Arrow array of numbers; `pa.array` would import pandas, a third of a second in
+    every job.
+    """
+    return pa.Array.from_buffers(
+        kind, len(values), [None, pa.py_buffer(values.astype(kind.to_pandas_dtype()))]
+    )
 
 
 def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
     """Return an Arrow array of the names at `places`, made like `_numbers`."""
     encoded = [name.encode() for name in names]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    choices = pa.StringArray.from_buffers(len(names), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+    choices = pa.StringArray.from_buffers(
+        len(names), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))
+    )
     return pa.DictionaryArray.from_arrays(_numbers(places, NAME.index_type), choices)
 
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
-    metadata = {"schema_version": SCHEMA_VERSION, "seal": SEAL, "provenance": json.dumps(metrics.provenance)}
+    metadata = {
+        "schema_version": SCHEMA_VERSION,
+        "seal": SEAL,
+        "provenance": json.dumps(metrics.provenance),
+    }
     with sealing(path) as partial:
         pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
 
@@ -205,26 +240,40 @@ def write(metrics: Metrics, path: Path) -> None:
 def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
     """Return the metrics in `path`, of this experiment and scale if given.
 
-    Raises UserError if it is not such a file, was altered, or has another schema, experiment or scale.
+    Raises UserError if it is not such a file, was altered, or has another schema, experiment or
+    scale.
     """
     try:
         require_intact(path)
         table = pq.read_table(path)
-        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        metadata = {
+            key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
+        }
         version, provenance = metadata["schema_version"], metadata["provenance"]
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a readable file of metrics ({error}); delete it and run again") from error
+        raise UserError(
+            f"{path} is not a readable file of metrics ({error}); delete it and run again"
+        ) from error
     if version != SCHEMA_VERSION or table.schema.names != SCHEMA.names:
-        raise UserError(f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run again")
+        raise UserError(
+            f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run"
+            " again"
+        )
     try:
         found = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         differs = f"{path} has a provenance of other code, which differs at {where}"
         raise UserError(f"{differs}; delete it and rerun") from error
-    for expected, there in ((experiment, found.values("experiment")), (scale, {c.scale for c in found.cells.values()})):
+    for expected, there in (
+        (experiment, found.values("experiment")),
+        (scale, {c.scale for c in found.cells.values()}),
+    ):
         if expected is not None and there != {expected}:
-            raise UserError(f"{path} is of {', '.join(sorted(there))}, not of {expected}; delete it and run again")
+            raise UserError(
+                f"{path} is of {', '.join(sorted(there))}, not of {expected}; delete it and run"
+                " again"
+            )
     return found
 
 

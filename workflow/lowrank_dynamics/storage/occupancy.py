@@ -1,7 +1,8 @@
-"""Who works in a folder of results: it tells the lock of a killed run, which is removed, from that of a run going on.
+"""Who works in a folder of results: it tells the lock of a killed run, which is removed, from that
+of a run going on.
 
-Snakemake's own lock does not say whose it is. A run holds a lock of the system for as long as its process lives,
-however that ends, and leaves a note on itself.
+Snakemake's own lock does not say whose it is. A run holds a lock of the system for as long as its
+process lives, however that ends, and leaves a note on itself.
 """
 
 import fcntl
@@ -21,7 +22,9 @@ NOTE = "lowrank.json"
 
 
 class Occupant(NamedTuple):
-    """A run: its scale, process and machine, when it began, and whether its jobs end when it does, however that is."""
+    """A run: its scale, process and machine, when it began, and whether its jobs end when it does,
+    however that is.
+    """
 
     scale: str
     process: int
@@ -31,13 +34,18 @@ class Occupant(NamedTuple):
 
     def __str__(self) -> str:
         """Return what a message calls it."""
-        return f"a run at {self.scale} scale, process {self.process} on {self.machine} since {self.began}"
+        return (
+            f"a run at {self.scale} scale, process {self.process} on {self.machine} since"
+            f" {self.began}"
+        )
 
 
 def clear(folder: Path) -> str:
-    """Remove the lock that a killed run left in a folder of Snakemake's, such as `.snakemake`, and return what to say.
+    """Remove the lock that a killed run left in a folder of Snakemake's, such as `.snakemake`, and
+    return what to say.
 
-    That is empty if nothing is locked there, if it is not known by whom, or where the file system has no locks.
+    That is empty if nothing is locked there, if it is not known by whom, or where the file system
+    has no locks.
     """
     locks, occupant = folder / "locks", _noted(folder)
     if not (locks.is_dir() and any(locks.iterdir())) or occupant is None:
@@ -52,12 +60,15 @@ def clear(folder: Path) -> str:
 
 
 def occupy(folder: Path, scale: str, *, local: bool) -> None:
-    """Be the one run in a folder of Snakemake's until this process ends; `local` means that its jobs end with it.
+    """Be the one run in a folder of Snakemake's until this process ends; `local` means that its
+    jobs end with it.
 
     Raises UserError, which says who is, if another run goes on there.
     """
     with suppress(OSError):  # where the file system has no locks
-        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
+        descriptor = os.open(
+            folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666
+        )  # open until the process ends
         if not _lock(descriptor):
             raise UserError(_going_on(_noted(folder)))
     began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
@@ -66,7 +77,9 @@ def occupy(folder: Path, scale: str, *, local: bool) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file until it is closed, and return whether nobody else had. Raises OSError where there are no locks."""
+    """Lock a file until it is closed, and return whether nobody else had. Raises OSError where
+    there are no locks.
+    """
     with suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -74,24 +87,32 @@ def _lock(descriptor: int) -> bool:
 
 
 def _of_killed(occupant: Occupant, locks: Path) -> str:
-    """Remove the locks of a run that has ended, unless its jobs may go on, and return what to say."""
+    """Remove the locks of a run that has ended, unless its jobs may go on, and return what to
+    say.
+    """
     if occupant.machine != socket.gethostname():
-        return f"{occupant} has not ended, as far as can be told from here; if it has, remove its lock: --unlock"
+        return (
+            f"{occupant} has not ended, as far as can be told from here; if it has, remove its"
+            " lock: --unlock"
+        )
     if not occupant.local:
         return (
-            f"{occupant} was killed, but its jobs may still be queued or running: end those, on Slurm with scancel, "
-            "and then remove its lock: --unlock"
+            f"{occupant} was killed, but its jobs may still be queued or running: end those, on"
+            " Slurm with scancel, and then remove its lock: --unlock"
         )
     shutil.rmtree(locks, ignore_errors=True)
     if locks.exists():
-        return f"{occupant} was killed, and its lock cannot be removed: {locks.resolve()} belongs to another user"
+        return (
+            f"{occupant} was killed, and its lock cannot be removed: {locks.resolve()} belongs to"
+            " another user"
+        )
     return f"{occupant} was killed; its lock is removed, and the next run resumes where it stopped"
 
 
 def _going_on(occupant: Occupant | None) -> str:
     return (
-        f"{occupant or 'another run'} is going on in this folder: wait until it has ended, or run elsewhere, "
-        "--directory FOLDER; --unlock would let both write the same files"
+        f"{occupant or 'another run'} is going on in this folder: wait until it has ended, or run"
+        " elsewhere, --directory FOLDER; --unlock would let both write the same files"
     )
 
 

@@ -9,30 +9,38 @@ from lowrank_dynamics.errors import UserError
 
 
 def require_place(folder: Path, *names: str) -> None:
-    """Raise UserError if a run cannot write to a folder: permission is missing, or a part of its path is a file."""
+    """Raise UserError if a run cannot write to a folder: permission is missing, or a part of its
+    path is a file.
+    """
     for own in (folder, folder / ".snakemake"):
         if own.exists() and not os.access(own, os.W_OK):
             raise UserError(
-                f"nothing can be written to {own.resolve()}; let this user write there, or run in a folder of your "
-                "own: --directory FOLDER"
+                f"nothing can be written to {own.resolve()}; let this user write there, or run in a"
+                " folder of your own: --directory FOLDER"
             )
     for name in names:
         if os.path.lexists(folder / name) and not (folder / name).is_dir():
-            raise UserError(f"{name} is no folder, and the run would write into it; give it another name")
+            raise UserError(
+                f"{name} is no folder, and the run would write into it; give it another name"
+            )
 
 
 def require_plain(*folders: Path) -> None:
-    """Raise UserError if a path has a brace, which Snakemake takes for a wildcard, or what separates search paths."""
+    """Raise UserError if a path has a brace, which Snakemake takes for a wildcard, or what
+    separates search paths.
+    """
     for folder in folders:
         if found := set(str(folder)) & {"{", "}", os.pathsep}:
             raise UserError(
-                f"the path {folder} has a {found.pop()}, which Snakemake or Python does not take for a part of it; "
-                "rename the folder or move it"
+                f"the path {folder} has a {found.pop()}, which Snakemake or Python does not take"
+                " for a part of it; rename the folder or move it"
             )
 
 
 def require_writable(folder: Path) -> None:
-    """Create a folder and check that files can be written there. Raises UserError, saying why, if not."""
+    """Create a folder and check that files can be written there. Raises UserError, saying why, if
+    not.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -40,28 +48,32 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
-            f"nothing can be written to {folder} ({reason}); let this user write there, or move the project"
+            f"nothing can be written to {folder} ({reason}); let this user write there, or move the"
+            " project"
         ) from error
 
 
 def require_modes(folder: Path) -> None:
-    """Raise UserError if no mode can be set in the folder of Snakemake's notes, on which it would fail after a job."""
+    """Raise UserError if no mode can be set in the folder of Snakemake's notes, on which it would
+    fail after a job.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=folder) as probe:
         try:
             Path(probe.name).chmod(0o644)
         except OSError as error:
             raise UserError(
-                f"a file's mode cannot be set in {folder} ({error.strerror}), as Snakemake does with its notes; let it "
-                "keep them in one file: snakemake --persistence-backend db"
+                f"a file's mode cannot be set in {folder} ({error.strerror}), as Snakemake does"
+                " with its notes; let it keep them in one file: snakemake --persistence-backend db"
             ) from error
 
 
 def require_past(folder: Path, *names: str) -> None:
-    """Raise UserError if a file below `names` in a folder is dated after one written to that folder now.
+    """Raise UserError if a file below `names` in a folder is dated after one written to that folder
+    now.
 
-    Snakemake would delete what a job makes from it as too old. The clock that counts is that of the file system, which
-    may be another machine's.
+    Snakemake would delete what a job makes from it as too old. The clock that counts is that of the
+    file system, which may be another machine's.
     """
     with TemporaryFile(dir=folder) as probe:
         now = os.fstat(probe.fileno()).st_mtime
@@ -69,6 +81,7 @@ def require_past(folder: Path, *names: str) -> None:
         time = path.lstat().st_mtime
         if time > now:
             raise UserError(
-                f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and what is made from it "
-                f"would be taken for old; set the clock, or date it anew: find {folder} -newermt now -exec touch {{}} +"
+                f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and"
+                " what is made from it would be taken for old; set the clock, or date it anew:"
+                f" find {folder} -newermt now -exec touch {{}} +"
             )

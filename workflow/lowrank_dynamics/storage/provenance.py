@@ -1,4 +1,6 @@
-"""What produced a file: settings, data, code, libraries, machine; stored in every Parquet file and every figure."""
+"""What produced a file: settings, data, code, libraries, machine; stored in every Parquet file and
+every figure.
+"""
 
 import hashlib
 import os
@@ -20,15 +22,22 @@ DRAWING = ("matplotlib", "seaborn", "pandas")
 PACKAGE = Path(__file__).parents[1]
 DIRTY = "-dirty"
 """The version suffix of code that differs from its commit."""
-ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+ELSEWHERE = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_NAMESPACE",
+)
 """Git's variables that name a repository."""
 
 
 class Origin(BaseModel):
     """What the numbers of one cell depend on, and the time and memory it took.
 
-    Measurements of a user's own model (`watched`) have no scale, settings or data. `thinned_to` is set in the
-    reference: the number of steps at which it keeps a quantity.
+    Measurements of a user's own model (`watched`) have no scale, settings or data. `thinned_to` is
+    set in the reference: the number of steps at which it keeps a quantity.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +81,10 @@ def cell_origin(
         settings_sha256=settings.digest,
         data=data,
         **_program(),
-        machine=f"{platform.system()} {platform.machine()}, {processor()}, {device}, {threads} thread(s)",
+        machine=(
+            f"{platform.system()} {platform.machine()}, {processor()}, {device}, {threads}"
+            " thread(s)"
+        ),
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
         megabytes=dict(megabytes),
@@ -81,17 +93,38 @@ def cell_origin(
 
 def watch_origin(experiment: str, variant: str, started: datetime) -> Origin:
     """Return the origin of measurements of a user's own model."""
-    return Origin(watched=experiment, variant=variant, **_program(), started=started.isoformat(timespec="seconds"))
+    return Origin(
+        watched=experiment,
+        variant=variant,
+        **_program(),
+        started=started.isoformat(timespec="seconds"),
+    )
 
 
-def verdicts_origin(scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    """Return what a table of verdicts depends on: the claims, and the settings of each cell of each experiment."""
-    return {"scale": scale, "claims_sha256": sha256(claims), **_digests(metrics), "code": code_version()}
+def verdicts_origin(
+    scale: str, claims: Path, metrics: Mapping[str, Mapping[str, Origin]]
+) -> dict[str, Any]:
+    """Return what a table of verdicts depends on: the claims, and the settings of each cell of each
+    experiment.
+    """
+    return {
+        "scale": scale,
+        "claims_sha256": sha256(claims),
+        **_digests(metrics),
+        "code": code_version(),
+    }
 
 
-def comparison_origin(scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    """Return what a comparison depends on: the reference, and the settings of each cell of each experiment."""
-    files = {str(path.relative_to(reference)): sha256(path) for path in sorted(reference.rglob("*.parquet"))}
+def comparison_origin(
+    scale: str, reference: Path, metrics: Mapping[str, Mapping[str, Origin]]
+) -> dict[str, Any]:
+    """Return what a comparison depends on: the reference, and the settings of each cell of each
+    experiment.
+    """
+    files = {
+        str(path.relative_to(reference)): sha256(path)
+        for path in sorted(reference.rglob("*.parquet"))
+    }
     return {"scale": scale, "reference_sha256": files, **_digests(metrics), "code": code_version()}
 
 
@@ -100,8 +133,15 @@ def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, 
 
     Time and memory are omitted, so that equal figures have equal bytes.
     """
-    drawing = {"code": code_version(), "libraries": {library: version(library) for library in DRAWING}}
-    return {"figure": name, "drawn_by": drawing, "drawn_from": [concise(_untimed(source)) for source in sources]}
+    drawing = {
+        "code": code_version(),
+        "libraries": {library: version(library) for library in DRAWING},
+    }
+    return {
+        "figure": name,
+        "drawn_by": drawing,
+        "drawn_from": [concise(_untimed(source)) for source in sources],
+    }
 
 
 def concise(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,16 +149,22 @@ def concise(source: Mapping[str, Any]) -> dict[str, Any]:
     if "cells" not in source:
         return dict(source)
     first, *others = source["cells"].values()
-    common = {key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)}
-    own = {name: {key: cell[key] for key in cell if key not in common} for name, cell in source["cells"].items()}
+    common = {
+        key: value for key, value in first.items() if all(cell.get(key) == value for cell in others)
+    }
+    own = {
+        name: {key: cell[key] for key in cell if key not in common}
+        for name, cell in source["cells"].items()
+    }
     return {**common, "cells": own}
 
 
 def code_version() -> str:
-    """Return the package's version and, in the project's own repository, the commit; `-dirty` if the package differs.
+    """Return the package's version and, in the project's own repository, the commit; `-dirty` if
+    the package differs.
 
-    Files elsewhere, such as pages or a reference being kept, change no number. A repository that merely contains the
-    project is somebody else's.
+    Files elsewhere, such as pages or a reference being kept, change no number. A repository that
+    merely contains the project is somebody else's.
     """
     try:
         top = git(PACKAGE, "rev-parse", "--show-toplevel").decode().strip()
@@ -132,7 +178,9 @@ def code_version() -> str:
 
 
 def unreadable_repository() -> str:
-    """Return why git does not read the project's repository, where there is one; empty otherwise."""
+    """Return why git does not read the project's repository, where there is one; empty
+    otherwise.
+    """
     if not (PACKAGE.parents[1] / ".git").exists():
         return ""
     try:
@@ -155,14 +203,17 @@ def processor() -> str:
 
 
 def git(folder: Path, *arguments: str) -> bytes:
-    """Return git's output in a folder, with times in UTC; it takes no lock, which a killed job would leave behind.
+    """Return git's output in a folder, with times in UTC; it takes no lock, which a killed job
+    would leave behind.
 
-    Variables by which a hook or a script names another repository do not count. Raises OSError if there is no git,
-    CalledProcessError if it fails.
+    Variables by which a hook or a script names another repository do not count. Raises OSError if
+    there is no git, CalledProcessError if it fails.
     """
     command = ["git", "--no-optional-locks", *arguments]
     kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    return subprocess.run(command, cwd=folder, env=kept | {"TZ": "UTC"}, capture_output=True, check=True).stdout
+    return subprocess.run(
+        command, cwd=folder, env=kept | {"TZ": "UTC"}, capture_output=True, check=True
+    ).stdout
 
 
 def sha256(path: Path) -> str:
@@ -177,7 +228,10 @@ def _program() -> dict[str, Any]:
 
 
 def _digests(metrics: Mapping[str, Mapping[str, Origin]]) -> dict[str, Any]:
-    digests = {name: {cell: own.settings_sha256 for cell, own in cells.items()} for name, cells in metrics.items()}
+    digests = {
+        name: {cell: own.settings_sha256 for cell, own in cells.items()}
+        for name, cells in metrics.items()
+    }
     return {"settings_sha256": digests}
 
 

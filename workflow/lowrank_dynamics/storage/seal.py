@@ -1,4 +1,5 @@
-"""Files that hold a digest of all their other bytes, so that an altered one is never taken for a result.
+"""Files that hold a digest of all their other bytes, so that an altered one is never taken for a
+result.
 
 They are read and written plainly: not every file system lets a file be mapped into memory.
 """
@@ -15,14 +16,18 @@ from lowrank_dynamics.storage.atomic import replacing
 _MARK = b"sealed with sha256 "
 _LENGTH = 64
 SEAL = _MARK.decode() + "0" * _LENGTH
-"""What a writer puts into a file's metadata; `sealing` replaces the zeros once the file is complete."""
+"""What a writer puts into a file's metadata; `sealing` replaces the zeros once the file is
+complete.
+"""
 _AT_ONCE = 2**24
 """Bytes that are read at a time."""
 
 
 @contextmanager
 def sealing(path: Path) -> Iterator[Path]:
-    """Act as `replacing`, and write the file's digest, taken with zeros in its place, into its one `SEAL`."""
+    """Act as `replacing`, and write the file's digest, taken with zeros in its place, into its one
+    `SEAL`.
+    """
     with replacing(path) as partial:
         yield partial
         start = _start(partial)
@@ -34,7 +39,9 @@ def sealing(path: Path) -> Iterator[Path]:
 
 
 def require_intact(path: Path) -> None:
-    """Raise ValueError if a file's seal is missing or does not match its bytes; OSError if it cannot be read."""
+    """Raise ValueError if a file's seal is missing or does not match its bytes; OSError if it
+    cannot be read.
+    """
     start = _start(path)
     if start is None:
         raise ValueError("it has no digest, or is not whole")
@@ -59,7 +66,9 @@ def _start(path: Path) -> int | None:
 
 
 def _digest(path: Path, start: int) -> bytes:
-    """Return a file's sha256, in hexadecimal, with zeros in place of the digest that begins at `start`."""
+    """Return a file's sha256, in hexadecimal, with zeros in place of the digest that begins at
+    `start`.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for chunk in _chunks(file, start):

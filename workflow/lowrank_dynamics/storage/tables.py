@@ -29,23 +29,38 @@ class Table(NamedTuple):
 
 
 def write(table: Table, page: str, path: Path) -> None:
-    """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write leaves neither."""
-    metadata = {"schema_version": SCHEMA_VERSION, "seal": SEAL, "provenance": json.dumps(table.origin)}
-    contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(metadata)
+    """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write
+    leaves neither.
+    """
+    metadata = {
+        "schema_version": SCHEMA_VERSION,
+        "seal": SEAL,
+        "provenance": json.dumps(table.origin),
+    }
+    contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(
+        metadata
+    )
     with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
         pq.write_table(contents, partial)
         partial_page.write_text(page, encoding="utf-8")
 
 
 def read(path: Path, columns: Sequence[str]) -> Table:
-    """Return the table in `path`. Raises UserError if there is none or it lacks some of the columns."""
+    """Return the table in `path`. Raises UserError if there is none or it lacks some of the
+    columns.
+    """
     try:
         require_intact(path)
         found = pq.read_table(path)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a readable table of verdicts ({error}); delete it and run again") from error
+        raise UserError(
+            f"{path} is not a readable table of verdicts ({error}); delete it and run again"
+        ) from error
     metadata = found.schema.metadata or {}
     version = metadata.get(b"schema_version", b"").decode()
     if version != SCHEMA_VERSION or not set(columns) <= set(found.column_names):
-        raise UserError(f"{path} holds other columns than verdicts of schema {SCHEMA_VERSION}; delete it and run again")
+        raise UserError(
+            f"{path} holds other columns than verdicts of schema {SCHEMA_VERSION}; delete it and"
+            " run again"
+        )
     return Table(found.to_pandas(), json.loads(metadata[b"provenance"]))

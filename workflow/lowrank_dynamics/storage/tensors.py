@@ -13,25 +13,40 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 Origin = dict[str, str]
-"""Where the content came from, by part; the key `unverified` names data that could not be checked."""
+"""Where the content came from, by part; the key `unverified` names data that could not be
+checked.
+"""
 
 
 def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
-    """Write tensors with their origin; an interrupted write leaves no file at `path`, and raises OSError."""
+    """Write tensors with their origin; an interrupted write leaves no file at `path`, and raises
+    OSError.
+    """
     with sealing(path) as partial:
         try:
-            save_file(dict(tensors), partial, metadata={"note": json.dumps({"seal": SEAL, "origin": origin})})
+            save_file(
+                dict(tensors),
+                partial,
+                metadata={"note": json.dumps({"seal": SEAL, "origin": origin})},
+            )
         except SafetensorError as error:
             raise OSError(0, str(error), str(path)) from error
 
 
 def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], Origin]:
-    """Return tensors by name and their origin. Raises UserError if the file is unreadable or lacks a `needed` one."""
+    """Return tensors by name and their origin. Raises UserError if the file is unreadable or lacks
+    a `needed` one.
+    """
     with _reading(path):
         require_intact(path)
-        tensors, origin = load(path.read_bytes()), _origin(path)  # not mapped into memory: see `seal`
+        tensors, origin = (
+            load(path.read_bytes()),
+            _origin(path),
+        )  # not mapped into memory: see `seal`
     if lacking := [name for name in needed if name not in tensors]:
-        raise UserError(f"{path} has no {lacking[0]}, only {', '.join(sorted(tensors))}; name another file")
+        raise UserError(
+            f"{path} has no {lacking[0]}, only {', '.join(sorted(tensors))}; name another file"
+        )
     return tensors, origin
 
 
@@ -56,4 +71,6 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read ({error}); if a run wrote it, delete it and run again") from error
+        raise UserError(
+            f"{path} cannot be read ({error}); if a run wrote it, delete it and run again"
+        ) from error

@@ -1,4 +1,6 @@
-"""The state of a training on disk, from which it resumes after an interruption, if settings and code are the same."""
+"""The state of a training on disk, from which it resumes after an interruption, if settings and
+code are the same.
+"""
 
 import logging
 import time
@@ -14,14 +16,17 @@ from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 log = logging.getLogger(__name__)
 
 LARGEST_SHARE = 0.01
-"""The share of the time that may go into writing states, unless it is done at every step, as `every` = 0 asks for."""
+"""The share of the time that may go into writing states, unless it is done at every step, as
+`every` = 0 asks for.
+"""
 
 
 class State(NamedTuple):
     """What a training needs to resume before a step: plain values and tensors only.
 
-    `generators` are the states of those that random activations draw from, `running` (trials,) tells which trials have
-    not stopped, `measurements` are what was measured before, with lists in place of arrays.
+    `generators` are the states of those that random activations draw from, `running` (trials,)
+    tells which trials have not stopped, `measurements` are what was measured before, with lists in
+    place of arrays.
     """
 
     step: int
@@ -36,10 +41,10 @@ class State(NamedTuple):
 class Checkpoint:
     """The file with the last state of one training, written at most once in `every` seconds.
 
-    Slow writes are made less often, so that training is slowed by at most one percent. When it is written affects no
-    number. `key` identifies the training: a state with another key, or one that cannot be read, is never resumed from;
-    it is removed, and the log says so. A state from another `device`, which rounds differently, is not resumed from
-    either, but kept.
+    Slow writes are made less often, so that training is slowed by at most one percent. When it is
+    written affects no number. `key` identifies the training: a state with another key, or one that
+    cannot be read, is never resumed from; it is removed, and the log says so. A state from another
+    `device`, which rounds differently, is not resumed from either, but kept.
     """
 
     def __init__(self, path: Path, key: str, every: float, device: str = "cpu") -> None:
@@ -56,7 +61,8 @@ class Checkpoint:
         self.interrupted = True
 
     def load(self) -> State | None:
-        """Return the state that was written last, its tensors on the CPU, if there is one of the same training.
+        """Return the state that was written last, its tensors on the CPU, if there is one of the
+        same training.
 
         Raises UserError if that ran on another device.
         """
@@ -71,13 +77,15 @@ class Checkpoint:
         else:
             if key == self.key and device != self.device:
                 raise UserError(
-                    f"{self.path} is of step {state.step} on {device}, and this is {self.device}, which rounds "
-                    "otherwise; resume it there, or delete the file to begin anew"
+                    f"{self.path} is of step {state.step} on {device}, and this is {self.device},"
+                    " which rounds otherwise; resume it there, or delete the file to begin anew"
                 )
             if key == self.key:
                 log.info("resuming at step %d from %s", state.step, self.path)
                 return state
-            log.warning("%s is of other settings, data, code, torch or threads and is not used", self.path)
+            log.warning(
+                "%s is of other settings, data, code, torch or threads and is not used", self.path
+            )
         self.remove()
         return None
 
@@ -87,17 +95,27 @@ class Checkpoint:
         return self.interrupted or time.monotonic() - self._written >= max(self.every, rarely)
 
     def save(self, state: State) -> None:
-        """Write a state in place of the last one; an interrupted write leaves the last one as it was.
+        """Write a state in place of the last one; an interrupted write leaves the last one as it
+        was.
 
         If it fails, training continues without, and the log says so.
         """
         began = time.monotonic()
         try:
             with sealing(self.path) as partial:
-                kept = {"key": self.key, "device": self.device, "seal": SEAL, "state": state._asdict()}
+                kept = {
+                    "key": self.key,
+                    "device": self.device,
+                    "seal": SEAL,
+                    "state": state._asdict(),
+                }
                 torch.save(kept, partial)
         except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
-            log.warning("%s cannot be written, training continues without (%s)", self.path, str(error).splitlines()[0])
+            log.warning(
+                "%s cannot be written, training continues without (%s)",
+                self.path,
+                str(error).splitlines()[0],
+            )
         self._written = time.monotonic()
         self._took = self._written - began
 

@@ -16,15 +16,17 @@ log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Options of mallopt(3): how much freed memory is kept, and how many blocks lie apart, which are never kept."""
+"""Options of mallopt(3): how much freed memory is kept, and how many blocks lie apart, which are
+never kept.
+"""
 
 
 def use_cpu(threads: int) -> None:
     """Limit torch to `threads` threads, and keep the memory that a step frees for the next one.
 
-    Otherwise the C library of Linux gives large blocks back to the system, which clears every page of them when the
-    next step asks: up to a third of the time of a training, and a sixth of that of the heads of figure 7, whose
-    gradients have 140 MB. Other systems are left as they are.
+    Otherwise the C library of Linux gives large blocks back to the system, which clears every page
+    of them when the next step asks: up to a third of the time of a training, and a sixth of that of
+    the heads of figure 7, whose gradients have 140 MB. Other systems are left as they are.
     """
     torch.set_num_threads(threads)
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
@@ -34,13 +36,14 @@ def use_cpu(threads: int) -> None:
 
 @contextmanager
 def claimed_device(name: str) -> Iterator[torch.device]:
-    """Yield the device that the setting `device` names: `auto` is a GPU if there is one, else the CPU.
+    """Yield the device that the setting `device` names: `auto` is a GPU if there is one, else the
+    CPU.
 
-    Of several GPUs it is one that no other job of this project and user has; while all are taken it waits. Raises
-    UserError if `cuda` is named and there is none, and for any other name.
+    Of several GPUs it is one that no other job of this project and user has; while all are taken it
+    waits. Raises UserError if `cuda` is named and there is none, and for any other name.
 
-    On cuda, convolutions are kept to algorithms that give the same numbers every time, in full precision; where less is
-    wanted, the setting `mixed_precision` says so.
+    On cuda, convolutions are kept to algorithms that give the same numbers every time, in full
+    precision; where less is wanted, the setting `mixed_precision` says so.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"there is no device {name!r}; choose one of auto, cpu, cuda")
@@ -51,10 +54,16 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     torch.backends.cudnn.allow_tf32 = False
     if name == "cpu" or not available:
         if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
-            log.warning("Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU", torch.__version__)
+            log.warning(
+                "Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU",
+                torch.__version__,
+            )
         yield CPU
         return
-    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    names = [
+        str(torch.cuda.get_device_properties(index).uuid)
+        for index in range(torch.cuda.device_count())
+    ]
     with gpus.claimed(names) as index:
         torch.cuda.set_device(index)
         yield torch.device("cuda", index)
@@ -68,4 +77,6 @@ def description(device: torch.device) -> str:
 def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"host": host} | ({} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20})
+    return {"host": host} | (
+        {} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20}
+    )

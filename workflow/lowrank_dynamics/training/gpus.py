@@ -22,12 +22,18 @@ LOOK_AGAIN = 1.0
 
 
 def count() -> int:
-    """Return how many GPUs this process may use, by `CUDA_VISIBLE_DEVICES` or else by what the driver lists."""
+    """Return how many GPUs this process may use, by `CUDA_VISIBLE_DEVICES` or else by what the
+    driver lists.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return sum(1 for _ in takewhile(_is_gpu, chosen.split(",")))  # CUDA heeds nothing behind a name that is none
+        return sum(
+            1 for _ in takewhile(_is_gpu, chosen.split(","))
+        )  # CUDA heeds nothing behind a name that is none
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0
     return sum(line.startswith("GPU ") for line in listed.splitlines())
@@ -40,10 +46,11 @@ def _is_gpu(name: str) -> bool:
 
 @contextmanager
 def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
-    """Yield the position of the first of `names` that no other process has claimed, waiting until there is one.
+    """Yield the position of the first of `names` that no other process has claimed, waiting until
+    there is one.
 
-    A claim is a lock on a file in `folder`, by default one of the user's own on this machine. It ends with the process,
-    however that ends.
+    A claim is a lock on a file in `folder`, by default one of the user's own on this machine. It
+    ends with the process, however that ends.
     """
     places = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
     places.mkdir(mode=0o700, exist_ok=True)
@@ -59,7 +66,9 @@ def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
 
 
 def _locked(files: Sequence[IO[str]]) -> int | None:
-    """Lock the first of the files that nobody has locked, and return its position; None if there is none."""
+    """Lock the first of the files that nobody has locked, and return its position; None if there is
+    none.
+    """
     for index, file in enumerate(files):
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,6 @@
-"""What happens when a command is asked to stop, by Ctrl-C or by a scheduler: one sentence, and nothing half-written."""
+"""What happens when a command is asked to stop, by Ctrl-C or by a scheduler: one sentence, and
+nothing half-written.
+"""
 
 import logging
 import os
@@ -20,10 +22,12 @@ RUN = "LOWRANK_RUN"
 
 
 def exit_when_asked() -> None:
-    """From now on let Ctrl-C, and the signal with which a scheduler ends a job, end this process with a sentence.
+    """From now on let Ctrl-C, and the signal with which a scheduler ends a job, end this process
+    with a sentence.
 
-    That is for the time of imports, in which nothing can be lost and an exception could be caught. A signal that this
-    process was started to ignore, as in the background of a script, is still ignored.
+    That is for the time of imports, in which nothing can be lost and an exception could be caught.
+    A signal that this process was started to ignore, as in the background of a script, is still
+    ignored.
     """
     _heed(_exit)
 
@@ -49,7 +53,8 @@ def can_follow() -> bool:
 
 
 def end_with(run: str | None) -> None:
-    """From now on, stop as if asked to once the process numbered `run` has ended, however it did; never for None.
+    """From now on, stop as if asked to once the process numbered `run` has ended, however it did;
+    never for None.
 
     So the jobs of a killed run do not continue alongside those of the next, where `can_follow`.
     """
@@ -70,7 +75,9 @@ def end_with(run: str | None) -> None:
 
 @contextmanager
 def deferred(request: Callable[[], None]) -> Iterator[None]:
-    """Call `request` at the first signal to stop, where Interrupted would be raised; at the second it is."""
+    """Call `request` at the first signal to stop, where Interrupted would be raised; at the second
+    it is.
+    """
 
     def note(*_: object) -> None:
         end_when_asked()

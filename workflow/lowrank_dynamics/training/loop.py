@@ -33,15 +33,19 @@ def learning_rate(settings: Training, step: int) -> float:
     return settings.learning_rate * SCHEDULES[settings.schedule](step / settings.steps)
 
 
-def train(start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
+def train(
+    start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | None = None
+) -> Iterator[Measurement]:
     """Train all trials of `start.network`, in place, and yield what the observers measure.
 
-    With a `checkpoint`, an interrupted training resumes where it stopped, with the same numbers, and what was measured
-    before is yielded first; Interrupted is raised where the checkpoint is asked to end the training.
+    With a `checkpoint`, an interrupted training resumes where it stopped, with the same numbers,
+    and what was measured before is yielded first; Interrupted is raised where the checkpoint is
+    asked to end the training.
 
-    Whenever the loss is due to be observed, a trial whose loss is within `stop_near_linear_fit` of the best linear
-    fit's is stopped: it is measured a last time and its weights stay as they are. The run ends when all have stopped,
-    or after `steps`. Raises UserError, which names the computation, trial and step, if a loss is not finite.
+    Whenever the loss is due to be observed, a trial whose loss is within `stop_near_linear_fit` of
+    the best linear fit's is stopped: it is measured a last time and its weights stay as they are.
+    The run ends when all have stopped, or after `steps`. Raises UserError, which names the
+    computation, trial and step, if a loss is not finite.
     """
     job, settings = start.job, start.job.experiment.training
     run = _Run(start, observers)
@@ -56,8 +60,14 @@ def train(start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | 
             if checkpoint is not None and step > first and checkpoint.is_due():
                 checkpoint.save(run.state(step))
                 if checkpoint.interrupted:
-                    then = "to resume" if checkpoint.path.exists() else "to begin anew, for no state could be written"
-                    raise Interrupted(f"{job.title}: stopped at step {step}; run the same command again {then}")
+                    then = (
+                        "to resume"
+                        if checkpoint.path.exists()
+                        else "to begin anew, for no state could be written"
+                    )
+                    raise Interrupted(
+                        f"{job.title}: stopped at step {step}; run the same command again {then}"
+                    )
             yield from run.step(step, batch, progress)
             if run.is_over:
                 return
@@ -75,13 +85,21 @@ class _Run:
         if self.settings.stop_near_linear_fit is not None:
             best = linear_fit_loss(start.data.train.inputs, start.data.train.targets)
             self._threshold = (1 + self.settings.stop_near_linear_fit) * best
-        self._trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        self._optimizer = StackedOptimizer(self.settings.optimizer, self._trained, self.settings.weight_decay)
+        self._trained = [
+            parameter for parameter in self.network.parameters() if parameter.requires_grad
+        ]
+        self._optimizer = StackedOptimizer(
+            self.settings.optimizer, self._trained, self.settings.weight_decay
+        )
         self._running = torch.ones(self.network.trials, dtype=torch.bool, device=start.job.device)
-        self._generators = [each for module in self.network.modules() for each in getattr(module, "generators", [])]
+        self._generators = [
+            each for module in self.network.modules() for each in getattr(module, "generators", [])
+        ]
 
     def step(self, step: int, batch: Split, progress: Progress) -> list[Measurement]:
-        """Measure what is due at a step and, unless it is the last of all trials, move on to the next."""
+        """Measure what is due at a step and, unless it is the last of all trials, move on to the
+        next.
+        """
         at_once = self.job.experiment.samples_at_once
         outputs, losses, gradients = forward_and_back(
             self.network, batch, self.settings.objective, self._trained, at_once
@@ -89,8 +107,8 @@ class _Run:
         if len(diverged := torch.nonzero(~losses.isfinite())):
             trial = self.job.trials[int(diverged[0])]
             raise UserError(
-                f"{self.job.title}: the training loss is not finite at step {step} in trial {trial}; "
-                f"lower training.learning_rate, which is {self.settings.learning_rate:g}"
+                f"{self.job.title}: the training loss is not finite at step {step} in trial"
+                f" {trial}; lower training.learning_rate, which is {self.settings.learning_rate:g}"
             )
         last = step == self.settings.steps
         iterate = Iterate(step, self.network, batch, outputs, losses, gradients, last)
@@ -110,14 +128,21 @@ class _Run:
     def _measure(self, iterate: Iterate) -> list[Measurement]:
         """Return what the observers that are due measure on the running trials."""
         return [
-            Measurement(iterate.step, layer, quantity, values.double().cpu().numpy(), self._running.cpu().numpy())
+            Measurement(
+                iterate.step,
+                layer,
+                quantity,
+                values.double().cpu().numpy(),
+                self._running.cpu().numpy(),
+            )
             for observer in self.observers
             if observer.is_due(iterate.step, last=iterate.last)
             for quantity, layer, values in observer.measure(iterate)
         ]
 
     def _stop(self, iterate: Iterate, *, last: bool) -> list[Measurement]:
-        """Stop the trials that have come near the linear fit, or all if it is the last step; return whose step it was.
+        """Stop the trials that have come near the linear fit, or all if it is the last step; return
+        whose step it was.
 
         Those that have not come near it by then count as running.
         """
@@ -128,7 +153,8 @@ class _Run:
         self.is_over = last or not unfinished
         if last and unfinished and self.settings.stop_near_linear_fit is not None:
             log.warning(
-                "%s: %d of %d trials took all %d steps without coming near the linear fit; raise training.steps",
+                "%s: %d of %d trials took all %d steps without coming near the linear fit; raise"
+                " training.steps",
                 self.job.title,
                 unfinished,
                 len(ended),
@@ -148,7 +174,9 @@ class _Run:
             generators=[generator.get_state() for generator in self._generators],
             running=self._running,
             observers=[observer.state for observer in self.observers],
-            measurements=[(*row[:3], row.values.tolist(), row.present.tolist()) for row in self.recorded],
+            measurements=[
+                (*row[:3], row.values.tolist(), row.present.tolist()) for row in self.recorded
+            ],
         )
 
     def restore(self, state: State) -> None:

@@ -1,4 +1,6 @@
-"""What training minimizes, one value per trial; its first gradient; and the loss of the best linear fit."""
+"""What training minimizes, one value per trial; its first gradient; and the loss of the best linear
+fit.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,7 +14,8 @@ from lowrank_dynamics.models.networks import MLP, StackedNetwork
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return 1/2 ||f(X) - Y||_F^2 of each trial (trials,): the sum over samples, not their mean (section 2).
+    """Return 1/2 ||f(X) - Y||_F^2 of each trial (trials,): the sum over samples, not their mean
+    (section 2).
 
     `outputs`: (trials, K, N); `targets`: (K, N) or (trials, K, N).
     """
@@ -20,7 +23,8 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of softmax(f(X)) with Y for each trial (trials,): the mean over samples.
+    """Return the cross-entropy of softmax(f(X)) with Y for each trial (trials,): the mean over
+    samples.
 
     `outputs`: (trials, K, N); `targets`, one-hot: (K, N) or (trials, K, N).
     """
@@ -37,18 +41,24 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return min_B 1/2 ||B X - Y||_F^2, the squared error of the best linear map: (trials,), or () for unstacked data.
+    """Return min_B 1/2 ||B X - Y||_F^2, the squared error of the best linear map: (trials,), or ()
+    for unstacked data.
 
     Computed in float64 by an orthonormal basis of the row space of X: (..., d, N).
     """
     _, values, right_t = torch.linalg.svd(inputs.double(), full_matrices=False)
-    present = values > values.amax(dim=-1, keepdim=True) * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
+    present = (
+        values
+        > values.amax(dim=-1, keepdim=True) * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
+    )
     explained = (targets.double() @ right_t.mT) * present.unsqueeze(-2)
     return (targets.double().square().sum(dim=(-2, -1)) - explained.square().sum(dim=(-2, -1))) / 2
 
 
 class Pass(NamedTuple):
-    """The results of some samples: outputs (trials, K, n), losses (trials,), and their gradients in some parameters."""
+    """The results of some samples: outputs (trials, K, n), losses (trials,), and their gradients in
+    some parameters.
+    """
 
     outputs: Tensor
     losses: Tensor
@@ -57,17 +67,25 @@ class Pass(NamedTuple):
 
 @torch.enable_grad()
 def forward_and_back(
-    network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], at_once: int | None
+    network: StackedNetwork,
+    data: Split,
+    objective: str,
+    parameters: Sequence[Tensor],
+    at_once: int | None,
 ) -> Pass:
-    """Return the results of all samples of `data`; they pass through the network `at_once` at a time, or all if None.
+    """Return the results of all samples of `data`; they pass through the network `at_once` at a
+    time, or all if None.
 
-    Losses and gradients are added up in the order of the samples, which gives the sum of the whole up to rounding, and
-    activations are kept for that many samples only. `objective` is a name in `OBJECTIVES`.
+    Losses and gradients are added up in the order of the samples, which gives the sum of the whole
+    up to rounding, and activations are kept for that many samples only. `objective` is a name in
+    `OBJECTIVES`.
     """
     count = data.inputs.shape[-1]
     if at_once is None or at_once >= count:
         return _pass(network, data, objective, parameters)
-    outputs = parameters[0].new_empty(network.trials, data.classes, count)  # at once, for small ones scatter the memory
+    outputs = parameters[0].new_empty(
+        network.trials, data.classes, count
+    )  # at once, for small ones scatter the memory
     losses = parameters[0].new_zeros(network.trials)
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
     for place, chunk in zip(outputs.split(at_once, dim=-1), data.chunks(at_once), strict=True):
@@ -80,9 +98,15 @@ def forward_and_back(
 
 
 def _pass(
-    network: StackedNetwork, data: Split, objective: str, parameters: Sequence[Tensor], share: float = 1.0
+    network: StackedNetwork,
+    data: Split,
+    objective: str,
+    parameters: Sequence[Tensor],
+    share: float = 1.0,
 ) -> Pass:
-    """Return the results of samples taken together; `share` is their part of all, if a loss is a mean over those."""
+    """Return the results of samples taken together; `share` is their part of all, if a loss is a
+    mean over those.
+    """
     outputs = network(data.inputs)
     losses = OBJECTIVES[objective](outputs, data.targets)
     if objective in MEANS and share < 1:
@@ -91,7 +115,8 @@ def _pass(
 
 
 def first_gradient(mlp: MLP, objective: str, data: Split, at_once: int | None = None) -> Tensor:
-    """Return G_1(0): (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are at their mean.
+    """Return G_1(0): (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are
+    at their mean.
 
     `objective` is a name in `OBJECTIVES`; samples go through the network `at_once` at a time.
     """

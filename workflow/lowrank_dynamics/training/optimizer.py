@@ -14,7 +14,8 @@ from lowrank_dynamics.errors import UserError
 class GradientDescent:
     """Theta <- Theta - eta grad, with the part of the interface of `torch.optim` that is used here.
 
-    Written out, because `torch.optim` loads torch's compiler at its first use, which takes as long as torch itself.
+    Written out, because `torch.optim` loads torch's compiler at its first use, which takes as long
+    as torch itself.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> None:
@@ -38,8 +39,9 @@ class GradientDescent:
 class StackedOptimizer:
     """The optimizer called `name` on `parameters` (trials, ., .), updated in place.
 
-    Each trial's matrix is its own parameter, a view into the stack. So Muon sees matrices, and no rounding depends on a
-    trial's place in the stack. Raises UserError for an optimizer that takes no learning rate or weight decay.
+    Each trial's matrix is its own parameter, a view into the stack. So Muon sees matrices, and no
+    rounding depends on a trial's place in the stack. Raises UserError for an optimizer that takes
+    no learning rate or weight decay.
     """
 
     def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
@@ -50,7 +52,9 @@ class StackedOptimizer:
                 self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
             )
         except TypeError as error:
-            raise UserError(f"{entry.target} cannot be used: it must take lr and weight_decay ({error})") from error
+            raise UserError(
+                f"{entry.target} cannot be used: it must take lr and weight_decay ({error})"
+            ) from error
 
     @property
     def state(self) -> dict[str, Any]:
@@ -62,7 +66,9 @@ class StackedOptimizer:
         self._optimizer.load_state_dict(state)
 
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
-        """Take one step with these gradients, shaped like the parameters, and this learning rate."""
+        """Take one step with these gradients, shaped like the parameters, and this learning
+        rate.
+        """
         for matrix, gradient in zip(self._matrices, _matrices(gradients), strict=True):
             matrix.grad = _laid_out_as(matrix, gradient)
         self._optimizer.param_groups[0]["lr"] = rate
@@ -70,8 +76,14 @@ class StackedOptimizer:
 
 
 def _laid_out_as(matrix: Tensor, gradient: Tensor) -> Tensor:
-    """Return a gradient in the memory layout of its matrix: torch's fused optimizers go through both side by side."""
-    return gradient if gradient.stride() == matrix.stride() else torch.empty_like(matrix).copy_(gradient)
+    """Return a gradient in the memory layout of its matrix: torch's fused optimizers go through
+    both side by side.
+    """
+    return (
+        gradient
+        if gradient.stride() == matrix.stride()
+        else torch.empty_like(matrix).copy_(gradient)
+    )
 
 
 def _matrices(stacks: Iterable[Tensor]) -> list[Tensor]:

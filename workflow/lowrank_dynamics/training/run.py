@@ -1,4 +1,6 @@
-"""One job from settings to a table of measurements: it trains, keeps a checkpoint, and knows its provenance."""
+"""One job from settings to a table of measurements: it trains, keeps a checkpoint, and knows its
+provenance.
+"""
 
 import hashlib
 from datetime import datetime
@@ -17,18 +19,24 @@ from lowrank_dynamics.training.device import description, peak_megabytes
 from lowrank_dynamics.training.loop import train
 
 
-def run(job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, started: datetime) -> Metrics:
-    """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training resumes.
+def run(
+    job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, started: datetime
+) -> Metrics:
+    """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training
+    resumes.
 
     Raises UserError, which says what to lower, if the device has too little memory.
     """
     try:
         start = start_of(job)
-        table = metrics.table(job.name, job.cell, train(start, observers(start), checkpoint), job.trials[0])
+        table = metrics.table(
+            job.name, job.cell, train(start, observers(start), checkpoint), job.trials[0]
+        )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
-            f"{job.title} does not fit into the memory of the device {description(job.device)}; lower trials, "
-            "training.batch_size, data.size or the number of images, or run fewer jobs at once"
+            f"{job.title} does not fit into the memory of the device {description(job.device)};"
+            " lower trials, training.batch_size, data.size or the number of images, or run fewer"
+            " jobs at once"
         ) from error
     origin = cell_origin(
         job.settings.of_variant(job.name, job.cell.variant),
@@ -46,7 +54,8 @@ def run(job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, st
 def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     """Return the checkpoint of a job at `path`, written at most once in `every` seconds.
 
-    Its key covers the job's settings, data and code, the version of torch and the number of threads.
+    Its key covers the job's settings, data and code, the version of torch and the number of
+    threads.
     """
     settings = job.settings.of_variant(job.name, job.cell.variant)
     code = sources("training.run", *job.settings.modules(job.name, job.cell))
@@ -54,4 +63,6 @@ def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     parts += job.settings.registered(job.name, job.cell)
     parts += [sha256(file) for file in (*job.files, *map(Path, code)) if file.exists()]
     parts += [torch.__version__, str(torch.get_num_threads())]
-    return Checkpoint(path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every, description(job.device))
+    return Checkpoint(
+        path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every, description(job.device)
+    )

@@ -9,7 +9,9 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observation,
 
 
 class BlockShares(Observer):
-    """Each block's share of the change of each hidden layer since the start; undefined at step 0."""
+    """Each block's share of the change of each hidden layer since the start; undefined at step
+    0.
+    """
 
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)

@@ -14,7 +14,9 @@ HELD = 0.99
 
 
 def directions(change: Tensor, held: float = HELD) -> Tensor:
-    """Return how many singular values hold this part of the squared norm of W_l(t) - W_l(0): (trials,); NaN of 0."""
+    """Return how many singular values hold this part of the squared norm of W_l(t) - W_l(0):
+    (trials,); NaN of 0.
+    """
     energies = torch.linalg.svdvals(change).square()
     sums = energies.cumsum(dim=-1)
     missing = sums < held * sums[..., -1:]
@@ -22,7 +24,9 @@ def directions(change: Tensor, held: float = HELD) -> Tensor:
 
 
 class ChangeRank(Observer):
-    """The number of directions that hold 99 % of the squared change of each hidden layer; undefined at step 0."""
+    """The number of directions that hold 99 % of the squared change of each hidden layer; undefined
+    at step 0.
+    """
 
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)
@@ -31,5 +35,7 @@ class ChangeRank(Observer):
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield the `change_rank` of each hidden layer."""
         assert isinstance(iterate.network, MLP)
-        for layer, weights in enumerate(zip(iterate.network.hidden_weights, self.initial, strict=True), start=1):
+        for layer, weights in enumerate(
+            zip(iterate.network.hidden_weights, self.initial, strict=True), start=1
+        ):
             yield Observation("change_rank", layer, directions(weights[0] - weights[1]))

@@ -14,8 +14,12 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observation,
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the fraction (trials,) of samples whose largest output (trials, K, N) is that of their label."""
-    _, largest = outputs.max(dim=-2)  # argmax takes 25 times as long, because classes do not lie side by side in memory
+    """Return the fraction (trials,) of samples whose largest output (trials, K, N) is that of their
+    label.
+    """
+    _, largest = outputs.max(
+        dim=-2
+    )  # argmax takes 25 times as long, because classes do not lie side by side in memory
     return (largest == labels).double().mean(dim=-1)
 
 
@@ -41,7 +45,9 @@ class LossAndAccuracy(Observer):
 
     def _evaluate(self, name: str, split: Split, network: StackedNetwork) -> Iterator[Observation]:
         network.eval()
-        outputs = torch.cat([network(chunk) for chunk in split.inputs.split(self.at_once, dim=-1)], dim=-1)
+        outputs = torch.cat(
+            [network(chunk) for chunk in split.inputs.split(self.at_once, dim=-1)], dim=-1
+        )
         network.train()
         yield Observation(f"{name}_loss", 0, self.objective(outputs, split.targets))
         yield Observation(f"{name}_accuracy", 0, accuracy(outputs, split.labels))

@@ -1,4 +1,6 @@
-"""The gradient at initialization against eps: why smoothness makes it nearly of rank K (figure 11)."""
+"""The gradient at initialization against eps: why smoothness makes it nearly of rank K (figure
+11).
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +15,8 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observation,
 
 
 class FirstGradient(Observer):
-    """Measures G_1(0) and phi'(W_1(0) X) with the initial hidden weights scaled from `eps` to each of `start_eps`.
+    """Measures G_1(0) and phi'(W_1(0) X) with the initial hidden weights scaled from `eps` to each
+    of `start_eps`.
 
     Random slopes are at their mean.
     """
@@ -26,20 +29,25 @@ class FirstGradient(Observer):
         self.train = start.data.train
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield, at step 0 only, `gradient_tail` and `derivative_spread`, with one value for each of `start_eps`.
+        """Yield, at step 0 only, `gradient_tail` and `derivative_spread`, with one value for each
+        of `start_eps`.
 
-        `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of phi'(W_1(0) X) from
-        the nearest constant matrix, relative to its own norm.
+        `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of
+        phi'(W_1(0) X) from the nearest constant matrix, relative to its own norm.
         """
         if iterate.step > 0:
             return
         assert isinstance(iterate.network, MLP)
-        tails, spreads = zip(*(self._scaled(iterate.network, factor) for factor in self.factors), strict=True)
+        tails, spreads = zip(
+            *(self._scaled(iterate.network, factor) for factor in self.factors), strict=True
+        )
         yield Observation("gradient_tail", 1, torch.stack(tails, dim=-1))
         yield Observation("derivative_spread", 1, torch.stack(spreads, dim=-1))
 
     def _scaled(self, network: MLP, factor: float) -> tuple[Tensor, Tensor]:
-        """Return `gradient_tail` and `derivative_spread`, both (trials,), with hidden weights scaled by `factor`."""
+        """Return `gradient_tail` and `derivative_spread`, both (trials,), with hidden weights
+        scaled by `factor`.
+        """
         hidden = [factor * weight for weight in network.hidden_weights]
         scaled = MLP([*hidden, network.weights[-1].detach()], network.activation)
         values = torch.linalg.svdvals(first_gradient(scaled, self.objective, self.train))

@@ -1,4 +1,6 @@
-"""The gradient of the first layer along training, and the updates that theorem 3.5 bounds (figures 12, 13, bound)."""
+"""The gradient of the first layer along training, and the updates that theorem 3.5 bounds (figures
+12, 13, bound).
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +13,9 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observation,
 
 
 class GradientSpectrum(Observer):
-    """Spectrum of G_1(t), rotation A(t) of its top-K singular subspaces, rho(t), and the updates of the blocks."""
+    """Spectrum of G_1(t), rotation A(t) of its top-K singular subspaces, rho(t), and the updates of
+    the blocks.
+    """
 
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)
@@ -26,10 +30,11 @@ class GradientSpectrum(Observer):
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield what theorem 3.5 and assumption 3.4 are about, all of layer 1.
 
-        `gradient_norm` ||G_1||_F; `gradient_singular_value` sigma_1 .. sigma_{K+1}; `gradient_rotation` A(t);
-        `update_bound` eta rho(t); `block_update` ||W~_{1,i}(t+1) - W~_{1,i}(t)||_F / sqrt(p) for blocks i = 1 .. 4,
-        the update of gradient descent being -eta G_1(t); at step 0 the `signal_singular_value` 1 .. K of W_2' Y X',
-        the last of which the tail of the gradient is compared with.
+        `gradient_norm` ||G_1||_F; `gradient_singular_value` sigma_1 .. sigma_{K+1};
+        `gradient_rotation` A(t); `update_bound` eta rho(t); `block_update` ||W~_{1,i}(t+1) -
+        W~_{1,i}(t)||_F / sqrt(p) for blocks i = 1 .. 4, the update of gradient descent being -eta
+        G_1(t); at step 0 the `signal_singular_value` 1 .. K of W_2' Y X', the last of which the
+        tail of the gradient is compared with.
         """
         gradient = iterate.gradients[0]
         left, values, right_t = torch.linalg.svd(gradient, full_matrices=False)
@@ -37,7 +42,9 @@ class GradientSpectrum(Observer):
         rotation = torch.maximum(*map(sine_distance, self._first, top))
         p = self.bases.v2.shape[-1]
         rho = (values[:, 0] ** 2 * rotation**2 / p + values[:, self.classes] ** 2).sqrt()
-        norms = torch.stack([torch.linalg.matrix_norm(block) for block in blocks(gradient, self.bases)], dim=-1)
+        norms = torch.stack(
+            [torch.linalg.matrix_norm(block) for block in blocks(gradient, self.bases)], dim=-1
+        )
         eta = learning_rate(self.training, iterate.step)
         yield Observation("gradient_norm", 1, torch.linalg.matrix_norm(gradient))
         yield Observation("gradient_singular_value", 1, values[:, : self.classes + 1])

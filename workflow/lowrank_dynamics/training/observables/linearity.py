@@ -1,4 +1,6 @@
-"""How far the two-layer network is from the linear one of the same weights (the conjecture of appendix C)."""
+"""How far the two-layer network is from the linear one of the same weights (the conjecture of
+appendix C).
+"""
 
 from collections.abc import Iterator
 
@@ -19,16 +21,21 @@ class Linearity(Observer):
         self.first = torch.linalg.matrix_norm(start.first_gradient)
 
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield `output_distance` and `gradient_distance`, relative to the network's own outputs and G_1(t).
+        """Yield `output_distance` and `gradient_distance`, relative to the network's own outputs
+        and G_1(t).
 
         And `absolute_gradient_distance`, relative to ||G_1(0)||_F.
         """
         assert isinstance(iterate.network, MLP)
         weights = [weight.detach() for weight in iterate.network.weights]
-        outputs, gradient = linear_network(weights, self.slope, iterate.batch.inputs, iterate.batch.targets)
+        outputs, gradient = linear_network(
+            weights, self.slope, iterate.batch.inputs, iterate.batch.targets
+        )
         own = iterate.gradients[0]
         distance = torch.linalg.matrix_norm(own - gradient)
         norm = torch.linalg.matrix_norm(iterate.outputs)
-        yield Observation("output_distance", 0, torch.linalg.matrix_norm(iterate.outputs - outputs) / norm)
+        yield Observation(
+            "output_distance", 0, torch.linalg.matrix_norm(iterate.outputs - outputs) / norm
+        )
         yield Observation("gradient_distance", 1, distance / torch.linalg.matrix_norm(own))
         yield Observation("absolute_gradient_distance", 1, distance / self.first)

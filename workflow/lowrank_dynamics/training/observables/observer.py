@@ -13,8 +13,8 @@ from lowrank_dynamics.models.networks import StackedNetwork
 class Iterate(NamedTuple):
     """The networks at one step, with what the samples of that step gave.
 
-    `outputs`: (trials, K, n), `losses`: (trials,), and the `gradients` of the trained weights, shaped like them; and
-    whether it is the `last` step of all.
+    `outputs`: (trials, K, n), `losses`: (trials,), and the `gradients` of the trained weights,
+    shaped like them; and whether it is the `last` step of all.
     """
 
     step: int
@@ -37,8 +37,8 @@ class Observation(NamedTuple):
 class Observer(ABC):
     """Measures something at every `every`-th step, and always at the last.
 
-    A class of observers is called with its setting in `observe` and the start of a training. What one remembers from
-    step to step is in `state`, whose values are tensors.
+    A class of observers is called with its setting in `observe` and the start of a training. What
+    one remembers from step to step is in `state`, whose values are tensors.
     """
 
     def __init__(self, every: int) -> None:
@@ -51,4 +51,6 @@ class Observer(ABC):
 
     @abstractmethod
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield what is observed of an iterate; a value that is not defined is NaN and leaves no row in the metrics."""
+        """Yield what is observed of an iterate; a value that is not defined is NaN and leaves no
+        row in the metrics.
+        """

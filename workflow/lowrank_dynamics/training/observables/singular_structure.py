@@ -1,8 +1,10 @@
-"""Singular values of the hidden weights, and how far their singular subspaces have moved (figures 1, 2, 8-10).
+"""Singular values of the hidden weights, and how far their singular subspaces have moved (figures
+1, 2, 8-10).
 
-The top-K, the middle d-2K and the bottom-K left and right singular subspaces are compared with those of a reference:
-the first iterate whose three groups of singular values are separated. The initial weights cannot be it, because an
-orthogonal matrix has all singular values equal and no subspaces of its own.
+The top-K, the middle d-2K and the bottom-K left and right singular subspaces are compared with
+those of a reference: the first iterate whose three groups of singular values are separated. The
+initial weights cannot be it, because an orthogonal matrix has all singular values equal and no
+subspaces of its own.
 """
 
 from collections.abc import Iterator
@@ -17,15 +19,21 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observation,
 
 GROUPS = ("top", "middle", "bottom")
 SEPARATED = 1e-9
-"""The gap between two groups, relative to the largest singular value, from which they count as separated."""
+"""The gap between two groups, relative to the largest singular value, from which they count as
+separated.
+"""
 FOUND = "found"
 
 References = dict[tuple[int, str], Tensor]
-"""By layer and name the bases of the reference, zero before there is one, and, as `FOUND`, which trials have one."""
+"""By layer and name the bases of the reference, zero before there is one, and, as `FOUND`, which
+trials have one.
+"""
 
 
 class SingularStructure(Observer):
-    """Measures the singular structure of each hidden layer: at every step until each trial has its reference."""
+    """Measures the singular structure of each hidden layer: at every step until each trial has its
+    reference.
+    """
 
     def __init__(self, every: int, start: Start) -> None:
         super().__init__(every)
@@ -39,24 +47,32 @@ class SingularStructure(Observer):
     def measure(self, iterate: Iterate) -> Iterator[Observation]:
         """Yield the `singular_structure` of each hidden layer.
 
-        At a step at which it is measured for the sake of trials without a reference it is NaN in all others, so that no
-        trial has other rows than it has alone.
+        At a step at which it is measured for the sake of trials without a reference it is NaN in
+        all others, so that no trial has other rows than it has alone.
         """
         assert isinstance(iterate.network, MLP)
         ordinary = super().is_due(iterate.step, last=iterate.last)
         for layer, weight in enumerate(iterate.network.hidden_weights, start=1):
-            before = self.state.get((layer, FOUND), torch.zeros(len(weight), dtype=torch.bool, device=weight.device))
+            before = self.state.get(
+                (layer, FOUND), torch.zeros(len(weight), dtype=torch.bool, device=weight.device)
+            )
             extra = before.clone() & (not ordinary)
-            for quantity, place, values in singular_structure(layer, weight, self.classes, self.state):
+            for quantity, place, values in singular_structure(
+                layer, weight, self.classes, self.state
+            ):
                 rows = extra.view(-1, *[1] * (values.ndim - 1))
                 yield Observation(quantity, place, values.masked_fill(rows, torch.nan))
 
 
-def singular_structure(layer: int, weight: Tensor, k: int, references: References) -> Iterator[Observation]:
-    """Yield what is measured of one layer's weight (trials, m, n), which becomes the reference where there is none.
+def singular_structure(
+    layer: int, weight: Tensor, k: int, references: References
+) -> Iterator[Observation]:
+    """Yield what is measured of one layer's weight (trials, m, n), which becomes the reference
+    where there is none.
 
-    `singular_value`, descending; for each subspace the largest principal angle, such as `angle_left_top`, and
-    ||sin Theta||_2 / sqrt(dimension), such as `sine_left_top`, NaN before the reference.
+    `singular_value`, descending; for each subspace the largest principal angle, such as
+    `angle_left_top`, and ||sin Theta||_2 / sqrt(dimension), such as `sine_left_top`, NaN before the
+    reference.
     """
     left, values, right_t = torch.linalg.svd(weight, full_matrices=False)
     yield Observation("singular_value", layer, values)
