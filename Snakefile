@@ -1,4 +1,6 @@
-# Rebuilds the figures of the paper at one scale: `snakemake --cores all [--config scale=smoke|laptop|paper]`.
+# Rebuilds the figures of the paper at one scale:
+#
+#     snakemake --cores all [--config scale=smoke|laptop|paper]
 import os
 import re
 import sys
@@ -6,85 +8,80 @@ import time
 from pathlib import Path
 from shlex import quote
 
-from snakemake.persistence.file import FilePersistence
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.19")
 started = time.monotonic()
 
-# The rules' commands run the Python that Snakemake runs in, unless conda makes one for them. They import the package of
-# this checkout, whether or not it is installed, and no module that happens to lie where the run is. Results and figures
-# are written there: here, or in the folder of `--directory`.
+# The rules' commands import the package of this checkout, whether or not it is installed, and no
+# module that happens to lie where the run is. Results and figures are written there: here, or in
+# the folder of `--directory`.
 project = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(project / "workflow"))
-if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-    shell.prefix('python() {{ exec %s "$@"; }}; ' % quote(sys.executable))
-search_path = [
-    str(project / "workflow"),
-    *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
-]
-os.environ.update(PYTHONPATH=os.pathsep.join(search_path), PYTHONSAFEPATH="1")
+inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(
-    LOWRANK_RUN=str(os.getpid())
-)  # a job ends when this run does, even if it is killed
+    PYTHONPATH=os.pathsep.join([str(project / "workflow"), *inherited]),
+    PYTHONSAFEPATH="1",
+    LOWRANK_RUN=str(os.getpid()),  # a job ends when this run does, even if it is killed
+)
 
+from lowrank_dynamics import snakemake_internals as internals
 from lowrank_dynamics.analysis.claims import load_claims
-from lowrank_dynamics.config import budget, files
-from lowrank_dynamics.config.parts import part_of
+from lowrank_dynamics.config import folder
+from lowrank_dynamics.config.cost import features_demand, impossible, training_demand
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
+from lowrank_dynamics.config.parts import part_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
-from lowrank_dynamics.config.resources import features_demand, training_demand
-from lowrank_dynamics.config.settings import shard_name, shard_of
+from lowrank_dynamics.config.request import requested
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.cell import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
-from lowrank_dynamics.storage import occupancy
-from lowrank_dynamics.storage.code import code_sha256, contents_sha256
-from lowrank_dynamics.storage.places import (
-    require_modes,
-    require_past,
-    require_place,
-    require_plain,
-    require_writable,
-)
-from lowrank_dynamics.storage.provenance import unreadable_repository
+from lowrank_dynamics.storage import occupancy, places
+from lowrank_dynamics.source_code import code_sha256, contents_sha256
+from lowrank_dynamics.storage.repository import unreadable_repository
 from lowrank_dynamics.training import gpus
-from lowrank_dynamics.training.interruption import can_follow
+from lowrank_dynamics.cli.interruption import can_follow
+
+# The commands run the Python that Snakemake runs in, unless conda makes one for them.
+if not internals.has_conda(workflow):
+    shell.prefix('python() {{ exec %s "$@"; }}; ' % quote(sys.executable))
 
 try:
-    require_place(Path(), "results", "figures")
-    require_plain(project, Path.cwd())
-    request = files.requested(config)
-    scale = request.scale
-    settings = files.load_with_study(
-        scale, trials=request.trials, trials_per_job=request.trials_per_job, gpu=request.gpu
-    )
-    study = files.load_study()
-    for name in (scale, f"{scale}/beyond"):
-        statements = files.statements_of(name)
-        load_claims(statements).check(settings[name], statements)
+    places.require_place(Path(), "results", "figures")
+    places.require_plain(project, Path.cwd())
+    request = requested(config)
+    main = Run(Path(), request.scale, overrides=request.set)
+    runs = {run.name: run for run in (main, main.beyond, *main.alternatives)}
+    settings = {name: request.limited(run.settings) for name, run in runs.items()}
+    for run in (main, main.beyond):
+        load_claims(run.statements).check(run.settings, run.statements)
 except (UserError, OSError) as error:
     sys.exit(f"error: {error}")
 
-if workflow.is_main_process and (said := occupancy.clear(Path(".snakemake"))):
-    print(f"note: {said}", file=sys.stderr)
+if internals.plans_the_run(workflow):
+    note = occupancy.clear(Path(".snakemake"))
+    if note:
+        print(f"note: {note}", file=sys.stderr)
 
-# On one machine no more jobs take a GPU at a time than it has; on a cluster the scheduler sees to that.
-if workflow.local_exec and "gpu" not in workflow.global_resources and gpus.count():
-    workflow.register_resource("gpu", gpus.count())
+# On one machine no more jobs take a GPU at a time than it has; a cluster's scheduler sees to that.
+if internals.runs_here(workflow) and gpus.count():
+    internals.limit(workflow, "gpu", gpus.count())
 
-# A cluster's profile limits the time of a job; what cannot be done within it, or on the GPU, is named beforehand.
-if workflow.is_main_process and "runtime" in workflow.global_resources:
-    for problem in budget.impossible(settings[scale], workflow.global_resources["runtime"].value):
+# A cluster's profile limits the time of a job. What cannot be done within it, or on the GPU, is
+# named beforehand.
+longest = internals.limit_of(workflow, "runtime")
+if internals.plans_the_run(workflow) and longest is not None:
+    for problem in impossible(settings[main.name], longest):
         print(f"warning: {problem}", file=sys.stderr)
 
 
 wildcard_constraints:
     name="|".join(external.NAMES),
     images="|".join(IMAGES),
-    scale=f"{re.escape(scale)}(/beyond|/sensitivity/[a-z0-9_.]+)?",
-    experiment="|".join((*settings[scale].experiments, *settings[f"{scale}/beyond"].experiments)),
+    run="|".join(map(re.escape, runs)),
+    experiment="|".join((*main.settings.experiments, *main.beyond.settings.experiments)),
     figure="|".join(FIGURES),
     cell="[^/]+",
     trials="[0-9]+-[0-9]+",
@@ -107,12 +104,12 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        figure_files("figures/{scale}/{figure}.{format}", fetched=False),
-        lambda wildcards: figure_files("figures/{scale}/{figure}.{format}", fetched=True),
-        f"results/{scale}/claims.parquet",
-        f"results/{scale}/comparison.parquet",
-        f"results/{scale}/report.html",
-        f"results/{scale}/claims.hold" if request.strict_claims else [],
+        drawn_without_download(main),
+        lambda wildcards: drawn_with_download(main),
+        main.table("claims"),
+        main.table("comparison"),
+        main.report,
+        main.claims_hold if request.strict_claims else [],
     localrule: True
     message:
         "All figures, verdicts and the report are there"
@@ -120,9 +117,9 @@ rule all:
 
 rule beyond:
     input:
-        figure_files("figures/{scale}/{figure}.{format}", fetched=False, scale=f"{scale}/beyond"),
-        f"results/{scale}/beyond/claims.parquet",
-        f"results/{scale}/beyond/comparison.parquet",
+        drawn_without_download(main.beyond),
+        main.beyond.table("claims"),
+        main.beyond.table("comparison"),
     localrule: True
     message:
         "All figures and findings beyond the paper are there"
@@ -130,7 +127,7 @@ rule beyond:
 
 rule sensitivity:
     input:
-        expand("figures/{scale}/sensitivity.{format}", scale=scale, format=FORMATS),
+        [main.figure("sensitivity", extension) for extension in FORMATS],
     localrule: True
     message:
         "The sensitivity study is there"
@@ -138,7 +135,7 @@ rule sensitivity:
 
 rule compare:
     input:
-        f"results/{scale}/comparison.parquet",
+        main.table("comparison"),
     localrule: True
     message:
         "The comparison with the reference is there"
@@ -146,32 +143,29 @@ rule compare:
 
 onstart:
     try:
-        for folder in ("results", "figures"):
-            require_writable(Path(folder))
-        require_past(Path("results"), "data", scale)
-        if isinstance(workflow.persistence, FilePersistence):
-            require_modes(Path(".snakemake"))
-        occupancy.occupy(Path(".snakemake"), scale, local=workflow.local_exec and can_follow())
+        places.require_writable(Path("results"))
+        places.require_writable(Path("figures"))
+        places.require_past(Path("results"), "data", main.name)
+        if internals.keeps_notes_in_files(workflow):
+            places.require_modes(Path(".snakemake"))
+        jobs_end_with_it = internals.runs_here(workflow) and can_follow()
+        occupancy.occupy(Path(".snakemake"), main.name, local=jobs_end_with_it)
     except UserError as error:
         sys.exit(f"error: {error}")
-    if reason := unreadable_repository():
-        print(
-            f"warning: results will not name the commit of their code, because {reason}",
-            file=sys.stderr,
-        )
-    # With a limit on the jobs that start in a second, Snakemake looks at the ready ones again every second, and once
-    # more for each job that has ended: in a run of ten minutes that takes a tenth of all CPU time.
-    workflow.scheduler.job_rate_limiter = None
+    reason = unreadable_repository()
+    if reason:
+        print(f"warning: results will not name their commit, because {reason}", file=sys.stderr)
+    internals.start_jobs_at_once(workflow)
 
 
 onsuccess:
-    note_missing(scale, unavailable())
+    note_missing(main, unavailable())
     if (
         "MAKELEVEL" not in os.environ
     ):  # `make` says so itself, also where nothing was left to do
-        print("", *outcome(scale, time.monotonic() - started), sep="\n")
+        print("", *outcome(main, time.monotonic() - started), sep="\n")
 
 
 onerror:
-    note_missing(scale, unavailable())
-    print(*missing(scale), sep="\n")
+    note_missing(main, unavailable())
+    print(*missing(main), sep="\n")

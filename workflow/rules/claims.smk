@@ -5,37 +5,38 @@ rule claims:
     input:
         metrics=measured_metrics,
     output:
-        table="results/{scale}/claims.parquet",
-        page="results/{scale}/claims.md",
+        table="results/{run}/claims.parquet",
+        page="results/{run}/claims.md",
     log:
-        "results/{scale}/logs/claims.log",
+        "results/{run}/logs/claims.log",
     benchmark:
-        "results/{scale}/benchmarks/claims.tsv"
+        "results/{run}/benchmarks/claims.tsv"
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        code=code_sha256("analysis.table", "report.claims_markdown"),
-        statements=lambda wildcards: contents_sha256([files.statements_of(wildcards.scale)]),
+        code=code_sha256("analysis.table", "report.rendering"),
+        statements=lambda wildcards: contents_sha256([runs[wildcards.run].statements]),
         labels=lambda wildcards: labels(),
         judged=lambda wildcards: {
             name: experiment.judged
-            for name, experiment in settings[wildcards.scale].experiments.items()
+            for name, experiment in settings[wildcards.run].experiments.items()
         },
     message:
-        "Give a verdict on the claims at {wildcards.scale} scale"
+        "Give a verdict on the claims at {wildcards.run} scale"
     shell:
-        "python -m lowrank_dynamics claims {input.metrics:q} --all --scale {wildcards.scale} "
+        "python -m lowrank_dynamics claims {input.metrics:q} --all "
+        f"--run {{wildcards.run}} {overrides} "
         "--output {output.table:q} 2> {log:q}"
 
 
 rule claims_hold:
     input:
-        "results/{scale}/claims.parquet",
+        "results/{run}/claims.parquet",
     output:
-        touch("results/{scale}/claims.hold"),
+        touch("results/{run}/claims.hold"),
     log:
-        "results/{scale}/logs/claims_hold.log",
+        "results/{run}/logs/claims_hold.log",
     localrule: True
     conda:
         "../../environment.yml"

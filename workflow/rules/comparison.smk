@@ -7,21 +7,22 @@ rule comparison:
     input:
         metrics=measured_metrics,
     output:
-        table="results/{scale}/comparison.parquet",
-        page="results/{scale}/comparison.md",
+        table="results/{run}/comparison.parquet",
+        page="results/{run}/comparison.md",
     log:
-        "results/{scale}/logs/comparison.log",
+        "results/{run}/logs/comparison.log",
     benchmark:
-        "results/{scale}/benchmarks/comparison.tsv"
+        "results/{run}/benchmarks/comparison.tsv"
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        code=code_sha256("analysis.comparison", "report.comparison_markdown"),
+        code=code_sha256("analysis.comparison", "report.rendering"),
         reference=reference,
         kept=contents_sha256(sorted(reference.rglob("*.parquet"))),
     message:
-        "Compare the run at {wildcards.scale} scale with the reference"
+        "Compare the run at {wildcards.run} scale with the reference"
     shell:
-        "python -m lowrank_dynamics compare {input.metrics:q} --scale {wildcards.scale} "
+        "python -m lowrank_dynamics compare {input.metrics:q} "
+        f"--run {{wildcards.run}} {overrides} "
         "--reference {params.reference:q} --output {output.table:q} 2> {log:q}"

@@ -65,13 +65,13 @@ rule features:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=0 if settings[scale].device == "cpu" else 1,
+        gpu=0 if main.settings.device == "cpu" else 1,
         mem_mb=lambda wildcards, attempt: attempt * features_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * features_resources(wildcards).minutes,
     params:
         code=code_sha256("data.convolved"),
         entry=lambda wildcards: str(CONVOLUTIONS[wildcards.convolutions]),
-        device=settings[scale].device,
+        device=main.settings.device,
         weights=lambda wildcards, input: option("--weights", input.weights),
     message:
         "Compute the features of {wildcards.images} by {wildcards.convolutions}, {wildcards.part}"

@@ -3,19 +3,19 @@
 
 rule figure:
     input:
-        metrics=figure_metrics,
+        metrics=figure_source,
     output:
-        multiext("figures/{scale}/{figure}", ".pdf", ".svg"),
+        multiext("figures/{run}/{figure}", ".pdf", ".svg"),
         report(
-            "figures/{scale}/{figure}.png",
+            "figures/{run}/{figure}.png",
             caption="../report/figure.rst",
             category=lambda wildcards: FIGURES[wildcards.figure].part,
             labels=lambda wildcards: {"figure": sortable(title(wildcards.figure))},
         ),
     log:
-        "results/{scale}/logs/figure/{figure}.log",
+        "results/{run}/logs/figure/{figure}.log",
     benchmark:
-        "results/{scale}/benchmarks/figure/{figure}.tsv"
+        "results/{run}/benchmarks/figure/{figure}.tsv"
     localrule: True
     conda:
         "../../environment.yml"
@@ -32,4 +32,4 @@ rule figure:
         "Draw {wildcards.figure}"
     shell:
         "python -m lowrank_dynamics figure {wildcards.figure} {params.metrics} "
-        "--scale {wildcards.scale} --output figures/{wildcards.scale}/{wildcards.figure} 2> {log:q}"
+        "--run {wildcards.run} --output figures/{wildcards.run}/{wildcards.figure} 2> {log:q}"

@@ -1,16 +1,37 @@
-# What rules ask for by the settings: files, the resources of a job on a cluster. No rule is here.
+# What rules ask of the settings: files, the resources of a job on a cluster. No rule is here.
 
-FIRST = 1e30  # the priority of what others wait for; that of a training is its operations, so the longest start first
+# The priority of what others wait for; a training's is its operations, so the longest start first.
+FIRST = 1e30
+
+
+def option(name, value):
+    """An option of a command with its value; nothing without one."""
+    return f"{name} {quote(str(value))}" if value else ""
+
+
+def overriding(assignments):
+    """The options that change settings as `--config set` does, as part of a rule's command."""
+    options = " ".join(option("--set", assignment) for assignment in assignments)
+    return options.replace("{", "{{").replace("}", "}}")
+
+
+overrides = overriding(request.set)
 
 
 def experiment_of(wildcards):
     """The settings of an experiment."""
-    return settings[wildcards.scale].experiment(wildcards.experiment)
+    return settings[wildcards.run].experiment(wildcards.experiment)
 
 
 def cell_of(wildcards):
     """The cell that a job trains."""
-    return settings[wildcards.scale].cell(wildcards.experiment, wildcards.cell)
+    return settings[wildcards.run].cell(wildcards.experiment, wildcards.cell)
+
+
+def digest_of(wildcards):
+    """The digest of the settings that the numbers of a cell depend on."""
+    variant = cell_of(wildcards).variant
+    return settings[wildcards.run].of_variant(wildcards.experiment, variant).digest
 
 
 def stored_data(wildcards):
@@ -18,9 +39,8 @@ def stored_data(wildcards):
     data = experiment_of(wildcards).data
     if not data.stored:
         return []
-    return [
-        f"results/data/{data.stored}/{part.file}" for part in data.parts
-    ] or f"results/data/{data.stored}"
+    parts = [f"results/data/{data.stored}/{part.file}" for part in data.parts]
+    return parts or f"results/data/{data.stored}"
 
 
 def stored_option(wildcards):
@@ -29,15 +49,11 @@ def stored_option(wildcards):
     return option("--data", stored and f"results/data/{stored}")
 
 
-def option(name, value):
-    """An option of a command with its value; nothing without one."""
-    return f"{name} {quote(str(value))}" if value else ""
-
-
-def downloads(*experiments, scale=scale):
+def downloads(run, *experiments):
     """The folders of what some experiments need from outside."""
-    data = [settings[scale].experiment(name).data for name in experiments]
-    names = {name for each in data for name in each.fetched}
+    names = set()
+    for experiment in experiments:
+        names.update(run.settings.experiment(experiment).data.fetched)
     return [Path("results/data/fetched", name) for name in sorted(names)]
 
 
@@ -60,97 +76,101 @@ def trained_weights(wildcards):
 
 
 def features_resources(wildcards):
-    """The time and memory that computing a part of some features requests, for an experiment that reads them."""
-    stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}".format(**wildcards)
-    return next(
-        features_demand(chosen, name, part_of(wildcards.part))
-        for chosen in settings.values()
-        for name, experiment in chosen.experiments.items()
-        if experiment.data.stored == stored
-    )
+    """The time and memory that computing a part of some features requests."""
+    stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}"
+    part = part_of(wildcards.part)
+    for limited in settings.values():
+        for name, experiment in limited.experiments.items():
+            if experiment.data.stored == stored.format(**wildcards):
+                return features_demand(limited, name, part)
 
 
 def training_resources(wildcards):
     """The time and memory that training some trials of a cell requests."""
     shard = shard_of(wildcards.trials)
-    return training_demand(
-        settings[wildcards.scale], wildcards.experiment, cell_of(wildcards), shard
-    )
+    return training_demand(settings[wildcards.run], wildcards.experiment, cell_of(wildcards), shard)
 
 
 def training_code(wildcards):
     """The digest of the modules that the numbers of a cell depend on."""
-    chosen = settings[wildcards.scale]
-    return code_sha256("training.run", *chosen.modules(wildcards.experiment, cell_of(wildcards)))
+    modules = settings[wildcards.run].modules(wildcards.experiment, cell_of(wildcards))
+    return code_sha256("training.jobs", *modules)
 
 
-def shard_metrics(wildcards):
+def cell_metrics(wildcards):
     """The metrics of every job of an experiment."""
-    return expand(
-        "results/{scale}/cells/{experiment}/{cell}/{trials}.parquet",
-        scale=wildcards.scale,
-        experiment=wildcards.experiment,
-        cell=[cell.name for cell in settings[wildcards.scale].cells(wildcards.experiment)],
-        trials=[shard_name(trials) for trials in experiment_of(wildcards).shards],
-    )
+    run, name = runs[wildcards.run], wildcards.experiment
+    files = []
+    for cell in settings[run.name].cells(name):
+        for shard in experiment_of(wildcards).shards:
+            files.append(run.cell_metrics(name, cell.name, shard_name(shard)))
+    return files
 
 
-def figure_metrics(wildcards):
+def figure_source(wildcards):
     """The metrics that a figure is drawn from, or the table."""
-    figure = FIGURES[wildcards.figure]
-    shown = (
-        [figure.table]
-        if figure.table
-        else [f"metrics/{name}.parquet" for name in figure.experiments]
-    )
-    return [f"results/{wildcards.scale}/{name}" for name in shown]
+    run, figure = runs[wildcards.run], FIGURES[wildcards.figure]
+    if figure.table:
+        return [run.table(figure.table)]
+    return [run.metrics(name) for name in figure.experiments]
 
 
 def measured_metrics(wildcards):
-    """The metrics of every experiment of a scale whose data are available."""
-    experiments = settings[wildcards.scale].experiments
-    measured = [name for name in experiments if available(downloads(name, scale=wildcards.scale))]
-    return [
-        f"results/{files.measured_scale(wildcards.scale)}/metrics/{name}.parquet"
-        for name in measured
-    ]
+    """The metrics of every experiment of a run whose data are available."""
+    run = runs[wildcards.run]
+    names = [name for name in run.settings.experiments if available(downloads(run, name))]
+    return [run.measured.metrics(name) for name in names]
 
 
-def figure_files(path, *, fetched, scale=scale):
-    """The files at `path` of the figures that need a download, as far as it is available, or of the others.
+def alternative_verdicts(wildcards):
+    """The verdicts of every alternative of the sensitivity study."""
+    declared, *alternatives = runs[wildcards.run].alternatives
+    return [run.table("claims") for run in alternatives]
 
-    The two are separate, so that the latter do not wait until the former are known.
+
+def drawn_without_download(run, formats=FORMATS):
+    """The files of the figures that need no download.
+
+    They are apart, so that they do not wait until it is known what is available.
     """
-    wanted = []
-    for name in figures_of(settings[scale].experiments):
-        folders = downloads(*FIGURES[name].experiments, scale=scale)
-        if bool(folders) == fetched and available(folders):
-            wanted.append(name)
-    return expand(path, scale=scale, figure=wanted, format=FORMATS)
+    names = figures_of(run.settings.experiments)
+    drawn = [name for name in names if not downloads(run, *FIGURES[name].experiments)]
+    return [run.figure(name, extension) for name in drawn for extension in formats]
+
+
+def drawn_with_download(run, formats=FORMATS):
+    """The files of the figures that need a download, as far as it is available."""
+    files = []
+    for name in figures_of(run.settings.experiments):
+        folders = downloads(run, *FIGURES[name].experiments)
+        if folders and available(folders):
+            files += [run.figure(name, extension) for extension in formats]
+    return files
 
 
 def further_figures():
     """The figures that the target `all` leaves out and that are there: the report shows them too."""
     tables = [name for name, figure in FIGURES.items() if figure.table and name != "verdicts"]
-    studies = [f"beyond/{name}" for name in figures_of(settings[f"{scale}/beyond"].experiments)]
-    places = [Path("figures", scale, f"{name}.png") for name in (*tables, *studies)]
-    return [path for path in places if path.exists()]
+    files = [main.figure(name, "png") for name in tables]
+    files += [
+        main.beyond.figure(name, "png") for name in figures_of(main.beyond.settings.experiments)
+    ]
+    return [file for file in files if file.exists()]
 
 
 def further_tables():
     """The verdicts of the studies that were run, which the report shows too."""
-    places = [
-        Path("results", scale, name) for name in ("sensitivity.parquet", "beyond/claims.parquet")
-    ]
-    return [path for path in places if path.exists()]
+    files = [main.table("sensitivity"), main.beyond.table("claims")]
+    return [file for file in files if file.exists()]
 
 
 def unavailable():
     """The figures that could not be drawn, by the reason; the next run tries again."""
     figures = {}
-    for name in figures_of(settings[scale].experiments):
-        for folder in downloads(*FIGURES[name].experiments):
-            if reason := external.missing(folder):
+    for name in figures_of(main.settings.experiments):
+        for folder in downloads(main, *FIGURES[name].experiments):
+            reason = external.missing(folder)
+            if reason:
                 figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))
     return figures

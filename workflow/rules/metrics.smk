@@ -3,13 +3,13 @@
 
 rule aggregate:
     input:
-        shards=shard_metrics,
+        shards=cell_metrics,
     output:
-        "results/{scale}/metrics/{experiment}.parquet",
+        "results/{run}/metrics/{experiment}.parquet",
     log:
-        "results/{scale}/logs/aggregate/{experiment}.log",
+        "results/{run}/logs/aggregate/{experiment}.log",
     benchmark:
-        "results/{scale}/benchmarks/aggregate/{experiment}.tsv"
+        "results/{run}/benchmarks/aggregate/{experiment}.tsv"
     localrule: True
     conda:
         "../../environment.yml"
@@ -19,5 +19,5 @@ rule aggregate:
     message:
         "Aggregate the metrics of {wildcards.experiment}"
     shell:
-        "python -m lowrank_dynamics aggregate {input.shards:q} --scale {wildcards.scale} "
+        "python -m lowrank_dynamics aggregate {input.shards:q} --run {wildcards.run} "
         "--trials {params.trials} --output {output:q} 2> {log:q}"

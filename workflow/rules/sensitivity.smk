@@ -3,26 +3,24 @@
 
 rule sensitivity_table:
     input:
-        declared="results/{scale}/sensitivity/declared/claims.parquet",
-        alternatives=expand(
-            "results/{{scale}}/sensitivity/{alternative}/claims.parquet",
-            alternative=study.alternatives,
-        ),
+        declared="results/{run}/sensitivity/declared/claims.parquet",
+        alternatives=alternative_verdicts,
     output:
-        table="results/{scale}/sensitivity.parquet",
-        page="results/{scale}/sensitivity.md",
+        table="results/{run}/sensitivity.parquet",
+        page="results/{run}/sensitivity.md",
     log:
-        "results/{scale}/logs/sensitivity.log",
+        "results/{run}/logs/sensitivity.log",
     benchmark:
-        "results/{scale}/benchmarks/sensitivity.tsv"
+        "results/{run}/benchmarks/sensitivity.tsv"
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        code=code_sha256("analysis.sensitivity", "report.sensitivity_markdown"),
-        study=contents_sha256([files.CONFIGS / files.STUDY]),
+        code=code_sha256("analysis.sensitivity", "report.rendering"),
+        study=contents_sha256([folder.CONFIGS / folder.SENSITIVITY]),
     message:
-        "Compare the verdicts at {wildcards.scale} scale with those of the alternatives"
+        "Compare the verdicts at {wildcards.run} scale with those of the alternatives"
     shell:
         "python -m lowrank_dynamics sensitivity {input.declared:q} {input.alternatives:q} "
-        "--scale {wildcards.scale} --output {output.table:q} 2> {log:q}"
+        f"--run {{wildcards.run}} {overrides} "
+        "--output {output.table:q} 2> {log:q}"

@@ -1,12 +1,18 @@
-"""The base of all settings: typed, frozen, complete; and how one block of settings changes
-another.
-"""
+"""The base of all settings: typed, frozen, complete."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import core_schema
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A valid experiment name, also in paths."""
@@ -30,29 +36,28 @@ def one_of(known: Iterable[str], name: str) -> str:
     return name
 
 
-def name_in(known: Iterable[str]) -> AfterValidator:
-    """Return `one_of` as a field validator."""
-    return AfterValidator(partial(one_of, known))
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `names`. Raises ValueError if one of them is used twice."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"each may be named once, got {list(names)}")
+    return names
 
 
-def merged(
-    base: Mapping[str, Any], changes: Mapping[str, Any], *, known_only: bool = True, where: str = ""
-) -> Any:
-    """Return `base` with the values of `changes` replacing its own, at any depth.
+@dataclass(frozen=True)
+class NameIn:
+    """The annotation of a setting that must be one of the `known` names."""
 
-    Raises ValueError, prefixed with `where`, for a key that `base` lacks, if `known_only`, and for
-    a block of keys in place of one value, or vice versa.
-    """
-    result = dict(base)
-    for key, value in changes.items():
-        place, is_block = f"{where}{key}", isinstance(base.get(key), dict)
-        if key not in base and known_only:
-            raise ValueError(f"{place}: unknown key; the keys are {', '.join(map(str, base))}")
-        if key in base and is_block != isinstance(value, dict):
-            raise ValueError(f"{place}: must {'hold keys' if is_block else 'be one value'}")
-        result[key] = (
-            merged(base[key], value, known_only=known_only, where=f"{place}.")
-            if is_block
-            else value
-        )
-    return result
+    known: Collection[str]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Check the name by `one_of`."""
+        check = partial(one_of, self.known)
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """List the names for editors."""
+        return {**handler(schema), "enum": sorted(self.known)}

@@ -7,51 +7,47 @@ from pydantic import BeforeValidator
 
 
 class Card(NamedTuple):
-    """One GPU model: its vendor's peak operations per second, by dtype, and its memory in
-    megabytes.
-
-    Peaks are without tensor cores, which training does not use, except for bfloat16.
+    """The operations per second that large matrix products reach on a device, by dtype, and its
+    memory in megabytes.
     """
 
     float32: float
     float64: float
     bfloat16: float
-    megabytes: float
+    megabytes: float = math.inf
 
 
+CPU = Card(6e10, 4e10, 6e10)
+"""One core, as measured in laptop runs; a test holds it to a factor of three."""
 CARDS = {
-    "t4": Card(8.1e12, 2.5e11, 8.1e12, 16_000),
-    "v100": Card(1.4e13, 7.0e12, 1.4e13, 16_000),
-    "rtx_3090": Card(3.56e13, 5.6e11, 7.1e13, 24_000),
-    "rtx_4090": Card(8.26e13, 1.29e12, 1.65e14, 24_000),
-    "a100": Card(1.95e13, 9.7e12, 3.12e14, 40_000),
-    "a100_80gb": Card(1.95e13, 9.7e12, 3.12e14, 80_000),
-    "l40s": Card(9.16e13, 1.43e12, 3.62e14, 48_000),
-    "h100": Card(6.7e13, 3.4e13, 9.89e14, 80_000),
-    "h200": Card(6.7e13, 3.4e13, 9.89e14, 141_000),
+    "t4": Card(4.05e12, 1.25e11, 4.05e12, 16_000),
+    "v100": Card(7.0e12, 3.5e12, 7.0e12, 16_000),
+    "rtx_3090": Card(1.78e13, 2.8e11, 1.78e13, 24_000),
+    "rtx_4090": Card(4.13e13, 6.45e11, 4.13e13, 24_000),
+    "a100": Card(9.75e12, 4.85e12, 7.8e13, 40_000),
+    "a100_80gb": Card(9.75e12, 4.85e12, 7.8e13, 80_000),
+    "l40s": Card(4.58e13, 7.15e11, 9.05e13, 48_000),
+    "h100": Card(3.35e13, 1.7e13, 2.47e14, 80_000),
+    "h200": Card(3.35e13, 1.7e13, 2.47e14, 141_000),
 }
-"""From the data sheets; T4 and V100 have no bfloat16 unit."""
-SHARES = {"float32": 0.5, "float64": 0.5, "bfloat16": 0.3}
-"""The share of its peak that a card reaches in products of large matrices; tensor cores wait for
-memory.
+"""Half the peaks of the data sheets without tensor cores, which training does not use; in bfloat16
+a quarter of those with them, because they wait for memory, if that is more.
 """
 SLOWEST = 1e9
 """The fewest operations per second that a number may state; fewer are a typo."""
-DOUBLE = 32
-"""The assumed slowdown from single to double precision for a GPU given as operations per second."""
 
 
-def known_gpu(value: object) -> object:
+def known_gpu(value: object) -> str | float:
     """Return the name of a card, or operations per second as a number. Raises ValueError
     otherwise.
     """
-    if isinstance(value, str) and value in CARDS:
-        return value
+    if str(value) in CARDS:
+        return str(value)
     try:
-        operations = math.nan if isinstance(value, bool) else float(str(value))
+        operations = float(str(value))
     except ValueError:
         operations = math.nan
-    if not (SLOWEST <= operations < math.inf):
+    if not SLOWEST <= operations < math.inf:
         raise ValueError(f"{value!r} is neither operations a second nor one of {', '.join(CARDS)}")
     return operations
 
@@ -59,17 +55,8 @@ def known_gpu(value: object) -> object:
 Gpu = Annotated[str | float, BeforeValidator(known_gpu)]
 
 
-def speed(gpu: str | float, dtype: str) -> float:
-    """Return operations per second in large matrix products: a share of a card's peak, or the
-    number itself.
+def card(gpu: str | float) -> Card:
+    """Return what is known of a GPU; one given as operations per second, in single precision, has
+    no limit of memory, and is 32 times slower in double precision.
     """
-    if isinstance(gpu, str):
-        return SHARES[dtype] * float(getattr(CARDS[gpu], dtype))
-    return gpu / DOUBLE if dtype == "float64" else gpu
-
-
-def memory(gpu: str | float) -> float:
-    """Return the named GPU's memory in megabytes; one given as operations per second has no
-    limit.
-    """
-    return CARDS[gpu].megabytes if isinstance(gpu, str) else math.inf
+    return CARDS[gpu] if isinstance(gpu, str) else Card(gpu, gpu / 32, gpu)

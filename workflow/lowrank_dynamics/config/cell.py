@@ -1,156 +1,36 @@
-"""What the numbers of a cell depend on: data, network, training, and what is observed."""
+"""A cell: one combination of an experiment's values; and how its trials are split into jobs."""
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal, Self
+from typing import NamedTuple
 
-from pydantic import Field, model_validator
+from lowrank_dynamics.errors import UserError
 
-from lowrank_dynamics.config.base import Count, Frozen, Positive, name_in
-from lowrank_dynamics.config.data import Data
-from lowrank_dynamics.config.registries import OBSERVABLES, OPTIMIZERS, PARAMETERIZATIONS
-
-Parameterization = Annotated[str, name_in(PARAMETERIZATIONS)]
 BASE = "base"
-"""The name of the variant that changes nothing."""
-EVALUATED_AT_ONCE = 1_000
-"""Samples evaluated together if `samples_at_once` is null, to limit memory."""
+"""The name of the variant of an experiment that has no others."""
 
 
-class Network(Frozen):
-    """The MLP, full or low-rank, and its initialization."""
+class Cell(NamedTuple):
+    """One job's combination of an experiment's values; its fields are columns of the metrics."""
 
-    depth: int = Field(ge=2, le=1_000, description="L, the number of weight matrices")
-    width: Count = Field(description="m, the hidden width")
-    rank: Count | None = Field(description="r of the low-rank networks; null where there are none")
-    first_batch: Count | None = Field(
-        description="random samples whose gradient defines S_big; null for all"
-    )
-    rotation: float = Field(
-        ge=0, le=90, description="psi, by which the s_big factors are rotated away, in degrees"
-    )
-    eps: Positive = Field(description="eps, the size of the initial hidden weights")
-    last_eps: Positive = Field(description="the size of the initial last layer W_L")
-    train_last_layer: bool = Field(
-        description="whether W_L is trained; the theory setting keeps it fixed"
-    )
+    activation: str
+    parameterization: str
+    variant: str = BASE
+
+    @property
+    def name(self) -> str:
+        """The cell's part of a path, such as `gelu-s_big` or, for a variant, `gelu-full-adam`."""
+        return "-".join(self if self.variant != BASE else self[:2])
 
 
-class Training(Frozen):
-    """How the networks are trained; the theory covers full-batch gradient descent."""
+def shard_name(trials: range) -> str:
+    """Return the part of a path that names a job's trials, such as `0-4` for the first five."""
+    return f"{trials.start}-{trials.stop - 1}"
 
-    objective: Literal["squared_error", "cross_entropy"]
-    optimizer: Annotated[str, name_in(OPTIMIZERS)]
-    batch_size: Count | None = Field(description="samples in a step; null for all of them")
-    learning_rate: Positive = Field(description="eta")
-    weight_decay: float = Field(
-        ge=0, le=1e6, description="the decay of a weight in a step, relative to weight and eta"
-    )
-    mixed_precision: bool = Field(
-        description="whether convolutions that are trained compute in bfloat16"
-    )
-    schedule: Literal["constant", "cosine"] = Field(description="how eta changes over the steps")
-    steps: int = Field(
-        ge=0,
-        le=1_000_000_000,
-        description="the number of steps, at most; 0 measures the start only",
-    )
-    stop_near_linear_fit: Positive | None = Field(
-        description=(
-            "stop a trial once its loss exceeds that of the best linear fit by at most this"
-            " fraction"
+
+def shard_of(name: str) -> range:
+    """Return the trials that `shard_name` named. Raises UserError for any other text."""
+    first, dash, last = name.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise UserError(
+            f"the trials of a job are the first and the last, such as 0-4, and not {name!r}"
         )
-    )
-
-    @property
-    def is_gradient_descent(self) -> bool:
-        """Whether a step is Theta <- Theta - eta grad, with the gradient of all samples."""
-        return self.optimizer == "gradient_descent" and self.batch_size is None
-
-    @model_validator(mode="after")
-    def _steps_are_defined(self) -> Self:
-        if self.stop_near_linear_fit and not (
-            self.is_gradient_descent and self.objective == "squared_error"
-        ):
-            raise ValueError(
-                "stop_near_linear_fit must be null except for squared_error and full-batch descent"
-            )
-        if self.weight_decay and self.optimizer == "gradient_descent":
-            raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
-        return self
-
-
-class Observe(Frozen):
-    """How often each observable is measured, in steps; null for never. The last step is always
-    measured.
-    """
-
-    loss: Count = Field(description="losses and accuracies; also when the stopping rule is checked")
-    singular_structure: Count | None = Field(
-        description="singular values and movement of singular subspaces"
-    )
-    block_shares: Count | None = Field(
-        description="the four blocks' shares of the change of each hidden layer"
-    )
-    gradient: Count | None = Field(
-        description="spectrum of G_1 and the updates that theorem 3.5 bounds"
-    )
-    start_eps: tuple[Positive, ...] = Field(
-        strict=False, description="the eps at which G_1(0) is measured"
-    )
-    change_rank: Count | None = Field(
-        default=None, description="directions that hold 99 % of the change of each layer"
-    )
-    linearity: Count | None = Field(
-        default=None, description="distance of outputs and G_1 from the linear network's"
-    )
-    constants: Count | None = Field(
-        default=None, description="curvature in W_1 and sigma_{K+1}(G_1(0)), with bounds"
-    )
-
-    @property
-    def names(self) -> list[str]:
-        """The measured observables, by their names in OBSERVABLES."""
-        return [name for name in OBSERVABLES if getattr(self, name)]
-
-
-class Variant(Frozen):
-    """What a variant of an experiment changes: values of data, network and training, and its
-    networks.
-    """
-
-    data: dict[str, Any] = Field(default={})
-    network: dict[str, Any] = Field(default={})
-    training: dict[str, Any] = Field(default={})
-    parameterizations: tuple[Parameterization, ...] | None = Field(default=None, strict=False)
-
-
-class Shared(Frozen):
-    """The settings that the cells of one variant share."""
-
-    trials: int = Field(gt=0, le=1_000)
-    dtype: Literal["float32", "float64"]
-    samples_at_once: Count | None = Field(
-        description="samples that go through a network at a time; null for all"
-    )
-    threads: int = Field(
-        gt=0, le=1_000, description="threads of one job; the cores left over run other jobs"
-    )
-    data: Data
-    network: Network
-    training: Training
-    observe: Observe
-
-
-class CellSettings(Shared):
-    """Everything the numbers of a cell depend on, except its activation and parameterization."""
-
-    seed: int
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of the settings without the number of trials, which changes none of their
-        numbers.
-        """
-        content = json.dumps(self.model_dump(mode="json", exclude={"trials"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+    return range(int(first), int(last) + 1)

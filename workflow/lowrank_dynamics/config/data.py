@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lowrank_dynamics.config.base import Count, Frozen, Positive, name_in
+from lowrank_dynamics.config.base import Count, Frozen, NameIn, Positive
 from lowrank_dynamics.config.parts import Part, parts_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 
@@ -99,9 +99,9 @@ class ConvolvedData(StoredData):
     """The output of convolutions on images."""
 
     source: Literal["convolved"]
-    images: Annotated[str, name_in(IMAGES)]
+    images: Annotated[str, NameIn(IMAGES)]
     size: Count = Field(description="pixels a side, to which images are resized")
-    convolutions: Annotated[str, name_in(CONVOLUTIONS)]
+    convolutions: Annotated[str, NameIn(CONVOLUTIONS)]
     pool: Count = Field(description="cells a side of the average at the end")
     fine_tuned: bool = Field(
         description="whether the convolutions are trained too; if not, features are computed once"
@@ -153,7 +153,7 @@ class ConvolvedData(StoredData):
         smallest = CONVOLUTIONS[self.convolutions].smallest
         if self.size < smallest:
             raise ValueError(
-                f"size must be at least {smallest} for {self.convolutions}, is {self.size}"
+                f"size must be at least {smallest} for {self.convolutions}, got {self.size}"
             )
         return self
 

@@ -2,13 +2,15 @@
 reference's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 INDIFFERENT = {"trials", "threads"}
 """Settings that change no number of a trial, except by rounding."""
+SPLIT = {"trials_per_job", "samples_at_once"}
+"""How work is split into jobs and chunks."""
 
 
 class Difference(NamedTuple):
@@ -25,28 +27,26 @@ def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
     """Return every difference between two settings, in order, except in how work is split into jobs
     and chunks.
     """
-    ways = {"trials_per_job", "samples_at_once"}
-    own, other = (dict(_flat(each.model_dump(mode="json", exclude=ways))) for each in (here, there))
-    keys = dict.fromkeys([*other, *own])
-    return [
-        Difference(key, own.get(key), other.get(key))
-        for key in keys
-        if own.get(key) != other.get(key)
-    ]
+    ours, theirs = _flat(here.model_dump(mode="json")), _flat(there.model_dump(mode="json"))
+    differences = []
+    for key in dict.fromkeys([*theirs, *ours]):
+        if key not in SPLIT and ours.get(key) != theirs.get(key):
+            differences.append(Difference(key, ours.get(key), theirs.get(key)))
+    return differences
 
 
 def differing_keys(here: BaseModel, there: BaseModel) -> list[str]:
     """Return the keys at which two settings differ, except `INDIFFERENT` ones."""
-    return [
-        difference.key
-        for difference in differences(here, there)
-        if difference.key not in INDIFFERENT
-    ]
+    keys = [difference.key for difference in differences(here, there)]
+    return [key for key in keys if key not in INDIFFERENT]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by keys such as `training.steps`."""
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            flat[f"{prefix}{key}"] = value
+    return flat

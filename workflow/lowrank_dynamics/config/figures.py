@@ -48,8 +48,8 @@ FIGURES = {
     "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), "rotated_factors"),
     "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
     "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
-    "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims.parquet"),
-    "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity.parquet"),
+    "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims"),
+    "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity"),
     "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
     "rank_of_change": FigureSource(
         OURS, ("rank_of_change", "deep_rank_of_change"), "rank_of_change"
@@ -78,6 +78,11 @@ def figures_of(experiments: Iterable[str]) -> list[str]:
 def title(name: str) -> str:
     """Return the heading of the figure called `name`."""
     return "Bound of theorem 3.5" if name == "bound" else name.replace("_", " ").capitalize()
+
+
+def short_title(name: str) -> str:
+    """Return the name of a figure as a column of figures has it, such as `6` or `bound`."""
+    return name.removeprefix("figure_")
 
 
 def sortable(words: str) -> str:

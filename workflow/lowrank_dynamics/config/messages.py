@@ -1,84 +1,124 @@
 """Pydantic's errors about settings as sentences: which file, which key, what would be valid."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from lowrank_dynamics.config.overlay import Layer
 from lowrank_dynamics.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+Keys = tuple[int | str, ...]
+"""The path of a value in a file."""
+MISSING = ("missing", "union_tag_not_found")
+"""Pydantic's kinds of errors for a key that is not there."""
+ABSENT = object()
 
 
-class Overlay(NamedTuple):
-    """A file, and its changes to the settings."""
+class Problem(NamedTuple):
+    """One invalid value: the path to it and what is wrong."""
 
-    file: Path
-    content: dict[str, Any]
+    keys: Keys
+    message: str
 
 
-def validated(
-    model: type[Model], content: Any, file: Path, overlays: Sequence[Overlay] = ()
-) -> Model:
-    """Return the settings in `content`, that of `file` with the `overlays` applied.
+def validated(model: type[Model], content: Any, layers: Sequence[Layer]) -> Model:
+    """Return the settings in `content`, which the `layers` make up, the first of them the base.
 
     Raises UserError, with a sentence for each problem: the file, the key, and what would be valid.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        sentences = [_sentence(problem, content, file, overlays) for problem in error.errors()]
+        problems = [_problem(details, content) for details in error.errors()]
+        sentences = []
+        for problem in _of_all_variants(problems, content):
+            source = _source_at_fault(problem.keys, layers)
+            keys = ".".join(map(str, problem.keys))
+            sentences.append(f"{source}: {keys}: {problem.message}")
         raise UserError("\n".join(sentences)) from error
 
 
-def _sentence(problem: Any, content: Any, base_file: Path, overlays: Sequence[Overlay]) -> str:
-    keys = [key for key in _key_path(problem["loc"], content) if key != "[key]"]
-    context = problem.get("ctx", {})
-    if problem["type"].startswith(
-        "union_tag"
-    ):  # the key by which a block of keys says which one it is
-        keys.append(context["discriminator"].strip("'"))
-    file = _file_at_fault(keys, base_file, overlays)
-    known = {
-        "extra_forbidden": "unknown key",
-        "missing": "missing key",
-        "union_tag_not_found": "missing key",
-    }
-    if problem["type"] == "union_tag_invalid":
-        kinds = context["expected_tags"].replace("'", "")
-        known[problem["type"]] = f"{context['tag']!r} is not one of {kinds}"
-    if problem["type"] == "string_pattern_mismatch":
-        known[problem["type"]] = (
-            f"a name that becomes part of a path must match {context['pattern']}"
-        )
-    known["value_error"] = problem["msg"].removeprefix("Value error, ")
-    message = known.get(
-        problem["type"], f"{problem['msg'].removeprefix('Input ')}, is {problem['input']!r}"
-    )
-    return f"{file}: {'.'.join(map(str, keys))}: {message}"
+def _problem(details: ErrorDetails, content: Any) -> Problem:
+    keys = _key_path(details["loc"], content)
+    context = details.get("ctx", {})
+    kind = details["type"]
+    if kind.startswith("union_tag"):  # the key by which a block of keys says which one it is
+        keys = (*keys, context["discriminator"].strip("'"))
+    if kind == "extra_forbidden":
+        message = "unknown key"
+    elif kind in MISSING:
+        message = "missing key"
+    elif kind == "union_tag_invalid":
+        choices = context["expected_tags"].replace("'", "")
+        message = f"{context['tag']!r} is not one of {choices}"
+    elif kind == "string_pattern_mismatch":
+        message = f"a name that becomes part of a path must match {context['pattern']}"
+    elif kind == "value_error":
+        message = details["msg"].removeprefix("Value error, ")
+    else:
+        message = f"{details['msg'].removeprefix('Input ')}, got {details['input']!r}"
+    return Problem(keys, message)
 
 
-def _file_at_fault(keys: list[int | str], base_file: Path, overlays: Sequence[Overlay]) -> str:
-    """Return the last file that sets the value at `keys`, or the base and the last to set something
-    below it.
+def _of_all_variants(problems: Sequence[Problem], content: Any) -> list[Problem]:
+    """Return the problems; one that all variants share is a problem of the experiment."""
+    counts = Counter(map(_without_variant, problems))
+    result: dict[Problem, None] = {}
+    for problem in problems:
+        shared = _without_variant(problem)
+        variants = _value_at(problem.keys[:3], content)
+        everywhere = isinstance(variants, dict) and counts[shared] == len(variants)
+        result[shared if everywhere else problem] = None
+    return list(result)
+
+
+def _without_variant(problem: Problem) -> Problem:
+    """Return a problem at the place above all variants, if it is in one of them."""
+    keys = problem.keys
+    if len(keys) > 4 and keys[2] == "variants":
+        keys = (*keys[:2], *keys[4:])
+    return Problem(keys, problem.message)
+
+
+def _source_at_fault(keys: Keys, layers: Sequence[Layer]) -> str:
+    """Return the last layer that sets the value at `keys`, or the base and the last that changes
+    something below it.
     """
-    for file, content in reversed(overlays):
-        found: Any = content
-        for key in keys:
-            found = found.get(key, {}) if isinstance(found, dict) else found
-        if found != {}:
-            return f"{base_file} with {file}" if isinstance(found, dict) else str(file)
-    return str(base_file)
+    base = layers[0].source
+    for layer in layers:
+        if _value_at(keys[:2], layer.content) is not ABSENT:
+            base = layer.source
+            break
+    for layer in reversed(layers):
+        value = _value_at(keys, layer.content)
+        if isinstance(value, dict) and layer.source != base:
+            return f"{base} with {layer.source}"
+        if value is not ABSENT:
+            return layer.source
+    return base
 
 
-def _key_path(location: tuple[int | str, ...], content: Any) -> Iterator[int | str]:
-    """Yield the parts of a pydantic location that are keys of the file, without the tags of its
-    unions.
-    """
+def _value_at(keys: Keys, content: Any) -> Any:
+    """Return the value at a path, `ABSENT` if there is none."""
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            return ABSENT
+        content = content[key]
+    return content
+
+
+def _key_path(location: Keys, content: Any) -> Keys:
+    """Return the parts of a pydantic location that are keys of the file, without union tags."""
+    keys: list[int | str] = []
     for position, part in enumerate(location):
         last = position == len(location) - 1
         if isinstance(content, dict) and part not in content and not last:
             continue
-        yield part
-        content = content[part] if isinstance(content, dict) and part in content else None
+        if part != "[key]":
+            keys.append(part)
+        content = content.get(part) if isinstance(content, dict) else None
+    return tuple(keys)

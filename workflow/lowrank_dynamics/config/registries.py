@@ -7,7 +7,6 @@ without torch or a plotting library.
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 
@@ -54,28 +53,30 @@ def activation(name: str) -> Activation:
     """Return the activation that a setting names, such as `elu` or `swish_1.702`. Raises ValueError
     for others.
     """
-    if (found := _parsed(name)) is None:
-        known = (
-            f"{name}_<{each.parameter}>" if each.parameter else name
-            for name, each in ACTIVATIONS.items()
-        )
+    parsed = _parsed(name)
+    if parsed is None:
+        known = []
+        for other, entry in ACTIVATIONS.items():
+            known.append(f"{other}_<{entry.parameter}>" if entry.parameter else other)
         raise ValueError(f"{name!r} is not one of {', '.join(known)}")
-    entry = ACTIVATIONS[found.entry]
+    entry = ACTIVATIONS[parsed.entry]
     if not entry.parameter:
         return entry
-    return entry._replace(
-        label=entry.label.format(f"{found.value:g}"), options={entry.parameter: found.value}
-    )
+    label = entry.label.format(f"{parsed.value:g}")
+    return entry._replace(label=label, options={entry.parameter: parsed.value})
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Return the names that are activations, in the order of `ACTIVATIONS` and of their
     parameters.
     """
-    found = {name: parsed for name in names if (parsed := _parsed(name))}
-    return sorted(
-        found, key=lambda name: (list(ACTIVATIONS).index(found[name].entry), found[name].value)
-    )
+    entries = list(ACTIVATIONS)
+    places = {}
+    for name in names:
+        parsed = _parsed(name)
+        if parsed is not None:
+            places[name] = (entries.index(parsed.entry), parsed.value)
+    return sorted(places, key=lambda name: places[name])
 
 
 class _Parsed(NamedTuple):
@@ -118,68 +119,98 @@ OPTIMIZERS = {
         "torch.optim:SGD", "SGD with momentum", {"momentum": 0.9, "fused": True}
     ),
     "adam": Optimizer("torch.optim:Adam", "Adam"),
-    "muon": Optimizer(
-        "torch.optim:Muon", "Muon", products=15
-    ),  # three in each of five steps of Newton and Schulz
+    # Three products in each of five steps of Newton and Schulz.
+    "muon": Optimizer("torch.optim:Muon", "Muon", products=15),
 }
 
 
 class Parameterization(NamedTuple):
-    """One way to parameterize and start a network: its label, and how a low-rank network of
-    equation 10 starts.
+    """One way to parameterize and initialize a network: its label, and the functions that build it
+    and list its matrices.
 
-    The target is the function that computes V(0) and U(0) from `models.starts.Given`; the full
-    network and the adapters have none. Some need the full network's first gradient.
+    `target` builds the network from `models.parameterizations.Ingredients`. A `low_rank` one has
+    factors of a rank r in place of the full network's hidden weights. Some need the full network's
+    first gradient.
     """
 
     label: str
-    target: str = ""
+    target: str
+    matrices: str = "lowrank_dynamics.config.networks:low_rank_mlp"
+    low_rank: bool = True
     needs_gradient: bool = False
 
 
-_STARTS = "lowrank_dynamics.models.starts"
+_BUILT_BY = "lowrank_dynamics.models.parameterizations"
 PARAMETERIZATIONS = {
-    "full": Parameterization("full"),
-    "s_big": Parameterization(r"low-rank, $S_{\mathrm{big}}$", f"{_STARTS}:s_big", True),
-    "random": Parameterization("low-rank, random", f"{_STARTS}:random"),
-    "gradient": Parameterization("gradient's top vectors", f"{_STARTS}:gradient", True),
-    "principal_components": Parameterization(
-        "principal components", f"{_STARTS}:principal_components"
+    "full": Parameterization(
+        "full", f"{_BUILT_BY}:full", "lowrank_dynamics.config.networks:mlp", low_rank=False
     ),
-    "s_big_right": Parameterization("$R_{1,1}$, random columns", f"{_STARTS}:s_big_right", True),
-    "s_big_left": Parameterization("$W_1'L_{1,1}$, random columns", f"{_STARTS}:s_big_left", True),
+    "s_big": Parameterization(
+        r"low-rank, $S_{\mathrm{big}}$", f"{_BUILT_BY}:s_big", needs_gradient=True
+    ),
+    "random": Parameterization("low-rank, random", f"{_BUILT_BY}:random"),
+    "gradient": Parameterization(
+        "gradient's top vectors", f"{_BUILT_BY}:gradient", needs_gradient=True
+    ),
+    "principal_components": Parameterization(
+        "principal components", f"{_BUILT_BY}:principal_components"
+    ),
+    "s_big_right": Parameterization(
+        "$R_{1,1}$, random columns", f"{_BUILT_BY}:s_big_right", needs_gradient=True
+    ),
+    "s_big_left": Parameterization(
+        "$W_1'L_{1,1}$, random columns", f"{_BUILT_BY}:s_big_left", needs_gradient=True
+    ),
     "s_big_inputs": Parameterization(
-        r"$V$ of $S_{\mathrm{big}}$, random $U$", f"{_STARTS}:s_big_inputs", True
+        r"$V$ of $S_{\mathrm{big}}$, random $U$", f"{_BUILT_BY}:s_big_inputs", needs_gradient=True
     ),
     "s_big_outputs": Parameterization(
-        r"$U$ of $S_{\mathrm{big}}$, random $V$", f"{_STARTS}:s_big_outputs", True
+        r"$U$ of $S_{\mathrm{big}}$, random $V$", f"{_BUILT_BY}:s_big_outputs", needs_gradient=True
     ),
-    "propagated": Parameterization("random $V$, $U$ from it", f"{_STARTS}:propagated"),
-    "adapters": Parameterization("low-rank adapters"),
+    "propagated": Parameterization("random $V$, $U$ from it", f"{_BUILT_BY}:propagated"),
+    "adapters": Parameterization(
+        "low-rank adapters",
+        f"{_BUILT_BY}:adapters",
+        "lowrank_dynamics.config.networks:adapted_mlp",
+    ),
 }
 
 
 class Observable(NamedTuple):
-    """What one setting of `observe` measures: its class, and whether it needs the full network's
-    hidden weights.
+    """What one setting of `observe` measures: its class, and what that is called with besides the
+    setting.
 
-    The class is called with the setting and the start of a training.
+    `given` names attributes of `training.build.Setup`, which are arguments of the same names.
+    Observables of hidden weights are measured only where the full network's are trained.
     """
 
     target: str
-    full_only: bool = True
+    given: tuple[str, ...] = ()
+    of_hidden_weights: bool = True
 
 
 _OBSERVABLES = "lowrank_dynamics.training.observables"
 OBSERVABLES = {
-    "loss": Observable(f"{_OBSERVABLES}.curves:LossAndAccuracy", full_only=False),
+    "loss": Observable(
+        f"{_OBSERVABLES}.curves:LossAndAccuracy",
+        ("data", "objective", "samples_at_once"),
+        of_hidden_weights=False,
+    ),
     "singular_structure": Observable(f"{_OBSERVABLES}.singular_structure:SingularStructure"),
-    "block_shares": Observable(f"{_OBSERVABLES}.block_shares:BlockShares"),
-    "gradient": Observable(f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum"),
-    "start_eps": Observable(f"{_OBSERVABLES}.first_gradient:FirstGradient"),
-    "change_rank": Observable(f"{_OBSERVABLES}.change_rank:ChangeRank"),
-    "linearity": Observable(f"{_OBSERVABLES}.linearity:Linearity"),
-    "constants": Observable(f"{_OBSERVABLES}.constants:Constants"),
+    "block_shares": Observable(
+        f"{_OBSERVABLES}.block_shares:BlockShares", ("initial_weights", "bases")
+    ),
+    "gradient": Observable(
+        f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum", ("initial_gradient", "bases")
+    ),
+    "start_eps": Observable(
+        f"{_OBSERVABLES}.gradient_over_eps:GradientOverEps", ("data", "objective", "eps")
+    ),
+    "change_rank": Observable(f"{_OBSERVABLES}.change_rank:ChangeRank", ("initial_weights",)),
+    "linearity": Observable(
+        f"{_OBSERVABLES}.linearity:Linearity", ("initial_gradient", "activation")
+    ),
+    "constants": Observable(f"{_OBSERVABLES}.constants:Constants", ("activation", "eps")),
 }
 
 
@@ -203,7 +234,10 @@ IMAGES = {
 def labels() -> list[str]:
     """Return the label of every entry; no number depends on them, but any figure may."""
     registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)
-    return [f"{name}: {entry.label}" for registry in registries for name, entry in registry.items()]
+    labels = []
+    for registry in registries:
+        labels += [f"{name}: {entry.label}" for name, entry in registry.items()]
+    return labels
 
 
 DESCRIPTIVE = {"label", "products"}
@@ -234,13 +268,15 @@ class Convolutions(NamedTuple):
 
         The number counts every convolution, every ReLU after one, and every pooling.
         """
-        widths = [1 if layer == POOL else 2 for layer in self.layers]
-        places = accumulate(widths[:-1], initial=0)
-        return [
-            f"features.{place}"
-            for place, layer in zip(places, self.layers, strict=True)
-            if layer != POOL
-        ]
+        names = []
+        place = 0
+        for layer in self.layers:
+            if layer == POOL:
+                place += 1
+            else:
+                names.append(f"features.{place}")
+                place += 2
+        return names
 
     @property
     def smallest(self) -> int:
@@ -248,29 +284,8 @@ class Convolutions(NamedTuple):
         return 2 ** self.layers.count(POOL)
 
 
+_VGG16 = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL) + 2 * (512, 512, 512, POOL)
 CONVOLUTIONS = {
-    "vgg16": Convolutions(
-        (
-            64,
-            64,
-            POOL,
-            128,
-            128,
-            POOL,
-            256,
-            256,
-            256,
-            POOL,
-            512,
-            512,
-            512,
-            POOL,
-            512,
-            512,
-            512,
-            POOL,
-        ),
-        pretrained=True,
-    ),
+    "vgg16": Convolutions(_VGG16, pretrained=True),
     "tiny": Convolutions((8, POOL, 24, POOL), pretrained=False),
 }

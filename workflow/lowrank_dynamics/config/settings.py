@@ -1,14 +1,14 @@
 """All settings of one scale, and the cells of its experiments."""
 
-import inspect
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field
 
 from lowrank_dynamics.config.base import Frozen, Name
+from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cards import Gpu
-from lowrank_dynamics.config.cell import BASE, CellSettings, Shared
-from lowrank_dynamics.config.data import ConvolvedData, DrawnData
+from lowrank_dynamics.config.cell import BASE, Cell
+from lowrank_dynamics.config.data import ConvolvedData
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import (
     CONVOLUTIONS,
@@ -28,34 +28,8 @@ from lowrank_dynamics.config.registries import (
 from lowrank_dynamics.errors import UserError
 
 _Entry = Activation | Parameterization | Optimizer | Observable | Convolutions | Images
-
-
-class Cell(NamedTuple):
-    """One job's combination of an experiment's values; its fields are columns of the metrics."""
-
-    activation: str
-    parameterization: str
-    variant: str = BASE
-
-    @property
-    def name(self) -> str:
-        """The cell's part of a path, such as `gelu-s_big` or, for a variant, `gelu-full-adam`."""
-        return "-".join(self if self.variant != BASE else self[:2])
-
-
-def shard_name(trials: range) -> str:
-    """Return the part of a path that names a job's trials, such as `0-4` for the first five."""
-    return f"{trials.start}-{trials.stop - 1}"
-
-
-def shard_of(name: str) -> range:
-    """Return the trials that `shard_name` named. Raises UserError for any other text."""
-    first, dash, last = name.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise UserError(
-            f"the trials of a job are the first and the last, such as 0-4, and not {name!r}"
-        )
-    return range(int(first), int(last) + 1)
+DERIVED = ("dimension", "classes", "training_samples", "test_images", "stored")
+"""What a data set's class computes from its settings, or fixes, and numbers depend on."""
 
 
 class Settings(Frozen):
@@ -85,11 +59,16 @@ class Settings(Frozen):
     def limited(self, trials: int | None, trials_per_job: int | None) -> "Settings":
         """Return the settings with at most `trials` per experiment and `trials_per_job` per job."""
         experiments = {}
-        for name, each in self.experiments.items():
-            count = min(each.trials, trials or each.trials)
-            size = trials_per_job or each.trials_per_job
-            changes = {"trials": count, "trials_per_job": size and min(size, count)}
-            experiments[name] = each.model_copy(update=changes)
+        for name, experiment in self.experiments.items():
+            count, size = experiment.trials, experiment.trials_per_job
+            if trials is not None:
+                count = min(count, trials)
+            if trials_per_job is not None:
+                size = trials_per_job
+            if size is not None:
+                size = min(size, count)
+            changes = {"trials": count, "trials_per_job": size}
+            experiments[name] = experiment.model_copy(update=changes)
         return self.model_copy(update={"experiments": experiments})
 
     def on(self, gpu: Gpu | None) -> "Settings":
@@ -99,12 +78,12 @@ class Settings(Frozen):
     def cells(self, name: str) -> list[Cell]:
         """Return the cells of the experiment called `name`."""
         experiment = self.experiment(name)
-        return [
-            Cell(phi, parameterization, variant)
-            for variant in experiment.variants
-            for phi in experiment.activations
-            for parameterization in experiment.parameterizations_of(variant)
-        ]
+        cells = []
+        for name_of_variant, variant in experiment.variants.items():
+            for phi in experiment.activations:
+                for parameterization in variant.parameterizations:
+                    cells.append(Cell(phi, parameterization, name_of_variant))
+        return cells
 
     def cell(self, name: str, cell: str) -> Cell:
         """Return the cell called `cell` of the experiment called `name`. Raises UserError if there
@@ -117,49 +96,45 @@ class Settings(Frozen):
 
     def of_variant(self, name: str, variant: str = BASE) -> CellSettings:
         """Return the settings that the numbers of a variant's cells depend on."""
-        experiment = self.experiment(name).of_variant(variant)
-        return CellSettings(
-            seed=self.seed, **{field: getattr(experiment, field) for field in Shared.model_fields}
-        )
+        shared = self.experiment(name).of_variant(variant)
+        return CellSettings(seed=self.seed, **dict(shared))
 
     def registered(self, name: str, cell: Cell) -> list[str]:
-        """Return the registry entries that a cell uses, without the fields that no number depends
-        on.
-
-        The entry of a data set is the code of its settings.
+        """Return what a cell's numbers depend on besides its settings and its code: the values that
+        follow from the settings of its data, and the registry entries that it uses, without the
+        fields that no number depends on.
         """
-        data = self.experiment(name).data
+        data = self.experiment(name).of_variant(cell.variant).data
         entries: list[_Entry] = [*self._entries(name, cell)]
         if isinstance(data, ConvolvedData):
             entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
-        used = [
-            {key: value for key, value in each._asdict().items() if key not in DESCRIPTIVE}
-            for each in entries
-        ]
-        code = [
-            inspect.getsource(each)
-            for each in type(data).mro()
-            if each.__module__ == DrawnData.__module__
-        ]
-        return [*map(str, used), *code]
+        derived = {field: getattr(data, field) for field in DERIVED}
+        texts = [str(derived)]
+        for entry in entries:
+            fields = entry._asdict()
+            for descriptive in DESCRIPTIVE:
+                fields.pop(descriptive, None)
+            texts.append(str(fields))
+        return texts
 
     def modules(self, name: str, cell: Cell) -> list[str]:
         """Return the modules of this package that a cell uses by name: those of its data and its
         entries.
         """
-        modules = [
-            entry.target.partition(":")[0].partition(".") for entry in self._entries(name, cell)
-        ]
-        own = [module for package, _, module in modules if package == "lowrank_dynamics"]
-        return [f"data.{self.experiment(name).data.source}", *own]
+        modules = [f"data.{self.experiment(name).data.source}"]
+        for entry in self._entries(name, cell):
+            package, _, module = entry.target.partition(":")[0].partition(".")
+            if package == "lowrank_dynamics":
+                modules.append(module)
+        return modules
 
     def _entries(
         self, name: str, cell: Cell
     ) -> list[Activation | Parameterization | Optimizer | Observable]:
-        experiment = self.experiment(name).of_variant(cell.variant)
-        observed = [OBSERVABLES[observable] for observable in experiment.observe.names]
-        phi, parameterization = (
+        settings = self.experiment(name).of_variant(cell.variant)
+        return [
             activation(cell.activation),
             PARAMETERIZATIONS[cell.parameterization],
-        )
-        return [phi, parameterization, OPTIMIZERS[experiment.training.optimizer], *observed]
+            OPTIMIZERS[settings.training.optimizer],
+            *[OBSERVABLES[observable] for observable in settings.observe.names],
+        ]

@@ -31,9 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except DuplicateKeyError as error:
         _, key, *_ = str(error.problem).split('"')
         line = error.problem_mark.line + 1
-        raise UserError(
-            f"{path}: line {line}: the key {key} stands there for the second time; remove one"
-        ) from error
+        raise UserError(f"{path}: line {line}: duplicate key {key}; remove one") from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -45,6 +43,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path} has an anchor (&) that is used within itself; write it out"
         ) from error
     return content
+
+
+def parsed_value(text: str) -> Any:
+    """Return the value that text has in YAML. Raises UserError if it has none."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"{text!r} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def as_yaml(content: Any, width: int = 80) -> str:

@@ -1,0 +1,81 @@
+"""The matrices of each kind of network: one description, by which networks are built and their cost
+is computed; no torch.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
+
+if TYPE_CHECKING:
+    from lowrank_dynamics.config.blocks import Shared
+    from lowrank_dynamics.config.data import ConvolvedData
+
+
+class Matrix(NamedTuple):
+    """One matrix of a network: its shape, whether it is trained, and whether it takes the inputs.
+
+    It applies to several `places` of a sample if it is a convolution's.
+    """
+
+    rows: int
+    columns: int
+    trained: bool = True
+    takes_inputs: bool = False
+    places: int = 1
+
+    @property
+    def size(self) -> int:
+        """The number of weights, and of multiplications per sample and place."""
+        return self.rows * self.columns
+
+
+def mlp(settings: "Shared") -> list[Matrix]:
+    """Return W_1 .. W_L of the full MLP (section 2)."""
+    network, data = settings.network, settings.data
+    first = Matrix(network.width, data.dimension, takes_inputs=True)
+    inner = [Matrix(network.width, network.width)] * (network.depth - 2)
+    last = Matrix(data.classes, network.width, trained=network.train_last_layer)
+    return [first, *inner, last]
+
+
+def low_rank_mlp(settings: "Shared") -> list[Matrix]:
+    """Return V', W~_1 .. W~_{L-1}, U and W_L of the low-rank MLP (equation 10)."""
+    *hidden, last = mlp(settings)
+    rank = _rank(settings)
+    input_factor = Matrix(rank, hidden[0].columns, takes_inputs=True)
+    cores = [Matrix(rank, rank)] * len(hidden)
+    output_factor = Matrix(hidden[-1].rows, rank)
+    return [input_factor, *cores, output_factor, last]
+
+
+def adapted_mlp(settings: "Shared") -> list[Matrix]:
+    """Return the frozen W_1 .. W_{L-1}, then A_1 .. A_{L-1}, B_1 .. B_{L-1} and W_L of an MLP with
+    adapters W_l + B_l A_l.
+    """
+    *hidden, last = mlp(settings)
+    rank = _rank(settings)
+    frozen, downward, upward = [], [], []
+    for weight in hidden:
+        frozen.append(weight._replace(trained=False))
+        downward.append(Matrix(rank, weight.columns, takes_inputs=weight.takes_inputs))
+        upward.append(Matrix(weight.rows, rank))
+    return [*frozen, *downward, *upward, last]
+
+
+def convolutions(data: "ConvolvedData") -> list[Matrix]:
+    """Return the matrices of the convolutions, which apply to 3 x 3 pixels of all channels."""
+    layers = []
+    side, channels = data.size, 3
+    for outputs in CONVOLUTIONS[data.convolutions].layers:
+        if outputs == POOL:
+            side //= 2
+        else:
+            layers.append(Matrix(outputs, 9 * channels, places=side**2))
+            channels = outputs
+    return layers
+
+
+def _rank(settings: "Shared") -> int:
+    rank = settings.network.rank
+    assert rank is not None, "the settings require it"
+    return rank
