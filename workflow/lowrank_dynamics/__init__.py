@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from lowrank_dynamics.models.low_rank import low_rank as low_rank
     from lowrank_dynamics.models.merge import merge as merge
     from lowrank_dynamics.models.subspace_report import subspace_report as subspace_report
-    from lowrank_dynamics.training.monitor import Watch as Watch
+    from lowrank_dynamics.training.watch import Watch as Watch
 
 __all__ = ["UserError", "Watch", "__version__", "low_rank", "merge", "subspace_report"]
 
 _PLACES = {
     "UserError": "errors",
-    "Watch": "training.monitor",
+    "Watch": "training.watch",
     "low_rank": "models.low_rank",
     "merge": "models.merge",
     "subspace_report": "models.subspace_report",

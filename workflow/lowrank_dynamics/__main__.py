@@ -2,7 +2,7 @@
 `lowrank-dynamics`.
 """
 
-from lowrank_dynamics.training.interruption import exit_when_asked
+from lowrank_dynamics.cli.interruption import exit_when_asked
 
 
 def run() -> None:
@@ -10,7 +10,7 @@ def run() -> None:
     imported.
     """
     exit_when_asked()
-    from lowrank_dynamics.cli import main
+    from lowrank_dynamics.cli.commands import main
 
     main()
 

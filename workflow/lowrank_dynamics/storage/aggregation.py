@@ -2,7 +2,7 @@
 table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import SCHEMA, Metrics, read
-from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.storage.provenance import CellOrigin
 
 ORDER = ("quantity", "layer", "index", "trial", "step")
 """The columns by which the rows of a cell are sorted."""
@@ -34,9 +34,8 @@ def aggregate(
     for path in paths:
         shard, name = read(path, experiment, scale), path.parent.name
         if set(shard.cells) != {name}:
-            raise UserError(
-                f"{path} is of the cell {', '.join(shard.cells)}; delete it and run again"
-            )
+            cells = ", ".join(shard.cells)
+            raise UserError(f"{path} is of the cell {cells}; delete it and run again")
         shards.append(shard)
     return combine(shards, trials)
 
@@ -47,32 +46,42 @@ def combine(parts: Iterable[Metrics], trials: int | None = None) -> Metrics:
     """
     by_cell: dict[str, list[Metrics]] = {}
     for part in parts:
-        for name, own in part.by_cell.items():
-            by_cell.setdefault(name, []).append(own)
-    every = [part.cells[name] for name, found in by_cell.items() for part in found]
-    origins = {(each.variant, each.settings_sha256) for each in every}
-    if len(origins) > len({variant for variant, _ in origins}):
-        raise UserError(
-            f"{', '.join(by_cell)} come from different settings; delete them and run again"
-        )
+        for name, metrics in part.by_cell.items():
+            by_cell.setdefault(name, []).append(metrics)
+    _require_one_setting(by_cell)
     tables, cells = [], {}
-    for name, found in by_cell.items():
-        count = _complete(name, found, trials)
-        tables.append(_held_to_the_end(_joined([part.table for part in found])))
-        cells[name] = _origin([part.cells[name] for part in found], count)
+    for name, shards in by_cell.items():
+        count = _require_all_trials(name, shards, trials)
+        table = _joined([shard.table for shard in shards])
+        tables.append(_held_to_the_end(table))
+        cells[name] = _common_origin([shard.cells[name] for shard in shards], count)
     return Metrics(pa.concat_tables(tables).unify_dictionaries(), cells)
 
 
-def _complete(name: str, parts: Sequence[Metrics], trials: int | None) -> int:
+def _require_one_setting(by_cell: Mapping[str, Sequence[Metrics]]) -> None:
+    """Raise UserError, naming the cells, if those of one variant come from different settings."""
+    digests: dict[str, str] = {}
+    for name, shards in by_cell.items():
+        for shard in shards:
+            origin = shard.cells[name]
+            digest = digests.setdefault(origin.variant, origin.settings_sha256)
+            if digest != origin.settings_sha256:
+                cells = ", ".join(by_cell)
+                raise UserError(f"{cells} come from different settings; delete them and run again")
+
+
+def _require_all_trials(name: str, shards: Sequence[Metrics], trials: int | None) -> int:
     """Return a cell's number of trials. Raises UserError, with their numbers, if some are missing
     or present twice.
     """
-    there = sorted(trial for part in parts for trial in part.values("trial"))
+    there: list[int] = []
+    for shard in shards:
+        there += shard.values("trial")
     expected = set(range(trials or max(there) + 1))
-    if missing := sorted(expected.difference(there)):
-        raise UserError(
-            f"{name} lacks the trials {', '.join(map(str, missing))}; run the jobs that train them"
-        )
+    missing = sorted(expected.difference(there))
+    if missing:
+        numbers = ", ".join(map(str, missing))
+        raise UserError(f"{name} lacks the trials {numbers}; run the jobs that train them")
     if len(there) > len(expected):
         raise UserError(
             f"{name} has trials beyond {len(expected)} or some of them twice; name each job once"
@@ -85,13 +94,12 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     if len(tables) == 1:
         return tables[0]
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    sortable = rows.set_column(
-        SCHEMA.get_field_index("quantity"), "quantity", rows["quantity"].cast(pa.string())
-    )
+    position = SCHEMA.get_field_index("quantity")
+    sortable = rows.set_column(position, "quantity", rows["quantity"].cast(pa.string()))
     return rows.take(pc.sort_indices(sortable, sort_keys=[(name, "ascending") for name in ORDER]))
 
 
-def _origin(parts: Sequence[Origin], trials: int) -> Origin:
+def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
     """Return the origin of a cell: its first job's, with the total time, most memory, every code
     and machine.
     """
@@ -99,17 +107,20 @@ def _origin(parts: Sequence[Origin], trials: int) -> Origin:
     settings = first.settings and first.settings.model_copy(update={"trials": trials})
     if len(parts) == 1:
         return first.model_copy(update={"settings": settings})
-    kinds = {kind for part in parts for kind in part.megabytes}
+    megabytes: dict[str, int] = {}
+    for part in parts:
+        for kind, most in part.megabytes.items():
+            megabytes[kind] = max(most, megabytes.get(kind, 0))
+    codes = dict.fromkeys(part.code for part in parts)
+    machines = dict.fromkeys(part.machine for part in parts)
     return first.model_copy(
         update={
             "settings": settings,
-            "code": "; ".join(dict.fromkeys(part.code for part in parts)),
-            "machine": "; ".join(dict.fromkeys(part.machine for part in parts)),
+            "code": "; ".join(codes),
+            "machine": "; ".join(machines),
             "started": min(part.started for part in parts),
             "seconds": round(sum(part.seconds for part in parts), 1),
-            "megabytes": {
-                kind: max(part.megabytes.get(kind, 0) for part in parts) for kind in sorted(kinds)
-            },
+            "megabytes": dict(sorted(megabytes.items())),
         }
     )
 
@@ -119,14 +130,15 @@ def _held_to_the_end(metrics: pa.Table) -> pa.Table:
     other trials.
     """
     ends = metrics.group_by("trial").aggregate([("step", "max")])
+    position = SCHEMA.get_field_index("step")
     held = [metrics]
-    for trial, stop in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
-        last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == stop))
-        for step in pc.unique(metrics.filter(pc.field("step") > stop)["step"]):
-            measured = pc.unique(
-                metrics.filter(pc.field("step") == step)["quantity"].cast(pa.string())
-            )
+    for trial, end in zip(ends["trial"].to_pylist(), ends["step_max"].to_pylist(), strict=True):
+        last = metrics.filter((pc.field("trial") == trial) & (pc.field("step") == end))
+        later = metrics.filter(pc.field("step") > end)
+        for step in pc.unique(later["step"]):
+            at_step = metrics.filter(pc.field("step") == step)
+            measured = pc.unique(at_step["quantity"].cast(pa.string()))
             rows = last.filter(pc.field("quantity").isin(measured))
-            position = metrics.schema.get_field_index("step")
-            held.append(rows.set_column(position, SCHEMA.field("step"), pa.repeat(step, len(rows))))
+            steps = pa.repeat(step, len(rows))
+            held.append(rows.set_column(position, SCHEMA.field("step"), steps))
     return pa.concat_tables(held)

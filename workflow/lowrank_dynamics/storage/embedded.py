@@ -58,14 +58,13 @@ def _of_png(path: Path) -> str:
 
 
 def _of_svg(path: Path) -> str:
-    return (
-        next(
-            ElementTree.parse(path).iter(f"{DUBLIN_CORE}description"), ElementTree.Element("none")
-        ).text
-        or ""
-    )
+    for description in ElementTree.parse(path).iter(f"{DUBLIN_CORE}description"):
+        return description.text or ""
+    return ""
 
 
 def _of_pdf(path: Path) -> str:
-    found = re.search(rb"/Subject \((.*?)(?<!\\)\)", path.read_bytes(), re.DOTALL)
-    return re.sub(rb"\\(.)", rb"\1", found[1]).decode() if found else ""
+    subject = re.search(rb"/Subject \((.*?)(?<!\\)\)", path.read_bytes(), re.DOTALL)
+    if subject is None:
+        return ""
+    return re.sub(rb"\\(.)", rb"\1", subject[1]).decode()

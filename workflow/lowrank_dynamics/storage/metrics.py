@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from lowrank_dynamics.config.cell import CellSettings
+from lowrank_dynamics.config.blocks import CellSettings
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.registries import in_order
-from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 if TYPE_CHECKING:
@@ -48,19 +48,19 @@ class Metrics(NamedTuple):
     """A tidy table, and the origin of each of its cells by name."""
 
     table: pa.Table
-    cells: Mapping[str, Origin]
+    cells: Mapping[str, CellOrigin]
 
     @property
     def settings(self) -> CellSettings:
         """The settings of the cells of the first variant. Raises UserError for measurements of a
         user's own model.
         """
-        found = next(iter(self.cells.values())).settings
-        if found is None:
+        settings = next(iter(self.cells.values())).settings
+        if settings is None:
             raise UserError(
                 "metrics that `Watch` recorded have no settings; this needs those of an experiment"
             )
-        return found
+        return settings
 
     @property
     def scale(self) -> str:
@@ -70,9 +70,11 @@ class Metrics(NamedTuple):
     @property
     def unverified(self) -> set[str]:
         """The names of unverified data."""
-        return {
-            cell.data["unverified"] for cell in self.cells.values() if "unverified" in cell.data
-        }
+        names = set()
+        for cell in self.cells.values():
+            if "unverified" in cell.data:
+                names.add(cell.data["unverified"])
+        return names
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -82,35 +84,39 @@ class Metrics(NamedTuple):
     @property
     def variants(self) -> dict[str, "Metrics"]:
         """The metrics of each variant, in the order of the settings."""
-        by_variant: dict[str, dict[str, Origin]] = {}
+        by_variant: dict[str, dict[str, CellOrigin]] = {}
         for name, cell in self.cells.items():
             by_variant.setdefault(cell.variant, {})[name] = cell
-        return {
-            variant: Metrics(self.table.filter(pc.field("variant") == variant), cells)
-            for variant, cells in by_variant.items()
-        }
+        variants = {}
+        for variant, cells in by_variant.items():
+            rows = self.table.filter(pc.field("variant") == variant)
+            variants[variant] = Metrics(rows, cells)
+        return variants
 
     @property
     def by_cell(self) -> dict[str, "Metrics"]:
         """The metrics of each cell."""
         if len(self.cells) == 1:
             return dict.fromkeys(self.cells, self)
-        present = self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
-        by_name = {Cell(**each).name: each for each in present}
-        return {
-            name: Metrics(self.where(**by_name[name]).table, {name: cell})
-            for name, cell in self.cells.items()
-            if name in by_name
-        }
+        by_cell = {}
+        for keys in (
+            self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
+        ):
+            by_cell[Cell(**keys).name] = self.where(**keys).table
+        metrics = {}
+        for name, cell in self.cells.items():
+            if name in by_cell:
+                metrics[name] = Metrics(by_cell[name], {name: cell})
+        return metrics
 
     @property
     def trials(self) -> str:
         """The number of trials in words: the fewest and the most where cells differ."""
-        counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])[
-            "trial_count_distinct"
-        ]
-        fewest, most = pc.min_max(counts).as_py().values()
-        return f"{fewest} to {most} trials" if fewest < most else f"{most} trial{'s' * (most > 1)}"
+        counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])
+        fewest, most = pc.min_max(counts["trial_count_distinct"]).as_py().values()
+        if fewest < most:
+            return f"{fewest} to {most} trials"
+        return "1 trial" if most == 1 else f"{most} trials"
 
     @property
     def activations(self) -> list[str]:
@@ -127,9 +133,8 @@ class Metrics(NamedTuple):
         """
         condition = pc.scalar(True)
         for column, value in equal.items():
-            condition &= pc.field(column).isin(
-                value if isinstance(value, (list, tuple)) else [value]
-            )
+            values = value if isinstance(value, (list, tuple)) else [value]
+            condition &= pc.field(column).isin(values)
         return Metrics(self.table.filter(condition), self.cells)
 
     def within(
@@ -141,9 +146,10 @@ class Metrics(NamedTuple):
         condition &= pc.field("parameterization").isin(list(parameterizations))
         cells = {}
         for name, cell in self.cells.items():
-            settings = cell.settings and cell.settings.model_copy(
-                update={"trials": min(trials, cell.settings.trials)}
-            )
+            settings = cell.settings
+            if settings is not None:
+                fewer = min(trials, settings.trials)
+                settings = settings.model_copy(update={"trials": fewer})
             cells[name] = cell.model_copy(update={"settings": settings})
         return Metrics(self.table.filter(condition), cells)
 
@@ -151,13 +157,13 @@ class Metrics(NamedTuple):
         """Return the rows of one quantity with these values, or one of several. Raises UserError if
         there are none.
         """
-        found = self.where(quantity=quantity, **equal).table.to_pandas()
-        if found.empty:
+        rows = self.where(quantity=quantity, **equal).table.to_pandas()
+        if rows.empty:
             raise UserError(
                 f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the"
                 " settings"
             )
-        return found
+        return rows
 
 
 class Measurement(NamedTuple):
@@ -179,15 +185,20 @@ def table(
 
     It is sorted by quantity, layer, index, trial and step.
     """
-    found = list(measurements)
-    quantities = sorted({measurement.quantity for measurement in found})
-    parts = [_columns(measurement, quantities.index(measurement.quantity)) for measurement in found]
+    measured = list(measurements)
+    quantities = sorted({measurement.quantity for measurement in measured})
+    parts = []
+    for measurement in measured:
+        parts.append(_columns(measurement, quantities.index(measurement.quantity)))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort([columns[name] for name in ("step", "trial", "index", "layer", "quantity")])
-    columns = {name: column[order] for name, column in columns.items()}
     columns["trial"] += first
-    arrays = {"quantity": _names(columns.pop("quantity"), quantities)}
-    arrays |= {name: _numbers(column, SCHEMA.field(name).type) for name, column in columns.items()}
+    arrays = {}
+    for name, column in columns.items():
+        if name == "quantity":
+            arrays[name] = _names(column[order], quantities)
+        else:
+            arrays[name] = _numbers(column[order], SCHEMA.field(name).type)
     for name, value in {"experiment": experiment, **cell._asdict()}.items():
         arrays[name] = _names(np.zeros(len(order)), [value])
     return pa.Table.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
@@ -211,18 +222,17 @@ def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     """Return an Arrow array of numbers; `pa.array` would import pandas, a third of a second in
     every job.
     """
-    return pa.Array.from_buffers(
-        kind, len(values), [None, pa.py_buffer(values.astype(kind.to_pandas_dtype()))]
-    )
+    content = pa.py_buffer(values.astype(kind.to_pandas_dtype()))
+    return pa.Array.from_buffers(kind, len(values), [None, content])
 
 
 def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
     """Return an Arrow array of the names at `places`, made like `_numbers`."""
     encoded = [name.encode() for name in names]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    choices = pa.StringArray.from_buffers(
-        len(names), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))
-    )
+    lengths = [len(name) for name in encoded]
+    ends = np.cumsum([0, *lengths], dtype=np.int32)
+    content = pa.py_buffer(b"".join(encoded))
+    choices = pa.StringArray.from_buffers(len(names), pa.py_buffer(ends), content)
     return pa.DictionaryArray.from_arrays(_numbers(places, NAME.index_type), choices)
 
 
@@ -246,10 +256,9 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     try:
         require_intact(path)
         table = pq.read_table(path)
-        metadata = {
-            key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
-        }
-        version, provenance = metadata["schema_version"], metadata["provenance"]
+        metadata = table.schema.metadata or {}
+        version = metadata[b"schema_version"].decode()
+        provenance = metadata[b"provenance"].decode()
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UserError(
             f"{path} is not a readable file of metrics ({error}); delete it and run again"
@@ -260,22 +269,23 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
             " again"
         )
     try:
-        found = Metrics(table, _Provenance.model_validate_json(provenance).cells)
+        metrics = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         differs = f"{path} has a provenance of other code, which differs at {where}"
         raise UserError(f"{differs}; delete it and rerun") from error
-    for expected, there in (
-        (experiment, found.values("experiment")),
-        (scale, {c.scale for c in found.cells.values()}),
-    ):
-        if expected is not None and there != {expected}:
-            raise UserError(
-                f"{path} is of {', '.join(sorted(there))}, not of {expected}; delete it and run"
-                " again"
-            )
-    return found
+    if experiment is not None:
+        _require_only(experiment, metrics.values("experiment"), path)
+    if scale is not None:
+        _require_only(scale, {cell.scale for cell in metrics.cells.values()}, path)
+    return metrics
+
+
+def _require_only(expected: str, names: set[str], path: Path) -> None:
+    if names != {expected}:
+        others = ", ".join(sorted(names))
+        raise UserError(f"{path} is of {others}, not of {expected}; delete it and run again")
 
 
 class _Provenance(BaseModel):
-    cells: dict[str, Origin]
+    cells: dict[str, CellOrigin]

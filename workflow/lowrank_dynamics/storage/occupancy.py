@@ -91,10 +91,7 @@ def _of_killed(occupant: Occupant, locks: Path) -> str:
     say.
     """
     if occupant.machine != socket.gethostname():
-        return (
-            f"{occupant} has not ended, as far as can be told from here; if it has, remove its"
-            " lock: --unlock"
-        )
+        return f"{occupant} may still be running; if it has ended, remove its lock: --unlock"
     if not occupant.local:
         return (
             f"{occupant} was killed, but its jobs may still be queued or running: end those, on"

@@ -12,16 +12,16 @@ def require_place(folder: Path, *names: str) -> None:
     """Raise UserError if a run cannot write to a folder: permission is missing, or a part of its
     path is a file.
     """
-    for own in (folder, folder / ".snakemake"):
-        if own.exists() and not os.access(own, os.W_OK):
+    for place in (folder, folder / ".snakemake"):
+        if place.exists() and not os.access(place, os.W_OK):
             raise UserError(
-                f"nothing can be written to {own.resolve()}; let this user write there, or run in a"
-                " folder of your own: --directory FOLDER"
+                f"nothing can be written to {place.resolve()}; let this user write there, or run in"
+                " a folder of your own: --directory FOLDER"
             )
     for name in names:
         if os.path.lexists(folder / name) and not (folder / name).is_dir():
             raise UserError(
-                f"{name} is no folder, and the run would write into it; give it another name"
+                f"{name} exists but is not a folder, and the run would write into it; rename it"
             )
 
 
@@ -30,9 +30,10 @@ def require_plain(*folders: Path) -> None:
     separates search paths.
     """
     for folder in folders:
-        if found := set(str(folder)) & {"{", "}", os.pathsep}:
+        unfit = set(str(folder)) & {"{", "}", os.pathsep}
+        if unfit:
             raise UserError(
-                f"the path {folder} has a {found.pop()}, which Snakemake or Python does not take"
+                f"the path {folder} has a {unfit.pop()}, which Snakemake or Python does not take"
                 " for a part of it; rename the folder or move it"
             )
 

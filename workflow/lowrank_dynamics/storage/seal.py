@@ -49,7 +49,7 @@ def require_intact(path: Path) -> None:
         file.seek(start)
         stored = file.read(_LENGTH)
     if stored != _digest(path, start):
-        raise ValueError("it was altered: its digest is another")
+        raise ValueError("its contents changed after it was written")
 
 
 def _start(path: Path) -> int | None:
@@ -57,9 +57,9 @@ def _start(path: Path) -> int | None:
     read, last = 0, b""
     with path.open("rb") as file:
         for chunk in _chunks(file):
-            found = (last + chunk).find(_MARK)
-            if found >= 0:
-                return read - len(last) + found + len(_MARK)
+            place = (last + chunk).find(_MARK)
+            if place >= 0:
+                return read - len(last) + place + len(_MARK)
             read += len(chunk)
             last = chunk[-len(_MARK) :]
     return None

@@ -32,17 +32,25 @@ def write(table: Table, page: str, path: Path) -> None:
     """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write
     leaves neither.
     """
+    with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
+        pq.write_table(_contents(table), partial)
+        partial_page.write_text(page, encoding="utf-8")
+
+
+def write_without_page(table: Table, path: Path) -> None:
+    """Write a table to `path`; an interrupted write leaves no file."""
+    with sealing(path) as partial:
+        pq.write_table(_contents(table), partial)
+
+
+def _contents(table: Table) -> pa.Table:
     metadata = {
         "schema_version": SCHEMA_VERSION,
         "seal": SEAL,
         "provenance": json.dumps(table.origin),
     }
-    contents = pa.Table.from_pandas(table.rows, preserve_index=False).replace_schema_metadata(
-        metadata
-    )
-    with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
-        pq.write_table(contents, partial)
-        partial_page.write_text(page, encoding="utf-8")
+    contents = pa.Table.from_pandas(table.rows, preserve_index=False)
+    return contents.replace_schema_metadata(metadata)
 
 
 def read(path: Path, columns: Sequence[str]) -> Table:
@@ -51,16 +59,16 @@ def read(path: Path, columns: Sequence[str]) -> Table:
     """
     try:
         require_intact(path)
-        found = pq.read_table(path)
+        contents = pq.read_table(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(
             f"{path} is not a readable table of verdicts ({error}); delete it and run again"
         ) from error
-    metadata = found.schema.metadata or {}
+    metadata = contents.schema.metadata or {}
     version = metadata.get(b"schema_version", b"").decode()
-    if version != SCHEMA_VERSION or not set(columns) <= set(found.column_names):
+    if version != SCHEMA_VERSION or not set(columns) <= set(contents.column_names):
         raise UserError(
             f"{path} holds other columns than verdicts of schema {SCHEMA_VERSION}; delete it and"
             " run again"
         )
-    return Table(found.to_pandas(), json.loads(metadata[b"provenance"]))
+    return Table(contents.to_pandas(), json.loads(metadata[b"provenance"]))

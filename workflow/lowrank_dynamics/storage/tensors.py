@@ -12,13 +12,13 @@ from torch import Tensor
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
-Origin = dict[str, str]
+DataOrigin = dict[str, str]
 """Where the content came from, by part; the key `unverified` names data that could not be
 checked.
 """
 
 
-def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> None:
+def write_tensors(tensors: Mapping[str, Tensor], origin: DataOrigin, path: Path) -> None:
     """Write tensors with their origin; an interrupted write leaves no file at `path`, and raises
     OSError.
     """
@@ -33,7 +33,7 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: Origin, path: Path) -> 
             raise OSError(0, str(error), str(path)) from error
 
 
-def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], Origin]:
+def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Tensor], DataOrigin]:
     """Return tensors by name and their origin. Raises UserError if the file is unreadable or lacks
     a `needed` one.
     """
@@ -50,14 +50,14 @@ def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Te
     return tensors, origin
 
 
-def read_origin(path: Path) -> Origin:
+def read_origin(path: Path) -> DataOrigin:
     """Return where the content of a file came from. Raises UserError if it cannot be read."""
     with _reading(path):
         require_intact(path)
         return _origin(path)
 
 
-def _origin(path: Path) -> Origin:
+def _origin(path: Path) -> DataOrigin:
     """Return the origin in a file's one note; several would be in a varying order."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -11,36 +11,44 @@ import hashlib
 import os
 from collections.abc import Iterable
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
-TABLES = ("version", *(f"config.{module}" for module in ("cards", "data", "figures", "registries")))
-LEFT_OUT = (NAME, *(f"{NAME}.{module}" for module in TABLES))
-"""A new version or GPU invalidates no result; a job depends only on its own registry entries, named
-by its rule.
+LEFT_OUT = (
+    NAME,
+    f"{NAME}.version",
+    f"{NAME}.config.cards",
+    f"{NAME}.config.data",
+    f"{NAME}.config.figures",
+    f"{NAME}.config.registries",
+)
+"""A new version or GPU invalidates no result, and a job depends only on its own registry entries,
+which its rule names.
 """
 
 
 def sources(*entries: str) -> list[str]:
-    """Return the files of some modules, such as `training.run`, and of every module that they
+    """Return the files of some modules, such as `training.jobs`, and of every module that they
     import, sorted.
 
     Imports count anywhere, at the top of a module or in a function, except those of `LEFT_OUT`.
     Paths are relative to the working directory. Raises ModuleNotFoundError for an entry that is not
     a module.
     """
-    found: set[Path] = set()
-    pending = [_file(f"{NAME}.{entry}") for entry in entries]
-    if None in pending:
-        raise ModuleNotFoundError(f"{NAME} has no module {entries[pending.index(None)]}")
+    pending = []
+    for entry in entries:
+        file = _file(f"{NAME}.{entry}")
+        if file is None:
+            raise ModuleNotFoundError(f"{NAME} has no module {entry}")
+        pending.append(file)
+    files: set[Path] = set()
     while pending:
         file = pending.pop()
-        if file is not None and file not in found:
-            found.add(file)
-            pending += [_file(module) for module in _imports(file)]
-    return sorted(os.path.relpath(file) for file in found)
+        if file not in files:
+            files.add(file)
+            pending += _imported(file)
+    return sorted(map(os.path.relpath, files))
 
 
 def code_sha256(*entries: str) -> str:
@@ -59,25 +67,36 @@ def contents_sha256(files: Iterable[str | os.PathLike[str]]) -> str:
 
 
 @cache
-def _imports(file: Path) -> list[str]:
-    """Return the names that a file imports from this package: modules, their attributes, and their
-    rooms.
-    """
+def _imported(file: Path) -> list[Path]:
+    """Return the files of this package that a file imports: modules, and the rooms they are in."""
+    files = []
+    for name in _names(file):
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            module = ".".join(parts[:length])
+            place = None if module in LEFT_OUT else _file(module)
+            if place is not None:
+                files.append(place)
+    return files
+
+
+def _names(file: Path) -> list[str]:
+    """Return the names that a file imports from this package: modules and their attributes."""
     names = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    own = [name.split(".") for name in names if name.startswith(f"{NAME}.")]
-    return [
-        name for parts in own for name in accumulate(parts, "{}.{}".format) if name not in LEFT_OUT
-    ]
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.startswith(f"{NAME}.")]
 
 
 @cache
 def _file(module: str) -> Path | None:
     """Return the file of a module of this package, None if there is no such module."""
     place = PACKAGE.parent.joinpath(*module.split("."))
-    candidates = (place.with_suffix(".py"), place / "__init__.py")
-    return next((path for path in candidates if path.is_file()), None)
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
