@@ -1,7 +1,7 @@
 """The samples of each step: all of them, or minibatches that each trial draws in its own order."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
@@ -22,12 +22,15 @@ def batches(
     if size is None:
         yield from repeat(data)
     else:
-        orders = (
-            _order(data.inputs.shape[-1], generators).to(data.inputs.device) for _ in repeat(None)
-        )
-        choices = chain.from_iterable(order.split(size, dim=-1) for order in orders)
-        for chosen in islice(choices, first, None):
-            yield data.at(chosen)
+        for indices in islice(_indices(data, size, generators), first, None):
+            yield data.at(indices)
+
+
+def _indices(data: Split, size: int, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+    """Yield the indices (trials, n) of each step's samples, n at most `size`, without end."""
+    while True:
+        order = _order(data.inputs.shape[-1], generators)
+        yield from order.to(data.inputs.device).split(size, dim=-1)
 
 
 def _order(count: int, generators: Sequence[torch.Generator]) -> Tensor:

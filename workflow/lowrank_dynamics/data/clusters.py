@@ -14,6 +14,7 @@ def draw(data: ClusterData, generator: torch.Generator) -> tuple[Tensor, Tensor]
     """
     labels = torch.arange(data.samples) % data.classes
     directions = torch.empty(data.dimension, data.classes, dtype=torch.float64)
-    torch.nn.init.orthogonal_(directions, gain=data.separation / 2**0.5, generator=generator)
+    distance_from_origin = data.separation / 2**0.5
+    torch.nn.init.orthogonal_(directions, gain=distance_from_origin, generator=generator)
     noise = torch.randn(data.dimension, data.samples, dtype=torch.float64, generator=generator)
     return directions[:, labels] + noise, labels

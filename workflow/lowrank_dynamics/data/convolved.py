@@ -6,7 +6,7 @@ them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,9 +19,9 @@ from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import as_input, pooled
 from lowrank_dynamics.progress import Progress
-from lowrank_dynamics.storage.code import code_sha256
+from lowrank_dynamics.source_code import code_sha256
 from lowrank_dynamics.storage.provenance import sha256
-from lowrank_dynamics.storage.tensors import Origin, read_origin, read_tensors, write_tensors
+from lowrank_dynamics.storage.tensors import DataOrigin, read_origin, read_tensors, write_tensors
 
 CHANNELS_LAST = 64
 """Pixels a side from which convolutions on a CPU are faster if channels lie side by side; below
@@ -49,23 +49,24 @@ def prepare_part(
     Raises UserError if there are fewer images.
     """
     tensors, origin = read_tensors(images, named("images"))
-    count = len(tensors[f"{part.split}_images"])
-    if part.last >= count:
+    of_split = tensors[f"{part.split}_images"]
+    if part.last >= len(of_split):
         raise UserError(
-            f"{images} has {count} {part.split} images, numbered from 0; there is no part"
+            f"{images} has {len(of_split)} {part.split} images, numbered from 0; there is no part"
             f" {part.name}"
         )
-    chosen = tensors[f"{part.split}_images"][part.rows].to(device)
     network = stored_convolutions(convolutions, weights).to(device)
     if device.type == "cpu" and size >= CHANNELS_LAST:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    features = extract(network, chosen, size=size, pool=pool, name=f"features of {part.name}")
-    code = code_sha256("data.convolved")
-    made = (
+        # torch's stub lacks this form of `to`
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    of_part = of_split[part.rows].to(device)
+    features = extract(network, of_part, size=size, pool=pool, name=f"features of {part.name}")
+    origin[MADE] = (
         f"{_kind(convolutions, size, pool)}, of images sha256 {sha256(images)}, by code sha256"
-        f" {code}"
+        f" {code_sha256('data.convolved')}"
     )
-    origin |= {MADE: made} | (read_origin(weights) if weights else {})
+    if weights is not None:
+        origin |= read_origin(weights)
     content = {
         _name(part, "features"): features,
         _name(part, "labels"): tensors[f"{part.split}_labels"][part.rows],
@@ -85,17 +86,19 @@ def extract(
     """Return features (N, channels * pool^2), on the CPU, of uint8 images: (N, rows, columns), or
     RGB (N, 3, ...).
 
-    They pass through in equal groups; a group of a single image would be rounded otherwise than one
-    of several.
+    They pass through in equal groups, because a single image is rounded differently from several.
     """
-    found = []
     groups = math.ceil(len(images) / images_at_once(size, images.device.type))
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
+    features = []
+    done = 0
     with Progress(name, len(images), unit="image") as progress:
-        for chunk in by_channel.tensor_split(groups):
-            found.append(pooled(convolutions, as_input(chunk.float() / 255, size), pool).cpu())
-            progress.reach(sum(map(len, found)))
-    return torch.cat(found)
+        for group in by_channel.tensor_split(groups):
+            inputs = as_input(group.float() / 255, size)
+            features.append(pooled(convolutions, inputs, pool).cpu())
+            done += len(group)
+            progress.reach(done)
+    return torch.cat(features)
 
 
 def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
@@ -105,36 +108,34 @@ def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
     Features become inputs (channels * pool^2, N), without normalization; an image's features lie
     together in memory, which makes minibatches fast. Images become inputs (pixels, N) in [0, 1].
     """
+    inputs = {}
     if data.fine_tuned:
         tensors, origin = read_tensors(path, named("images"))
-        inputs = {
-            split: tensors[f"{split}_images"].flatten(1).to(dtype).div(255).mT
-            for split in ("train", "test")
-        }
+        for split in ("train", "test"):
+            pixels = tensors[f"{split}_images"].flatten(1)
+            inputs[split] = pixels.to(dtype).div(255).mT
     else:
         tensors, origin = _joined(path, dtype, data)
-        inputs = {split: tensors[f"{split}_features"].mT for split in ("train", "test")}
+        for split in ("train", "test"):
+            inputs[split] = tensors[f"{split}_features"].mT
     return labeled_dataset(inputs, tensors, origin)
 
 
 def _joined(
     folder: Path, dtype: torch.dtype, data: ConvolvedData
-) -> tuple[dict[str, Tensor], Origin]:
+) -> tuple[dict[str, Tensor], DataOrigin]:
     """Return the features (N, d) and labels (N,) of both splits, and their origin; one part at a
     time is held twice.
 
-    Raises UserError for a part that is missing, and for one that was computed otherwise than the
-    settings or the first part say.
+    Raises UserError for a part that is missing, and for one that was computed differently from what
+    the settings or the first part say.
     """
     files = {part: folder / part.file for part in data.parts}
-    if missing := [part.name for part, file in files.items() if not file.is_file()]:
-        raise UserError(
-            f"{folder} lacks {len(missing)} of {len(files)} parts, the first is {missing[0]}; run"
-            f" the workflow again, or compute it with features --part {missing[0]}"
-        )
+    _require_files(folder, files)
     first = files[data.parts[0]]
     origin = read_origin(first)
-    made, needed = origin.get(MADE, "nothing"), _kind(data.convolutions, data.size, data.pool)
+    made = origin.get(MADE, "nothing")
+    needed = _kind(data.convolutions, data.size, data.pool)
     if not made.startswith(f"{needed}, "):
         raise UserError(
             f"{first} holds features by {made}, and the settings need {needed}; name another folder"
@@ -144,15 +145,26 @@ def _joined(
         tensors[f"{split}_features"] = torch.empty(count, data.dimension, dtype=dtype)
         tensors[f"{split}_labels"] = torch.empty(count, dtype=torch.uint8)
     for part, file in files.items():
-        stored, own = read_tensors(file, [_name(part, "features"), _name(part, "labels")])
-        if own.get(MADE) != made:
+        stored, part_origin = read_tensors(file, [_name(part, "features"), _name(part, "labels")])
+        part_made = part_origin.get(MADE)
+        if part_made != made:
             raise UserError(
-                f"{file} holds features by {own.get(MADE)}, and {first} by {made}; delete the one"
-                " that does not belong there and run again"
+                f"{file} holds features by {part_made}, and {first} by {made}; delete the one that"
+                " does not belong there and run again"
             )
         for content in ("features", "labels"):
             tensors[f"{part.split}_{content}"][part.rows] = stored[_name(part, content)]
     return tensors, origin
+
+
+def _require_files(folder: Path, files: Mapping[Part, Path]) -> None:
+    """Require that the file of each part is there."""
+    missing = [part.name for part, file in files.items() if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"{folder} lacks {len(missing)} of {len(files)} parts, the first is {missing[0]}; run"
+            f" the workflow again, or compute it with features --part {missing[0]}"
+        )
 
 
 def _name(part: Part, content: str) -> str:

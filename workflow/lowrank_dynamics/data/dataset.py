@@ -28,9 +28,9 @@ class Split:
 
     def chunks(self, size: int) -> "Iterator[Split]":
         """Yield the samples in order, at most `size` at a time."""
-        for inputs, labels in zip(
-            self.inputs.split(size, dim=-1), self.labels.split(size, dim=-1), strict=True
-        ):
+        inputs_by_chunk = self.inputs.split(size, dim=-1)
+        labels_by_chunk = self.labels.split(size, dim=-1)
+        for inputs, labels in zip(inputs_by_chunk, labels_by_chunk, strict=True):
             yield Split(inputs, labels, self.classes)
 
     def to(self, device: torch.device) -> "Split":
@@ -38,13 +38,14 @@ class Split:
         return Split(self.inputs.to(device), self.labels.to(device), self.classes)
 
     def at(self, indices: Tensor) -> "Split":
-        """Return the samples at `indices` (trials, n), each trial's own: inputs (trials, d, n),
-        labels (trials, n).
+        """Return the samples at each trial's `indices` (trials, n): inputs (trials, d, n), labels
+        (trials, n).
         """
         if self.inputs.ndim == 2:
             return Split(self.inputs.mT[indices].mT, self.labels[indices], self.classes)
-        chosen = self.inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
-        return Split(chosen, self.labels.take_along_dim(indices, dim=-1), self.classes)
+        inputs = self.inputs.take_along_dim(indices.unsqueeze(-2), dim=-1)
+        labels = self.labels.take_along_dim(indices, dim=-1)
+        return Split(inputs, labels, self.classes)
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,13 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """Return the same data on a device."""
-        return Dataset(
-            self.train.to(device), self.test.to(device) if self.test else None, self.origin
-        )
+        test = None if self.test is None else self.test.to(device)
+        return Dataset(self.train.to(device), test, self.origin)
 
 
 def named(content: str) -> tuple[str, ...]:
     """Return the names of stored tensors: `images` or `features` by split, and the labels."""
-    return tuple(f"{split}_{each}" for split in ("train", "test") for each in (content, "labels"))
+    return f"train_{content}", "train_labels", f"test_{content}", "test_labels"
 
 
 def labeled_dataset(
@@ -73,10 +73,8 @@ def labeled_dataset(
     """Return the data set of ten classes with these `inputs`, (d, N) by split, and the labels that
     were `stored`.
     """
-    train, test = (
-        Split(inputs[split], stored[f"{split}_labels"].long(), classes=10)
-        for split in ("train", "test")
-    )
+    train = Split(inputs["train"], stored["train_labels"].long(), classes=10)
+    test = Split(inputs["test"], stored["test_labels"].long(), classes=10)
     return Dataset(train, test, origin)
 
 
@@ -84,18 +82,22 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
     """Return the indices, ascending, of the first `count / classes` samples of each class, by
     `labels` (N,).
 
-    Raises UserError if `count` is no multiple of the number of classes or a class is short.
+    Raises UserError if `count` is not a multiple of the number of classes, or a class has too few.
     """
     classes = int(labels.max()) + 1
-    each, remainder = divmod(count, classes)
+    per_class, remainder = divmod(count, classes)
     if remainder:
         raise UserError(f"{count} samples cannot be shared equally among {classes} classes")
-    members = [torch.nonzero(labels == label).flatten() for label in range(classes)]
-    if (shortest := min(map(len, members))) < each:
-        raise UserError(
-            f"{count} samples need {each} of each class, but one class has only {shortest}"
-        )
-    return torch.cat([indices[:each] for indices in members]).sort().values
+    first = []
+    for label in range(classes):
+        members = torch.nonzero(labels == label).flatten()
+        if len(members) < per_class:
+            raise UserError(
+                f"{count} samples need {per_class} of each class, but one class has only"
+                f" {len(members)}"
+            )
+        first.append(members[:per_class])
+    return torch.cat(first).sort().values
 
 
 def first_images(
@@ -105,11 +107,11 @@ def first_images(
     labels.
 
     `tensors`: `train_images`, `train_labels`, `test_images` and `test_labels`. Raises UserError if
-    a class is short.
+    a class has too few.
     """
-    chosen = {}
+    first = {}
     for split, count in (("train", training_images), ("test", test_images)):
         indices = first_of_each_class(tensors[f"{split}_labels"], count)
         for name in (f"{split}_images", f"{split}_labels"):
-            chosen[name] = tensors[name][indices].contiguous()
-    return chosen
+            first[name] = tensors[name][indices].contiguous()
+    return first

@@ -1,5 +1,5 @@
-"""What a run downloads, by name: fetched once, checked, and kept in a folder, or a note there on
-why it is unavailable.
+"""What a run downloads, by name: fetched once, checked, and kept in a folder, or else a note there
+on why it is unavailable.
 
 A run continues without what is unavailable, so the folder is there either way. This module imports
 torch only to fetch.
@@ -27,33 +27,36 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
     if name not in NAMES:
         raise UserError(f"there is no {name!r} to fetch; choose one of {', '.join(NAMES)}")
     folder.mkdir(parents=True, exist_ok=True)
-    if others := sorted(
-        path.name for path in folder.iterdir() if path.name not in (CONTENT, MISSING)
-    ):
-        raise UserError(
-            f"{folder} has other files ({others[0]}); name a folder that is new or empty"
-        )
-    for file in (CONTENT, MISSING):
-        (folder / file).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.name not in (CONTENT, MISSING):
+            raise UserError(
+                f"{folder} has other files ({path.name}); name a folder that is new or empty"
+            )
+    (folder / CONTENT).unlink(missing_ok=True)
+    (folder / MISSING).unlink(missing_ok=True)
     try:
-        found = (
-            vgg16.fetch() if name == "vgg16" else cifar10.fetch(allow_unverified=allow_unverified)
-        )
+        if name == "vgg16":
+            tensors, origin = vgg16.fetch()
+        else:
+            tensors, origin = cifar10.fetch(allow_unverified=allow_unverified)
     except UserError as error:
         (folder / MISSING).write_text(f"{error}\n", encoding="utf-8")
     else:
-        write_tensors(*found, folder / CONTENT)
+        write_tensors(tensors, origin, folder / CONTENT)
 
 
 def missing(folder: Path) -> str:
     """Return why the content of `folder` is unavailable; empty if it is there."""
     note = folder / MISSING
-    return note.read_text(encoding="utf-8").strip() if note.exists() else ""
+    if not note.exists():
+        return ""
+    return note.read_text(encoding="utf-8").strip()
 
 
 def content(folder: Path) -> Path:
     """Return the file in `folder`. Raises UserError, with the reason, if there is none."""
-    if reason := missing(folder):
+    reason = missing(folder)
+    if reason:
         raise UserError(reason)
     return folder / CONTENT
 

@@ -1,5 +1,6 @@
 """Fashion-MNIST: its verified files, the choice of images, and their normalization."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lowrank_dynamics.config.data import FashionMnistData
 from lowrank_dynamics.data.dataset import Dataset, first_images, labeled_dataset, named
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.tensors import Origin, read_tensors, write_tensors
+from lowrank_dynamics.storage.tensors import DataOrigin, read_tensors, write_tensors
 
 FILES = {
     "train_images": "train-images-idx3-ubyte.gz",
@@ -20,6 +21,8 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
 SAMPLE_FOLDER = Path(__file__).parent / "fashion-mnist-sample"
+BYTES_MAGIC = b"\x00\x00\x08"
+"""How an IDX file of bytes begins; the number of axes follows."""
 SAMPLE_SIZE = (5_000, 2_000)
 """Training images and test images."""
 
@@ -66,29 +69,36 @@ def decode_idx(content: bytes, file: str) -> Tensor:
 
     Raises UserError if the header does not describe the bytes that follow it.
     """
-    axes = content[3] if len(content) >= 4 else 0
-    header = 4 + 4 * axes
-    shape = (
-        np.frombuffer(content[4:header], dtype=">u4").astype(int)
-        if len(content) >= header
-        else np.zeros(0, int)
-    )
-    if content[:3] != b"\x00\x00\x08" or axes == 0 or shape.prod() != len(content) - header:
+    shape, header = _idx_shape(content)
+    if not shape or math.prod(shape) != len(content) - header:
         raise UserError(
             f"{file} is not an IDX file of bytes: its header does not fit its {len(content)} bytes"
         )
-    return torch.from_numpy(
-        np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
-    )
+    values = np.frombuffer(content, dtype=np.uint8, offset=header)
+    return torch.from_numpy(values.reshape(shape).copy())
+
+
+def _idx_shape(content: bytes) -> tuple[list[int], int]:
+    """Return the shape that an IDX file of bytes states, and the length of its header; an empty
+    shape for any other file.
+    """
+    if len(content) < 4 or not content.startswith(BYTES_MAGIC):
+        return [], 0
+    header = 4 + 4 * content[3]
+    if len(content) < header:
+        return [], 0
+    return np.frombuffer(content[4:header], dtype=">u4").tolist(), header
 
 
 def select(
     edition: Edition, training_images: int, test_images: int
-) -> tuple[dict[str, Tensor], Origin]:
+) -> tuple[dict[str, Tensor], DataOrigin]:
     """Return the first images of each class, in file order, as uint8 tensors by name, and where
     each file came from.
     """
-    sources = [*(user_folder("fashion-mnist") if edition is FULL else []), *edition.places]
+    sources = list(edition.places)
+    if edition is FULL:
+        sources = user_folder("fashion-mnist") + sources
     origin = {"edition": edition.name}
     tensors = {}
     for (name, file), digest in zip(FILES.items(), edition.digests, strict=True):
@@ -99,13 +109,15 @@ def select(
 
 
 def prepare(training_images: int, test_images: int, path: Path, _: Path | None = None) -> None:
-    """Write the chosen images to one file: uint8, (N, 28, 28), with their origin.
+    """Write the first images of each class to one file: uint8, (N, 28, 28), with their origin.
 
-    The embedded sample serves if it holds enough of the same images, else the full edition from the
-    first source of it.
+    They are from the embedded sample if it has enough, which are the same images, else from the
+    first source of the full edition.
     """
     enough = training_images <= SAMPLE_SIZE[0] and test_images <= SAMPLE_SIZE[1]
-    write_tensors(*select(SAMPLE if enough else FULL, training_images, test_images), path)
+    edition = SAMPLE if enough else FULL
+    tensors, origin = select(edition, training_images, test_images)
+    write_tensors(tensors, origin, path)
 
 
 def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
@@ -113,13 +125,13 @@ def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> D
     training pixels.
     """
     tensors, origin = read_tensors(path, named("images"))
-    pixels = {
-        split: tensors[f"{split}_images"].flatten(1).mT.double() / 255
-        for split in ("train", "test")
-    }
-    mean, deviation = pixels["train"].mean(), pixels["train"].std(correction=0)
-    inputs = {
-        split: ((values - mean) / deviation).to(dtype).contiguous()
-        for split, values in pixels.items()
-    }
+    pixels = {}
+    for split in ("train", "test"):
+        pixels[split] = tensors[f"{split}_images"].flatten(1).mT.double() / 255
+    mean = pixels["train"].mean()
+    deviation = pixels["train"].std(correction=0)
+    inputs = {}
+    for split, values in pixels.items():
+        normalized = (values - mean) / deviation
+        inputs[split] = normalized.to(dtype).contiguous()
     return labeled_dataset(inputs, tensors, origin)

@@ -1,19 +1,18 @@
 """A data set by its name: `source: NAME` in the settings means the module NAME of this room.
 
-Such a module has `draw`, for data that each trial draws anew, or `load`, for data that an earlier
-job stored. The module of a set of images has `prepare`, which takes the numbers of training and
-test images, the file to write, and the file that was downloaded, if any.
+Such a module has `draw`, for data that each trial draws (`data.drawn`), or `load`, for data that an
+earlier job stored. The module of a set of images has `prepare`, which takes the numbers of training
+and test images, the file to write, and the file that was downloaded, if any.
 """
 
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lowrank_dynamics.config.data import DrawnData, StoredData
+from lowrank_dynamics.config.data import StoredData
 from lowrank_dynamics.data.dataset import Dataset, Split
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import make_convolutions
@@ -23,19 +22,6 @@ from lowrank_dynamics.storage.tensors import read_origin, read_tensors
 def data_module(name: str) -> ModuleType:
     """Return the module of a source of data or of a set of images."""
     return import_module(f"lowrank_dynamics.data.{name}")
-
-
-def drawn_dataset(data: DrawnData, generators: Sequence[torch.Generator]) -> Dataset:
-    """Draw the data of each trial, one per generator: inputs (trials, d, N) in float64, no test
-    split.
-
-    The module's `draw` takes the settings and a generator, and returns inputs (d, N), float64, and
-    labels (N,).
-    """
-    draws = [data_module(data.source).draw(data, generator) for generator in generators]
-    inputs, labels = (torch.stack(each) for each in zip(*draws, strict=True))
-    train = Split(whiten(inputs) if data.whitened else inputs, labels, data.classes)
-    return Dataset(train, None, {"source": f"synthetic {data.source}"})
 
 
 def stored_dataset(
@@ -49,37 +35,33 @@ def stored_dataset(
     samples or inputs other than in the settings.
     """
     loaded: Dataset = data_module(data.source).load(path, dtype, data)
-    counts = {
-        "training": (loaded.train, data.training_images),
-        "test": (loaded.test, data.test_images),
-    }
-    for name, (split, count) in counts.items():
-        found, needed = tuple(split.inputs.shape) if split else (), (data.inputs, count)
-        if found != needed:
-            raise UserError(
-                f"{path} has {name} inputs of shape {found}, and the settings need {needed}; name"
-                " another file"
-            )
-    return Dataset(
-        loaded.train, loaded.test, loaded.origin | (read_origin(weights) if weights else {})
-    )
+    _require_shape(path, "training", loaded.train, (data.inputs, data.training_images))
+    _require_shape(path, "test", loaded.test, (data.inputs, data.test_images))
+    origin = loaded.origin
+    if weights is not None:
+        origin = origin | read_origin(weights)
+    return Dataset(loaded.train, loaded.test, origin)
+
+
+def _require_shape(path: Path, name: str, split: Split | None, needed: tuple[int, int]) -> None:
+    shape = tuple(split.inputs.shape) if split else ()
+    if shape != needed:
+        raise UserError(
+            f"{path} has {name} inputs of shape {shape}, and the settings need {needed}; name"
+            " another file"
+        )
 
 
 def stored_convolutions(name: str, weights: Path | None) -> nn.Sequential:
     """Return convolutions, pretrained ones with the values in `weights`. Raises UserError if that
     file holds others.
     """
+    values = None
+    if weights is not None:
+        values, _ = read_tensors(weights)
     try:
-        return make_convolutions(name, read_tensors(weights)[0] if weights else None)
+        return make_convolutions(name, values)
     except RuntimeError as error:
         raise UserError(
             f"{weights} does not hold the weights of {name}; delete it and run again"
         ) from error
-
-
-def whiten(inputs: Tensor) -> Tensor:
-    """Return (X X')^{-1/2} X: (..., d, N), for which X X' = I_d to rounding (section 3). Needs N >=
-    d.
-    """
-    left, _, right_t = torch.linalg.svd(inputs, full_matrices=False)
-    return left @ right_t

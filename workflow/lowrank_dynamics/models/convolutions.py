@@ -21,8 +21,8 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
     """Return the convolutions called `name`, frozen. Raises UserError for pretrained ones without
     their `values`.
 
-    Others get random weights that preserve the scale of activations through ReLU (He et al., 2015),
-    and zero biases.
+    The others get random weights that preserve the scale of activations through ReLU (He et al.,
+    2015), and zero biases.
     """
     entry = CONVOLUTIONS[name]
     modules: list[nn.Module] = []
@@ -31,30 +31,31 @@ def make_convolutions(name: str, values: Mapping[str, Tensor] | None = None) -> 
         if layer == POOL:
             modules.append(nn.MaxPool2d(2))
         else:
-            modules += [
-                nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1),
-                nn.ReLU(),
-            ]
+            convolution = nn.utils.skip_init(nn.Conv2d, channels, layer, kernel_size=3, padding=1)
+            modules += [convolution, nn.ReLU()]
             channels = layer
-    convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules))).requires_grad_(
-        False
-    )
+    convolutions = nn.Sequential(OrderedDict(features=nn.Sequential(*modules)))
+    convolutions.requires_grad_(False)
     if not entry.pretrained:
-        generator = torch.Generator().manual_seed(0)
-        for value in convolutions.parameters():
-            (
-                nn.init.zeros_(value)
-                if value.ndim == 1
-                else nn.init.kaiming_normal_(value, generator=generator)
-            )
+        _initialize(convolutions)
     elif values is None:
         raise UserError(
-            f"the convolutions {name} need their own weights; name the folder of `fetch` with"
-            " --weights"
+            f"the convolutions {name} need their pretrained weights; name the folder of `fetch`"
+            " with --weights"
         )
     else:
         convolutions.load_state_dict(values)
     return convolutions
+
+
+def _initialize(convolutions: nn.Module) -> None:
+    """Draw the weights, the same at every call, and set the biases to zero."""
+    generator = torch.Generator().manual_seed(0)
+    for value in convolutions.parameters():
+        if value.ndim == 1:
+            nn.init.zeros_(value)
+        else:
+            nn.init.kaiming_normal_(value, generator=generator)
 
 
 def as_input(images: Tensor, size: int) -> Tensor:
@@ -75,4 +76,5 @@ def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) 
 
     A map with fewer than `pool` places per side is repeated rather than averaged.
     """
-    return functional.adaptive_avg_pool2d(convolutions(inputs), pool).flatten(1)
+    maps = convolutions(inputs)
+    return functional.adaptive_avg_pool2d(maps, pool).flatten(1)

@@ -1,5 +1,6 @@
 """A head together with the convolutions below it, both trained: the full model of figure 7."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -35,14 +36,17 @@ class FineTuned(StackedNetwork):
     ) -> None:
         super().__init__()
         self.head = head
-        self.shape, self.size, self.pool, self.mixed_precision = shape, size, pool, mixed_precision
-        self._convolutions = (
-            convolutions,
-        )  # in a tuple, for its own values are not among what is trained
-        self._names, values = zip(*convolutions.named_parameters(), strict=True)
-        self.copies = nn.ParameterList(
-            value.expand(head.trials, *value.shape).clone() for value in values
-        )
+        self.shape = shape
+        self.size = size
+        self.pool = pool
+        self.mixed_precision = mixed_precision
+        # in a tuple, because the module's own values are not trained
+        self._convolutions = (convolutions,)
+        self._names = [name for name, _ in convolutions.named_parameters()]
+        self.copies = nn.ParameterList()
+        for value in convolutions.parameters():
+            stacked = value.expand(head.trials, *value.shape)
+            self.copies.append(stacked.clone())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map inputs (pixels, N) or (trials, pixels, N) in [0, 1] to outputs (trials, K, N)."""
@@ -51,20 +55,23 @@ class FineTuned(StackedNetwork):
     def features(self, inputs: Tensor) -> Tensor:
         """Map inputs (pixels, N) or (trials, pixels, N) in [0, 1] to features (trials, d, N)."""
         stacked = inputs.expand(self.trials, *inputs.shape[-2:])
+        by_trial = zip(*self.copies, strict=True)
+        features = []
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
-            found = [
-                self._features(trial, *own)
-                for trial, *own in zip(stacked, *self.copies, strict=True)
-            ]
-        return torch.stack(found).to(inputs.dtype)
+            for images, values in zip(stacked, by_trial, strict=True):
+                trial_features = self._features(images, values)
+                features.append(trial_features)
+        return torch.stack(features).to(inputs.dtype)
 
-    def _features(self, inputs: Tensor, *copy: Tensor) -> Tensor:
-        """Return the features (d, N) of inputs (pixels, N) by one trial's copy of the
-        convolutions.
+    def _features(self, inputs: Tensor, values: Sequence[Tensor]) -> Tensor:
+        """Return the features (d, N) of inputs (pixels, N) by convolutions with one trial's
+        values.
         """
-        values = dict(zip(self._names, copy, strict=True))
-        convolved = partial(functional_call, self._convolutions[0], values)
-        chunks = inputs.mT.reshape(-1, *self.shape).split(AT_ONCE)
-        return torch.cat(
-            [pooled(convolved, as_input(chunk, self.size), self.pool) for chunk in chunks]
-        ).mT
+        named = dict(zip(self._names, values, strict=True))
+        convolved = partial(functional_call, self._convolutions[0], named)
+        images = inputs.mT.reshape(-1, *self.shape)
+        features = []
+        for chunk in images.split(AT_ONCE):
+            resized = as_input(chunk, self.size)
+            features.append(pooled(convolved, resized, self.pool))
+        return torch.cat(features).mT

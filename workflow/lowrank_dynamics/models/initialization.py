@@ -4,11 +4,11 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from lowrank_dynamics.config.networks import Matrix
 from lowrank_dynamics.models.subspaces import big_subspace, polar_factor
 
 Generators = Sequence[torch.Generator]
@@ -27,29 +27,37 @@ def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float 
     return matrices
 
 
-def mlp_weights(
-    dimension: int,
-    width: int,
-    classes: int,
-    depth: int,
-    *,
-    eps: float,
-    last_eps: float,
-    generators: Generators,
-) -> list[Tensor]:
-    """Draw W_1(0) .. W_L(0), L = `depth`, stacked: semi-orthogonal times `eps`, and the last one
-    times `last_eps`.
+def uniform_like_linear(rows: int, columns: int, generators: Generators) -> Tensor:
+    """Draw one matrix per trial, uniform as `nn.Linear` initializes its weight.
+
+    Returns float64 of shape (trials, rows, columns).
     """
-    widths = [dimension] + [width] * (depth - 1)
-    hidden = [semi_orthogonal(rows, columns, generators, eps) for columns, rows in pairwise(widths)]
-    return [*hidden, semi_orthogonal(classes, width, generators, last_eps)]
+    matrices = torch.empty(len(generators), rows, columns, dtype=torch.float64)
+    for matrix, generator in zip(matrices, generators, strict=True):
+        nn.init.kaiming_uniform_(matrix, a=math.sqrt(5), generator=generator)
+    return matrices
+
+
+def mlp_weights(
+    matrices: Sequence[Matrix], *, eps: float, last_eps: float, generators: Generators
+) -> list[Tensor]:
+    """Draw W_1(0) .. W_L(0), which `matrices` describe, stacked: semi-orthogonal times `eps`, and
+    the last one times `last_eps`.
+    """
+    *hidden, last = matrices
+    weights = []
+    for matrix in hidden:
+        weight = semi_orthogonal(matrix.rows, matrix.columns, generators, eps)
+        weights.append(weight)
+    last_weight = semi_orthogonal(last.rows, last.columns, generators, last_eps)
+    return [*weights, last_weight]
 
 
 def big_factors(
-    hidden_weights: Sequence[Tensor], first_gradient: Tensor, classes: int, eps: float
+    hidden_weights: Sequence[Tensor], gradient: Tensor, classes: int, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Return V(0): (trials, d, 2K), a basis of S_big, and U(0) = W_{L-1} .. W_1 V / eps^{L-1} at 0:
-    (trials, m, 2K).
+    (trials, m, 2K), from W_1(0) .. W_{L-1}(0) and the `gradient` G_1(0).
 
     If m >= d the columns of U(0) are orthonormal, like those of V(0). If m < d only the rows of
     W_1(0) / eps are, so it projects S_big onto its row space: the singular values of U(0) are the
@@ -57,7 +65,7 @@ def big_factors(
     L_{1,1}(0); the others depend on how much of R_{1,1}(0) lies in the row space. The blocks of
     theorem 3.5 are not defined then, for W_1(0) V_{1,2} / eps is not orthonormal.
     """
-    input_factor = big_subspace(hidden_weights[0], first_gradient, classes, eps)
+    input_factor = big_subspace(hidden_weights[0], gradient, classes, eps)
     return input_factor, through_the_weights(hidden_weights, input_factor, eps)
 
 
@@ -71,18 +79,6 @@ def through_the_weights(
     return output_factor
 
 
-def adapters(weight: Tensor, rank: int, generators: Generators) -> tuple[Tensor, Tensor]:
-    """Return A: (trials, r, n), uniform as in `nn.Linear`, and B = 0: (trials, m, r), for W + B A.
-
-    `weight` is W: (trials, m, n).
-    """
-    trials, rows, columns = weight.shape
-    downward = torch.empty(trials, rank, columns, dtype=torch.float64)
-    for matrix, generator in zip(downward, generators, strict=True):
-        nn.init.kaiming_uniform_(matrix, a=math.sqrt(5), generator=generator)
-    return downward, torch.zeros(trials, rows, rank, dtype=torch.float64)
-
-
 def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:
     """Return [F, F_perp]: (trials, n, r), with r - 2K further columns drawn from the complement of
     F (figure 15).
@@ -91,7 +87,9 @@ def widened_factor(factor: Tensor, rank: int, generators: Generators) -> Tensor:
     orthonormal columns of the complement, and depends on the span of F alone.
     """
     draws = semi_orthogonal(factor.shape[-2], rank - factor.shape[-1], generators)
-    return torch.cat([factor, polar_factor(draws - factor @ (factor.mT @ draws))], dim=-1)
+    inside = factor @ (factor.mT @ draws)
+    perpendicular = polar_factor(draws - inside)
+    return torch.cat([factor, perpendicular], dim=-1)
 
 
 def rotated_factor(factor: Tensor, degrees: float, generators: Generators) -> Tensor:
@@ -100,6 +98,7 @@ def rotated_factor(factor: Tensor, degrees: float, generators: Generators) -> Te
     `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp is the same draw for every
     psi.
     """
-    psi, rank = math.radians(degrees), factor.shape[-1]
+    psi = math.radians(degrees)
+    rank = factor.shape[-1]
     perpendicular = widened_factor(factor, 2 * rank, generators)[..., rank:]
     return math.cos(psi) * factor + math.sin(psi) * perpendicular

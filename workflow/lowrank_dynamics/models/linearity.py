@@ -25,15 +25,18 @@ def derivatives(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     side.
     """
     z = z.detach().clone().requires_grad_()
-    first = torch.autograd.grad(phi(z.clone()).sum(), z, create_graph=True)[0]
+    values = phi(z.clone())  # it may work in place
+    (first,) = torch.autograd.grad(values.sum(), z, create_graph=True)
     if not first.requires_grad:  # phi is linear
         return first, torch.zeros_like(first)
-    return first.detach(), torch.autograd.grad(first.sum(), z)[0]
+    (second,) = torch.autograd.grad(first.sum(), z)
+    return first.detach(), second
 
 
 def slope_at_zero(phi: nn.Module) -> float:
     """Return phi'(0)."""
-    return float(derivatives(phi, torch.zeros(1, 32, dtype=torch.float64))[0][0, 0])
+    first, _ = derivatives(phi, torch.zeros(1, 32, dtype=torch.float64))
+    return float(first[0, 0])
 
 
 def derivative_bounds(phi: nn.Module) -> tuple[float, float]:
@@ -41,9 +44,9 @@ def derivative_bounds(phi: nn.Module) -> tuple[float, float]:
     1e-9 to 1e3.
     """
     half = torch.logspace(-9, 3, POINTS, dtype=torch.float64)
-    first, second = derivatives(
-        phi, torch.cat([-half, torch.zeros(32, dtype=torch.float64), half])[None]
-    )
+    zeros = torch.zeros(32, dtype=torch.float64)
+    grid = torch.cat([-half, zeros, half])
+    first, second = derivatives(phi, grid.unsqueeze(0))
     return float(first.abs().max()), float(second.abs().max())
 
 
@@ -57,7 +60,8 @@ def linear_network(
     """
     first, last = weights
     outputs = slope * last @ (first @ inputs)
-    return outputs, slope * last.mT @ (outputs - targets) @ inputs.mT
+    gradient = slope * last.mT @ (outputs - targets) @ inputs.mT
+    return outputs, gradient
 
 
 class Curvature(NamedTuple):
@@ -80,16 +84,16 @@ class Curvature(NamedTuple):
     def applied(self, direction: Tensor) -> Tensor:
         """Return the Hessian's image (trials, m, d) of a direction of the same shape."""
         change = direction @ self.inputs
-        through = (
-            self.last.mT @ (self.last @ (self.first_derivative * change)) * self.first_derivative
-        )
-        return (through + self.weighted * change) @ self.inputs.mT
+        output_change = self.last @ (self.first_derivative * change)
+        through_outputs = self.last.mT @ output_change * self.first_derivative
+        through_slopes = self.weighted * change
+        return (through_outputs + through_slopes) @ self.inputs.mT
 
-    def largest(self, start: Tensor) -> Tensor:
-        """Return its largest absolute eigenvalue (trials,), by the power method from a `start`
+    def largest(self, direction: Tensor) -> Tensor:
+        """Return its largest absolute eigenvalue (trials,), by the power method from a direction
         (trials, m, d).
         """
-        direction = start / torch.linalg.matrix_norm(start)[:, None, None]
+        direction = direction / torch.linalg.matrix_norm(direction)[:, None, None]
         for _ in range(ITERATIONS):
             image = self.applied(direction)
             size = torch.linalg.matrix_norm(image)
@@ -101,7 +105,9 @@ def curvature_bound(last: Tensor, residual: Tensor, b: float, mu: float) -> Tens
     """Return gamma = b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), for whitened data; M is the
     largest |Delta_2|.
     """
-    return b**2 * torch.linalg.matrix_norm(last, 2) ** 2 + mu * _largest_pull(last, residual)
+    through_outputs = b**2 * torch.linalg.matrix_norm(last, 2) ** 2
+    through_slopes = mu * _largest_pull(last, residual)
+    return through_outputs + through_slopes
 
 
 def first_tail_bound(
@@ -117,4 +123,6 @@ def _largest_pull(last: Tensor, residual: Tensor) -> Tensor:
     """Return M ||W_2||_1: (trials,), which bounds the entries of W_2' Delta_2; ||.||_1 is the
     largest column sum.
     """
-    return residual.abs().amax(dim=(-2, -1)) * last.abs().sum(dim=-2).amax(dim=-1)
+    largest_residual = residual.abs().amax(dim=(-2, -1))
+    largest_column_sum = last.abs().sum(dim=-2).amax(dim=-1)
+    return largest_residual * largest_column_sum

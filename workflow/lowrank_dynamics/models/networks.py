@@ -82,11 +82,9 @@ def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Modu
     """
     activation = registries.activation(name)
     module_class = pkgutil.resolve_name(activation.target)
-    return (
-        module_class(generators)
-        if activation.random
-        else TrialByTrial(module_class(**activation.options))
-    )
+    if activation.random:
+        return module_class(generators)
+    return TrialByTrial(module_class(**activation.options))
 
 
 class StackedNetwork(nn.Module):
@@ -109,7 +107,7 @@ class MLP(StackedNetwork):
         self, weights: Sequence[Tensor], activation: nn.Module, *, train_last_layer: bool = True
     ) -> None:
         super().__init__()
-        self.weights = nn.ParameterList(weight.clone() for weight in weights)
+        self.weights = _copied(weights)
         self.weights[-1].requires_grad_(train_last_layer)
         self.activation = activation
 
@@ -146,11 +144,9 @@ class AdaptedMLP(StackedNetwork):
     ) -> None:
         super().__init__()
         *hidden, last = weights
-        self.hidden = nn.ParameterList(
-            nn.Parameter(weight.clone(), requires_grad=False) for weight in hidden
-        )
-        self.downward = nn.ParameterList(matrix.clone() for matrix in downward)
-        self.upward = nn.ParameterList(matrix.clone() for matrix in upward)
+        self.hidden = _copied(hidden).requires_grad_(False)
+        self.downward = _copied(downward)
+        self.upward = _copied(upward)
         self.last = nn.Parameter(last.clone())
         self.activation = activation
 
@@ -158,7 +154,9 @@ class AdaptedMLP(StackedNetwork):
         """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""
         features = inputs
         for weight, down, up in zip(self.hidden, self.downward, self.upward, strict=True):
-            features = self.activation(weight @ features + up @ (down @ features))
+            frozen = weight @ features
+            adapted = up @ (down @ features)
+            features = self.activation(frozen + adapted)
         return self.last @ features
 
 
@@ -180,7 +178,7 @@ class LowRankMLP(StackedNetwork):
     ) -> None:
         super().__init__()
         self.input_factor = nn.Parameter(input_factor.clone())
-        self.cores = nn.ParameterList(core.clone() for core in cores)
+        self.cores = _copied(cores)
         self.output_factor = nn.Parameter(output_factor.clone())
         self.last = nn.Parameter(last.clone())
         self.activation = activation
@@ -191,4 +189,11 @@ class LowRankMLP(StackedNetwork):
         features = self.input_factor.mT @ inputs
         for core in inner:
             features = self.activation(core @ features)
-        return self.last @ self.activation(self.output_factor @ (outermost @ features))
+        compressed = outermost @ features
+        features = self.activation(self.output_factor @ compressed)
+        return self.last @ features
+
+
+def _copied(stacks: Sequence[Tensor]) -> nn.ParameterList:
+    """Return trained parameters with the same values."""
+    return nn.ParameterList(stack.clone() for stack in stacks)

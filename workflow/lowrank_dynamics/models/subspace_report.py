@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lowrank_dynamics.models.big_basis import Loss, loss_gradient, require_nonzero_weight
 from lowrank_dynamics.models.chain import Chain, chain_of, is_elementwise, part_of
-from lowrank_dynamics.models.first_gradient import Loss, first_gradient
-from lowrank_dynamics.models.low_rank import TRAINED, require_start, spread_of_start
+from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
 
 SMALL_REST = 0.05
 """The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps =
@@ -34,7 +34,7 @@ class SubspaceReport:
 
     `classes` K outputs, `dimension` d inputs, `widths` of the hidden layers. `singular_values` are
     all those of the first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X)
-    from a constant matrix relative to its own norm, on the batch of the loss; `later_spread` the
+    from a constant matrix relative to its norm, on the batch of the loss; `later_spread` the
     same for normal pre-activations of size 0.3, as they are when a network has learned the linear
     part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times orthonormal
     columns; `spread_of_start` tells a trained first layer from a random one.
@@ -52,8 +52,10 @@ class SubspaceReport:
     @property
     def tail(self) -> float:
         """sigma_{K+1} / sigma_K of the first gradient; 0 if there is no further one."""
-        last, *further = self.singular_values[self.classes - 1 :] or (0.0,)
-        return further[0] / last if further and last else 0.0
+        if len(self.singular_values) <= self.classes:
+            return 0.0
+        last, further = self.singular_values[self.classes - 1 : self.classes + 1]
+        return further / last if last else 0.0
 
     @property
     def beyond_rank(self) -> float:
@@ -93,22 +95,20 @@ class SubspaceReport:
 
     def __str__(self) -> str:
         """Return the whole report in lines."""
+        percent = 100 * self.beyond_rank
+        conditions = [f"{condition:.3g}" for condition in self.conditions]
         lines = {
             "outputs K, inputs d, hidden widths": (
                 f"{self.classes}, {self.dimension}, {self.widths}"
             ),
             "smallest rank 2K": f"{2 * self.classes}",
             "sigma_{K+1} / sigma_K of the first gradient": f"{self.tail:.2g}",
-            "its square beyond rank K": (
-                f"{100 * self.beyond_rank:.2g} % (little up to {100 * SMALL_REST:g} %)"
-            ),
+            "its square beyond rank K": f"{percent:.2g} % (little up to {100 * SMALL_REST:g} %)",
             "spread of phi' now": f"{self.derivative_spread:.2g}",
             "spread of phi' at the linear fit": (
                 f"{self.later_spread:.2g} (weak to {WEAK:g}, strong from {STRONG:g})"
             ),
-            "sigma_max / sigma_min of hidden weights": ", ".join(
-                f"{each:.3g}" for each in self.conditions
-            ),
+            "sigma_max / sigma_min of hidden weights": ", ".join(conditions),
             "S_big is": self.expectation,
         }
         return "\n".join(f"{name:45} {value}" for name, value in lines.items())
@@ -121,9 +121,8 @@ class SubspaceReport:
 
         figure = Figure(figsize=(3.25, 2.2), layout="constrained")
         axes = figure.subplots()
-        axes.semilogy(
-            range(1, len(self.singular_values) + 1), self.singular_values, "o", markersize=3
-        )
+        numbers = range(1, len(self.singular_values) + 1)
+        axes.semilogy(numbers, self.singular_values, "o", markersize=3)
         axes.axvline(self.classes + 0.5, color="0.6", linewidth=0.8)
         axes.set(xlabel="$i$", ylabel=r"$\sigma_i(G_1(0))$", title=f"$K = {self.classes}$")
         figure.savefig(path, dpi=150)
@@ -137,31 +136,20 @@ def subspace_report(
 
     `loss` returns the loss of the model on one batch, with samples of every class; it is called
     once, and leaves no trace. `plot` names a file for a picture. Raises UserError as `low_rank`
-    does for what is no chain, no loss, or no start.
+    does for a model that is not a chain of layers, an invalid loss, or a first layer of zeros.
     """
     chain = chain_of(part_of(model, at))
-    require_start(chain)
-    seen: list[Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append(output.detach().flatten().clone())  # the activation may overwrite it
-
-    hook = chain.layers[0].register_forward_hook(keep)
-    try:
-        gradient = first_gradient(chain, loss).double()
-    finally:
-        hook.remove()
+    require_nonzero_weight(chain)
+    gradient, pre_activations = _gradient_and_pre_activations(chain, loss)
     weights = [layer.weight.detach().double() for layer in chain.hidden]
-    spectra = [torch.linalg.svdvals(weight) for weight in weights]
-    normal = SCALE * torch.special.ndtri((torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000)
     report = SubspaceReport(
         classes=chain.classes,
         dimension=chain.dimension,
         widths=tuple(layer.out_features for layer in chain.hidden),
         singular_values=tuple(torch.linalg.svdvals(gradient).tolist()),
-        derivative_spread=_spread(chain, torch.cat(seen)),
-        later_spread=_spread(chain, normal.to(weights[0].device)),
-        conditions=tuple(float(values[0] / values[-1]) for values in spectra),
+        derivative_spread=_spread(chain, pre_activations),
+        later_spread=_spread(chain, _normal_quantiles().to(weights[0].device)),
+        conditions=tuple(map(_condition, weights)),
         spread_of_start=spread_of_start(chain.layers[0].weight),
     )
     print(report)
@@ -170,19 +158,48 @@ def subspace_report(
     return report
 
 
+def _gradient_and_pre_activations(chain: Chain, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Return G_1: (m, d), float64, and the entries of W_1 X, which one call of the loss gives."""
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output.detach().flatten().clone())  # the activation may overwrite it
+
+    hook = chain.layers[0].register_forward_hook(keep)
+    try:
+        gradient = loss_gradient(chain, loss).double()
+    finally:
+        hook.remove()
+    return gradient, torch.cat(seen)
+
+
+def _normal_quantiles() -> Tensor:
+    """Return numbers, float64, distributed like normal pre-activations of size `SCALE`."""
+    probabilities = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    return SCALE * torch.special.ndtri(probabilities)
+
+
+def _condition(weight: Tensor) -> float:
+    values = torch.linalg.svdvals(weight)
+    return float(values[0] / values[-1])
+
+
 @torch.enable_grad()
 def _spread(chain: Chain, values: Tensor) -> float:
     """Return the distance of phi' at some values from a constant, relative to its norm; phi follows
     the first layer.
 
-    What normalizes the only hidden layer is no part of phi.
+    A normalization of the only hidden layer is not part of phi.
     """
     like = chain.layers[0].weight
     inputs = values.to(like.dtype).unsqueeze(-1).requires_grad_()
-    activation = nn.Sequential(
-        *(copy.deepcopy(each) for each in chain.after[0] if is_elementwise(each, like))
-    ).eval()
+    activation = nn.Sequential()
+    for module in chain.after[0]:
+        if is_elementwise(module, like):
+            activation.append(copy.deepcopy(module))
+    activation.eval()
     outputs = activation(inputs.clone())  # it may work in place
-    (slope,) = torch.autograd.grad(outputs.sum(), inputs)
-    slope = slope.double()
-    return float(torch.linalg.vector_norm(slope - slope.mean()) / torch.linalg.vector_norm(slope))
+    (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
+    slope = gradient.double()
+    distance = torch.linalg.vector_norm(slope - slope.mean())
+    return float(distance / torch.linalg.vector_norm(slope))

@@ -17,12 +17,12 @@ from lowrank_dynamics.errors import UserError
 SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
 ROUNDING = 10.0
-"""Singular values of a gradient are taken to be exact to so many units of its precision, relative
-to the largest.
+"""How many units of its precision, relative to the largest, the singular values of a gradient are
+exact to.
 """
 APART = 100.0
-"""How many times that two of them must differ to be told apart for sure; half precision has no two
-digits to spare.
+"""How many times as much two of them must differ to be distinguished reliably; half precision has
+no two digits to spare.
 """
 
 
@@ -53,7 +53,8 @@ def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     entry of the right one that is largest in absolute value is positive.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
-    signs = right_t.gather(-1, right_t.abs().argmax(dim=-1, keepdim=True)).sign()
+    largest = right_t.abs().argmax(dim=-1, keepdim=True)
+    signs = right_t.gather(-1, largest).sign()
     return left * signs.mT, values, right_t * signs
 
 
@@ -64,39 +65,52 @@ def top_singular_subspaces(
     singular subspaces.
 
     They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are.
-    Raises UserError if its rank, to rounding, is below k, for then the subspaces are not defined;
-    warns if rounding decides their directions.
+    Raises UserError if its rank, to rounding, is below k, because then the subspaces are not
+    defined; warns if rounding decides their directions.
     """
     left, values, right_t = signed_svd(matrix.to(dtype or matrix.dtype))
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps * values[..., 0]
-    rank = int((values > rounding.unsqueeze(-1)).sum(dim=-1).min())
+    _require_rank(values, k, rounding)
+    if values.shape[-1] > k:
+        apart = rounding if torch.finfo(matrix.dtype).bits < 32 else APART * rounding
+        _warn_of_equal_values(values, k, apart)
+    return left[..., :k], right_t[..., :k, :].mT
+
+
+def _require_rank(values: Tensor, k: int, rounding: Tensor) -> None:
+    """Require that at least k of the singular values are above rounding, in every trial."""
+    ranks = (values > rounding.unsqueeze(-1)).sum(dim=-1)
+    rank = int(ranks.min())
     if rank < k:
         raise UserError(
             f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a"
             " batch with more samples, some of every class, and a loss that uses every output"
         )
-    apart = rounding if torch.finfo(matrix.dtype).bits < 32 else APART * rounding
-    if values.shape[-1] > k and bool((values[..., k - 1] - values[..., k] <= apart).any()):
+
+
+def _warn_of_equal_values(values: Tensor, k: int, apart: Tensor) -> None:
+    """Warn if the k-th singular value is not `apart` from the next, in some trial."""
+    gap = values[..., k - 1] - values[..., k]
+    if bool((gap <= apart).any()):
         warnings.warn(
             f"the singular values {k} and {k + 1} of the gradient are equal to two digits of its"
-            " rounding, which decides what directions S_big has; another batch may tell them"
-            " apart",
-            stacklevel=2,
+            " rounding, which decides what directions S_big has; another batch may separate them",
+            stacklevel=3,
         )
-    return left[..., :k], right_t[..., :k, :].mT
 
 
-def big_subspace(first_weight: Tensor, first_gradient: Tensor, classes: int, eps: float) -> Tensor:
+def big_subspace(weight: Tensor, gradient: Tensor, classes: int, eps: float) -> Tensor:
     """Return an orthonormal basis (..., d, 2K) of S_big = span[R_{1,1}(0), W_1(0)' L_{1,1}(0) /
     eps].
 
-    `first_weight` is W_1(0) and `first_gradient` G_1(0), in the dtype that it was computed in, both
-    (..., m, d); `classes` is K. It is of the dtype of the weight, and as continuous in the gradient
+    `weight` is W_1(0) and `gradient` G_1(0), in the dtype that it was computed in, both (..., m,
+    d); `classes` is K. The basis is of the dtype of the weight, and as continuous in the gradient
     as the two halves are, because rounding does not decide its signs. Raises UserError if the span
     has fewer than 2K dimensions.
     """
-    left, right = top_singular_subspaces(first_gradient, classes, first_weight.dtype)
-    basis, triangle = torch.linalg.qr(torch.cat([right, first_weight.mT @ left / eps], dim=-1))
+    left, right = top_singular_subspaces(gradient, classes, weight.dtype)
+    halves = torch.cat([right, weight.mT @ left / eps], dim=-1)
+    basis, triangle = torch.linalg.qr(halves)
     diagonal = triangle.diagonal(dim1=-2, dim2=-1)
     if bool((diagonal.abs() <= SMALLEST_SINE).any()):
         raise UserError(
@@ -112,11 +126,11 @@ def polar_factor(matrix: Tensor) -> Tensor:
     It is `matrix` / eps if the columns are orthogonal, of length eps. Raises UserError for a span
     of fewer dimensions.
     """
+    rows, columns = matrix.shape[-2:]
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
-    if matrix.shape[-2] < matrix.shape[-1] or bool(
-        (values[..., -1] <= SMALLEST_SINE * values[..., 0]).any()
-    ):
-        raise UserError(f"a layer maps a subspace of {matrix.shape[-1]} dimensions to one of fewer")
+    smallest, largest = values[..., -1], values[..., 0]
+    if rows < columns or bool((smallest <= SMALLEST_SINE * largest).any()):
+        raise UserError(f"a layer maps a subspace of {columns} dimensions to one of fewer")
     return left @ right_t
 
 
@@ -133,7 +147,8 @@ def layer_bases(
     bases = []
     v1, v2 = big, orthogonal_complement(big)
     for weight in hidden_weights:
-        u2 = polar_factor(weight @ v2) if eps is None else weight @ v2 / eps
+        image = weight @ v2
+        u2 = polar_factor(image) if eps is None else image / eps
         u1 = orthogonal_complement(u2)
         bases.append(LayerBases(u1, u2, v1, v2))
         v1, v2 = u1, u2
@@ -144,7 +159,8 @@ def blocks(weight: Tensor, bases: LayerBases) -> tuple[Tensor, Tensor, Tensor, T
     """Return the blocks W~_{l,1} .. W~_{l,4} of U_l' W_l V_l, in the paper's order: 11, 12, 21,
     22.
     """
-    upper, lower = bases.u1.mT @ weight, bases.u2.mT @ weight
+    upper = bases.u1.mT @ weight
+    lower = bases.u2.mT @ weight
     return upper @ bases.v1, upper @ bases.v2, lower @ bases.v1, lower @ bases.v2
 
 
@@ -155,9 +171,8 @@ def block_shares(change: Tensor, bases: LayerBases) -> Tensor:
     Exact even for a block smaller than the rounding of the whole, as figures on a logarithmic scale
     need.
     """
-    energies = torch.stack(
-        [block.square().sum(dim=(-2, -1)) for block in blocks(change, bases)], dim=-1
-    )
+    squared_norms = [_squared_norm(block) for block in blocks(change, bases)]
+    energies = torch.stack(squared_norms, dim=-1)
     return energies / energies.sum(dim=-1, keepdim=True)
 
 
@@ -168,19 +183,21 @@ def block_shares_by_norms(change: Tensor, bases: LayerBases) -> Tensor:
     The squared norm of a matrix is the sum of those of its blocks. So a layer of d x d needs one
     product instead of four, and that one has 2K columns.
     """
-    whole = _squared_norm(change)
     inside = change @ bases.v1
     narrow_is_first = bases.u1.shape[-1] <= bases.u2.shape[-1]
-    narrow = (bases.u1 if narrow_is_first else bases.u2).mT
-    right, row, corner = (
-        _squared_norm(inside),
-        _squared_norm(narrow @ change),
-        _squared_norm(narrow @ inside),
-    )
-    first, second = (row, corner) if narrow_is_first else (whole - row, right - corner)
-    energies = torch.stack(
-        [second, first - second, right - second, whole - right - first + second], dim=-1
-    )
+    narrow = bases.u1 if narrow_is_first else bases.u2
+    whole = _squared_norm(change)
+    column = _squared_norm(inside)  # blocks 1 and 3
+    row = _squared_norm(narrow.mT @ change)  # blocks 1 and 2, or 3 and 4
+    corner = _squared_norm(narrow.mT @ inside)  # block 1 or 3
+    if narrow_is_first:
+        upper, upper_left = row, corner
+    else:
+        upper, upper_left = whole - row, column - corner
+    upper_right = upper - upper_left
+    lower_left = column - upper_left
+    lower_right = whole - column - upper + upper_left
+    energies = torch.stack([upper_left, upper_right, lower_left, lower_right], dim=-1)
     return energies.clamp(min=0) / whole.unsqueeze(-1)
 
 
@@ -196,7 +213,8 @@ def principal_angles(first: Tensor, second: Tensor) -> Tensor:
     arccos would lose half of the digits (Knyazev and Argentati, 2002).
     """
     overlap = first.mT @ second
-    sines = torch.linalg.svdvals(second - first @ overlap).flip(-1).clamp(max=1.0)
+    outside = second - first @ overlap
+    sines = torch.linalg.svdvals(outside).flip(-1).clamp(max=1.0)
     if bool((sines < 0.5**0.5).all()):
         return sines.asin()
     cosines = torch.linalg.svdvals(overlap).clamp(max=1.0)
@@ -207,4 +225,5 @@ def sine_distance(first: Tensor, second: Tensor) -> Tensor:
     """Return ||sin Theta||_2 = sqrt(sum_i sin^2 theta_i) between the spans of orthonormal bases
     (..., n, k).
     """
-    return torch.linalg.matrix_norm(second - first @ (first.mT @ second))
+    outside = second - first @ (first.mT @ second)
+    return torch.linalg.matrix_norm(outside)

@@ -1,5 +1,5 @@
-"""From settings to the start of training: data set, networks, observers. Nothing is trained or
-written here.
+"""From settings to what a training begins with: data set, networks, observers. Nothing is trained
+or written here.
 """
 
 import pkgutil
@@ -10,27 +10,29 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lowrank_dynamics.config import networks
+from lowrank_dynamics.config.blocks import Shared
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
-from lowrank_dynamics.config.experiment import Experiment
-from lowrank_dynamics.config.registries import IMAGES, OBSERVABLES, PARAMETERIZATIONS
-from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.registries import (
+    IMAGES,
+    OBSERVABLES,
+    PARAMETERIZATIONS,
+    Parameterization,
+)
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.data.loading import drawn_dataset, stored_convolutions, stored_dataset
+from lowrank_dynamics.data.drawn import drawn_dataset
+from lowrank_dynamics.data.loading import stored_convolutions, stored_dataset
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.fine_tuned import FineTuned
-from lowrank_dynamics.models.initialization import adapters, mlp_weights, semi_orthogonal
-from lowrank_dynamics.models.networks import (
-    MLP,
-    AdaptedMLP,
-    LowRankMLP,
-    StackedNetwork,
-    make_activation,
-)
-from lowrank_dynamics.models.starts import Factors, Given
+from lowrank_dynamics.models.initialization import mlp_weights
+from lowrank_dynamics.models.networks import MLP, StackedNetwork, make_activation
+from lowrank_dynamics.models.parameterizations import Ingredients
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training.device import CPU
-from lowrank_dynamics.training.losses import first_gradient
+from lowrank_dynamics.training.losses import first_layer_gradient
 from lowrank_dynamics.training.observables.observer import Observer
 from lowrank_dynamics.training.randomness import Purpose, trial_generator
 
@@ -59,9 +61,14 @@ class Job:
         return f"{self.name} {self.cell.name}"
 
     @cached_property
-    def experiment(self) -> Experiment:
+    def experiment(self) -> Shared:
         """The settings of the experiment, with the changes of the cell's variant."""
         return self.settings.experiment(self.name).of_variant(self.cell.variant)
+
+    @property
+    def parameterization(self) -> Parameterization:
+        """The registry's entry of the cell's parameterization."""
+        return PARAMETERIZATIONS[self.cell.parameterization]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,70 +80,109 @@ class Job:
         """Every file with data or pretrained weights that the job reads."""
         if self.stored is None:
             return []
-        stored = [self.stored / part.file for part in self.experiment.data.parts] or [self.stored]
-        return [*stored, self.weights] if self.weights else stored
+        files = [self.stored / part.file for part in self.experiment.data.parts] or [self.stored]
+        if self.weights is not None:
+            files.append(self.weights)
+        return files
 
     @property
     def convolved(self) -> ConvolvedData | None:
         """The settings of the convolutions that are trained; None if there are none."""
         data = self.experiment.data
-        return data if isinstance(data, ConvolvedData) and data.fine_tuned else None
+        if isinstance(data, ConvolvedData) and data.fine_tuned:
+            return data
+        return None
 
     def generators(self, purpose: Purpose) -> list[torch.Generator]:
         """Return a generator for each trial, from which everything of one purpose is drawn."""
-        return [
-            trial_generator(self.settings.seed, self.name, purpose, trial) for trial in self.trials
-        ]
+        seed = self.settings.seed
+        return [trial_generator(seed, self.name, purpose, trial) for trial in self.trials]
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a training starts from: the data, the full network at its initialization, and what
+class Setup:
+    """What a training begins with: the data, the full network at its initialization, and what
     follows from both.
 
     Training changes `network` in place, so what follows from the initialization is computed before.
+    An observable's entry names those of these attributes that it is called with.
     """
 
     job: Job
     data: Dataset
     mlp: MLP
 
-    @cached_property
-    def network(self) -> StackedNetwork:
-        """The network that is trained: the full one or a low-rank one, on convolutions or not."""
-        parameterization = self.job.cell.parameterization
-        if parameterization == "full":
-            return self._on_convolutions(self.mlp)
-        head = adapted_network(self) if parameterization == "adapters" else low_rank_network(self)
-        return self._on_convolutions(head)
+    @property
+    def activation(self) -> nn.Module:
+        """The module of phi."""
+        return self.mlp.activation
+
+    @property
+    def eps(self) -> float:
+        """The scale of the initial hidden weights."""
+        return self.job.experiment.network.eps
+
+    @property
+    def objective(self) -> str:
+        """What is minimized: a name in `OBJECTIVES`."""
+        return self.job.experiment.training.objective
+
+    @property
+    def samples_at_once(self) -> int | None:
+        """The samples that go through a network at a time; None for all."""
+        return self.job.experiment.samples_at_once
 
     @cached_property
-    def first_gradient(self) -> Tensor:
+    def initial_weights(self) -> list[Tensor]:
+        """W_1(0) .. W_{L-1}(0) of the full network: (trials, m, n), which no training changes."""
+        return [weight.clone() for weight in self.mlp.hidden_weights]
+
+    @cached_property
+    def initial_gradient(self) -> Tensor:
         """G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of
         `first_batch`.
         """
-        experiment, generators = self.job.experiment, self.job.generators("first_batch")
-        samples = next(batches(self.data.train, experiment.network.first_batch, generators))
+        size = self.job.experiment.network.first_batch
+        samples = next(batches(self.data.train, size, self.job.generators("first_batch")))
         network = self._on_convolutions(self.mlp)
         if isinstance(network, FineTuned):
             with torch.no_grad():
-                samples = Split(network.features(samples.inputs), samples.labels, samples.classes)
-        return first_gradient(
-            self.mlp, experiment.training.objective, samples, experiment.samples_at_once
-        )
+                features = network.features(samples.inputs)
+            samples = Split(features, samples.labels, samples.classes)
+        return first_layer_gradient(self.mlp, self.objective, samples, self.samples_at_once)
 
     @cached_property
     def bases(self) -> list[LayerBases]:
         """The bases of theorem 3.5 in each hidden layer."""
-        eps, classes = self.job.experiment.network.eps, self.data.train.classes
-        big = big_subspace(self.mlp.hidden_weights[0], self.first_gradient, classes, eps)
-        return layer_bases(self.mlp.hidden_weights, big, eps)
+        weights, classes = self.mlp.hidden_weights, self.data.train.classes
+        big = big_subspace(weights[0], self.initial_gradient, classes, self.eps)
+        return layer_bases(weights, big, self.eps)
+
+    @cached_property
+    def network(self) -> StackedNetwork:
+        """The network that is trained, on convolutions or not."""
+        job = self.job
+        ingredients = Ingredients(
+            matrices=pkgutil.resolve_name(job.parameterization.matrices)(job.experiment),
+            mlp=self.mlp,
+            initial_gradient=lambda: self.initial_gradient,
+            inputs=self.data.train.inputs,
+            classes=self.data.train.classes,
+            eps=self.eps,
+            rotation=job.experiment.network.rotation,
+            factor_generators=lambda: job.generators("factors"),
+            complement_generators=lambda: job.generators("complement"),
+        )
+        head = pkgutil.resolve_name(job.parameterization.target)(ingredients)
+        return self._on_convolutions(head)
 
     @cached_property
     def _convolutions(self) -> nn.Module | None:
-        """The convolutions that are trained, as they start; None if there are none."""
+        """The convolutions that are trained, as they are initialized; None if there are none."""
         data = self.job.convolved
-        return stored_convolutions(data.convolutions, self.job.weights) if data else None
+        if data is None:
+            return None
+        return stored_convolutions(data.convolutions, self.job.weights)
 
     def _on_convolutions(self, head: StackedNetwork) -> StackedNetwork:
         """Return a head on convolutions that are trained with it, or the head itself if there are
@@ -145,22 +191,26 @@ class Start:
         data = self.job.convolved
         if data is None or self._convolutions is None:
             return head
-        shape, mixed = IMAGES[data.images].shape, self.job.experiment.training.mixed_precision
         network = FineTuned(
-            head, self._convolutions, shape, size=data.size, pool=data.pool, mixed_precision=mixed
+            head,
+            self._convolutions,
+            IMAGES[data.images].shape,
+            size=data.size,
+            pool=data.pool,
+            mixed_precision=self.job.experiment.training.mixed_precision,
         )
         return network.to(self.job.device)
 
 
-def start_of(job: Job) -> Start:
-    """Return what the training of a job starts from. Raises UserError if a stored file is needed
+def setup_of(job: Job) -> Setup:
+    """Return what the training of a job begins with. Raises UserError if a stored file is needed
     and not given.
     """
-    return Start(job, dataset(job), full_network(job))
+    return Setup(job, dataset(job), full_network(job))
 
 
 def dataset(job: Job) -> Dataset:
-    """Return the data, the trials' own or common to all. Raises UserError if a stored file is
+    """Return the data, drawn for each trial or common to all. Raises UserError if a stored file is
     needed and not given.
     """
     data = job.experiment.data
@@ -168,19 +218,15 @@ def dataset(job: Job) -> Dataset:
         return drawn_dataset(data, job.generators("data")).to(job.device)
     if job.stored is None:
         raise UserError(f"experiment {job.name} needs results/data/{data.stored}; name it: --data")
-    return stored_dataset(data, job.stored, job.weights if job.convolved else None, job.dtype).to(
-        job.device
-    )
+    weights = job.weights if job.convolved else None
+    return stored_dataset(data, job.stored, weights, job.dtype).to(job.device)
 
 
 def full_network(job: Job) -> MLP:
     """Return the full network at its initialization."""
-    network, data = job.experiment.network, job.experiment.data
+    network = job.experiment.network
     weights = mlp_weights(
-        data.dimension,
-        network.width,
-        data.classes,
-        network.depth,
+        networks.mlp(job.experiment),
         eps=network.eps,
         last_eps=network.last_eps,
         generators=job.generators("weights"),
@@ -190,55 +236,17 @@ def full_network(job: Job) -> MLP:
     return MLP(stacked, activation, train_last_layer=network.train_last_layer)
 
 
-def low_rank_network(start: Start) -> LowRankMLP:
-    """Return the low-rank network that shares the full network's draw of W_l(0) and W_L(0), at its
-    initialization.
-
-    The cores W~_l(0) are the same draw for all ways to choose the factors.
+def observers(setup: Setup) -> list[Observer]:
+    """Return the observers that the settings ask for; those of hidden weights only where the full
+    network's are trained.
     """
-    job, mlp, network = start.job, start.mlp, start.job.experiment.network
-    rank, classes, generators = network.rank, start.data.train.classes, job.generators("factors")
-    assert rank is not None, "the settings require it"
-    cores = [semi_orthogonal(rank, rank, generators, network.eps) for _ in mlp.hidden_weights]
-    given = Given(
-        [weight.double() for weight in mlp.hidden_weights],
-        lambda: start.first_gradient,
-        start.data.train.inputs,
-        classes,
-        network.eps,
-        rank,
-        network.rotation,
-        factors=generators,
-        complement=lambda: job.generators("complement"),
-    )
-    factors: Factors = pkgutil.resolve_name(PARAMETERIZATIONS[job.cell.parameterization].target)(
-        given
-    )
-    v, *cores, u = (matrix.to(job.device, job.dtype) for matrix in (factors.v, *cores, factors.u))
-    return LowRankMLP(v, cores, u, mlp.weights[-1].detach(), mlp.activation)
-
-
-def adapted_network(start: Start) -> AdaptedMLP:
-    """Return the full network with adapters on its frozen weights, which computes the same at its
-    initialization.
-    """
-    job, mlp, rank = start.job, start.mlp, start.job.experiment.network.rank
-    assert rank is not None, "the settings require it"
-    generators = job.generators("factors")
-    pairs = [adapters(weight, rank, generators) for weight in mlp.hidden_weights]
-    downward, upward = (
-        [each.to(job.device, job.dtype) for each in side] for side in zip(*pairs, strict=True)
-    )
-    return AdaptedMLP([weight.detach() for weight in mlp.weights], downward, upward, mlp.activation)
-
-
-def observers(start: Start) -> list[Observer]:
-    """Return the observers that the settings ask for; those of hidden weights only for the full
-    network.
-    """
-    observe, is_full = start.job.experiment.observe, start.job.cell.parameterization == "full"
-    return [
-        pkgutil.resolve_name(OBSERVABLES[name].target)(getattr(observe, name), start)
-        for name in observe.names
-        if is_full or not OBSERVABLES[name].full_only
-    ]
+    observe, parameterization = setup.job.experiment.observe, setup.job.parameterization
+    created = []
+    for name in observe.names:
+        entry = OBSERVABLES[name]
+        if entry.of_hidden_weights and parameterization.low_rank:
+            continue
+        given = {attribute: getattr(setup, attribute) for attribute in entry.given}
+        observer = pkgutil.resolve_name(entry.target)(getattr(observe, name), **given)
+        created.append(observer)
+    return created

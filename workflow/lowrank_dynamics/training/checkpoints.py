@@ -16,8 +16,8 @@ from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 log = logging.getLogger(__name__)
 
 LARGEST_SHARE = 0.01
-"""The share of the time that may go into writing states, unless it is done at every step, as
-`every` = 0 asks for.
+"""The share of the time that may be spent on writing states, unless `every` is 0: then one is
+written at every step.
 """
 
 
@@ -62,37 +62,35 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """Return the state that was written last, its tensors on the CPU, if there is one of the
-        same training.
+        same training; remove any other.
 
         Raises UserError if that ran on another device.
         """
         if not self.path.exists():
             return None
         try:
-            require_intact(self.path)
-            stored = torch.load(self.path, weights_only=True, map_location="cpu")
-            key, device, state = stored["key"], stored["device"], State(**stored["state"])
+            stored = _read(self.path)
         except Exception as error:  # a broken file makes the reader raise anything
-            log.warning("%s cannot be read and is not used (%s)", self.path, type(error).__name__)
-        else:
-            if key == self.key and device != self.device:
-                raise UserError(
-                    f"{self.path} is of step {state.step} on {device}, and this is {self.device},"
-                    " which rounds otherwise; resume it there, or delete the file to begin anew"
-                )
-            if key == self.key:
-                log.info("resuming at step %d from %s", state.step, self.path)
-                return state
-            log.warning(
-                "%s is of other settings, data, code, torch or threads and is not used", self.path
+            self._discard(f"cannot be read and is not used ({type(error).__name__})")
+            return None
+        if stored.key != self.key:
+            self._discard(
+                "was written with different settings, data, code, torch or threads and is not used"
             )
-        self.remove()
-        return None
+            return None
+        if stored.device != self.device:
+            raise UserError(
+                f"{self.path} was written at step {stored.state.step} on {stored.device}, and this"
+                f" is {self.device}, which rounds differently; resume it there, or delete the file"
+                " to start over"
+            )
+        return stored.state
 
     def is_due(self) -> bool:
         """Return whether it is time to write a state."""
         rarely = self._took / LARGEST_SHARE if self.every > 0 else 0.0
-        return self.interrupted or time.monotonic() - self._written >= max(self.every, rarely)
+        waited = time.monotonic() - self._written
+        return self.interrupted or waited >= max(self.every, rarely)
 
     def save(self, state: State) -> None:
         """Write a state in place of the last one; an interrupted write leaves the last one as it
@@ -101,24 +99,43 @@ class Checkpoint:
         If it fails, training continues without, and the log says so.
         """
         began = time.monotonic()
+        content = {
+            "key": self.key,
+            "device": self.device,
+            "seal": SEAL,
+            "state": state._asdict(),
+        }
         try:
             with sealing(self.path) as partial:
-                kept = {
-                    "key": self.key,
-                    "device": self.device,
-                    "seal": SEAL,
-                    "state": state._asdict(),
-                }
-                torch.save(kept, partial)
-        except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
-            log.warning(
-                "%s cannot be written, training continues without (%s)",
-                self.path,
-                str(error).splitlines()[0],
-            )
+                torch.save(content, partial)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk by a RuntimeError
+            reason = str(error).splitlines()[0]
+            log.warning("%s cannot be written, training continues without (%s)", self.path, reason)
         self._written = time.monotonic()
         self._took = self._written - began
 
     def remove(self) -> None:
         """Remove the state, when its training is done or can never resume from it."""
         self.path.unlink(missing_ok=True)
+
+    def _discard(self, reason: str) -> None:
+        """Remove a state that is of no use, and log the reason."""
+        log.warning("%s %s", self.path, reason)
+        self.remove()
+
+
+class _Stored(NamedTuple):
+    """The content of a checkpoint's file."""
+
+    key: str
+    device: str
+    state: State
+
+
+def _read(path: Path) -> _Stored:
+    """Return what is stored in a file, of which nothing is executed. Raises any exception for a
+    broken one.
+    """
+    require_intact(path)
+    content = torch.load(path, weights_only=True, map_location="cpu")
+    return _Stored(content["key"], content["device"], State(**content["state"]))

@@ -24,12 +24,13 @@ never kept.
 def use_cpu(threads: int) -> None:
     """Limit torch to `threads` threads, and keep the memory that a step frees for the next one.
 
-    Otherwise the C library of Linux gives large blocks back to the system, which clears every page
-    of them when the next step asks: up to a third of the time of a training, and a sixth of that of
-    the heads of figure 7, whose gradients have 140 MB. Other systems are left as they are.
+    Otherwise the C library of Linux returns large blocks to the system, which clears all of their
+    pages when the next step requests them: up to a third of the time of a training, and a sixth of
+    that of the heads of figure 7, whose gradients have 140 MB. Other systems are left as they are.
     """
     torch.set_num_threads(threads)
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_MMAP_MAX, 0)
 
@@ -39,8 +40,8 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     """Yield the device that the setting `device` names: `auto` is a GPU if there is one, else the
     CPU.
 
-    Of several GPUs it is one that no other job of this project and user has; while all are taken it
-    waits. Raises UserError if `cuda` is named and there is none, and for any other name.
+    Of several GPUs it is one that no other job of this project and user has; it waits while all are
+    taken. Raises UserError if `cuda` is named and there is none, and for any other name.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full
     precision; where less is wanted, the setting `mixed_precision` says so.
@@ -50,23 +51,29 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device is cuda, but torch finds no such device; set it to auto or cpu")
+    if name == "auto" and not available:
+        _warn_of_unused_gpu()
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     if name == "cpu" or not available:
-        if name == "auto" and os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
-            log.warning(
-                "Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU",
-                torch.__version__,
-            )
         yield CPU
         return
-    names = [
-        str(torch.cuda.get_device_properties(index).uuid)
-        for index in range(torch.cuda.device_count())
-    ]
+    names = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        names.append(str(properties.uuid))
     with gpus.claimed(names) as index:
         torch.cuda.set_device(index)
         yield torch.device("cuda", index)
+
+
+def _warn_of_unused_gpu() -> None:
+    """Log that Slurm gave this job a GPU which torch does not find, if so."""
+    if os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
+        log.warning(
+            "Slurm gave this job a GPU, but torch %s finds none: it runs on the CPU",
+            torch.__version__,
+        )
 
 
 def description(device: torch.device) -> str:
@@ -76,7 +83,7 @@ def description(device: torch.device) -> str:
 
 def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"host": host} | (
-        {} if device.type == "cpu" else {"gpu": torch.cuda.max_memory_allocated(device) // 2**20}
-    )
+    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    if device.type != "cpu":
+        peaks["gpu"] = torch.cuda.max_memory_allocated(device) // 2**20
+    return peaks

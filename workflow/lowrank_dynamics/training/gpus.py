@@ -25,23 +25,22 @@ def count() -> int:
     """Return how many GPUs this process may use, by `CUDA_VISIBLE_DEVICES` or else by what the
     driver lists.
     """
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return sum(
-            1 for _ in takewhile(_is_gpu, chosen.split(","))
-        )  # CUDA heeds nothing behind a name that is none
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # CUDA ignores everything after the first invalid name
+        return len(list(takewhile(_is_gpu, visible.split(","))))
+    command = ["nvidia-smi", "-L"]
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, check=True
-        ).stdout
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return 0
-    return sum(line.startswith("GPU ") for line in listed.splitlines())
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def _is_gpu(name: str) -> bool:
     """Return whether an entry of `CUDA_VISIBLE_DEVICES` can be a GPU: its number, or its name."""
-    return name.strip().isdecimal() or name.strip().startswith(("GPU-", "MIG-"))
+    stripped = name.strip()
+    return stripped.isdecimal() or stripped.startswith(("GPU-", "MIG-"))
 
 
 @contextmanager
@@ -49,13 +48,16 @@ def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
     """Yield the position of the first of `names` that no other process has claimed, waiting until
     there is one.
 
-    A claim is a lock on a file in `folder`, by default one of the user's own on this machine. It
+    A claim is a lock on a file in `folder`, by default one that the user has on this machine. It
     ends with the process, however that ends.
     """
-    places = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
-    places.mkdir(mode=0o700, exist_ok=True)
+    locks = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
+    locks.mkdir(mode=0o700, exist_ok=True)
+    files: list[IO[str]] = []
     with ExitStack() as stack:
-        files = [stack.enter_context((places / f"{name}.lock").open("w")) for name in names]
+        for name in names:
+            file = (locks / f"{name}.lock").open("w")
+            files.append(stack.enter_context(file))
         index = _locked(files)
         if index is None:
             log.info("other jobs have all of the %d GPUs; waiting for one", len(names))

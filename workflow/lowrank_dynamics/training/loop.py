@@ -3,17 +3,19 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from lowrank_dynamics.config.cell import Training
+from lowrank_dynamics.config.blocks import Training
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.errors import Interrupted, UserError
 from lowrank_dynamics.progress import Progress
 from lowrank_dynamics.storage.metrics import Measurement
-from lowrank_dynamics.training.build import Start
+from lowrank_dynamics.training.build import Setup
 from lowrank_dynamics.training.checkpoints import Checkpoint, State
 from lowrank_dynamics.training.losses import forward_and_back, linear_fit_loss
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -30,13 +32,14 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 def learning_rate(settings: Training, step: int) -> float:
     """Return eta at a step, from 0 on, by the schedule."""
-    return settings.learning_rate * SCHEDULES[settings.schedule](step / settings.steps)
+    progress = step / max(settings.steps, 1)
+    return settings.learning_rate * SCHEDULES[settings.schedule](progress)
 
 
 def train(
-    start: Start, observers: Sequence[Observer], checkpoint: Checkpoint | None = None
+    setup: Setup, observers: Sequence[Observer], checkpoint: Checkpoint | None = None
 ) -> Iterator[Measurement]:
-    """Train all trials of `start.network`, in place, and yield what the observers measure.
+    """Train all trials of `setup.network`, in place, and yield what the observers measure.
 
     With a `checkpoint`, an interrupted training resumes where it stopped, with the same numbers,
     and what was measured before is yielded first; Interrupted is raised where the checkpoint is
@@ -47,123 +50,147 @@ def train(
     The run ends when all have stopped, or after `steps`. Raises UserError, which names the
     computation, trial and step, if a loss is not finite.
     """
-    job, settings = start.job, start.job.experiment.training
-    run = _Run(start, observers)
+    job, settings = setup.job, setup.job.experiment.training
+    run = _Run(setup, observers)
     first = 0
-    if checkpoint is not None and (state := checkpoint.load()) is not None:
+    state = None
+    if checkpoint is not None:
+        state = checkpoint.load()
+    if state is not None:
+        log.info("%s: resuming at step %d", job.title, state.step)
         first = state.step
         run.restore(state)
         yield from run.recorded
-    samples = batches(start.data.train, settings.batch_size, job.generators("batches"), first=first)
+    samples = batches(setup.data.train, settings.batch_size, job.generators("batches"), first=first)
     with Progress(job.title, settings.steps) as progress:
         for step, batch in enumerate(samples, start=first):
             if checkpoint is not None and step > first and checkpoint.is_due():
                 checkpoint.save(run.state(step))
                 if checkpoint.interrupted:
-                    then = (
-                        "to resume"
-                        if checkpoint.path.exists()
-                        else "to begin anew, for no state could be written"
-                    )
-                    raise Interrupted(
-                        f"{job.title}: stopped at step {step}; run the same command again {then}"
-                    )
+                    raise Interrupted(_interrupted(job.title, step, checkpoint))
             yield from run.step(step, batch, progress)
             if run.is_over:
                 return
 
 
+def _interrupted(title: str, step: int, checkpoint: Checkpoint) -> str:
+    """Return what is said of a training that was interrupted."""
+    then = "to resume"
+    if not checkpoint.path.exists():
+        then = "to start over, because no checkpoint could be saved"
+    return f"{title}: stopped at step {step}; run the same command again {then}"
+
+
 class _Run:
     """The trials of one training between two steps: all that changes from step to step."""
 
-    def __init__(self, start: Start, observers: Sequence[Observer]) -> None:
-        self.job, self.network, self.observers = start.job, start.network, observers
-        self.settings = start.job.experiment.training
+    def __init__(self, setup: Setup, observers: Sequence[Observer]) -> None:
+        self.job, self.network, self.observers = setup.job, setup.network, observers
+        self.settings = setup.job.experiment.training
         self.recorded: list[Measurement] = []
         self.is_over = False
         self._threshold = torch.tensor(-math.inf)
         if self.settings.stop_near_linear_fit is not None:
-            best = linear_fit_loss(start.data.train.inputs, start.data.train.targets)
+            best = linear_fit_loss(setup.data.train.inputs, setup.data.train.targets)
             self._threshold = (1 + self.settings.stop_near_linear_fit) * best
-        self._trained = [
-            parameter for parameter in self.network.parameters() if parameter.requires_grad
-        ]
+        parameters = self.network.parameters()
+        self._trained = [parameter for parameter in parameters if parameter.requires_grad]
         self._optimizer = StackedOptimizer(
             self.settings.optimizer, self._trained, self.settings.weight_decay
         )
-        self._running = torch.ones(self.network.trials, dtype=torch.bool, device=start.job.device)
-        self._generators = [
-            each for module in self.network.modules() for each in getattr(module, "generators", [])
-        ]
+        self._running = torch.ones(self.network.trials, dtype=torch.bool, device=setup.job.device)
+        self._generators: list[torch.Generator] = []
+        for module in self.network.modules():
+            self._generators += getattr(module, "generators", [])
 
     def step(self, step: int, batch: Split, progress: Progress) -> list[Measurement]:
         """Measure what is due at a step and, unless it is the last of all trials, move on to the
         next.
         """
-        at_once = self.job.experiment.samples_at_once
-        outputs, losses, gradients = forward_and_back(
-            self.network, batch, self.settings.objective, self._trained, at_once
+        last = step == self.settings.steps
+        eta = learning_rate(self.settings, step)
+        results = forward_and_back(
+            self.network,
+            batch,
+            self.settings.objective,
+            self._trained,
+            self.job.experiment.samples_at_once,
         )
-        if len(diverged := torch.nonzero(~losses.isfinite())):
-            trial = self.job.trials[int(diverged[0])]
+        self._require_finite(step, results.losses)
+        iterate = Iterate(
+            step=step,
+            network=self.network,
+            batch=batch,
+            outputs=results.outputs,
+            losses=results.losses,
+            gradients=results.gradients,
+            eta=eta,
+            running=self._running,
+            last=last,
+        )
+        rows = self._measure(iterate)
+        if last or step % self.job.experiment.observe.loss == 0:
+            progress.reach(step, f"mean training loss {float(results.losses.mean()):.4g}")
+            near = self._near_linear_fit(results.losses)
+            rows += _last_step(iterate, self._running if last else near)
+            self._stop(near)
+        if last:
+            self.is_over = True
+            self._warn_of_unfinished()
+        self.recorded += rows
+        if not self.is_over:
+            self._optimizer.step(self._of_running(results.gradients), eta)
+        return rows
+
+    def _require_finite(self, step: int, losses: Tensor) -> None:
+        """Require that the losses (trials,) are finite."""
+        diverged = torch.nonzero(~losses.isfinite()).flatten().tolist()
+        if diverged:
+            trial = self.job.trials[diverged[0]]
             raise UserError(
                 f"{self.job.title}: the training loss is not finite at step {step} in trial"
                 f" {trial}; lower training.learning_rate, which is {self.settings.learning_rate:g}"
             )
-        last = step == self.settings.steps
-        iterate = Iterate(step, self.network, batch, outputs, losses, gradients, last)
-        rows = self._measure(iterate)
-        if last or step % self.job.experiment.observe.loss == 0:
-            progress.reach(step, f"mean training loss {float(iterate.losses.mean()):.4g}")
-            rows += self._stop(iterate, last=last)
-        self.recorded += rows
-        if not self.is_over:
-            if self.settings.stop_near_linear_fit is not None:
-                moving = self._running.to(gradients[0].dtype)[:, None, None]
-                gradients = tuple(gradient * moving for gradient in gradients)
-            self._optimizer.step(gradients, learning_rate(self.settings, step))
-        return rows
 
     @torch.no_grad()
     def _measure(self, iterate: Iterate) -> list[Measurement]:
-        """Return what the observers that are due measure on the running trials."""
-        return [
-            Measurement(
-                iterate.step,
-                layer,
-                quantity,
-                values.double().cpu().numpy(),
-                self._running.cpu().numpy(),
-            )
-            for observer in self.observers
-            if observer.is_due(iterate.step, last=iterate.last)
-            for quantity, layer, values in observer.measure(iterate)
-        ]
+        """Return what the observers that are due measure."""
+        rows: list[Measurement] = []
+        for observer in self.observers:
+            if observer.is_due(iterate.step, last=iterate.last):
+                rows += observer.measure(iterate)
+        return rows
 
-    def _stop(self, iterate: Iterate, *, last: bool) -> list[Measurement]:
-        """Stop the trials that have come near the linear fit, or all if it is the last step; return
-        whose step it was.
-
-        Those that have not come near it by then count as running.
+    def _near_linear_fit(self, losses: Tensor) -> Tensor:
+        """Return which of the running trials (trials,) have come near the linear fit, by their
+        losses (trials,).
         """
-        near = self._running & (iterate.losses <= self._threshold)
-        ended = self._running if last else near
-        self._running = self._running & ~near
+        return self._running & (losses <= self._threshold)
+
+    def _stop(self, trials: Tensor) -> None:
+        """Stop the marked trials (trials,); the run is over with the last of all."""
+        self._running = self._running & ~trials
+        self.is_over = not bool(self._running.any())
+
+    def _warn_of_unfinished(self) -> None:
+        """Log how many trials took all steps without coming near the linear fit, if they had to."""
         unfinished = int(self._running.sum())
-        self.is_over = last or not unfinished
-        if last and unfinished and self.settings.stop_near_linear_fit is not None:
+        if unfinished and self.settings.stop_near_linear_fit is not None:
             log.warning(
                 "%s: %d of %d trials took all %d steps without coming near the linear fit; raise"
                 " training.steps",
                 self.job.title,
                 unfinished,
-                len(ended),
-                iterate.step,
+                len(self._running),
+                self.settings.steps,
             )
-        if not bool(ended.any()):
-            return []
-        steps = np.full(len(ended), float(iterate.step))
-        return [Measurement(iterate.step, 0, "last_step", steps, ended.cpu().numpy())]
+
+    def _of_running(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return gradients (trials, ., .) with zero for the trials that have stopped."""
+        if self.settings.stop_near_linear_fit is None:
+            return gradients
+        moving = self._running.to(gradients[0].dtype)[:, None, None]
+        return [gradient * moving for gradient in gradients]
 
     def state(self, step: int) -> State:
         """Return what is needed to resume before a step."""
@@ -174,9 +201,7 @@ class _Run:
             generators=[generator.get_state() for generator in self._generators],
             running=self._running,
             observers=[observer.state for observer in self.observers],
-            measurements=[
-                (*row[:3], row.values.tolist(), row.present.tolist()) for row in self.recorded
-            ],
+            measurements=[_as_lists(row) for row in self.recorded],
         )
 
     def restore(self, state: State) -> None:
@@ -189,7 +214,21 @@ class _Run:
         self._running = state.running.to(device)
         for observer, remembered in zip(self.observers, state.observers, strict=True):
             observer.state = {key: tensor.to(device) for key, tensor in remembered.items()}
-        self.recorded = [
-            Measurement(step, layer, quantity, np.array(values), np.array(present))
-            for step, layer, quantity, values, present in state.measurements
-        ]
+        for step, layer, quantity, values, present in state.measurements:
+            row = Measurement(step, layer, quantity, np.array(values), np.array(present))
+            self.recorded.append(row)
+
+
+def _last_step(iterate: Iterate, ended: Tensor) -> list[Measurement]:
+    """Return the step as the `last_step` of the trials that end there (trials,), if there are
+    any.
+    """
+    if not bool(ended.any()):
+        return []
+    steps = torch.full(ended.shape, float(iterate.step), dtype=torch.float64)
+    return [iterate._replace(running=ended).measured("last_step", 0, steps)]
+
+
+def _as_lists(row: Measurement) -> tuple[int, int, str, list[Any], list[bool]]:
+    """Return a measurement with lists in place of arrays."""
+    return row.step, row.layer, row.quantity, row.values.tolist(), row.present.tolist()

@@ -1,4 +1,4 @@
-"""What training minimizes, one value per trial; its first gradient; and the loss of the best linear
+"""What training minimizes, one value per trial; its gradients; and the loss of the best linear
 fit.
 """
 
@@ -47,12 +47,13 @@ def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
     Computed in float64 by an orthonormal basis of the row space of X: (..., d, N).
     """
     _, values, right_t = torch.linalg.svd(inputs.double(), full_matrices=False)
-    present = (
-        values
-        > values.amax(dim=-1, keepdim=True) * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
-    )
-    explained = (targets.double() @ right_t.mT) * present.unsqueeze(-2)
-    return (targets.double().square().sum(dim=(-2, -1)) - explained.square().sum(dim=(-2, -1))) / 2
+    largest = values.amax(dim=-1, keepdim=True)
+    rounding = largest * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
+    present = values > rounding
+    coefficients = (targets.double() @ right_t.mT) * present.unsqueeze(-2)
+    whole = targets.double().square().sum(dim=(-2, -1))
+    explained = coefficients.square().sum(dim=(-2, -1))
+    return (whole - explained) / 2
 
 
 class Pass(NamedTuple):
@@ -83,16 +84,16 @@ def forward_and_back(
     count = data.inputs.shape[-1]
     if at_once is None or at_once >= count:
         return _pass(network, data, objective, parameters)
-    outputs = parameters[0].new_empty(
-        network.trials, data.classes, count
-    )  # at once, for small ones scatter the memory
+    # whole tensors, because many small ones would scatter the memory
+    outputs = parameters[0].new_empty(network.trials, data.classes, count)
     losses = parameters[0].new_zeros(network.trials)
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
     for place, chunk in zip(outputs.split(at_once, dim=-1), data.chunks(at_once), strict=True):
-        own = _pass(network, chunk, objective, parameters, share=place.shape[-1] / count)
-        place.copy_(own.outputs)
-        losses += own.losses
-        for total, gradient in zip(gradients, own.gradients, strict=True):
+        share = place.shape[-1] / count
+        part = _pass(network, chunk, objective, parameters, share)
+        place.copy_(part.outputs)
+        losses += part.losses
+        for total, gradient in zip(gradients, part.gradients, strict=True):
             total.add_(gradient)
     return Pass(outputs, losses, gradients)
 
@@ -111,12 +112,15 @@ def _pass(
     losses = OBJECTIVES[objective](outputs, data.targets)
     if objective in MEANS and share < 1:
         losses = share * losses
-    return Pass(outputs.detach(), losses.detach(), torch.autograd.grad(losses.sum(), parameters))
+    gradients = torch.autograd.grad(losses.sum(), parameters)
+    return Pass(outputs.detach(), losses.detach(), gradients)
 
 
-def first_gradient(mlp: MLP, objective: str, data: Split, at_once: int | None = None) -> Tensor:
-    """Return G_1(0): (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are
-    at their mean.
+def first_layer_gradient(
+    mlp: MLP, objective: str, data: Split, at_once: int | None = None
+) -> Tensor:
+    """Return G_1: (trials, m, d), the gradient of the loss on `data` in W_1; random slopes are at
+    their mean.
 
     `objective` is a name in `OBJECTIVES`; samples go through the network `at_once` at a time.
     """

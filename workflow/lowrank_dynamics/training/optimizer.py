@@ -46,11 +46,11 @@ class StackedOptimizer:
 
     def __init__(self, name: str, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
         entry = OPTIMIZERS[name]
+        optimizer_class = pkgutil.resolve_name(entry.target)
+        options = {"weight_decay": weight_decay, **entry.options}
         self._matrices = [nn.Parameter(matrix) for matrix in _matrices(parameters)]
         try:
-            self._optimizer = pkgutil.resolve_name(entry.target)(
-                self._matrices, lr=0.0, weight_decay=weight_decay, **entry.options
-            )
+            self._optimizer = optimizer_class(self._matrices, lr=0.0, **options)
         except TypeError as error:
             raise UserError(
                 f"{entry.target} cannot be used: it must take lr and weight_decay ({error})"
@@ -79,12 +79,14 @@ def _laid_out_as(matrix: Tensor, gradient: Tensor) -> Tensor:
     """Return a gradient in the memory layout of its matrix: torch's fused optimizers go through
     both side by side.
     """
-    return (
-        gradient
-        if gradient.stride() == matrix.stride()
-        else torch.empty_like(matrix).copy_(gradient)
-    )
+    if gradient.stride() == matrix.stride():
+        return gradient
+    return torch.empty_like(matrix).copy_(gradient)
 
 
 def _matrices(stacks: Iterable[Tensor]) -> list[Tensor]:
-    return [matrix for stack in stacks for matrix in stack.detach().unbind()]
+    """Return each trial's matrix of each stack (trials, ., .), as a view."""
+    matrices: list[Tensor] = []
+    for stack in stacks:
+        matrices += stack.detach().unbind()
+    return matrices

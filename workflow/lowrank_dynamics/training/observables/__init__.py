@@ -1,5 +1,5 @@
 """What is measured while a network trains, one concept a module.
 
-To add an observable, write a class like those here, its line in `OBSERVABLES` and its setting in
+To add an observable, write a class like those here, its entry in `OBSERVABLES` and its setting in
 `Observe`.
 """

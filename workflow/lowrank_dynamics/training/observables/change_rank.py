@@ -1,41 +1,29 @@
 """How many directions the change of each hidden layer has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
+from lowrank_dynamics.models.movement import directions
 from lowrank_dynamics.models.networks import MLP
-from lowrank_dynamics.training.build import Start
-from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
-
-HELD = 0.99
-"""The part of the squared Frobenius norm of a change that its directions must hold."""
-
-
-def directions(change: Tensor, held: float = HELD) -> Tensor:
-    """Return how many singular values hold this part of the squared norm of W_l(t) - W_l(0):
-    (trials,); NaN of 0.
-    """
-    energies = torch.linalg.svdvals(change).square()
-    sums = energies.cumsum(dim=-1)
-    missing = sums < held * sums[..., -1:]
-    return (missing.sum(dim=-1) + 1.0).masked_fill(sums[..., -1] == 0, torch.nan)
+from lowrank_dynamics.storage.metrics import Measurement
+from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
 
 class ChangeRank(Observer):
     """The number of directions that hold 99 % of the squared change of each hidden layer; undefined
     at step 0.
+
+    `initial_weights` are W_1(0) .. W_{L-1}(0).
     """
 
-    def __init__(self, every: int, start: Start) -> None:
+    def __init__(self, every: int, *, initial_weights: Sequence[Tensor]) -> None:
         super().__init__(every)
-        self.initial = [weight.clone() for weight in start.mlp.hidden_weights]
+        self.initial_weights = initial_weights
 
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+    def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield the `change_rank` of each hidden layer."""
         assert isinstance(iterate.network, MLP)
-        for layer, weights in enumerate(
-            zip(iterate.network.hidden_weights, self.initial, strict=True), start=1
-        ):
-            yield Observation("change_rank", layer, directions(weights[0] - weights[1]))
+        layers = zip(iterate.network.hidden_weights, self.initial_weights, strict=True)
+        for layer, (weight, initial) in enumerate(layers, start=1):
+            yield iterate.measured("change_rank", layer, directions(weight - initial))

@@ -1,8 +1,9 @@
-"""The constants of theorem 3.5 that docs/beyond.md derives, beside what they bound."""
+"""The constants of theorem 3.5 that docs/beyond.md derives, against what they bound."""
 
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from lowrank_dynamics.models.linearity import (
     Curvature,
@@ -11,8 +12,8 @@ from lowrank_dynamics.models.linearity import (
     first_tail_bound,
 )
 from lowrank_dynamics.models.networks import MLP
-from lowrank_dynamics.training.build import Start
-from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
+from lowrank_dynamics.storage.metrics import Measurement
+from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
 
 class Constants(Observer):
@@ -20,25 +21,27 @@ class Constants(Observer):
     whitened data.
     """
 
-    def __init__(self, every: int, start: Start) -> None:
+    def __init__(self, every: int, *, activation: nn.Module, eps: float) -> None:
         super().__init__(every)
-        self.b, self.mu = derivative_bounds(start.mlp.activation)
-        self.eps = start.job.experiment.network.eps
+        self.b, self.mu = derivative_bounds(activation)
+        self.eps = eps
 
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+    def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield `curvature` and `curvature_bound`; at step 0 `first_tail` and `first_tail_bound`,
         all of layer 1.
         """
         assert isinstance(iterate.network, MLP)
-        weights = [weight.detach() for weight in iterate.network.weights]
+        first, last = [weight.detach() for weight in iterate.network.weights]
         gradient, batch = iterate.gradients[0], iterate.batch
         residual = iterate.outputs - batch.targets
-        curvature = Curvature.at(weights, iterate.network.activation, batch.inputs, residual)
-        yield Observation("curvature", 1, curvature.largest(gradient))
-        yield Observation(
-            "curvature_bound", 1, curvature_bound(weights[1], residual, self.b, self.mu)
-        )
+        activation = iterate.network.activation
+        curvature = Curvature.at([first, last], activation, batch.inputs, residual)
+        bound = curvature_bound(last, residual, self.b, self.mu)
+        yield iterate.measured("curvature", 1, curvature.largest(gradient))
+        yield iterate.measured("curvature_bound", 1, bound)
         if iterate.step == 0:
-            bound = first_tail_bound(weights[1], residual, self.mu, gradient.shape[-1], self.eps)
-            yield Observation("first_tail", 1, torch.linalg.svdvals(gradient)[:, batch.classes])
-            yield Observation("first_tail_bound", 1, bound)
+            dimension = gradient.shape[-1]
+            tail = torch.linalg.svdvals(gradient)[:, batch.classes]
+            tail_bound = first_tail_bound(last, residual, self.mu, dimension, self.eps)
+            yield iterate.measured("first_tail", 1, tail)
+            yield iterate.measured("first_tail_bound", 1, tail_bound)

@@ -2,32 +2,38 @@
 12, 13, bound).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
-from lowrank_dynamics.models.subspaces import blocks, sine_distance, top_singular_subspaces
-from lowrank_dynamics.training.build import Start
-from lowrank_dynamics.training.loop import learning_rate
-from lowrank_dynamics.training.observables.observer import Iterate, Observation, Observer
+from lowrank_dynamics.models.networks import MLP
+from lowrank_dynamics.models.subspaces import (
+    LayerBases,
+    blocks,
+    sine_distance,
+    top_singular_subspaces,
+)
+from lowrank_dynamics.storage.metrics import Measurement
+from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
 
 class GradientSpectrum(Observer):
     """Spectrum of G_1(t), rotation A(t) of its top-K singular subspaces, rho(t), and the updates of
     the blocks.
+
+    `initial_gradient` is G_1(0): (trials, m, d), `bases` are those of theorem 3.5, by layer.
     """
 
-    def __init__(self, every: int, start: Start) -> None:
+    def __init__(
+        self, every: int, *, initial_gradient: Tensor, bases: Sequence[LayerBases]
+    ) -> None:
         super().__init__(every)
-        train = start.data.train
-        self.classes = train.classes
-        self.bases = start.bases[0]
-        self.training = start.job.experiment.training
-        self._first = top_singular_subspaces(start.first_gradient, self.classes)
-        signal = start.mlp.weights[-1].detach().mT @ train.targets @ train.inputs.mT
-        self._signal_values = torch.linalg.svdvals(signal)[:, : self.classes]
+        self.bases = bases[0]
+        k = self.bases.v1.shape[-1] // 2  # S_big has 2K dimensions
+        self.initial_left, self.initial_right = top_singular_subspaces(initial_gradient, k)
 
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
+    def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield what theorem 3.5 and assumption 3.4 are about, all of layer 1.
 
         `gradient_norm` ||G_1||_F; `gradient_singular_value` sigma_1 .. sigma_{K+1};
@@ -36,20 +42,33 @@ class GradientSpectrum(Observer):
         G_1(t); at step 0 the `signal_singular_value` 1 .. K of W_2' Y X', the last of which the
         tail of the gradient is compared with.
         """
+        k = iterate.batch.classes
+        p = self.bases.v2.shape[-1]
         gradient = iterate.gradients[0]
         left, values, right_t = torch.linalg.svd(gradient, full_matrices=False)
-        top = left[..., : self.classes], right_t[..., : self.classes, :].mT
-        rotation = torch.maximum(*map(sine_distance, self._first, top))
-        p = self.bases.v2.shape[-1]
-        rho = (values[:, 0] ** 2 * rotation**2 / p + values[:, self.classes] ** 2).sqrt()
-        norms = torch.stack(
-            [torch.linalg.matrix_norm(block) for block in blocks(gradient, self.bases)], dim=-1
-        )
-        eta = learning_rate(self.training, iterate.step)
-        yield Observation("gradient_norm", 1, torch.linalg.matrix_norm(gradient))
-        yield Observation("gradient_singular_value", 1, values[:, : self.classes + 1])
-        yield Observation("gradient_rotation", 1, rotation)
-        yield Observation("update_bound", 1, eta * rho)
-        yield Observation("block_update", 1, eta * norms / p**0.5)
+        rotation = self._rotation(left[..., :k], right_t[..., :k, :].mT)
+        rho = (values[:, 0] ** 2 * rotation**2 / p + values[:, k] ** 2).sqrt()
+        norms = [torch.linalg.matrix_norm(block) for block in blocks(gradient, self.bases)]
+        updates = iterate.eta * torch.stack(norms, dim=-1) / p**0.5
+        yield iterate.measured("gradient_norm", 1, torch.linalg.matrix_norm(gradient))
+        yield iterate.measured("gradient_singular_value", 1, values[:, : k + 1])
+        yield iterate.measured("gradient_rotation", 1, rotation)
+        yield iterate.measured("update_bound", 1, iterate.eta * rho)
+        yield iterate.measured("block_update", 1, updates)
         if iterate.step == 0:
-            yield Observation("signal_singular_value", 1, self._signal_values)
+            yield iterate.measured("signal_singular_value", 1, self._signal_values(iterate))
+
+    def _rotation(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return A(t): (trials,), the larger of the distances of the top-K left and right singular
+        subspaces from those of G_1(0).
+        """
+        of_left = sine_distance(self.initial_left, left)
+        of_right = sine_distance(self.initial_right, right)
+        return torch.maximum(of_left, of_right)
+
+    def _signal_values(self, iterate: Iterate) -> Tensor:
+        """Return the singular values 1 .. K of W_2' Y X': (trials, K)."""
+        assert isinstance(iterate.network, MLP)
+        last, batch = iterate.network.weights[-1].detach(), iterate.batch
+        signal = last.mT @ batch.targets @ batch.inputs.mT
+        return torch.linalg.svdvals(signal)[:, : batch.classes]

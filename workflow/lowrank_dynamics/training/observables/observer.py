@@ -8,13 +8,15 @@ from torch import Tensor
 
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.models.networks import StackedNetwork
+from lowrank_dynamics.storage.metrics import Measurement
 
 
 class Iterate(NamedTuple):
     """The networks at one step, with what the samples of that step gave.
 
     `outputs`: (trials, K, n), `losses`: (trials,), and the `gradients` of the trained weights,
-    shaped like them; and whether it is the `last` step of all.
+    shaped like them; the learning rate `eta` of the step, which trials are `running` (trials,), and
+    whether the step is the `last` of all.
     """
 
     step: int
@@ -23,22 +25,24 @@ class Iterate(NamedTuple):
     outputs: Tensor
     losses: Tensor
     gradients: Sequence[Tensor]
+    eta: float
+    running: Tensor
     last: bool = False
 
-
-class Observation(NamedTuple):
-    """One quantity of one layer (0: the whole network) with its values (trials,) or (trials, n)."""
-
-    quantity: str
-    layer: int
-    values: Tensor
+    def measured(self, quantity: str, layer: int, values: Tensor) -> Measurement:
+        """Return a quantity of one layer (0: the whole network) at this step, with its values
+        (trials,) or (trials, n); those of trials that have stopped do not count.
+        """
+        present = self.running.cpu().numpy()
+        return Measurement(self.step, layer, quantity, values.double().cpu().numpy(), present)
 
 
 class Observer(ABC):
     """Measures something at every `every`-th step, and always at the last.
 
-    A class of observers is called with its setting in `observe` and the start of a training. What
-    one remembers from step to step is in `state`, whose values are tensors.
+    A class of observers is called with its setting in `observe` and, by their names, with what
+    its entry in `OBSERVABLES` says. What one remembers from step to step is in `state`, whose
+    values are tensors.
     """
 
     def __init__(self, every: int) -> None:
@@ -50,7 +54,7 @@ class Observer(ABC):
         return last or step % self.every == 0
 
     @abstractmethod
-    def measure(self, iterate: Iterate) -> Iterator[Observation]:
-        """Yield what is observed of an iterate; a value that is not defined is NaN and leaves no
-        row in the metrics.
+    def measure(self, iterate: Iterate) -> Iterator[Measurement]:
+        """Yield what is measured of an iterate; an undefined value is NaN and has no row in the
+        metrics.
         """

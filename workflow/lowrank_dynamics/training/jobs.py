@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.source_code import sources
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage.code import sources
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import cell_origin, sha256
-from lowrank_dynamics.training.build import Job, observers, start_of
+from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.device import description, peak_megabytes
 from lowrank_dynamics.training.loop import train
 
 
-def run(
+def train_job(
     job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, started: datetime
 ) -> Metrics:
     """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training
@@ -28,10 +28,9 @@ def run(
     Raises UserError, which says what to lower, if the device has too little memory.
     """
     try:
-        start = start_of(job)
-        table = metrics.table(
-            job.name, job.cell, train(start, observers(start), checkpoint), job.trials[0]
-        )
+        setup = setup_of(job)
+        measurements = train(setup, observers(setup), checkpoint)
+        table = metrics.table(job.name, job.cell, measurements, job.trials[0])
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"{job.title} does not fit into the memory of the device {description(job.device)};"
@@ -42,7 +41,7 @@ def run(
         job.settings.of_variant(job.name, job.cell.variant),
         scale,
         job.cell.variant,
-        data=start.data.origin,
+        data=setup.data.origin,
         device=description(job.device),
         megabytes=peak_megabytes(job.device),
         threads=threads,
@@ -58,11 +57,11 @@ def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     threads.
     """
     settings = job.settings.of_variant(job.name, job.cell.variant)
-    code = sources("training.run", *job.settings.modules(job.name, job.cell))
+    code = sources("training.jobs", *job.settings.modules(job.name, job.cell))
+    files = [*job.files, *map(Path, code)]
     parts = [job.name, job.cell.name, str(job.trials), settings.digest]
     parts += job.settings.registered(job.name, job.cell)
-    parts += [sha256(file) for file in (*job.files, *map(Path, code)) if file.exists()]
+    parts += [sha256(file) for file in files if file.exists()]
     parts += [torch.__version__, str(torch.get_num_threads())]
-    return Checkpoint(
-        path, hashlib.sha256("\n".join(parts).encode()).hexdigest(), every, description(job.device)
-    )
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return Checkpoint(path, key, every, description(job.device))

@@ -30,47 +30,52 @@ def as_modules(mlp: nn.Module, piece: list[fx.Node]) -> list[nn.Module]:
     as modules too.
     """
     source, *nodes = piece
-    if any(node.all_input_nodes != [one] for one, node in pairwise(piece)):
-        return [_module(mlp, source, nodes)]
-    found: list[nn.Module] = []
-    for kind, run in groupby(nodes, key=_kind):
-        row = list(run)
-        if kind == "module":
-            found += [mlp.get_submodule(str(node.target)) for node in row]
-        elif kind == "named":
-            found += [_named(node) for node in row]
-        elif kind == "dropout":
-            found += [nn.Dropout(_probability(*node.args, **node.kwargs)) for node in row]
+    if not _is_row(piece):
+        return [_traced(mlp, source, nodes)]
+    modules: list[nn.Module] = []
+    for exists, group in groupby(nodes, key=_has_module):
+        row = list(group)
+        if exists:
+            modules += [_module_of(mlp, node) for node in row]
         else:
-            found.append(_module(mlp, row[0].all_input_nodes[0], row))
-    return found
+            modules.append(_traced(mlp, row[0].all_input_nodes[0], row))
+    return modules
+
+
+def _is_row(piece: list[fx.Node]) -> bool:
+    """Return whether each node takes the one before it and nothing else."""
+    return all(node.all_input_nodes == [before] for before, node in pairwise(piece))
 
 
 def name_of(module: nn.Module) -> str:
     """Return what an error calls a module: its class, or the functions that it was traced to."""
     if not isinstance(module, fx.GraphModule):
         return type(module).__name__
-    return ", ".join(str(node) for node in module.graph.nodes if node.op.startswith("call_"))
+    calls = [str(node) for node in module.graph.nodes if node.op.startswith("call_")]
+    return ", ".join(calls)
 
 
-def _kind(node: fx.Node) -> str:
-    """Return how a step becomes a module; a function `dropout` would be fixed in the mode that it
-    was traced in.
+def _has_module(node: fx.Node) -> bool:
+    """Return whether a step is a module, or a function that torch has as a module."""
+    if node.op == "call_module" or node.target is functional.dropout:
+        return True
+    return node.target in NAMED and len(node.args) == 1
+
+
+def _module_of(mlp: nn.Module, node: fx.Node) -> nn.Module:
+    """Return the module of such a step, which changes no input; a function's has its options, such
+    as a slope.
+
+    A function `dropout` becomes a module, because it would be fixed in the mode that it was traced
+    in.
     """
     if node.op == "call_module":
-        return "module"
+        return mlp.get_submodule(str(node.target))
     if node.target is functional.dropout:
-        return "dropout"
-    return "named" if node.target in NAMED and len(node.args) == 1 else "function"
-
-
-def _named(node: fx.Node) -> nn.Module:
-    """Return torch's own module for a call of a function, with its options, such as a slope; it
-    changes no input.
-    """
-    return NAMED[node.target](
-        **{name: value for name, value in node.kwargs.items() if name != "inplace"}
-    )
+        return nn.Dropout(_probability(*node.args, **node.kwargs))
+    options = dict(node.kwargs)
+    options.pop("inplace", None)
+    return NAMED[node.target](**options)
 
 
 def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> float:
@@ -79,13 +84,13 @@ def _probability(inputs: Any, p: Any = 0.5, training: Any = True, inplace: Any =
     return float(p)
 
 
-def _module(mlp: nn.Module, source: fx.Node, nodes: list[fx.Node]) -> nn.Module:
+def _traced(mlp: nn.Module, source: fx.Node, nodes: list[fx.Node]) -> nn.Module:
     """Return a module that computes some nodes, of which the last is its output, from that of
     `source`.
     """
-    if any(_kind(node) == "dropout" for node in nodes):
+    if any(node.target is functional.dropout for node in nodes):
         raise UserError(
-            f"the function dropout after {source} is not in a row with the layers; make it an"
+            f"the function dropout after {source} is combined with other steps; make it an"
             " nn.Dropout"
         )
     graph = fx.Graph()

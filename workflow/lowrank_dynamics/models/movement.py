@@ -1,0 +1,79 @@
+"""How weights have moved: the number of directions of a change, and the movement of singular
+subspaces.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lowrank_dynamics.models.subspaces import principal_angles, sine_distance
+
+HELD = 0.99
+"""The part of the squared Frobenius norm of a change that its directions must hold."""
+GROUPS = ("top", "middle", "bottom")
+SEPARATED = 1e-9
+"""The gap between two groups, relative to the largest singular value, from which they count as
+separated.
+"""
+HAS_REFERENCE = "has_reference"
+
+References = dict[tuple[int, str], Tensor]
+"""By layer and name the bases of the reference, zero before there is one, and, as `HAS_REFERENCE`,
+which trials have one.
+"""
+
+
+def directions(change: Tensor, held: float = HELD) -> Tensor:
+    """Return how many singular values hold this part of the squared norm of W_l(t) - W_l(0):
+    (trials,); NaN of 0.
+
+    `change` is (trials, m, n).
+    """
+    energies = torch.linalg.svdvals(change).square()
+    sums = energies.cumsum(dim=-1)
+    totals = sums[..., -1:]
+    missing = (sums < held * totals).sum(dim=-1)
+    return (missing + 1.0).masked_fill(totals.squeeze(-1) == 0, torch.nan)
+
+
+def singular_structure(
+    layer: int, weight: Tensor, k: int, references: References
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield quantities and their values (trials,) or (trials, n) of one layer's weight (trials, m,
+    n), which becomes the reference where there is none.
+
+    The top-k, the middle and the bottom-k left and right singular subspaces are compared with those
+    of the reference: the first weight whose three groups of singular values are separated. The
+    initial weight cannot be it, because an orthogonal matrix has all singular values equal, and no
+    singular subspaces.
+
+    `singular_value`, descending; for each subspace the largest principal angle, such as
+    `angle_left_top`, and ||sin Theta||_2 / sqrt(dimension), such as `sine_left_top`, NaN before the
+    reference.
+    """
+    left, values, right_t = torch.linalg.svd(weight, full_matrices=False)
+    yield "singular_value", values
+    separated = _are_separated(values, k)
+    has_reference = references.setdefault((layer, HAS_REFERENCE), torch.zeros_like(separated))
+    new = separated & ~has_reference
+    has_reference |= new
+    sizes = [k, values.shape[-1] - 2 * k, k]
+    for side, vectors in (("left", left), ("right", right_t.mT)):
+        for group, basis in zip(GROUPS, vectors.split(sizes, dim=-1), strict=True):
+            name = f"{side}_{group}"
+            reference = references.setdefault((layer, name), torch.zeros_like(basis))
+            reference[new] = basis[new]
+            angle = principal_angles(reference, basis)[:, -1]
+            sine = sine_distance(reference, basis) / basis.shape[-1] ** 0.5
+            yield f"angle_{name}", angle.masked_fill(~has_reference, torch.nan)
+            yield f"sine_{name}", sine.masked_fill(~has_reference, torch.nan)
+
+
+def _are_separated(values: Tensor, k: int) -> Tensor:
+    """Return in which trials (trials,) the top k and the bottom k of the singular values are apart
+    from the middle ones.
+    """
+    below_top = values[:, k - 1] - values[:, k]
+    above_bottom = values[:, -k - 1] - values[:, -k]
+    return torch.minimum(below_top, above_bottom) > SEPARATED * values[:, 0]
