@@ -5,15 +5,14 @@ trials.
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.reference import SERIES, frame, references
-from lowrank_dynamics.config.cell import BASE
+from lowrank_dynamics.config.cell import BASE, Cell
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.settings import Cell
 from lowrank_dynamics.storage.metrics import Metrics
 
 POINT = [*SERIES, "step", "index"]
@@ -65,28 +64,38 @@ def compare_all(
     uncompared = [Uncompared(name, "was not run") for name in experiments if name not in runs]
     for experiment, run in runs.items():
         kept = list(references(folder, experiment))
-        for variant, own in run.variants.items():
+        for variant, part in run.variants.items():
             what = experiment if variant == BASE else f"{experiment} {variant}"
-            others = [each.variants[variant] for each in kept if variant in each.variants]
-            candidates = [(differing_keys(own.settings, each.settings), each) for each in others]
-            differing, nearest = min(
-                candidates, key=lambda candidate: len(candidate[0]), default=([], None)
-            )
+            nearest = _nearest(part, kept, variant)
             if nearest is None:
-                uncompared.append(Uncompared(what, "there is no reference of it"))
-            elif differing:
-                uncompared.append(
-                    Uncompared(what, f"{nearest.scale} has another {', '.join(differing)}")
-                )
-            else:
-                tables.append(compare(own, nearest, experiment).assign(scale=nearest.scale))
-                lacking = [cell for cell in nearest.cells if cell not in own.cells]
-                uncompared += [
-                    Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking
-                ]
+                uncompared.append(Uncompared(what, "it has no reference"))
+                continue
+            differing = differing_keys(part.settings, nearest.settings)
+            if differing:
+                why = f"{nearest.scale} differs in {', '.join(differing)}"
+                uncompared.append(Uncompared(what, why))
+                continue
+            tables.append(compare(part, nearest, experiment).assign(scale=nearest.scale))
+            lacking = [cell for cell in nearest.cells if cell not in part.cells]
+            uncompared += [Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking]
     if not tables:
         return pd.DataFrame(columns=[*COLUMNS, "scale"]), uncompared
     return pd.concat(tables, ignore_index=True), uncompared
+
+
+def _nearest(run: Metrics, kept: Iterable[Metrics], variant: str) -> Metrics | None:
+    """Return the reference of a variant whose settings differ from the run's at the fewest keys,
+    None if there is none.
+    """
+    nearest, fewest = None, np.inf
+    for reference in kept:
+        if variant not in reference.variants:
+            continue
+        candidate = reference.variants[variant]
+        count = len(differing_keys(run.settings, candidate.settings))
+        if count < fewest:
+            nearest, fewest = candidate, count
+    return nearest
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
@@ -99,53 +108,66 @@ def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     by at most the tolerance; `difference` is the largest between two values, relative to the
     largest value. The tolerance is 3 standard errors of the difference of two independent means,
     from the spread over trials in both, and at least the square root of the computation's precision
-    times the largest value, which separates rounding from all else.
+    times the largest value, which covers rounding.
     """
-    own, expected = frame(run), frame(reference)
-    expected = expected.merge(
-        own.groupby(list(Cell._fields))["step"].max().rename("end").reset_index()
-    )
-    expected = expected[expected["step"] <= expected["end"]]
-    spread = _pooled(own, expected).rename("spread").reset_index()
+    measured = frame(run)
+    expected = _until_the_end(frame(reference), measured)
+    spread = _pooled(measured, expected).rename("spread").reset_index()
     shared = expected[expected["trial"] < run.settings.trials]
-    pairs = shared.merge(own, how="left", on=[*POINT, "trial"], suffixes=("_expected", "")).merge(
-        spread, on=POINT
-    )
+    trial = [*POINT, "trial"]
+    pairs = shared.merge(measured, how="left", on=trial, suffixes=("_expected", ""))
+    pairs = pairs.merge(spread, on=POINT)
     precision = float(np.finfo(reference.settings.dtype).eps) ** 0.5
-    trials = run.settings.trials, reference.settings.trials
-    rows = [
-        (experiment, *key, *trials, *_row(series, precision))
-        for key, series in pairs.groupby(SERIES)
-    ]
+    both = {"trials": run.settings.trials, "reference_trials": reference.settings.trials}
+    rows = []
+    for key, series in pairs.groupby(SERIES):
+        place = dict(zip(SERIES, key, strict=True))
+        compared = _compared(series, precision)
+        rows.append({"experiment": experiment} | place | both | compared)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _pooled(own: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
+def _until_the_end(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the reference that belong to cells of the run, up to each cell's last
+    step.
+    """
+    ends = measured.groupby(list(Cell._fields))["step"].max().rename("end")
+    rows = expected.merge(ends.reset_index())
+    return rows[rows["step"] <= rows["end"]]
+
+
+def _pooled(measured: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
     """Return the standard deviation over trials at each point of the reference, from the trials of
     both.
     """
-    one, other = (rows.groupby(POINT)["value"].agg(["var", "count"]) for rows in (expected, own))
-    other = other.reindex(one.index, fill_value=0)
-    freedom = (one["count"] - 1) + (other["count"] - 1).clip(lower=0)
-    squares = sum(
-        each["var"].fillna(0) * (each["count"] - 1).clip(lower=0) for each in (one, other)
-    )
+    reference = expected.groupby(POINT)["value"].agg(["var", "count"])
+    run = measured.groupby(POINT)["value"].agg(["var", "count"])
+    run = run.reindex(reference.index, fill_value=0)
+    freedom = (reference["count"] - 1) + (run["count"] - 1).clip(lower=0)
+    squares = _squares(reference) + _squares(run)
     return (squares / freedom.where(freedom > 0)) ** 0.5
 
 
-def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, float, float, Outcome]:
+def _squares(spread: pd.DataFrame) -> "pd.Series[float]":
+    """Return the sum of squared deviations from the mean, from variance and count."""
+    return spread["var"].fillna(0) * (spread["count"] - 1).clip(lower=0)
+
+
+def _compared(pairs: pd.DataFrame, precision: float) -> dict[str, Any]:
     """Return the `COLUMNS` of a quantity from `points` on; `pairs` has its values in run and
     reference.
     """
-    trials, point = pairs["trial"].nunique(), [pairs["step"], pairs["index"]]
-    gaps = (pairs["value"] - pairs["value_expected"]).mask(
-        pairs["value"] == pairs["value_expected"], 0
-    )
+    trials = pairs["trial"].nunique()
+    point = [pairs["step"], pairs["index"]]
+    equal = pairs["value"] == pairs["value_expected"]  # infinities too
+    gaps = (pairs["value"] - pairs["value_expected"]).mask(equal, 0)
     gaps = gaps.fillna(np.inf)  # infinities and missing values
     largest = float(pairs["value_expected"].abs().replace(np.inf, 0).max())
     means = gaps.groupby(point).mean().abs()
-    tolerance = STANDARD_ERRORS * (2 / trials) ** 0.5 * pairs["spread"].groupby(point).first()
-    within = float((means <= tolerance.fillna(0).clip(lower=precision * largest)).mean())
+    spread = pairs["spread"].groupby(point).first()
+    tolerance = STANDARD_ERRORS * (2 / trials) ** 0.5 * spread
+    allowed = tolerance.fillna(0).clip(lower=precision * largest)
+    within = float((means <= allowed).mean())
     present = gaps[pairs["value"].notna()].abs()
     if present.empty:
         outcome = Outcome.MISSING
@@ -153,6 +175,13 @@ def _row(pairs: pd.DataFrame, precision: float) -> tuple[int, float, float, Outc
         outcome = Outcome.SAME
     elif tolerance.isna().all():
         outcome = Outcome.ONE_TRIAL
+    elif within >= ENOUGH:
+        outcome = Outcome.WITHIN
     else:
-        outcome = Outcome.WITHIN if within >= ENOUGH else Outcome.DIFFERS
-    return len(means), within, float(present.max()) / (largest or 1), outcome
+        outcome = Outcome.DIFFERS
+    return {
+        "points": len(means),
+        "within": within,
+        "difference": float(present.max()) / (largest or 1),
+        "outcome": outcome,
+    }

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis import fits, scaling
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.rows import (
+from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
     last_step,
@@ -49,10 +49,12 @@ def share_of_gain(
 
     NaN where `end` does not end above `start`.
     """
-    gains, less = (compared_at_end(metrics, quantity, cell, "difference") for cell in (start, end))
-    joined = gains.merge(less[[*ROW, "value"]], on=ROW, suffixes=("", "_less"))
-    possible = joined["value"] - joined["value_less"]
-    return joined.assign(value=(joined["value"] / possible).where(possible > 0))
+    above_start = compared_at_end(metrics, quantity, start, "difference")
+    above_end = compared_at_end(metrics, quantity, end, "difference")
+    joined = above_start.merge(above_end[[*ROW, "value"]], on=ROW, suffixes=("", "_above_end"))
+    possible = joined["value"] - joined["value_above_end"]
+    shares = joined["value"] / possible
+    return joined.assign(value=shares.where(possible > 0))
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
@@ -93,11 +95,12 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
     changes = _change_of_singular_values(metrics, layer=layer)
     count = 2 * metrics.settings.data.classes
-    return reduced(
-        changes,
-        [*TRIAL, "layer"],
-        lambda change: (change**2).nlargest(count).sum() / (change**2).sum(),
-    )
+
+    def share_of_largest(change: "pd.Series[float]") -> float:
+        squares = change**2
+        return squares.nlargest(count).sum() / squares.sum()
+
+    return reduced(changes, [*TRIAL, "layer"], share_of_largest)
 
 
 def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
@@ -107,9 +110,9 @@ def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column
     `side`.
     """
-    moved = pd.concat(
-        [metrics.frame(f"sine_{side}_{group}").assign(side=side) for side in ("left", "right")]
-    )
+    left = metrics.frame(f"sine_left_{group}").assign(side="left")
+    right = metrics.frame(f"sine_right_{group}").assign(side="right")
+    moved = pd.concat([left, right])
     means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
     return _relative_to_least(means, ["layer", "side", "trial"], to)
 
@@ -119,10 +122,8 @@ def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
     least among `to`.
     """
     changes = _change_of_singular_values(metrics)
-    classes, count = (
-        metrics.settings.data.classes,
-        changes.groupby("layer")["index"].transform("max"),
-    )
+    classes = metrics.settings.data.classes
+    count = changes.groupby("layer")["index"].transform("max")
     middle = changes[changes["index"].between(classes + 1, count - classes)]
     displacement = reduced(middle, [*TRIAL, "layer"], lambda change: (change**2).mean() ** 0.5)
     return _relative_to_least(displacement, ["layer", "trial"], to)
@@ -144,9 +145,8 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
 
 def residual_growth(metrics: Metrics) -> pd.DataFrame:
     """Return the largest residual norm relative to that at the start, from the squared error."""
-    return reduced(
-        metrics.frame("train_loss"), TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5
-    )
+    losses = metrics.frame("train_loss")
+    return reduced(losses, TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
 
 
 def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
@@ -161,14 +161,11 @@ def decay_rate_agreement(metrics: Metrics) -> pd.DataFrame:
 
     Negative if one of them grows.
     """
-    norms, values = (
-        fits.until_first_end(metrics.frame(quantity), metrics, TRIAL)
-        for quantity in ("gradient_norm", "gradient_singular_value")
-    )
+    norms = fits.until_first_end(metrics.frame("gradient_norm"), metrics, TRIAL)
+    values = fits.until_first_end(metrics.frame("gradient_singular_value"), metrics, TRIAL)
+    rate_of_norm = fits.fitted(norms, TRIAL, fits.decay_rate)
     rates = fits.fitted(values, [*TRIAL, "index"], fits.decay_rate)
-    joined = rates.merge(
-        fits.fitted(norms, TRIAL, fits.decay_rate), on=TRIAL, suffixes=("", "_norm")
-    )
+    joined = rates.merge(rate_of_norm, on=TRIAL, suffixes=("", "_norm"))
     both = joined[["value", "value_norm"]]
     return joined.assign(value=both.min(axis=1) / both.abs().max(axis=1))
 
@@ -180,18 +177,17 @@ def gradient_gap(metrics: Metrics) -> pd.DataFrame:
     classes = metrics.settings.data.classes
     signal = metrics.frame("signal_singular_value", index=classes).set_index(TRIAL)["value"]
     tail = metrics.frame("gradient_singular_value", index=classes + 1)
-    return (1 - tail.groupby(TRIAL, observed=True)["value"].max() / signal).reset_index()
+    largest = tail.groupby(TRIAL, observed=True)["value"].max()
+    return (1 - largest / signal).reset_index()
 
 
 def update_ratio(metrics: Metrics) -> pd.DataFrame:
     """Return the largest ratio, over steps and blocks 2 to 4, of a block's update to eta rho(t)."""
-    bound = metrics.frame("update_bound").set_index([*TRIAL, "step"])["value"]
-    outside = (
-        metrics.frame("block_update", index=[2, 3, 4])
-        .groupby([*TRIAL, "step"], observed=True)["value"]
-        .max()
-    )
-    ratios = (outside / bound).groupby(TRIAL, observed=True)
+    place = [*TRIAL, "step"]
+    bound = metrics.frame("update_bound").set_index(place)["value"]
+    updates = metrics.frame("block_update", index=[2, 3, 4])
+    largest = updates.groupby(place, observed=True)["value"].max()
+    ratios = (largest / bound).groupby(TRIAL, observed=True)
     return ratios.agg(lambda ratio: ratio.max(skipna=False)).reset_index()
 
 
@@ -200,9 +196,8 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     eps = {name: variant.settings.network.eps for name, variant in metrics.variants.items()}
     first = metrics.frame("update_bound", step=0)
     first["eps"] = first["variant"].map(eps).astype(float)
-    return fits.fitted(
-        first, ["activation", "parameterization", "trial"], fits.log_log_slope, "eps"
-    )
+    columns = ["activation", "parameterization", "trial"]
+    return fits.fitted(first, columns, fits.log_log_slope, "eps")
 
 
 def bound_decay(metrics: Metrics) -> pd.DataFrame:
@@ -265,12 +260,12 @@ def _relative_to_least(
 
     Raises UserError if one of the activations was not run.
     """
-    if missing := sorted(set(activations) - set(rows["activation"])):
+    missing = sorted(set(activations) - set(rows["activation"]))
+    if missing:
         raise UserError(
             f"nothing was measured of {missing[0]}, with which the others are to be compared"
         )
-    least = (
-        rows[rows["activation"].isin(activations)].groupby(shared)["value"].min().rename("least")
-    )
+    compared = rows[rows["activation"].isin(activations)]
+    least = compared.groupby(shared)["value"].min().rename("least")
     joined = rows.join(least, on=shared, how="inner")
     return joined.assign(value=joined["value"] / joined["least"])

@@ -10,10 +10,11 @@ import pandas as pd
 
 from lowrank_dynamics.analysis import fits
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.rows import (
+from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
     last_step,
+    of_cell,
     reduced,
     value_at_end,
     with_reference,
@@ -30,11 +31,10 @@ def tails(metrics: Metrics) -> pd.DataFrame:
     """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with beta times eps as
     `product`.
     """
-    rows, eps = metrics.frame("gradient_tail"), metrics.settings.observe.start_eps
+    rows = metrics.frame("gradient_tail")
     betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
-    product = rows["activation"].astype(str).map(betas) * rows["index"].map(
-        dict(enumerate(eps, start=1))
-    )
+    eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
+    product = rows["activation"].astype(str).map(betas) * rows["index"].map(eps)
     return rows.assign(product=product).dropna(subset="product")
 
 
@@ -42,9 +42,8 @@ def tail_slope(metrics: Metrics, up_to: float) -> pd.DataFrame:
     """Return the log-log slope of the tail of G_1(0) against beta eps, where that is at most
     `up_to`, minus 1.
     """
-    slopes = fits.fitted(
-        _tails_up_to(metrics, up_to), ["variant", "trial"], fits.log_log_slope, "product"
-    )
+    rows = _tails_up_to(metrics, up_to)
+    slopes = fits.fitted(rows, ["variant", "trial"], fits.log_log_slope, "product")
     return slopes.assign(value=slopes["value"] - 1)
 
 
@@ -70,10 +69,13 @@ def against_setting(
 
     The setting is named as in the files, such as `data.classes`.
     """
-    values = {name: attrgetter(setting)(each.settings) for name, each in metrics.variants.items()}
-    chosen = {name: float(values[name]) for name in variants or values}
+    values = {}
+    for name, variant in metrics.variants.items():
+        if not variants or name in variants:
+            values[name] = float(attrgetter(setting)(variant.settings))
     rows = value_at_end(metrics, quantity, index)
-    return rows.assign(**{setting: rows["variant"].astype(str).map(chosen)}).dropna(subset=setting)
+    of_row = rows["variant"].astype(str).map(values)
+    return rows.assign(**{setting: of_row}).dropna(subset=setting)
 
 
 def slope_over_variants(
@@ -94,7 +96,8 @@ def slope_over_variants(
     """
     rows = against_setting(metrics, quantity, setting, index, variants)
     if scale == "log_rest":
-        rows = rows.assign(**{setting: np.log(rows[setting]), "value": np.log1p(-rows["value"])})
+        logarithms = {setting: np.log(rows[setting]), "value": np.log1p(-rows["value"])}
+        rows = rows.assign(**logarithms)
     slopes = fits.fitted(rows, OVER_VARIANTS, fits.slope, setting)
     return slopes.assign(value=slopes["value"] - expected)
 
@@ -118,9 +121,8 @@ def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
 def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
     """Return the rows of a quantity relative to those of another, at the same step."""
     place = [*ROW, "step"]
-    rows = metrics.frame(quantity).merge(
-        metrics.frame(to)[[*place, "value"]], on=place, suffixes=("", "_other")
-    )
+    others = metrics.frame(to)[[*place, "value"]]
+    rows = metrics.frame(quantity).merge(others, on=place, suffixes=("", "_other"))
     return rows.assign(value=rows["value"] / rows["value_other"])
 
 
@@ -134,8 +136,10 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
     admissible.
     """
     rows = largest(metrics, "curvature_bound")
-    rates = {name: each.settings.training.learning_rate for name, each in metrics.variants.items()}
-    return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(rates))
+    etas = {}
+    for name, variant in metrics.variants.items():
+        etas[name] = variant.settings.training.learning_rate
+    return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(etas))
 
 
 def operations_to_reach(
@@ -149,10 +153,10 @@ def operations_to_reach(
     """
     ends = value_at_end(metrics, quantity)
     rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)
-    last = last_step(rows)
-    reached = rows[(rows["value"] >= fraction * rows["reference"]) | (rows["step"] == last)]
-    spent = reached.groupby(TRIAL, observed=True)["operations"].min().rename("value").reset_index()
-    spent = spent.assign(layer=0, index=0)
+    reached = rows["value"] >= fraction * rows["reference"]
+    counted = rows[reached | (rows["step"] == last_step(rows))]
+    operations = counted.groupby(TRIAL, observed=True)["operations"].min()
+    spent = operations.rename("value").reset_index().assign(layer=0, index=0)
     joined = with_reference(spent, spent, of)
     return joined.assign(value=joined["value"] / joined["reference"])
 
@@ -162,12 +166,11 @@ def with_operations(metrics: Metrics, rows: pd.DataFrame) -> pd.DataFrame:
     included.
     """
     parts = []
-    for variant, each in metrics.variants.items():
-        for name in each.values("parameterization"):
-            own = rows[(rows["variant"] == variant) & (rows["parameterization"] == name)]
-            begun, a_step = (
-                start_operations(each.settings, name),
-                step_operations(each.settings, name),
-            )
-            parts.append(own.assign(operations=begun + a_step * own["step"].astype(float)))
+    for variant, run in metrics.variants.items():
+        for parameterization in run.values("parameterization"):
+            cell = {"variant": variant, "parameterization": parameterization}
+            part = of_cell(rows, cell)
+            at_start = start_operations(run.settings, parameterization)
+            a_step = step_operations(run.settings, parameterization)
+            parts.append(part.assign(operations=at_start + a_step * part["step"].astype(float)))
     return pd.concat(parts)

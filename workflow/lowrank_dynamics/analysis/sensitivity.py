@@ -21,8 +21,10 @@ COLUMNS = [
     "worst",
     "trials",
     "claim_verdict",
+    "over_trials",
+    "comparison",
+    "threshold",
 ]
-COLUMNS += ["over_trials", "comparison", "threshold"]
 
 
 def compare(
@@ -34,19 +36,17 @@ def compare(
     `declared` and `alternatives`, by name, are tables of verdicts. Only claims that some
     alternative covers are kept. Raises UserError for an alternative that is not in the study.
     """
-    if unknown := [name for name in alternatives if name not in study.alternatives]:
-        raise UserError(
-            f"the sensitivity study has no alternative {unknown[0]!r}, only"
-            f" {', '.join(study.alternatives)}"
-        )
-    tables = {(DECLARED, DECLARED): declared}
-    tables |= {
-        study.alternatives[name][:2]: table for name, table in alternatives.items() if len(table)
-    }
-    rows = [
-        weakest_cells(table).assign(choice=choice, value=value)
-        for (choice, value), table in tables.items()
-    ]
+    for name in alternatives:
+        if name not in study.alternatives:
+            raise UserError(
+                f"the sensitivity study has no alternative {name!r}, only"
+                f" {', '.join(study.alternatives)}"
+            )
+    rows = [weakest_cells(declared).assign(choice=DECLARED, value=DECLARED)]
+    for name, table in alternatives.items():
+        if len(table):
+            choice, value, _ = study.alternatives[name]
+            rows.append(weakest_cells(table).assign(choice=choice, value=value))
     joined = pd.concat(rows, ignore_index=True)
     varied = joined.loc[joined["choice"] != DECLARED, "claim"]
     return joined.loc[joined["claim"].isin(varied), COLUMNS].reset_index(drop=True)

@@ -14,8 +14,8 @@ import pandas as pd
 from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
 from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.analysis.rows import of_cell
-from lowrank_dynamics.config.files import split_scale
+from lowrank_dynamics.analysis.trial_values import of_cell
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
     NOT_REPRODUCED = "not reproduced"
     NOT_TESTABLE = "not testable"
-    PARTLY = "partly"
+    PARTLY = "partly reproduced"
     REPRODUCED = "reproduced"
 
 
@@ -59,7 +59,7 @@ class CellVerdict:
 
 
 def judge(
-    claim: Claim, metrics: Metrics | None, scale: str, cannot_tell: Mapping[str, str]
+    claim: Claim, metrics: Metrics | None, run: Run, cannot_tell: Mapping[str, str]
 ) -> list[CellVerdict]:
     """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was
     not run.
@@ -68,34 +68,28 @@ def judge(
     of the sensitivity study, which may run fewer activations or parameterizations than a claim
     covers, is judged by those that it runs; if there are none, there is no verdict.
     """
-    scale, alternative = split_scale(scale)
     cells = claim.expected_cells()
     if metrics is None:
-        return (
-            []
-            if alternative
-            else _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
-        )
-    if alternative:
-        run = {key: metrics.values(key) for key in claim.cells if key in CELL}
-        cells = [
-            cell for cell in cells if all(cell[key] in present for key, present in run.items())
-        ]
+        if run.alternative:
+            return []
+        return _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
+    if run.alternative:
+        cells = [cell for cell in cells if _is_run(cell, metrics)]
     try:
         measured = MEASURES[claim.measure](metrics, **claim.options)
     except (UserError, np.linalg.LinAlgError) as error:
         return _none_testable(cells, str(error))
-    if unknown := sorted(set(claim.cells) - set(measured.columns)):
-        return _none_testable(cells, f"{claim.measure} tells no cells apart by {unknown[0]}")
-    judged = [
-        _judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials) for cell in cells
-    ]
-    reason = cannot_tell.get(scale)
-    return (
-        [replace(cell, verdict=Verdict.NOT_TESTABLE, reason=reason) for cell in judged]
-        if reason
-        else judged
-    )
+    for column in sorted(claim.cells):
+        if column not in measured.columns:
+            return _none_testable(cells, f"{claim.measure} has no column {column}")
+    reason = cannot_tell.get(run.scale)
+    verdicts = []
+    for cell in cells:
+        verdict = _judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials)
+        if reason:
+            verdict = replace(verdict, verdict=Verdict.NOT_TESTABLE, reason=reason)
+        verdicts.append(verdict)
+    return verdicts
 
 
 def require_possible(experiment: str, metrics: Metrics) -> None:
@@ -106,13 +100,21 @@ def require_possible(experiment: str, metrics: Metrics) -> None:
         if len(impossible):
             raise UserError(
                 f"the metrics of {experiment} have a {quantity} of {impossible.iloc[0]:g}, which"
-                " cannot be; delete them and run again"
+                " is impossible; delete them and run again"
             )
 
 
 def worst(cells: list[CellVerdict]) -> Verdict:
     """Return the worst of the cells' verdicts."""
     return min((cell.verdict for cell in cells), key=ORDER.index)
+
+
+def _is_run(cell: CellKey, metrics: Metrics) -> bool:
+    """Return whether the metrics have the activation, parameterization and variant of a cell."""
+    for column, value in cell.items():
+        if column in CELL and value not in metrics.values(column):
+            return False
+    return True
 
 
 def _none_testable(cells: list[CellKey], reason: str) -> list[CellVerdict]:
@@ -124,25 +126,29 @@ def _judge_cell(
 ) -> CellVerdict:
     """Compare the values in `rows`, those of one cell's trials, with the threshold."""
     values, label = rows["value"], cell_label(cell)
-    if problem := _problem(rows, expected_trials):
+    problem = _problem(rows, expected_trials)
+    if problem:
         return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
     mean, deviation, worst_trial = float(values.mean()), float(values.std()), claim.worst(values)
     if claim.over_trials == "worst":
-        value, error = worst_trial, 0.0
+        verdict, reason = _compared(claim, worst_trial, 0.0)
     else:
-        value, error = mean, STANDARD_ERRORS * (deviation / len(values) ** 0.5)
-    if claim.meets(value, error):
-        verdict, reason = Verdict.REPRODUCED, ""
-    elif claim.meets(value):
-        verdict, reason = (
-            Verdict.PARTLY,
-            f"within {STANDARD_ERRORS:g} standard errors of the threshold",
-        )
-    elif claim.meets(value, weaker=True):
-        verdict, reason = Verdict.PARTLY, "only in the weaker reading"
-    else:
-        verdict, reason = Verdict.NOT_REPRODUCED, ""
+        error = STANDARD_ERRORS * (deviation / len(values) ** 0.5)
+        verdict, reason = _compared(claim, mean, error)
     return CellVerdict(label, verdict, reason, mean, deviation, worst_trial, len(values))
+
+
+def _compared(claim: Claim, value: float, error: float) -> tuple[Verdict, str]:
+    """Return the verdict on a value that is known up to `error`, and why it is only partly
+    reproduced.
+    """
+    if claim.meets(value, error):
+        return Verdict.REPRODUCED, ""
+    if claim.meets(value):
+        return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
+    if claim.meets(value, weaker=True):
+        return Verdict.PARTLY, "only in the weaker reading"
+    return Verdict.NOT_REPRODUCED, ""
 
 
 def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
@@ -150,13 +156,16 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
     if rows.empty:
         return "not measured"
     if rows["trial"].duplicated().any():
-        return "several values a trial: the claim's cells must tell them apart"
+        return "several values per trial: the claim's cells must distinguish them"
     if len(rows) < expected_trials:
-        return f"measured in {len(rows)} of {expected_trials} trials only"
+        return f"measured in only {len(rows)} of {expected_trials} trials"
     if len(rows) < FEWEST_TRIALS:
         few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
     if not np.isfinite(rows["value"]).all():
         return "a value is not finite"
     with np.errstate(over="ignore"):
-        return "" if np.isfinite(rows["value"].std()) else "the spread is not finite"
+        deviation = rows["value"].std()
+    if not np.isfinite(deviation):
+        return "the spread is not finite"
+    return ""

@@ -1,5 +1,6 @@
 """Figures 3 to 5: how the change of each hidden layer is split among the four blocks."""
 
+from itertools import product
 from typing import Literal
 
 import matplotlib.pyplot as plt
@@ -19,17 +20,17 @@ def draw(metrics: Metrics) -> Figure:
     Variants, each with its own optimizer, give groups of rows.
     """
     variants = list(metrics.variants.values())
-    rows = len(metrics.activations) if metrics.frame("block_share")["layer"].nunique() > 1 else 1
-    height = (1.5 if len(variants) == 1 else 0.85) * rows + 0.3
+    layers = metrics.frame("block_share")["layer"].nunique()
+    rows = len(metrics.activations) if layers > 1 else 1
+    row_height = 1.5 if len(variants) == 1 else 0.85
+    height = row_height * rows + 0.3
     figure = plt.figure(figsize=(style.PAGE, height * len(variants)))
-    for variant, group in zip(
-        variants, figure.subfigures(len(variants), 1, squeeze=False).flat, strict=True
-    ):
+    groups = figure.subfigures(len(variants), 1, squeeze=False)
+    for variant, group in zip(variants, groups.flat, strict=True):
         _draw_variant(variant, group)
         if len(variants) > 1:
-            group.suptitle(
-                OPTIMIZERS[variant.settings.training.optimizer].label, fontsize=8, weight="bold"
-            )
+            optimizer = OPTIMIZERS[variant.settings.training.optimizer]
+            group.suptitle(optimizer.label, fontsize=8, weight="bold")
     style.legend_below(figure)
     return figure
 
@@ -41,17 +42,23 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     shares = metrics.frame("block_share")
     shares["block"] = "block " + shares["index"].astype(str)
     activations, layers = metrics.activations, sorted(shares["layer"].unique())
-    cells = [(activation, layer) for activation in activations for layer in layers]
-    rows, columns = (1, len(cells)) if len(layers) == 1 else (len(activations), len(layers))
-    as_long = shares.groupby("activation", observed=True)["step"].max().nunique() == 1
-    sharing: Literal["all", "row", "none"] = "all" if as_long else "row" if rows > 1 else "none"
+    cells = product(activations, layers)
+    rows, columns = len(activations), len(layers)
+    if len(layers) == 1:
+        rows, columns = 1, len(activations)
+    steps = shares.groupby("activation", observed=True)["step"].max()
+    sharing: Literal["all", "row", "none"] = "none"
+    if steps.nunique() == 1:
+        sharing = "all"
+    elif rows > 1:
+        sharing = "row"
     panels = figure.subplots(rows, columns, sharex=sharing, sharey=True, squeeze=False)
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
         style.lines(shown, axes, "block", palette=style.COLORS[:4])
-        title = registries.activation(activation).label + (
-            f", layer {layer}" if len(layers) > 1 else ""
-        )
+        title = registries.activation(activation).label
+        if len(layers) > 1:
+            title += f", layer {layer}"
         axes.axhline(0.5, color="0.6", linewidth=0.6, zorder=0)
         axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
     plt.setp(panels[-1], xlabel="step $t$")

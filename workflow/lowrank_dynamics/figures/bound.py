@@ -53,7 +53,8 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     style.lines(curves, axes, "curve", names, palette=["black", *style.COLORS[1:4]])
     axes.set(xlabel="", ylabel="")
     largest = update_ratio(metrics).groupby("activation")["value"].max()
-    text = rf"ratio $\leq$ {math.ceil(100 * largest[activation]) / 100:.2f}"
+    rounded_up = math.ceil(100 * largest[activation]) / 100
+    text = rf"ratio $\leq$ {rounded_up:.2f}"
     axes.text(
         0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE
     )

@@ -19,11 +19,11 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
     variants = metrics.variants
-    eps = {name: each.settings.network.eps for name, each in variants.items()}
-    middle = sorted(variants, key=lambda name: eps[name])[len(variants) // 2]
-    curvature = until_first_end(
-        ratios(variants[middle], "curvature", "curvature_bound"), variants[middle], CELL
-    )
+    eps = {name: variant.settings.network.eps for name, variant in variants.items()}
+    by_eps = sorted(variants, key=lambda name: eps[name])
+    middle = variants[by_eps[len(by_eps) // 2]]
+    curvature = ratios(middle, "curvature", "curvature_bound")
+    curvature = until_first_end(curvature, middle, CELL)
     tail = ratios(metrics, "first_tail", "first_tail_bound")
     tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
     style.activation_lines(curvature, left)

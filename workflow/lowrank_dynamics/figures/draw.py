@@ -28,23 +28,30 @@ def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None)
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
-    wanted = [source.table] if source.table else list(source.experiments)
+    wanted = [f"{source.table}.parquet"] if source.table else list(source.experiments)
     if len(files) != len(wanted):
         raise UserError(
             f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named"
         )
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
-    shown: Sequence[Metrics] | Sequence[Table]
+    shown: list[Metrics] | list[Table]
     if source.table:
-        shown, note = [tables.read(file, module.COLUMNS) for file in files], ""
+        shown = [tables.read(file, module.COLUMNS) for file in files]
+        note = ""
     else:
-        files_of = dict(zip(source.experiments, files, strict=True))
-        runs = {each: metrics.read(file, each, scale) for each, file in files_of.items()}
-        shown, note = list(runs.values()), extent_in_words(runs)
+        runs = {}
+        for experiment, file in zip(source.experiments, files, strict=True):
+            runs[experiment] = metrics.read(file, experiment, scale)
+        shown = list(runs.values())
+        note = extent_in_words(runs)
     figure = module.draw(*shown, **source.options)
-    if unverified := {data for each in shown for data in each.unverified}:
+    unverified: set[str] = set()
+    for part in shown:
+        unverified.update(part.unverified)
+    if unverified:
         style.mark(figure, f"UNVERIFIED DATA: {', '.join(sorted(unverified))}")
-    style.save(figure, stem, figure_origin(name, [read_provenance(file) for file in files]), note)
+    origin = figure_origin(name, map(read_provenance, files))
+    style.save(figure, stem, origin, note)
     plt.close("all")
 
 
@@ -53,13 +60,13 @@ def extent_in_words(runs: Mapping[str, Metrics]) -> str:
     thinned.
     """
     counts = {name: run.trials for name, run in runs.items()}
-    alike = len(set(counts.values())) == 1
-    trials = (
-        next(iter(counts.values()))
-        if alike
-        else ", ".join(f"{name}: {count}" for name, count in counts.items())
-    )
-    kept = {
-        cell.thinned_to for run in runs.values() for cell in run.cells.values() if cell.thinned_to
-    }
-    return trials + (f"; at most {max(kept)} steps of each curve" if kept else "")
+    words = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    if len(set(counts.values())) == 1:
+        (words,) = set(counts.values())
+    steps = 0
+    for run in runs.values():
+        for cell in run.cells.values():
+            steps = max(steps, cell.thinned_to or 0)
+    if steps:
+        words += f"; at most {steps} steps of each curve"
+    return words

@@ -24,22 +24,17 @@ def draw(metrics: Metrics) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
     names = metrics.activations
     markers = {"markers": list(style.MARKERS[: len(names)]), "markersize": 4}
-    for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
+    for (quantity, words), axes in zip(PANELS.items(), panels, strict=True):
         axes.set(xscale="log", yscale="log")
         style.activation_lines(against_eps(metrics, quantity), axes, x="eps", **markers)
-        axes.set(xlabel=r"$\epsilon$", ylabel=label)
+        axes.set(xlabel=r"$\epsilon$", ylabel=words)
         slopes = slope_at_the_start(metrics, quantity).groupby("activation")["value"].mean()
         slopes = slopes.where(slopes.abs() >= 0.005, 0)  # no negative zeros
-        legend = [
-            f"{registries.activation(name).label}, slope {slopes[name]:.2f}" for name in names
-        ]
+        labels = []
+        for name in names:
+            label = registries.activation(name).label
+            labels.append(f"{label}, slope {slopes[name]:.2f}")
         handles, _ = axes.get_legend_handles_labels()
-        axes.legend(
-            handles,
-            legend,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.2),
-            ncols=2,
-            fontsize=style.NOTE,
-        )
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        axes.legend(handles, labels, ncols=2, fontsize=style.NOTE, **place)
     return figure

@@ -23,9 +23,8 @@ def draw(metrics: Metrics) -> Figure:
     figure, panels = style.activation_panels(metrics.activations, 2.4, sharey=True)
     for activation, axes in zip(metrics.activations, panels.flat, strict=True):
         norm = metrics.frame("gradient_norm", activation=activation).assign(curve=NORM)
-        values = metrics.frame(
-            "gradient_singular_value", activation=activation, index=list(range(1, classes + 1))
-        )
+        indices = list(range(1, classes + 1))
+        values = metrics.frame("gradient_singular_value", activation=activation, index=indices)
         values["curve"] = r"$\sigma_" + values["index"].astype(str) + r"(G_1)$"
         _draw_panel(pd.concat([norm, values]), metrics, axes)
     panels[0, 0].set_ylabel("norm, singular value")
@@ -40,11 +39,10 @@ def _draw_panel(curves: pd.DataFrame, metrics: Metrics, axes: Axes) -> None:
     palette = ["black", *style.COLORS[: len(names) - 1]]
     style.lines(until_first_end(curves, metrics, CELL), axes, "curve", names, palette=palette)
     axes.set(xlabel="step $t$", ylabel="")
-    fits = fitted(until_first_end(curves, metrics, TRIAL), ["curve", "trial"], decay_rate)
+    own_ends = until_first_end(curves, metrics, TRIAL)
+    fits = fitted(own_ends, ["curve", "trial"], decay_rate)
     rates = 100 * fits.groupby("curve")["value"].mean()
     others = rates.drop(NORM)
-    text = (
-        f"rate, %/step\n{NORM}: {rates[NORM]:.2f}\n$\\sigma_i$: {others.min():.2f} to"
-        f" {others.max():.2f}"
-    )
+    norm, values = f"{rates[NORM]:.2f}", f"{others.min():.2f} to {others.max():.2f}"
+    text = f"rate, %/step\n{NORM}: {norm}\n$\\sigma_i$: {values}"
     axes.text(0.97, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=style.NOTE)

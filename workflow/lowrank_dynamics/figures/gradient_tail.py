@@ -25,22 +25,16 @@ def draw(metrics: Metrics) -> Figure:
     figure, panels = style.activation_panels(metrics.activations, 1.9, sharey=True)
     for activation, axes in zip(metrics.activations, panels.flat, strict=True):
         tail = metrics.frame("gradient_singular_value", activation=activation, index=classes + 1)
-        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)[
-            "value"
-        ]
-        style.lines(
-            until_first_end(tail, metrics, CELL).assign(curve=TAIL),
-            axes,
-            "curve",
-            palette=style.COLORS[1:2],
-        )
-        mean, deviation = signal.mean(), signal.std()
+        tail = until_first_end(tail, metrics, CELL).assign(curve=TAIL)
+        style.lines(tail, axes, "curve", palette=style.COLORS[1:2])
+        signal = metrics.frame("signal_singular_value", activation=activation, index=classes)
+        mean, deviation = signal["value"].mean(), signal["value"].std()
+        low, high = mean - deviation, mean + deviation
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=SIGNAL)
-        axes.axhspan(
-            mean - deviation, mean + deviation, color=style.COLORS[0], alpha=0.2, linewidth=0
-        )
+        axes.axhspan(low, high, color=style.COLORS[0], alpha=0.2, linewidth=0)
         axes.set(xlabel="step $t$", ylabel="", yscale="log")
-        text = rf"$G_3 \geq {math.floor(1000 * gaps[activation]) / 1000:.3f}$"
+        rounded_down = math.floor(1000 * gaps[activation]) / 1000
+        text = rf"$G_3 \geq {rounded_down:.3f}$"
         axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=style.NOTE)
     panels[0, 0].set_ylabel("singular value")
     style.legend_below(figure)

@@ -17,28 +17,24 @@ together there.
 
 def draw(metrics: Metrics) -> Figure:
     """Draw accuracy and losses, a line for each width and one for the full head."""
-    classes = metrics.settings.data.classes
-    ranks = {name: variant.settings.network.rank or 0 for name, variant in metrics.variants.items()}
-    labels = {name: f"$r = {rank // classes}K$" for name, rank in ranks.items()}
+    labels = {}
+    for name, variant in metrics.variants.items():
+        rank, classes = variant.settings.network.rank or 0, variant.settings.data.classes
+        labels[name] = f"$r = {rank // classes}K$"
+    full = head_curves(metrics, parameterization="full").assign(network="full")
     low_rank = head_curves(metrics, parameterization="s_big")
-    full = head_curves(metrics, parameterization="full")
-    curves = pd.concat(
-        [low_rank.assign(network=low_rank["variant"].map(labels)), full.assign(network="full")]
-    )
+    low_rank = low_rank.assign(network=low_rank["variant"].map(labels))
+    curves = pd.concat([low_rank, full])
     shades = dict(zip(labels.values(), sns.color_palette("flare", len(labels)), strict=True))
+    networks, palette = ["full", *shades], style.NETWORK_COLORS | shades
     figure = plt.figure(figsize=(style.PAGE, 3.8))
-    palette = style.NETWORK_COLORS | shades
-    draw_heads(figure, metrics, curves, ["full", *shades], palette)
-    accuracy = curves[
-        (curves["quantity"] == "test_accuracy")
-        & (curves["epoch"] >= ENLARGED * curves["epoch"].max())
-    ]
+    draw_heads(figure, metrics, curves, networks, palette)
+    is_late = curves["epoch"] >= ENLARGED * curves["epoch"].max()
+    accuracy = curves[is_late & (curves["quantity"] == "test_accuracy")]
     for activation, axes in zip(metrics.activations, figure.axes, strict=False):
         inset = axes.inset_axes((0.62, 0.16, 0.36, 0.36))
         shown = accuracy[accuracy["activation"] == activation]
-        style.lines(
-            shown, inset, "network", ["full", *shades], x="epoch", palette=palette, legend=False
-        )
+        style.lines(shown, inset, "network", networks, "epoch", palette=palette, legend=False)
         inset.set(xlabel="", ylabel="", xticks=[shown["epoch"].min(), shown["epoch"].max()])
         inset.tick_params(labelsize=style.NOTE)
     style.legend_below(figure)

@@ -25,12 +25,11 @@ def draw(full_model: Metrics, heads: Metrics) -> Figure:
     narrowest, *_ = heads.variants.values()
     figure = plt.figure(figsize=(style.PAGE, 6.6))
     parts = {"(a) full model": full_model, "(b) head only": narrowest}
-    labels = {
-        name: registries.PARAMETERIZATIONS[name].label for name in ("full", "s_big", "random")
-    }
-    for (title, metrics), part in zip(
-        parts.items(), figure.subfigures(2, 1, squeeze=False).flat, strict=True
-    ):
+    labels = {}
+    for name in ("full", "s_big", "random"):
+        labels[name] = registries.PARAMETERIZATIONS[name].label
+    subfigures = figure.subfigures(2, 1, squeeze=False)
+    for (title, metrics), part in zip(parts.items(), subfigures.flat, strict=True):
         curves = head_curves(metrics)
         curves["network"] = curves["parameterization"].astype(str).map(labels)
         draw_heads(part, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
@@ -44,10 +43,8 @@ def head_curves(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     """Return the losses, and the test accuracy in percent, of the rows with these values, with
     their `epoch`.
     """
-    curves = pd.concat(
-        metrics.frame(quantity, **equal)
-        for quantity in ("test_accuracy", "test_loss", "train_loss")
-    )
+    quantities = ("test_accuracy", "test_loss", "train_loss")
+    curves = pd.concat(metrics.frame(quantity, **equal) for quantity in quantities)
     curves.loc[curves["quantity"] == "test_accuracy", "value"] *= 100
     return curves.assign(epoch=curves["step"] / _steps_per_epoch(metrics))
 
@@ -68,25 +65,22 @@ def draw_heads(
     panels = figure.subplots(2, len(metrics.activations), sharex=True, sharey="row", squeeze=False)
     count, chance = _steps_per_epoch(metrics), math.log(metrics.settings.data.classes)
     for activation, (above, below) in zip(metrics.activations, panels.T, strict=True):
-        places = {
-            "test_accuracy": (above, 1.2),
-            "test_loss": (below, 1.2),
-            "train_loss": (below, 0.5),
-        }
-        for quantity, (axes, width) in places.items():
-            shown = curves[(curves["activation"] == activation) & (curves["quantity"] == quantity)]
-            style.lines(
-                shown, axes, "network", networks, x="epoch", palette=palette, linewidth=width
-            )
+        of_activation = curves[curves["activation"] == activation]
+        for quantity, axes, width in (
+            ("test_accuracy", above, 1.2),
+            ("test_loss", below, 1.2),
+            ("train_loss", below, 0.5),
+        ):
+            shown = of_activation[of_activation["quantity"] == quantity]
+            style.lines(shown, axes, "network", networks, "epoch", palette=palette, linewidth=width)
         title = registries.activation(activation).label
         above.set(title=title, xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100))
         below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
         below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
         for axes in (above, below):
             axes.label_outer()
-        steps = above.secondary_xaxis(
-            "top", functions=(partial(np.multiply, count), partial(np.multiply, 1 / count))
-        )
+        to_steps, to_epochs = partial(np.multiply, count), partial(np.multiply, 1 / count)
+        steps = above.secondary_xaxis("top", functions=(to_steps, to_epochs))
         steps.set_xlabel("step")
         steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
@@ -97,22 +91,15 @@ def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:
     """
     losses = metrics.frame("train_loss", parameterization="full")
     last = losses.loc[losses["step"] == losses["step"].max(), "value"]
-    if last.mean() > 0.99 * math.log(metrics.settings.data.classes):
-        for axes in figure.axes:
-            text = (
-                f"nothing is learned in {metrics.settings.training.steps} steps ({metrics.trials})"
-            )
-            axes.text(
-                0.5,
-                0.5,
-                text,
-                transform=axes.transAxes,
-                ha="center",
-                va="center",
-                color="firebrick",
-            )
+    if last.mean() <= 0.99 * math.log(metrics.settings.data.classes):
+        return
+    text = f"nothing is learned in {metrics.settings.training.steps} steps ({metrics.trials})"
+    look: dict[str, Any] = {"ha": "center", "va": "center", "color": "firebrick"}
+    for axes in figure.axes:
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
 
 
 def _steps_per_epoch(metrics: Metrics) -> int:
-    data, training = metrics.settings.data, metrics.settings.training
-    return math.ceil(data.training_samples / (training.batch_size or data.training_samples))
+    samples = metrics.settings.data.training_samples
+    batch_size = metrics.settings.training.batch_size or samples
+    return math.ceil(samples / batch_size)

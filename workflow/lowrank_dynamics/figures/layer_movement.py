@@ -3,6 +3,7 @@ networks.
 """
 
 import math
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,19 +25,16 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     figure = plt.figure(figsize=(style.PAGE, 8.2))
     spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
     activations = metrics.activations
-    panels = spectra.subplots(
-        math.ceil(len(activations) / 3), 3, sharex=True, sharey=True, squeeze=False
-    )
+    rows = math.ceil(len(activations) / 3)
+    panels = spectra.subplots(rows, 3, sharex=True, sharey=True, squeeze=False)
     draw_singular_values(metrics, layer, activations, panels.flat)
     for axes in panels.flat[len(activations) :]:
         axes.set_visible(False)
     plt.setp(panels[:, 0], ylabel=rf"$\sigma_i(W_{layer}(t))$")
     style.legend_below(spectra)
-    rows = [(measure, side) for measure in MEASURES for side in ("left", "right")]
-    for row, (measure, side) in zip(
-        distances.subplots(4, 3, sharex=True, sharey="row"), rows, strict=True
-    ):
-        for (group, label), axes in zip(style.GROUPS.items(), row, strict=True):
+    grid = distances.subplots(4, 3, sharex=True, sharey="row")
+    for row, (measure, side) in zip(grid, product(MEASURES, ("left", "right")), strict=True):
+        for (group, label), axes in zip(style.GROUP_LABELS.items(), row, strict=True):
             draw_movement(metrics, layer, f"{measure}_{side}_{group}", axes)
             axes.set_title(f"{label}, {side}")
         row[0].set_ylabel(MEASURES[measure])

@@ -24,10 +24,9 @@ def draw(metrics: Metrics) -> Figure:
     deviation.
     """
     names = metrics.activations
-    eps = {
-        name: rf"$\epsilon = {each.settings.network.eps:g}$"
-        for name, each in metrics.variants.items()
-    }
+    eps = {}
+    for name, variant in metrics.variants.items():
+        eps[name] = rf"$\epsilon = {variant.settings.network.eps:g}$"
     figure, panels = style.activation_panels(names, 4.2, rows=len(ROWS), sharex="col", sharey="row")
     for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
         for activation, axes in zip(names, row, strict=True):

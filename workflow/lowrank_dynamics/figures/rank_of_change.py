@@ -3,6 +3,7 @@ the classes K.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,8 +22,8 @@ def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
     The gray lines are K and 2K.
     """
     panels = {"two layers": against_setting(two_layers, "change_rank", CLASSES)}
-    deep = against_setting(four_layers, "change_rank", CLASSES)
-    panels |= {f"layer {layer} of four": rows for layer, rows in deep.groupby("layer")}
+    for layer, rows in against_setting(four_layers, "change_rank", CLASSES).groupby("layer"):
+        panels[f"layer {layer} of four"] = rows
     figure, grid = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.1), sharey=True)
     for (title, rows), axes in zip(panels.items(), grid, strict=True):
         _draw_panel(rows, axes)
@@ -32,13 +33,11 @@ def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
 
 
 def _draw_panel(rows: pd.DataFrame, axes: Axes) -> None:
-    classes = sorted(rows[CLASSES].unique())
+    classes = np.sort(rows[CLASSES].unique())
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     markers = list(style.MARKERS[: rows["activation"].nunique()])
     style.activation_lines(rows, axes, x=CLASSES, markers=markers, markersize=4)
     for factor in (1, 2):
-        axes.plot(
-            classes, [factor * each for each in classes], color="0.6", linewidth=0.6, zorder=0
-        )
-    axes.set_xticks(classes, [f"{each:g}" for each in classes])
+        axes.plot(classes, factor * classes, color="0.6", linewidth=0.6, zorder=0)
+    axes.set_xticks(classes, [f"{count:g}" for count in classes])

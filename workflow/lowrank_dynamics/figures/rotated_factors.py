@@ -3,7 +3,6 @@ by psi degrees.
 """
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
@@ -14,15 +13,13 @@ from lowrank_dynamics.storage.metrics import Metrics
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(style.PAGE, 2.3))
-    angles = {
-        rf"$\psi = {variant.settings.network.rotation:g}^\circ$": variant
-        for variant in metrics.variants.values()
-    }
+    angles = {}
+    for name, variant in metrics.variants.items():
+        angles[name] = rf"$\psi = {variant.settings.network.rotation:g}^\circ$"
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
-        curves = pd.concat(
-            per_image(variant, quantity).assign(angle=angle) for angle, variant in angles.items()
-        )
-        style.lines(curves, axes, "angle", angles, palette="viridis")
+        curves = per_image(metrics, quantity)
+        curves["angle"] = curves["variant"].astype(str).map(angles)
+        style.lines(curves, axes, "angle", angles.values(), palette="viridis")
         axes.set(xlabel="epoch", ylabel=label)
     style.legend_below(figure)
     return figure

@@ -26,33 +26,18 @@ def draw(table: Table) -> Figure:
     for row in range(0, len(claims), 2):
         axes.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0)
     for verdict, (marker, color) in style.VERDICTS.items():
-        given = marks[marks["claim_verdict"] == verdict]
-        if len(given):
-            axes.scatter(
-                given["place"],
-                given["row"],
-                marker=marker,
-                color=color,
-                s=18,
-                linewidths=1,
-                label=verdict,
-            )
+        part = marks[marks["claim_verdict"] == verdict]
+        if len(part):
+            look = {"marker": marker, "color": color, "s": 18, "linewidths": 1}
+            axes.scatter(part["place"], part["row"], label=verdict, **look)
     axes.set_yticks(range(len(claims)), [claim.replace("_", " ") for claim in claims])
     axes.set_xticks(columns["place"], columns["value"].str.replace("_", " "), rotation=90)
     axes.tick_params(length=0, labelsize=style.NOTE)
-    for choice, places in columns[columns["choice"] != DECLARED].groupby("choice", sort=False)[
-        "place"
-    ]:
+    varied = columns[columns["choice"] != DECLARED]
+    look = {"fontsize": style.NOTE, "rotation": 35, "ha": "left", "va": "bottom"}
+    for choice, places in varied.groupby("choice", sort=False)["place"]:
         middle = (places.min() + places.max()) / 2
-        axes.text(
-            middle,
-            -0.9,
-            str(choice).replace("_", " "),
-            fontsize=style.NOTE,
-            rotation=35,
-            ha="left",
-            va="bottom",
-        )
+        axes.text(middle, -0.9, str(choice).replace("_", " "), **look)
     axes.set_ylim(len(claims) - 0.5, -0.7)
     axes.spines[:].set_visible(False)
     style.legend_below(figure)

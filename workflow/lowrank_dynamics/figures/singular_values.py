@@ -21,10 +21,8 @@ def draw(metrics: Metrics) -> Figure:
     """
     shown = [name for name in SHOWN if name in metrics.activations]
     if not shown:
-        raise UserError(
-            f"figure 1 shows {', '.join(SHOWN)}, and the metrics have"
-            f" {', '.join(metrics.activations)}"
-        )
+        present = ", ".join(metrics.activations)
+        raise UserError(f"figure 1 shows {', '.join(SHOWN)}, and the metrics have {present}")
     figure, panels = style.activation_panels(shown, 1.8, sharey=True)
     draw_singular_values(metrics, 1, shown, panels.flat)
     panels[0, 0].set_ylabel(r"$\sigma_i(W_1(t))$")
@@ -39,13 +37,11 @@ def draw_singular_values(
     activation.
     """
     values = metrics.frame("singular_value", layer=layer)
-    means = (
-        values.groupby(["activation", "step", "index"], observed=True)["value"].mean().reset_index()
-    )
+    by_value = values.groupby(["activation", "step", "index"], observed=True)
+    means = by_value["value"].mean().reset_index()
     classes, count = metrics.settings.data.classes, means["index"].max()
-    means["group"] = pd.cut(
-        means["index"], [0, classes, count - classes, count], labels=list(style.GROUPS.values())
-    )
+    ends = [0, classes, count - classes, count]
+    means["group"] = pd.cut(means["index"], ends, labels=list(style.GROUP_LABELS.values()))
     look = {
         "palette": style.COLORS[:3],
         "dashes": [style.SOLID, style.SOLID, style.DOTTED],

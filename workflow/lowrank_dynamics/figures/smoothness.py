@@ -2,20 +2,24 @@
 what they do not.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.rows import value_at_end
 from lowrank_dynamics.analysis.scaling import tails
+from lowrank_dynamics.analysis.trial_values import value_at_end
 from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
 NAMED = {"silu": 1.0, "gelu": 1.702}
 """The beta at which an activation is phi_beta, or nearly."""
+RELU: dict[str, Any] = {"color": "black", "dashes": style.DASHED, "linewidth": 0.8}
+"""How the horizontal line of ReLU looks."""
 
 
 def draw(metrics: Metrics) -> Figure:
@@ -27,15 +31,9 @@ def draw(metrics: Metrics) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
     _draw_tails(next(iter(metrics.variants.values())), left)
     _draw_shares(metrics, right)
+    look = {"ncols": 3, "title": None, "fontsize": style.NOTE}
     for axes in (left, right):
-        sns.move_legend(
-            axes,
-            "upper center",
-            bbox_to_anchor=(0.5, -0.22),
-            ncols=3,
-            title=None,
-            fontsize=style.NOTE,
-        )
+        sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.22), **look)
     return figure
 
 
@@ -44,46 +42,44 @@ def _draw_tails(metrics: Metrics, axes: Axes) -> None:
     line.
     """
     rows = tails(metrics)
-    betas = [name for name in metrics.activations if "beta" in activation(name).options]
-    rows["curve"] = rows["activation"].map({name: activation(name).label for name in betas})
+    labels = {}
+    for name in metrics.activations:
+        if "beta" in activation(name).options:
+            labels[name] = activation(name).label
+    rows["curve"] = rows["activation"].map(labels)
     axes.set(xscale="log", yscale="log")
-    labels, colors = (
-        [activation(name).label for name in betas],
-        sns.color_palette("viridis", len(betas)),
-    )
-    options = {"markers": ["o"] * len(betas), "markersize": 4, "dashes": False, "palette": colors}
-    style.lines(rows, axes, "curve", labels, x="product", **options)
+    look = {
+        "markers": ["o"] * len(labels),
+        "markersize": 4,
+        "dashes": False,
+        "palette": sns.color_palette("viridis", len(labels)),
+    }
+    style.lines(rows, axes, "curve", labels.values(), x="product", **look)
     if "relu" in metrics.activations:
         plateau = metrics.frame("gradient_tail", activation="relu")["value"].mean()
-        axes.axhline(
-            plateau,
-            color="black",
-            dashes=style.DASHED,
-            linewidth=0.8,
-            label="ReLU, every $\\epsilon$",
-        )
+        axes.axhline(plateau, label="ReLU, every $\\epsilon$", **RELU)
         axes.legend()
     axes.set(xlabel=r"$\beta\,\epsilon$", ylabel=r"$\sigma_{K+1}/\sigma_K$ of $G_1(0)$")
 
 
 def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     """Draw a line for each eps, named activations as points, and ReLU as a horizontal line."""
+    eps, betas = {}, {}
+    for name, variant in metrics.variants.items():
+        eps[name] = rf"$\epsilon = {variant.settings.network.eps:g}$"
+    for name in metrics.activations:
+        betas[name] = activation(name).options.get("beta")
     rows = value_at_end(metrics, "block_share", 1)
-    eps = {
-        name: rf"$\epsilon = {each.settings.network.eps:g}$"
-        for name, each in metrics.variants.items()
-    }
-    rows["curve"] = rows["variant"].astype(str).map(eps)
-    rows["beta"] = (
-        rows["activation"].astype(str).map(lambda name: activation(name).options.get("beta"))
+    rows = rows.assign(
+        curve=rows["variant"].astype(str).map(eps), beta=rows["activation"].astype(str).map(betas)
     )
     axes.set(xscale="log")
-    options = {
+    look = {
         "markers": list(style.MARKERS[: len(eps)]),
         "markersize": 4,
         "palette": style.COLORS[: len(eps)],
     }
-    style.lines(rows.dropna(subset="beta"), axes, "curve", eps.values(), x="beta", **options)
+    style.lines(rows.dropna(subset="beta"), axes, "curve", eps.values(), x="beta", **look)
     for name, beta in NAMED.items():
         axes.axvline(beta, color="0.6", linewidth=0.6, zorder=0)
         text = axes.text(
@@ -93,21 +89,14 @@ def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     _mark(rows, "gelu", NAMED["gelu"], axes)
     if "relu" in metrics.activations:
         share = rows.loc[rows["activation"] == "relu", "value"].mean()
-        axes.axhline(share, color="black", dashes=style.DASHED, linewidth=0.8, label="ReLU")
+        axes.axhline(share, label="ReLU", **RELU)
     axes.legend()
     axes.set(xlabel=r"$\beta$", ylabel="share of block 1 at the linear fit")
 
 
 def _mark(rows: pd.DataFrame, name: str, beta: float, axes: Axes) -> None:
     """Draw the share of a named activation as a point, if it was run."""
-    own = rows[rows["activation"] == name]
-    if len(own):
-        axes.scatter(
-            [beta],
-            [own["value"].mean()],
-            marker="*",
-            s=40,
-            color="black",
-            zorder=3,
-            label=activation(name).label,
-        )
+    shares = rows.loc[rows["activation"] == name, "value"]
+    if len(shares):
+        look: dict[str, Any] = {"marker": "*", "s": 40, "color": "black", "zorder": 3}
+        axes.scatter([beta], [shares.mean()], label=activation(name).label, **look)

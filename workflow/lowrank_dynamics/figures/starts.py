@@ -19,18 +19,19 @@ def draw(metrics: Metrics) -> Figure:
     Rows are accuracy and loss against epochs, and accuracy against the operations of all matrix
     products so far, including the one full gradient that some starts need.
     """
-    variants = {name: each for name, each in metrics.variants.items() if name in RANKS}
-    figure, panels = plt.subplots(
-        3, len(variants), figsize=(style.PAGE, 5.6), sharey="row", squeeze=False
-    )
-    for (variant, each), (accuracy, loss, spent) in zip(variants.items(), panels.T, strict=True):
+    runs = metrics.variants
+    names = [name for name in runs if name in RANKS]
+    size = (style.PAGE, 5.6)
+    figure, panels = plt.subplots(3, len(names), figsize=size, sharey="row", squeeze=False)
+    for name, (accuracy, loss, spent) in zip(names, panels.T, strict=True):
+        run = runs[name]
         for quantity, axes in (("test_accuracy", accuracy), ("test_loss", loss)):
-            style.network_lines(per_image(each, quantity), axes, linewidth=1.0)
+            style.network_lines(per_image(run, quantity), axes, linewidth=1.0)
             axes.set(xlabel="epoch", ylabel=PANELS[quantity])
         spent.set_xscale("log")
-        rows = with_operations(each, per_image(each, "test_accuracy"))
+        rows = with_operations(run, per_image(run, "test_accuracy"))
         style.network_lines(rows[rows["operations"] > 0], spent, x="operations", linewidth=1.0)
         spent.set(xlabel="operations", ylabel=PANELS["test_accuracy"])
-        accuracy.set_title(f"$r = {variant[0]}K$")
+        accuracy.set_title(f"$r = {name[0]}K$")
     style.legend_below(figure, columns=3)
     return figure

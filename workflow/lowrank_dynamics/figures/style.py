@@ -24,23 +24,17 @@ COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")
-GROUPS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
+GROUP_LABELS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
 SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-_NETWORKS = [registries.PARAMETERIZATIONS[name].label for name in ("full", "s_big", "random")]
-_NETWORKS += [
-    each.label for each in registries.PARAMETERIZATIONS.values() if each.label not in _NETWORKS
-]
+_NETWORKS = list(dict.fromkeys(entry.label for entry in registries.PARAMETERIZATIONS.values()))
 NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
 NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
 """How a network is drawn in every figure, by the label of its parameterization."""
-_HUES = [
-    *COLORS[:3],
-    COLORS[9],
-    *COLORS[3:9],
-]  # the fourth activation, tanh, is in few figures: a pale color will do
+# the fourth activation, tanh, is in few figures: a pale color will do
+_HUES = COLORS[:3] + COLORS[9:10] + COLORS[3:9]
 VERDICTS = {
     Verdict.REPRODUCED: ("o", COLORS[0]),
     Verdict.PARTLY: ("D", COLORS[8]),
@@ -50,11 +44,8 @@ VERDICTS = {
 """The marker and color of a verdict."""
 LOOK = {
     "font.family": "serif",
-    "font.serif": [
-        "STIXGeneral",
-        "STIX Two Text",
-        "Times New Roman",
-    ],  # the first is matplotlib's own
+    # the first is matplotlib's own
+    "font.serif": ["STIXGeneral", "STIX Two Text", "Times New Roman"],
     "mathtext.fontset": "stix",
     **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize", "figure.titlesize"), 8),
     **dict.fromkeys(
@@ -92,8 +83,8 @@ def curves(
     `options` are seaborn's for a line plot.
     """
     names = None if order is None else list(order)
-    told_apart = {"hue": by, "hue_order": names, "style": by, "style_order": names}
-    sns.lineplot(data, ax=axes, x=x, y="value", estimator=None, **(told_apart | options))
+    look = {"hue": by, "hue_order": names, "style": by, "style_order": names} | options
+    sns.lineplot(data, ax=axes, x=x, y="value", estimator=None, **look)
 
 
 def lines(
@@ -111,59 +102,45 @@ def lines(
     """
     names = list(data[by].unique() if order is None else order)
     scale, before = axes.yaxis.get_transform(), len(axes.lines)
+    unscaled = scale.inverted().transform
     scaled = data.assign(value=scale.transform(data["value"]))
     spread = scaled.groupby([by, x], observed=True)["value"].agg(["mean", "std"])
-    ends = {
-        "value": spread["mean"],
-        "low": spread["mean"] - spread["std"],
-        "high": spread["mean"] + spread["std"],
+    columns = {
+        "value": unscaled(spread["mean"]),
+        "low": unscaled(spread["mean"] - spread["std"]),
+        "high": unscaled(spread["mean"] + spread["std"]),
     }
-    drawn = pd.DataFrame(
-        {end: scale.inverted().transform(values) for end, values in ends.items()}, spread.index
-    )
-    drawn = drawn.reset_index()
+    drawn = pd.DataFrame(columns, spread.index).reset_index()
     curves(drawn, axes, by, names, x, **options)
     present = [name for name in names if name in set(drawn[by])]
-    for name, line in zip(
-        present, axes.lines[before:], strict=False
-    ):  # the legend's lines follow them
+    added = axes.lines[before:]  # those of the legend come after them
+    for name, line in zip(present, added, strict=False):
         band = drawn[drawn[by] == name]
-        axes.fill_between(
-            band[x], band["low"], band["high"], color=line.get_color(), alpha=0.2, linewidth=0
-        )
+        color = line.get_color()
+        axes.fill_between(band[x], band["low"], band["high"], color=color, alpha=0.2, linewidth=0)
 
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones
     dashed.
     """
-    shown = {
-        name: registries.activation(name)
-        for name in registries.in_order(data["activation"].unique())
-    }
-    colors, labels = (
-        activation_colors(list(shown)),
-        [activation.label for activation in shown.values()],
-    )
-    dashes = [SOLID if activation.smooth else DASHED for activation in shown.values()]
-    labeled = data.assign(activation=[shown[name].label for name in data["activation"]])
-    lines(
-        labeled,
-        axes,
-        "activation",
-        labels,
-        palette=[colors[name] for name in shown],
-        dashes=dashes,
-        **options,
-    )
+    names = registries.in_order(data["activation"].unique())
+    colors = activation_colors(names)
+    labels, dashes = {}, []
+    for name in names:
+        activation = registries.activation(name)
+        labels[name] = activation.label
+        dashes.append(SOLID if activation.smooth else DASHED)
+    labeled = data.assign(activation=data["activation"].astype(str).map(labels))
+    palette = [colors[name] for name in names]
+    lines(labeled, axes, "activation", labels.values(), palette=palette, dashes=dashes, **options)
 
 
 def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """Return the color of each activation: the same in every figure, unless it has a parameter."""
-    fixed = [name for name, each in registries.ACTIVATIONS.items() if not each.parameter]
-    return dict(
-        zip([*fixed, *(name for name in names if name not in fixed)], cycle(_HUES), strict=False)
-    )
+    fixed = [name for name, entry in registries.ACTIVATIONS.items() if not entry.parameter]
+    others = [name for name in names if name not in fixed]
+    return dict(zip(fixed + others, cycle(_HUES), strict=False))
 
 
 def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
@@ -171,19 +148,13 @@ def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     every figure.
     """
     present = set(data["parameterization"])
-    labels = {
-        name: each.label for name, each in registries.PARAMETERIZATIONS.items() if name in present
-    }
+    labels = {}
+    for name, network in registries.PARAMETERIZATIONS.items():
+        if name in present:
+            labels[name] = network.label
     labeled = data.assign(network=data["parameterization"].astype(str).map(labels))
-    lines(
-        labeled,
-        axes,
-        "network",
-        labels.values(),
-        palette=NETWORK_COLORS,
-        dashes=NETWORK_DASHES,
-        **options,
-    )
+    look = {"palette": NETWORK_COLORS, "dashes": NETWORK_DASHES} | options
+    lines(labeled, axes, "network", labels.values(), **look)
 
 
 def activation_panels(
@@ -192,9 +163,8 @@ def activation_panels(
     """Return a figure of this height in inches and its panels, a column for each activation with
     its label on top.
     """
-    figure, panels = plt.subplots(
-        rows, len(activations), figsize=(PAGE, height), squeeze=False, **sharing
-    )
+    size, columns = (PAGE, height), len(activations)
+    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, **sharing)
     for name, axes in zip(activations, panels[0], strict=True):
         axes.set_title(registries.activation(name).label)
     return figure, panels
@@ -208,7 +178,8 @@ def legend_below(figure: Figure | SubFigure, columns: int | None = None) -> None
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     for panel in figure.axes:
-        if (legend := panel.get_legend()) is not None:
+        legend = panel.get_legend()
+        if legend is not None:
             legend.remove()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(labels))
 
@@ -226,21 +197,18 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
     """
     metadata = figure_metadata(origin)
     figure.draw_without_rendering()
-    with mpl.rc_context(
-        {"figure.constrained_layout.use": False}
-    ):  # the layout is computed once, without the strip
+    # the layout is computed once, without the strip
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
         parts: list[Figure | SubFigure] = [figure, *figure.subfigs]
         for part in parts:
             for legend in part.legends:
                 legend.set_bbox_to_anchor((0, 0, 1, 1), part.transSubfigure)
         width, height = figure.get_size_inches()
-        figure.text(
-            0.995, -FOOT / height, note, fontsize=NOTE, color="0.4", ha="right", va="bottom"
-        )
+        place = (0.995, -FOOT / height)
+        figure.text(*place, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
         page = Bbox.from_extents(0, -FOOT, width, height)
         for extension in FORMATS:
+            said = metadata[extension]
             with replacing(stem.with_suffix(f".{extension}")) as partial:
-                figure.savefig(
-                    partial, format=extension, metadata=metadata[extension], bbox_inches=page
-                )
+                figure.savefig(partial, format=extension, metadata=said, bbox_inches=page)

@@ -9,27 +9,41 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from lowrank_dynamics.config.figures import FIGURES, FORMATS, OURS
-from lowrank_dynamics.config.files import load_settings
+from lowrank_dynamics.config.figures import FIGURES, OURS
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report import crate
-from lowrank_dynamics.report.verify import problems, traceable
+from lowrank_dynamics.report.verify import problems, require_none, traceable
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
-from lowrank_dynamics.storage.provenance import git, sha256
+from lowrank_dynamics.storage.provenance import sha256
+from lowrank_dynamics.storage.repository import git
 from lowrank_dynamics.version import __version__
 
-NEEDED = ("metrics/*.parquet", "claims.parquet", "claims.md", "report.html")
-IF_THERE = ("comparison.parquet", "comparison.md", "sensitivity.parquet", "sensitivity.md")
-"""What an archive has from `results/<scale>`, and every figure in `figures/<scale>`."""
-OWN = ("configs", "workflow", "Snakefile")
+NEEDED = (
+    "results/{scale}/metrics/*.parquet",
+    "results/{scale}/claims.parquet",
+    "results/{scale}/claims.md",
+    "results/{scale}/report.html",
+    "figures/{scale}/*.pdf",
+    "figures/{scale}/*.svg",
+    "figures/{scale}/*.png",
+)
+IF_THERE = (
+    "results/{scale}/comparison.parquet",
+    "results/{scale}/comparison.md",
+    "results/{scale}/sensitivity.parquet",
+    "results/{scale}/sensitivity.md",
+)
+"""What an archive has of a run."""
+SOURCES = ("configs", "workflow", "Snakefile")
 """What a run depends on: every file there must be committed."""
 CHECKSUMS = "manifest-sha256.txt"
 CODE = re.compile(r'"code": "(.*?)"')
@@ -44,37 +58,23 @@ class Archived(NamedTuple):
     remarks: list[str]
 
 
-def write_archive(root: Path, scale: str, folder: Path) -> Archived:
-    """Write the archive of the run at `scale` in the project `root` to `folder`, named after
-    version, scale and commit.
+def write_archive(run: Run, folder: Path) -> Archived:
+    """Write the archive of a run to `folder`, named after version, scale and commit.
 
     Raises UserError, and writes nothing, if there is no clean commit or no complete run, if a file
     lacks provenance, or if the metrics have other settings or give other verdicts.
     """
+    root, scale = run.root, run.name
     commit = _clean_commit(root)
-    load_settings(scale, root / "configs")
+    run.settings  # noqa: B018 (a mistake in them is reported before all else)
     results = _results(root, scale)
-    if found := list(problems(root, scale)):
-        raise UserError(
-            "\n".join(
-                f"{each}; delete it, run `make SCALE={scale}`, and then this again"
-                for each in found
-            )
-        )
-    remarks = [*_absent(scale, results), *_of_other_code(root, results, commit)]
-    runs = {Path(name).stem: metrics.read(root / name) for name in results if "/metrics/" in name}
-    time = datetime.fromtimestamp(
-        int(_git(root, "show", "--no-patch", "--format=%ct", "HEAD")), UTC
-    )
-    sources = _git(root, "ls-files", "-z").decode().split("\0")[:-1]
-    names = [*sources, *results]
-    told = " ".join(remarks)
-    written = {
-        crate.NAME: crate.metadata(root / "CITATION.cff", scale, time, runs, names, remarks=told)
-    }
+    require_none(problems(run), f"delete it, run `make SCALE={scale}`, and then this again")
+    remarks = _absent(scale, results) + _of_other_code(root, results, commit)
+    names = _git_lines(root, "ls-files") + results
+    written = {crate.NAME: _description(root, scale, names, remarks)}
     digests = {name: sha256(root / name) for name in names}
-    digests |= {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
-    written[CHECKSUMS] = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()
+    digests[crate.NAME] = hashlib.sha256(written[crate.NAME]).hexdigest()
+    written[CHECKSUMS] = _checksums(digests)
     path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.zip"
     _pack(root, results, written, path)
     return Archived(path, len(digests), remarks)
@@ -87,16 +87,13 @@ def _clean_commit(root: Path) -> str:
             f"{root.resolve()} is only a part of a git repository; run this in a clone of the"
             " project"
         )
-    if changed := _git(root, "diff", "--name-only", "HEAD").decode().split("\n")[:-1]:
+    changed = _git_lines(root, "diff", "--name-only", "HEAD")
+    if changed:
         raise UserError(
             f"{', '.join(changed)} in {root.resolve()} differ from the commit; commit or undo the"
             " changes"
         )
-    others = (
-        _git(root, "ls-files", "--others", "--exclude-standard", "--", *OWN)
-        .decode()
-        .split("\n")[:-1]
-    )
+    others = _git_lines(root, "ls-files", "--others", "--exclude-standard", "--", *SOURCES)
     if others:
         raise UserError(
             f"{', '.join(others)} in {root.resolve()} is in no commit; add it, or move it elsewhere"
@@ -119,48 +116,80 @@ def _git(root: Path, *arguments: str) -> bytes:
         ) from error
 
 
+def _git_lines(root: Path, command: str, *arguments: str) -> list[str]:
+    """Return the names that a command of git lists, however they are spelled."""
+    return _git(root, command, "-z", *arguments).decode().split("\0")[:-1]
+
+
 def _results(root: Path, scale: str) -> list[str]:
     """Return the names of a run's results and figures. Raises UserError if any kind is missing."""
-    needed = [f"results/{scale}/{pattern}" for pattern in NEEDED]
-    needed += [f"figures/{scale}/*.{extension}" for extension in FORMATS]
-    found = {pattern: list(root.glob(pattern)) for pattern in needed}
-    if missing := [pattern for pattern, paths in found.items() if not paths]:
+    paths: list[Path] = []
+    missing = []
+    for name in NEEDED:
+        pattern = name.format(scale=scale)
+        matching = list(root.glob(pattern))
+        paths += matching
+        if not matching:
+            missing.append(pattern)
+    if missing:
         raise UserError(
             f"there is no {', no '.join(missing)} in {root.resolve()}; run `make SCALE={scale}`"
             " first"
         )
-    paths = [path for paths in found.values() for path in paths]
-    paths += [path for name in IF_THERE if (path := root / "results" / scale / name).is_file()]
+    for name in IF_THERE:
+        paths += root.glob(name.format(scale=scale))
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def _absent(scale: str, results: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence on the figures of metrics that a run lacks, if there are any."""
-    drawn = [name for name, figure in FIGURES.items() if not figure.table and figure.part != OURS]
-    if absent := [name for name in drawn if f"figures/{scale}/{name}.pdf" not in results]:
-        yield f"Not in this run: {', '.join(absent)}."
+def _absent(scale: str, results: Sequence[str]) -> list[str]:
+    """Return a sentence on the figures of metrics that a run lacks, if there are any."""
+    absent = []
+    for name, figure in FIGURES.items():
+        is_wanted = not figure.table and figure.part != OURS
+        if is_wanted and f"figures/{scale}/{name}.pdf" not in results:
+            absent.append(name)
+    return [f"Not in this run: {', '.join(absent)}."] if absent else []
 
 
-def _of_other_code(root: Path, results: Sequence[str], commit: str) -> Iterator[str]:
-    """Yield a sentence for each code other than this commit's, or without a commit, that made
+def _of_other_code(root: Path, results: Sequence[str], commit: str) -> list[str]:
+    """Return a sentence for each code other than this commit's, or without a commit, that made
     results.
     """
-    codes = {
-        name: CODE.findall(json.dumps(read_provenance(root / name)))
-        for name in results
-        if traceable(name)
-    }
-    others = sorted(
-        {code for named in codes.values() for code in named} - {f"{__version__} at {commit}"}
+    made: dict[str, list[str]] = {}
+    files = list(filter(traceable, results))
+    for name in files:
+        provenance = json.dumps(read_provenance(root / name))
+        for code in set(CODE.findall(provenance)):
+            made.setdefault(code, []).append(name)
+    made.pop(f"{__version__} at {commit}", None)
+    sentences = []
+    for code, names in sorted(made.items()):
+        which = ", ".join(names)
+        if names == files:
+            which = "every file of metrics, every figure, the verdicts"
+        sentences.append(f"Not made by the code of this commit, but by {code}: {which}.")
+    return sentences
+
+
+def _description(root: Path, scale: str, names: Sequence[str], remarks: Sequence[str]) -> bytes:
+    """Return the description of the run for other programs; its time is that of the commit."""
+    committed = _git(root, "show", "--no-patch", "--format=%ct", "HEAD")
+    time = datetime.fromtimestamp(int(committed), UTC)
+    runs = {}
+    for name in names:
+        if name.startswith(f"results/{scale}/metrics/"):
+            runs[Path(name).stem] = metrics.read(root / name)
+    return crate.metadata(
+        root / "CITATION.cff", scale, time, runs, names, remarks=" ".join(remarks)
     )
-    for code in others:
-        names = [name for name, named in codes.items() if code in named]
-        which = (
-            "every file of metrics, every figure, the verdicts"
-            if names == list(codes)
-            else ", ".join(names)
-        )
-        yield f"Not made by the code of this commit, but by {code}: {which}."
+
+
+def _checksums(digests: Mapping[str, str]) -> bytes:
+    """Return the file of checksums, by name."""
+    lines = ""
+    for name, digest in sorted(digests.items()):
+        lines += f"{digest}  {name}\n"
+    return lines.encode()
 
 
 def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:
@@ -168,10 +197,9 @@ def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path
     archive.
     """
     with TemporaryDirectory() as place, replacing(path) as partial:
-        added = {name: root / name for name in results} | {
-            name: Path(place, name) for name in written
-        }
+        added = {name: root / name for name in results}
         for name, content in written.items():
+            added[name] = Path(place, name)
             added[name].write_bytes(content)
         command = ["archive", "--format=zip", f"--output={partial.resolve()}"]
         for name, file in added.items():

@@ -4,9 +4,9 @@ https://www.researchobject.org/workflow-run-crate/ has the profiles.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from importlib.metadata import version
+from importlib import metadata as installed
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rocrate.rocrate import ROCrate
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.storage.metrics import Metrics
+from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.version import __version__
 
 NAME = "ro-crate-metadata.json"
@@ -24,8 +25,9 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-FORMATS = {
+MEDIA_TYPES = {
     ".html": "text/html",
+    ".json": "application/json",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",
     ".pdf": "application/pdf",
@@ -55,29 +57,27 @@ def metadata(
     crate = ROCrate(version="1.1")
     authors = _authors(crate, cited)
     names = sorted(files)
-    settings = [_file(crate, name) for name in names if name.startswith("configs/")]
-    results = [
-        _file(crate, name)
-        for name in names
-        if name.startswith((f"results/{scale}/", f"figures/{scale}/"))
-    ]
+    settings = _files(crate, names, "configs/")
+    results = _files(crate, names, f"results/{scale}/", f"figures/{scale}/")
     workflow = _workflow(crate, runs, authors)
     _describe(crate, cited, scale, published, authors)
-    asked = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
-    workflow["input"] = asked
-    told = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
-    told["exampleOfWork"] = asked
+    parameter = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
+    workflow["input"] = parameter
+    argument = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
+    argument["exampleOfWork"] = parameter
     began, ended = _time(runs)
-    said = {
+    properties = {
         "name": f"The run at {scale} scale",
         "startTime": began,
         "endTime": ended,
         "description": remarks,
     }
-    action = crate.add_action(
-        workflow, "#run", [told, *settings, *_data(crate, runs)], results, said
-    )
-    action["agent"], crate.root_dataset["mentions"] = authors, action
+    inputs: list[Any] = [argument]
+    inputs += settings
+    inputs += _data(crate, runs)
+    action = crate.add_action(workflow, "#run", inputs, results, properties)
+    action["agent"] = authors
+    crate.root_dataset["mentions"] = action
     content = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
     return f"{content}\n".encode()
 
@@ -86,28 +86,36 @@ def _describe(
     crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any
 ) -> None:
     """Describe the whole: its name, publisher, date, license and profiles."""
-    crate.name, crate.description = f"{cited['title']} at {scale} scale", cited["abstract"]
-    crate.datePublished, crate.license = published, LICENSES[cited["license"]]
+    crate.name = f"{cited['title']} at {scale} scale"
+    crate.description = cited["abstract"]
+    crate.datePublished = published
+    crate.license = LICENSES[cited["license"]]
     crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
     crate.root_dataset["citation"] = _paper(crate, cited["preferred-citation"])
-    crate.root_dataset["conformsTo"] = [
-        _thing(crate, url, "CreativeWork", name=name, version=url.split("/")[-1])
-        for url, name in PROFILES.items()
-    ]
-    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} licence")
+    profiles = []
+    for url, name in PROFILES.items():
+        version = url.split("/")[-1]
+        profiles.append(_thing(crate, url, "CreativeWork", name=name, version=version))
+    crate.root_dataset["conformsTo"] = profiles
+    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} license")
     readme = crate.add_file(dest_path="README.md", properties={"encodingFormat": "text/markdown"})
     readme["about"] = crate.root_dataset
 
 
 def _thing(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> ContextEntity:
-    return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+    properties["@type"] = kind
+    return crate.add(ContextEntity(crate, identifier, properties=properties))
+
+
+def _files(crate: ROCrate, names: Iterable[str], *folders: str) -> list[Any]:
+    """Add the files, among the names, that are in some folders."""
+    return [_file(crate, name) for name in names if name.startswith(folders)]
 
 
 def _file(crate: ROCrate, name: str) -> Any:
     path = Path(name)
-    return crate.add_file(
-        dest_path=name, properties={"name": _title(path), "encodingFormat": FORMATS[path.suffix]}
-    )
+    properties = {"name": _title(path), "encodingFormat": MEDIA_TYPES[path.suffix]}
+    return crate.add_file(dest_path=name, properties=properties)
 
 
 def _title(path: Path) -> str:
@@ -120,46 +128,66 @@ def _title(path: Path) -> str:
 
 def _workflow(crate: ROCrate, runs: Mapping[str, Metrics], authors: Any) -> Any:
     """Add the Snakefile, with the libraries that computed the numbers."""
-    said = {"name": "lowrank-dynamics", "version": __version__, "encodingFormat": "text/plain"}
+    properties = {
+        "name": "lowrank-dynamics",
+        "version": __version__,
+        "encodingFormat": "text/plain",
+    }
     workflow = crate.add_workflow(
         dest_path="Snakefile",
         main=True,
         lang="snakemake",
-        lang_version=version("snakemake"),
-        properties=said,
+        lang_version=installed.version("snakemake"),
+        properties=properties,
     )
-    origins = [origin for run in runs.values() for origin in run.cells.values()]
-    used = {(name, each) for origin in origins for name, each in origin.libraries.items()}
-    used |= {("Python", origin.python) for origin in origins}
+    programs = []
+    for name, version in sorted(_programs(runs)):
+        identifier = f"#{name}-{version}"
+        programs.append(
+            _thing(crate, identifier, "SoftwareApplication", name=name, version=version)
+        )
     workflow["author"] = authors
-    workflow["softwareRequirements"] = [
-        _thing(crate, f"#{name}-{each}", "SoftwareApplication", name=name, version=each)
-        for name, each in sorted(used)
-    ]
+    workflow["softwareRequirements"] = programs
     return workflow
 
 
-def _data(crate: ROCrate, runs: Mapping[str, Metrics]) -> Iterator[ContextEntity]:
+def _origins(runs: Mapping[str, Metrics]) -> list[CellOrigin]:
+    """Return the origins of the cells of all experiments."""
+    origins: list[CellOrigin] = []
+    for run in runs.values():
+        origins += run.cells.values()
+    return origins
+
+
+def _programs(runs: Mapping[str, Metrics]) -> set[tuple[str, str]]:
+    """Return the name and version of each program that computed the numbers."""
+    programs = set()
+    for origin in _origins(runs):
+        programs.add(("Python", origin.python))
+        programs.update(origin.libraries.items())
+    return programs
+
+
+def _data(crate: ROCrate, runs: Mapping[str, Metrics]) -> list[ContextEntity]:
     """Add the data that the experiments read, with their sources."""
-    origins = (origin.data for run in runs.values() for origin in run.cells.values())
-    for name, origin in sorted({pair for data in origins for pair in data.items()}):
-        yield _thing(
-            crate,
-            f"#data-{name}-{origin}".replace(" ", "-"),
-            "CreativeWork",
-            name=name,
-            description=origin,
-        )
+    sources: set[tuple[str, str]] = set()
+    for origin in _origins(runs):
+        sources.update(origin.data.items())
+    added = []
+    for name, source in sorted(sources):
+        identifier = f"#data-{name}-{source}".replace(" ", "-")
+        added.append(_thing(crate, identifier, "CreativeWork", name=name, description=source))
+    return added
 
 
 def _time(runs: Mapping[str, Metrics]) -> tuple[str, str]:
     """Return when the first training began and the last one ended."""
-    origins = [origin for run in runs.values() for origin in run.cells.values()]
-    spans = [
-        (datetime.fromisoformat(each.started), timedelta(seconds=each.seconds)) for each in origins
-    ]
-    ended = max(began + took for began, took in spans)
-    return min(spans)[0].isoformat(), ended.isoformat(timespec="seconds")
+    began, ended = [], []
+    for origin in _origins(runs):
+        start = datetime.fromisoformat(origin.started)
+        began.append(start)
+        ended.append(start + timedelta(seconds=origin.seconds))
+    return min(began).isoformat(), max(ended).isoformat(timespec="seconds")
 
 
 def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:

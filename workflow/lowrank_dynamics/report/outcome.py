@@ -1,86 +1,96 @@
-"""The closing block of a run: its results, and which files are older than what they show.
+"""The closing block of a run: its results, and which files are older than what they show."""
 
-This module imports no pandas, because Snakemake loads it.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-SHOWN = {
-    "report.html": (
-        "figures/{scale}/*.pdf",
-        *(
-            f"results/{{scale}}/{name}.parquet"
-            for name in ("claims", "sensitivity", "beyond/claims")
-        ),
-    ),
-    "claims.md": ("results/{scale}/metrics/*.parquet",),
-    "comparison.md": ("results/{scale}/metrics/*.parquet",),
-    "sensitivity.md": ("results/{scale}/sensitivity/*/claims.parquet",),
-}
-"""The listed files, by name, and what each of them shows."""
-MISSING = "missing.txt"
-"""In `results/<scale>`: which figures could not be drawn, and why."""
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.embedded import read_provenance
+
+OUT_OF_DATE = "older than some of what it shows; a run without a target makes it anew"
 
 
-def outcome(scale: str, seconds: float | None = None, root: Path = Path()) -> Iterator[str]:
+def outcome(run: Run, seconds: float | None = None) -> Iterator[str]:
     """Yield the lines of the block: how long the run took, its figures, what to read about them,
     what is missing.
 
     Nothing if there are no figures.
     """
-    results = root / "results" / scale
-    if not (figures := list((root / "figures" / scale).glob("*.pdf"))):
+    figures = list(run.figures.glob("*.pdf"))
+    if not figures:
         return
-    yield f"The run at {scale} scale" + (
-        f" took {duration(seconds)}" if seconds is not None else ""
-    )
-    yield _line("figures", f"{len(figures)} in figures/{scale}/")
-    for name, patterns in SHOWN.items():
-        file = results / name
-        if not file.exists():
-            continue
-        shown = [path for pattern in patterns for path in root.glob(pattern.format(scale=scale))]
-        said = "" if file.suffix == ".html" else headline(file.read_text(encoding="utf-8"))
-        if any(file.stat().st_mtime < path.stat().st_mtime for path in shown):
-            said = "older than some of what it shows; a run without a target makes it anew"
-        yield _line(file.stem, f"results/{scale}/{name}{f': {said}' if said else ''}")
-    yield from missing(scale, root)
+    took = "" if seconds is None else f" took {duration(seconds)}"
+    yield f"The run at {run.name} scale{took}"
+    yield _line("figures", f"{len(figures)} in {_relative(run.figures, run)}/")
+    verdicts = [run.table("claims"), run.table("sensitivity"), run.beyond.table("claims")]
+    if run.report.exists():
+        said = OUT_OF_DATE if _is_older(run.report, [*figures, *verdicts]) else ""
+        yield _page_line(run, run.report, said)
+    measured = list((run.results / "metrics").glob("*.parquet"))
+    alternatives = list((run.results / "sensitivity").glob("*/claims.parquet"))
+    shown = {"claims": measured, "comparison": measured, "sensitivity": alternatives}
+    for name, sources in shown.items():
+        page = run.page(name)
+        if page.exists():
+            is_older = _is_older(page, sources)
+            yield _page_line(run, page, OUT_OF_DATE if is_older else headline(run.table(name)))
+    yield from missing(run)
 
 
-def missing(scale: str, root: Path = Path()) -> Iterator[str]:
+def _page_line(run: Run, page: Path, said: str) -> str:
+    place = _relative(page, run)
+    return _line(page.stem, f"{place}: {said}" if said else place)
+
+
+def _relative(path: Path, run: Run) -> str:
+    return path.relative_to(run.root).as_posix()
+
+
+def _is_older(page: Path, sources: Iterable[Path]) -> bool:
+    """Return whether any of the files that a page shows was written after it."""
+    written = page.stat().st_mtime
+    return any(source.exists() and source.stat().st_mtime > written for source in sources)
+
+
+def headline(table: Path) -> str:
+    """Return the summary in a table's provenance, with the unverified data if there are any; why
+    not, if it cannot be read.
+    """
+    try:
+        origin = read_provenance(table)
+    except UserError as error:
+        return str(error)
+    words = [origin.get("summary", "")]
+    if origin.get("unverified"):
+        words.append(f"Unverified data: {', '.join(origin['unverified'])}.")
+    return " ".join(words)
+
+
+def missing(run: Run) -> Iterator[str]:
     """Yield a line for each reason that the last run could not draw some figures."""
-    if (note := root / "results" / scale / MISSING).exists():
-        yield from (
-            _line("missing", line) for line in note.read_text(encoding="utf-8").splitlines()
-        )
+    if run.missing.exists():
+        for line in run.missing.read_text(encoding="utf-8").splitlines():
+            yield _line("missing", line)
 
 
-def note_missing(scale: str, figures: Mapping[str, Sequence[str]], root: Path = Path()) -> None:
+def note_missing(run: Run, figures: Mapping[str, Sequence[str]]) -> None:
     """Record, for the outcome, which figures a run could not draw, by reason; nothing if it drew
     all.
     """
-    note = root / "results" / scale / MISSING
-    note.unlink(missing_ok=True)
-    if figures:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        lines = (f"{', '.join(names)}, because {reason}\n" for reason, names in figures.items())
-        note.write_text("".join(lines), encoding="utf-8")
+    run.missing.unlink(missing_ok=True)
+    if not figures:
+        return
+    lines = ""
+    for reason, names in figures.items():
+        lines += f"{', '.join(names)}, because {reason}\n"
+    run.missing.parent.mkdir(parents=True, exist_ok=True)
+    run.missing.write_text(lines, encoding="utf-8")
 
 
 def duration(seconds: float) -> str:
     """Return a time in words, such as `9 min 41 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def headline(page: str) -> str:
-    """Return what a page says before its first table or section: the counts, and the stamp if there
-    is one.
-    """
-    first = takewhile(lambda line: not line.startswith(("|", "#")), page.splitlines()[2:])
-    return " ".join(line for line in first if line)
 
 
 def _line(label: str, text: str) -> str:

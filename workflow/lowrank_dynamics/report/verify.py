@@ -4,7 +4,7 @@ provenance.
 It changes nothing and imports no torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +14,12 @@ from pandas.testing import assert_frame_equal
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.config.figures import FORMATS
-from lowrank_dynamics.config.files import load_settings, statements_of
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.metrics import Metrics
 
 TOLERANCE = 1e-6
 """The relative tolerance between a value in the table of verdicts and the same one from another
@@ -31,31 +33,33 @@ def verify(results: Path) -> str:
 
     Raises UserError, with a sentence for each problem.
     """
-    root, scale = _split(results.resolve())
-    if found := list(problems(root, scale)):
-        raise UserError(
-            "\n".join(
-                f"{each}; run `make SCALE={scale}` again, or ask who made it" for each in found
-            )
-        )
-    verdicts = tables.read(results / "claims.parquet", COLUMNS).rows["claim"].nunique()
-    files = len(list(_traceable(root, scale)))
+    run = _run_in(results.resolve())
+    require_none(problems(run), f"run `make SCALE={run.scale}` again, or ask who made it")
+    verdicts = tables.read(run.table("claims"), COLUMNS).rows["claim"].nunique()
+    files = len(_traceable(run))
     return (
         f"{results}: {files} files say what produced them, and the metrics give the {verdicts}"
         " verdicts again"
     )
 
 
-def problems(root: Path, scale: str) -> Iterator[str]:
+def problems(run: Run) -> Iterator[str]:
     """Yield a clause for each file without provenance, for metrics with other settings, and
     verdicts that differ.
     """
-    for path in _traceable(root, scale):
+    for path in _traceable(run):
         try:
             read_provenance(path)
         except UserError as error:
             yield str(error)
-    yield from contradictions(root, scale)
+    yield from contradictions(run)
+
+
+def require_none(problems: Iterable[str], remedy: str) -> None:
+    """Raise UserError, with a sentence for each problem, if there are any."""
+    sentences = [f"{problem}; {remedy}" for problem in problems]
+    if sentences:
+        raise UserError("\n".join(sentences))
 
 
 def traceable(name: str | Path) -> bool:
@@ -63,73 +67,80 @@ def traceable(name: str | Path) -> bool:
     return Path(name).suffix.removeprefix(".") in ("parquet", *FORMATS)
 
 
-def _split(results: Path) -> tuple[Path, str]:
-    """Return the project and the scale of a results folder. Raises UserError if it is not one."""
+def _run_in(results: Path) -> Run:
+    """Return the run in a folder of results. Raises UserError if it is not one."""
     for parent in results.parents:
-        if parent.name == "results" and (parent.parent / "configs").is_dir():
-            return parent.parent, results.relative_to(parent).as_posix()
+        root = parent.parent
+        if parent.name == "results" and (root / "configs").is_dir():
+            name = results.relative_to(parent).as_posix()
+            return Run.named(name, root, root / "configs")
     raise UserError(
-        f"{results} is no folder results/<scale> beside configs/; name that of a run or of an"
+        f"{results} is not a folder results/<scale> next to configs/; name that of a run or of an"
         " archive"
     )
 
 
-def _traceable(root: Path, scale: str) -> Iterator[Path]:
-    folders = (
-        root / "results" / scale,
-        root / "results" / scale / "metrics",
-        root / "figures" / scale,
-    )
-    return (path for folder in folders for path in sorted(folder.glob("*.*")) if traceable(path))
+def _traceable(run: Run) -> list[Path]:
+    """Return the files of a run that must have provenance."""
+    files: list[Path] = []
+    for folder in (run.results, run.results / "metrics", run.figures):
+        files += filter(traceable, sorted(folder.glob("*.*")))
+    return files
 
 
-def contradictions(root: Path, scale: str) -> Iterator[str]:
-    """Yield a clause for each metrics file with settings other than those in `root`, and for
-    verdicts that differ.
+def contradictions(run: Run) -> Iterator[str]:
+    """Yield a clause for each metrics file with settings other than the run's, and for verdicts
+    that differ.
 
-    The verdicts are recomputed from the metrics of the experiments that the table in `root` names
-    as its own. Raises UserError if a file cannot be read.
+    The verdicts are recomputed from the metrics of the experiments that the table names as its own.
+    Raises UserError if a file cannot be read.
     """
-    configs, results = root / "configs", root / "results" / scale
-    settings, path = load_settings(scale, configs), results / "claims.parquet"
-    runs = {}
-    for file in sorted(results.glob("metrics/*.parquet")):
-        run = runs[file.stem] = metrics.read(file)
-        variants = (
-            settings.experiments[file.stem].variants if file.stem in settings.experiments else ()
-        )
-        expected = {settings.of_variant(file.stem, variant).digest for variant in variants}
-        if (run.scale, run.values("experiment")) != (scale, {file.stem}):
-            yield f"{file} is of another experiment or scale than its place says"
-        elif not {cell.settings_sha256 for cell in run.cells.values()} <= expected:
-            yield f"{file} was computed with other settings than those in {configs}"
+    measured = {}
+    for file in sorted((run.results / "metrics").glob("*.parquet")):
+        name, experiment = file.stem, metrics.read(file)
+        measured[name] = experiment
+        if experiment.scale != run.name or experiment.values("experiment") != {name}:
+            yield f"{file} belongs to a different experiment or scale than its path indicates"
+        elif not _digests(experiment) <= _planned_digests(run.settings, name):
+            yield f"{file} was computed with other settings than those in {run.configs}"
+    path = run.table("claims")
     table = tables.read(path, COLUMNS)
     judged = table.origin.get("settings_sha256", {})
-    if missing := set(judged) - set(runs):
-        yield f"{path} is about {', '.join(sorted(missing))}, of which there are no metrics"
+    missing = sorted(set(judged) - set(measured))
+    if missing:
+        yield f"{path} has verdicts on {', '.join(missing)}, whose metrics are missing"
         return
-    again = claims_table(
-        load_claims(statements_of(scale, configs)),
-        {name: runs[name] for name in judged},
-        settings,
-        scale,
-    )
-    if names := _differing(table.rows, again):
-        yield f"{path} contradicts the metrics beside it on {', '.join(names)}"
+    evidence = {name: measured[name] for name in judged}
+    again = claims_table(load_claims(run.statements), evidence, run.settings, run)
+    names = _differing(table.rows, again)
+    if names:
+        yield f"{path} contradicts the metrics next to it on {', '.join(names)}"
+
+
+def _digests(experiment: Metrics) -> set[str]:
+    """Return the digests of the settings that the cells were computed with."""
+    return {cell.settings_sha256 for cell in experiment.cells.values()}
+
+
+def _planned_digests(settings: Settings, name: str) -> set[str]:
+    """Return the digests of the settings of an experiment's variants; none if it does not exist."""
+    if name not in settings.experiments:
+        return set()
+    variants = settings.experiments[name].variants
+    return {settings.of_variant(name, variant).digest for variant in variants}
 
 
 def _differing(table: pd.DataFrame, again: pd.DataFrame) -> list[str]:
     """Return the claims whose rows differ in two tables of verdicts, except for rounding of the
     values.
     """
-    stored = pa.Table.from_pandas(
-        again, preserve_index=False
-    ).to_pandas()  # with the types that files have
+    arrow = pa.Table.from_pandas(again, preserve_index=False)
+    stored = arrow.to_pandas()  # with the types that files have
+    names = pd.concat([table["claim"], stored["claim"]]).unique()
     differing = []
-    for name in dict.fromkeys([*table["claim"], *stored["claim"]]):
-        left, right = (
-            rows[rows["claim"] == name].reset_index(drop=True) for rows in (table, stored)
-        )
+    for name in names:
+        left = table[table["claim"] == name].reset_index(drop=True)
+        right = stored[stored["claim"] == name].reset_index(drop=True)
         try:
             assert_frame_equal(left, right, check_dtype=False, rtol=TOLERANCE, atol=1e-12)
         except AssertionError:

@@ -11,7 +11,7 @@ function patterns() {
 
 function show() {
   const wanted = patterns();
-  const verdicts = filters.filter((each) => each.checked).map((each) => each.value);
+  const verdicts = filters.filter((box) => box.checked).map((box) => box.value);
   for (const row of rows) {
     row.hidden = !(verdicts.includes(row.dataset.verdict) && wanted.every((pattern) => pattern.test(texts.get(row))));
   }
@@ -24,7 +24,7 @@ function reveal() {
   if (!target) return;
   if (target.hidden) {
     search.value = "";
-    filters.forEach((each) => { each.checked = true; });
+    filters.forEach((box) => { box.checked = true; });
     show();
   }
   const folded = target.querySelector("details");
@@ -40,15 +40,15 @@ contents.addEventListener("click", (event) => {
 
 // The contents mark the figure or section that is being read.
 const links = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
-const reading = new IntersectionObserver((seen) => {
-  for (const each of seen.filter((each) => each.isIntersecting)) {
-    links.forEach((link, id) => link.classList.toggle("current", id === each.target.id));
+const reading = new IntersectionObserver((entries) => {
+  for (const entry of entries.filter((entry) => entry.isIntersecting)) {
+    links.forEach((link, id) => link.classList.toggle("current", id === entry.target.id));
   }
 }, { rootMargin: "-10% 0px -80% 0px" });
 links.forEach((_, id) => reading.observe(document.getElementById(id)));
 
 search.addEventListener("input", show);
-filters.forEach((each) => each.addEventListener("change", show));
+filters.forEach((box) => box.addEventListener("change", show));
 addEventListener("hashchange", reveal);
 show();
 reveal();

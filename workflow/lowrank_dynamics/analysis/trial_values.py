@@ -1,4 +1,4 @@
-"""Rows of one quantity: where trials end, which belong together, which belong to a cell."""
+"""The values of one quantity, trial by trial: at the end, of a cell, beside another cell's."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 Key = Literal["activation", "parameterization", "variant"]
 ROW = [*TRIAL, "layer", "index"]
-"""The columns that tell the values of one quantity at one step apart."""
+"""The columns that distinguish the values of one quantity at one step."""
 
 
 def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
