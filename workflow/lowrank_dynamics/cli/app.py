@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
+from lowrank_dynamics.cli.interruption import RUN, end_when_asked, end_with
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.interruption import RUN, end_when_asked, end_with
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -21,11 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Scale = Annotated[
-    str,
-    typer.Option(
-        help="smoke, laptop or paper, laptop/beyond, or such as laptop/sensitivity/width_64"
-    ),
+_RUN = typer.Option("--run", help="a scale, laptop/beyond, or such as laptop/sensitivity/width_64")
+RunName = Annotated[str, _RUN]
+AnyRunName = Annotated[str | None, _RUN]
+"""The name of a run that a file must be of, if it is given."""
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", help="a setting to change, such as experiments.starts.trials=1"),
 ]
 Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
@@ -40,7 +42,7 @@ def color() -> bool | None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from lowrank_dynamics.storage.provenance import code_version
+        from lowrank_dynamics.storage.repository import code_version
 
         typer.echo(f"lowrank-dynamics {code_version()}")
         raise typer.Exit

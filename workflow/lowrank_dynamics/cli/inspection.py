@@ -5,27 +5,31 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import Configs, Scale, app, color
-from lowrank_dynamics.config.files import CONFIGS, load_settings
+from lowrank_dynamics.cli.app import Configs, Overrides, RunName, app, color
+from lowrank_dynamics.config.folder import CONFIGS
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 
 
 @app.command()
-def check(scale: Scale = "laptop", configs: Configs = CONFIGS) -> None:
-    """Check the settings of a scale and list its cells."""
-    settings = load_settings(scale, configs)
-    for name, experiment in settings.experiments.items():
-        cells = ", ".join(cell.name for cell in settings.cells(name))
-        typer.echo(
-            f"{name}: {experiment.trials} trials, {experiment.training.steps} steps at most;"
-            f" {cells}"
-        )
+def check(
+    name: RunName = "laptop",
+    configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Check the settings of a run and list its cells."""
+    settings = Run.named(name, configs=configs, overrides=overrides).settings
+    for experiment, content in settings.experiments.items():
+        cells = ", ".join(cell.name for cell in settings.cells(experiment))
+        steps = max(variant.training.steps for variant in content.variants.values())
+        typer.echo(f"{experiment}: {content.trials} trials, {steps} steps at most; {cells}")
 
 
 @app.command()
 def resources(
-    scale: Scale = "paper",
+    name: RunName = "paper",
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
     gpu: Annotated[
         str | None, typer.Option(help="another GPU than the settings name, or operations a second")
     ] = None,
@@ -33,29 +37,55 @@ def resources(
     """Print the expected cost of each experiment's jobs, what they request of a cluster, and the
     total.
     """
-    from lowrank_dynamics.config.budget import tables
-    from lowrank_dynamics.config.files import requested
+    from collections import Counter
 
-    settings = load_settings(scale, configs)
+    import pandas as pd
+
+    from lowrank_dynamics.config.cost import jobs_of
+    from lowrank_dynamics.config.request import requested
+
+    settings = Run.named(name, configs=configs, overrides=overrides).settings
     if gpu is not None:
-        settings = settings.on(requested({"gpu": gpu}).gpu)
-    for line in tables(settings):
-        typer.echo(line)
+        settings = requested({"gpu": gpu}).limited(settings)
+    columns = ["experiment", "job", "jobs", "expected min", "GPU GB", "requested min", "host GB"]
+    rows, hours = [], []
+    for experiment in settings.experiments:
+        jobs = list(jobs_of(settings, experiment))
+        hours += [demand.seconds / 3_600 for _, demand in jobs]
+        for (work, demand), count in Counter(jobs).items():
+            device, host = demand.device_megabytes / 1e3, demand.megabytes / 1e3
+            rows.append(
+                (experiment, work, count, demand.seconds / 60, device, demand.minutes, host)
+            )
+    table = pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+    typer.echo(table.to_string(float_format="{:,.1f}".format))
+    unit = "CPU" if settings.device == "cpu" else "GPU"
+    typer.echo(f"{len(hours)} jobs, {sum(hours):,.1f} {unit} hours")
+    for machines in (1, 8, 30):
+        least = max(*hours, sum(hours) / machines)
+        typer.echo(f"{least:,.1f} hours or more on {machines} at a time")
 
 
 @app.command()
 def verdicts(
     table: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
     strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
+    page: Annotated[bool, typer.Option(help="print the whole page, with every cell")] = False,
 ) -> None:
-    """Print how many claims have each verdict."""
-    from lowrank_dynamics.analysis.table import COLUMNS, summary
+    """Print how many claims have each verdict, or the page of a table that has none next to it."""
+    from lowrank_dynamics.analysis.readable import claims_summary
+    from lowrank_dynamics.analysis.table import COLUMNS
     from lowrank_dynamics.analysis.verdicts import Verdict
+    from lowrank_dynamics.report.rendering import claims_page
     from lowrank_dynamics.storage.tables import read
 
-    found = read(table, COLUMNS).rows
-    typer.echo(summary(found))
-    failed = found.loc[found["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
+    judged = read(table, COLUMNS)
+    if page:
+        typer.echo(claims_page(judged, Run.named(judged.origin["scale"])), nl=False)
+    else:
+        typer.echo(claims_summary(judged.rows))
+    rows = judged.rows
+    failed = rows.loc[rows["claim_verdict"] == Verdict.NOT_REPRODUCED, "claim"].unique()
     if strict and len(failed):
         raise UserError(
             f"not reproduced: {', '.join(failed)}; {table.with_suffix('.md')} has the numbers"
@@ -64,7 +94,7 @@ def verdicts(
 
 @app.command("outcome")
 def tell_outcome(
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     since: Annotated[
         float | None, typer.Option(help="when the run began, in seconds since 1970")
     ] = None,
@@ -74,7 +104,7 @@ def tell_outcome(
 
     from lowrank_dynamics.report.outcome import outcome
 
-    for line in outcome(scale, None if since is None else time.time() - since):
+    for line in outcome(Run.named(name), None if since is None else time.time() - since):
         typer.echo(line)
 
 
@@ -92,7 +122,7 @@ def show_provenance(
 
 @app.command("archive")
 def make_archive(
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive"),
 ) -> None:
     """Pack sources, settings and results into one file to publish; run it in the project's root.
@@ -104,25 +134,11 @@ def make_archive(
     from lowrank_dynamics.report import crate
     from lowrank_dynamics.report.archive import write_archive
 
-    written = write_archive(Path(), scale, output)
+    written = write_archive(Run.named(name, configs=Path("configs")), output)
     for remark in written.remarks:
         told = shorten(remark, 200, placeholder=f" ... ({crate.NAME} has all)")
         typer.secho(f"warning: {told}", fg="yellow", err=True, color=color())
     typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
-
-
-@app.command("keep-reference")
-def keep_reference(scale: Scale = "laptop") -> None:
-    """Keep a run, or what there is of it, as the reference of its scale; run it in the project's
-    root.
-
-    Trials and cells are added to those kept by earlier calls if they have the same settings and
-    code.
-    """
-    from lowrank_dynamics.report.keep_reference import keep
-
-    for kept in keep(Path(), scale):
-        typer.echo(f"{kept.path}: {kept.content}, {kept.path.stat().st_size / 1000:.0f} kB")
 
 
 @app.command("verify")

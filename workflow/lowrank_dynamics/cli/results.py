@@ -1,23 +1,22 @@
 """The commands that turn metrics into figures, verdicts and pages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config.files import (
-    CONFIGS,
-    load_settings,
-    load_study,
-    measured_scale,
-    statements_of,
-)
+from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
+from lowrank_dynamics.config.folder import CONFIGS
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
+from lowrank_dynamics.storage.repository import code_version
+
+if TYPE_CHECKING:
+    from lowrank_dynamics.storage import metrics as stored
 
 Page = Annotated[
-    Path, typer.Option(help="the Parquet file to write; the page to read lies beside it")
+    Path, typer.Option(help="the Parquet file to write; the page to read is written next to it")
 ]
 Files = Annotated[
     list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")
@@ -29,43 +28,43 @@ Metrics = Annotated[
 
 @app.command()
 def figure(
-    name: str,
+    figure_name: Annotated[str, typer.Argument(help="a name such as figure_6")],
     metrics: Metrics,
     output: Annotated[Path, typer.Option(help="the file to write, without its suffix")],
-    scale: Scale | None = None,
+    name: AnyRunName = None,
 ) -> None:
     """Draw one figure as PDF, SVG and PNG."""
     from lowrank_dynamics.figures.draw import draw
 
-    draw(name, metrics, output, scale)
+    draw(figure_name, metrics, output, name)
 
 
 @app.command()
 def claims(
     output: Page,
     metrics: Files = [],  # noqa: B006
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
     every: Annotated[
         bool, typer.Option("--all", help="also on claims about experiments that are not given")
     ] = False,
 ) -> None:
     """Give a verdict on every claim about the experiments."""
     from lowrank_dynamics.analysis.claims import load_claims
+    from lowrank_dynamics.analysis.readable import claims_summary
     from lowrank_dynamics.analysis.table import claims_table
-    from lowrank_dynamics.report.claims_markdown import as_page
-    from lowrank_dynamics.storage import metrics as stored
+    from lowrank_dynamics.report.rendering import claims_page
     from lowrank_dynamics.storage import tables
 
-    runs = {path.stem: stored.read(path, path.stem, measured_scale(scale)) for path in metrics}
-    settings, judged = load_settings(scale, configs), None if every else set(runs)
-    statements = statements_of(scale, configs)
-    rows = claims_table(load_claims(statements), runs, settings, scale, judged)
-    origin = provenance.verdicts_origin(
-        scale, statements, {name: run.cells for name, run in runs.items()}
-    )
-    table = tables.Table(rows, origin | _unverified(runs.values()))
-    tables.write(table, as_page(rows, scale, table.unverified), output)
+    run = Run.named(name, configs=configs, overrides=overrides)
+    measured = _read(metrics, run.measured)
+    only = None if every else set(measured)
+    rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
+    origin = provenance.verdicts_origin(run.name, run.statements, _origins(measured))
+    origin |= _unverified(measured.values()) | {"summary": claims_summary(rows)}
+    table = tables.Table(rows, origin)
+    tables.write(table, claims_page(table, run), output)
 
 
 @app.command()
@@ -77,72 +76,97 @@ def sensitivity(
         list[Path], typer.Argument(help="those of alternatives, each in a folder named after it")
     ],
     output: Page,
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Compare the verdicts at the declared values with those of the alternatives."""
+    from lowrank_dynamics.analysis.readable import sensitivity_summary
     from lowrank_dynamics.analysis.sensitivity import compare
     from lowrank_dynamics.analysis.table import COLUMNS
-    from lowrank_dynamics.report.sensitivity_markdown import as_page
+    from lowrank_dynamics.report.rendering import sensitivity_page
     from lowrank_dynamics.storage import tables
 
-    study = load_study(configs)
-    varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
+    run = Run.named(name, configs=configs, overrides=overrides)
     base = tables.read(declared, COLUMNS)
-    rows = compare(base.rows, {name: table.rows for name, table in varied.items()}, study)
+    varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
+    rows = compare(
+        base.rows, {name: table.rows for name, table in varied.items()}, run.sensitivity_study
+    )
     origin = {
-        "scale": scale,
-        "code": provenance.code_version(),
+        "scale": run.name,
+        "code": code_version(),
         **_unverified([base, *varied.values()]),
+        "summary": sensitivity_summary(rows),
     }
     table = tables.Table(rows, origin)
-    tables.write(table, as_page(rows, study, scale, table.unverified), output)
+    tables.write(table, sensitivity_page(table, run), output)
 
 
 @app.command()
 def compare(
     metrics: Files,
     output: Page,
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
     reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path(
         "results/reference"
     ),
 ) -> None:
     """Compare a run with the reference, quantity by quantity."""
     from lowrank_dynamics.analysis.comparison import compare_all
-    from lowrank_dynamics.report.comparison_markdown import as_page
-    from lowrank_dynamics.storage import metrics as stored
+    from lowrank_dynamics.analysis.readable import comparison_summary
+    from lowrank_dynamics.report.rendering import comparison_page
     from lowrank_dynamics.storage import tables
 
-    runs = {path.stem: stored.read(path, path.stem, scale) for path in metrics}
-    rows, uncompared = compare_all(runs, reference, load_settings(scale, configs).experiments)
-    origin = provenance.comparison_origin(
-        scale, reference, {name: run.cells for name, run in runs.items()}
-    )
-    table = tables.Table(rows, origin | _unverified(runs.values()) | {"uncompared": uncompared})
-    tables.write(table, as_page(rows, uncompared, scale, table.unverified), output)
+    run = Run.named(name, configs=configs, overrides=overrides)
+    measured = _read(metrics, run)
+    rows, uncompared = compare_all(measured, reference, run.settings.experiments)
+    origin = provenance.comparison_origin(run.name, reference, _origins(measured))
+    origin |= _unverified(measured.values()) | {"uncompared": uncompared}
+    table = tables.Table(rows, origin | {"summary": comparison_summary(rows)})
+    tables.write(table, comparison_page(table, run), output)
 
 
 @app.command("report")
 def write_report(
     pictures: Annotated[list[Path], typer.Argument(help="the figures to show, as PNG")],
-    results: Annotated[Path, typer.Option(help="the folder of the run's metrics and verdicts")],
     captions: Annotated[
         Path, typer.Option(help="the folder of the texts that say what to look for")
     ],
     output: Output,
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
+    root: Annotated[Path, typer.Option(help="the folder with results/ and figures/")] = Path(),
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Put a run's verdicts, figures, comparison and settings on one page."""
     from lowrank_dynamics.report.page import write_page
 
-    write_page(pictures, output, results=results, captions=captions, scale=scale, configs=configs)
+    run = Run.named(name, root, configs, overrides)
+    write_page(run, pictures, captions, output)
+
+
+def _read(files: Iterable[Path], run: Run) -> dict[str, "stored.Metrics"]:
+    """Return the metrics of experiments of a run, by name."""
+    from lowrank_dynamics.storage import metrics as stored
+
+    return {path.stem: stored.read(path, path.stem, run.name) for path in files}
+
+
+def _origins(
+    measured: Mapping[str, "stored.Metrics"],
+) -> dict[str, Mapping[str, provenance.CellOrigin]]:
+    """Return the origins of the cells of each experiment."""
+    return {name: metrics.cells for name, metrics in measured.items()}
 
 
 def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
     """Return what a table's origin says of the metrics or tables behind it: which data are
     unverified.
     """
-    return {"unverified": sorted({name for source in sources for name in source.unverified})}
+    names: set[str] = set()
+    for source in sources:
+        names |= set(source.unverified)
+    return {"unverified": sorted(names)}

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import Configs, Output, Scale, app
-from lowrank_dynamics.config.files import CONFIGS, load_settings
+from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
+from lowrank_dynamics.cli.interruption import deferred
+from lowrank_dynamics.config.cell import Cell, shard_of
+from lowrank_dynamics.config.folder import CONFIGS
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
-from lowrank_dynamics.config.settings import Cell, Settings, shard_of
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.interruption import deferred
 
 Weights = Annotated[
     Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")
@@ -80,14 +81,22 @@ def features(
         raise UserError(
             f"there are no convolutions {convolutions!r}; choose one of {', '.join(CONVOLUTIONS)}"
         )
-    if size < (smallest := CONVOLUTIONS[convolutions].smallest):
-        raise UserError(f"--size must be at least {smallest} for {convolutions}; it is {size}")
-    chosen = part_of(part)
+    smallest = CONVOLUTIONS[convolutions].smallest
+    if size < smallest:
+        raise UserError(f"--size must be at least {smallest} for {convolutions}, got {size}")
+    images_of_part = part_of(part)
     use_cpu(threads)
     stored = weights and external.content(weights)
     with claimed_device(device) as claimed:
         prepare_part(
-            images, convolutions, stored, output, part=chosen, size=size, pool=pool, device=claimed
+            images,
+            convolutions,
+            stored,
+            output,
+            part=images_of_part,
+            size=size,
+            pool=pool,
+            device=claimed,
         )
 
 
@@ -96,8 +105,9 @@ def train(
     output: Output,
     experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
-    scale: Scale = "laptop",
+    name: RunName = "laptop",
     configs: Configs = CONFIGS,
+    overrides: Overrides = [],  # noqa: B006
     data: Annotated[
         Path | None,
         typer.Option(
@@ -125,75 +135,71 @@ def train(
     ] = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
+    from lowrank_dynamics.source_code import code_sha256
     from lowrank_dynamics.storage import metrics
-    from lowrank_dynamics.storage.code import code_sha256
     from lowrank_dynamics.training.build import Job
     from lowrank_dynamics.training.device import claimed_device, use_cpu
-    from lowrank_dynamics.training.run import checkpoint_of, run
+    from lowrank_dynamics.training.jobs import checkpoint_of, train_job
 
     started = datetime.now(UTC)
-    settings, chosen = _settings_as_planned(scale, configs, experiment, cell, planned)
-    if planned_code and planned_code != code_sha256(
-        "training.run", *settings.modules(experiment, chosen)
-    ):
+    run = Run.named(name, configs=configs, overrides=overrides)
+    trained_cell = _cell_as_planned(run, experiment, cell, planned)
+    modules = run.settings.modules(experiment, trained_cell)
+    if planned_code and planned_code != code_sha256("training.jobs", *modules):
         raise UserError(
             "the code changed while the run was going on; run again to train with the new one"
         )
     use_cpu(threads)
-    count = settings.experiment(experiment).trials
-    chosen_trials = shard_of(trials) if trials else range(count)
-    if chosen_trials.stop > count:
-        raise UserError(
-            f"{experiment} has {count} trials, numbered from 0; there are no trials {trials}"
-        )
-    with claimed_device(settings.device) as device:
-        job = Job(
-            settings,
-            experiment,
-            chosen,
-            chosen_trials,
-            data,
-            weights and external.content(weights),
-            device,
-        )
+    shard = _shard(run, experiment, trials)
+    stored_weights = weights and external.content(weights)
+    with claimed_device(run.settings.device) as device:
+        job = Job(run.settings, experiment, trained_cell, shard, data, stored_weights, device)
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
-            found = run(job, scale, kept, threads=threads, started=started)
-    metrics.write(found, output)
+            measured = train_job(job, run.name, kept, threads=threads, started=started)
+    metrics.write(measured, output)
     if kept:
         kept.remove()
 
 
-def _settings_as_planned(
-    scale: str, configs: Path, experiment: str, cell: str, planned: str | None
-) -> tuple[Settings, Cell]:
-    """Return the settings and a cell. Raises UserError if they are not those with which a run
-    planned this training.
-    """
-    changed = f"the settings in {configs} changed while the run was going on"
+def _cell_as_planned(run: Run, experiment: str, cell: str, planned: str | None) -> Cell:
+    """Return a cell. Raises UserError if its settings are not those with which a run planned it."""
+    changed = f"the settings in {run.configs} changed while the run was going on"
     try:
-        settings = load_settings(scale, configs)
-        chosen = settings.cell(experiment, cell)
+        trained_cell = run.settings.cell(experiment, cell)
     except UserError as error:
         if planned is None:
             raise
         raise UserError(f"{changed}, and now: {error}") from error
-    if planned and settings.of_variant(experiment, chosen.variant).digest != planned:
+    if planned and run.settings.of_variant(experiment, trained_cell.variant).digest != planned:
         raise UserError(
             f"{changed}, those of {experiment} too; run again to train with the new ones"
         )
-    return settings, chosen
+    return trained_cell
+
+
+def _shard(run: Run, experiment: str, trials: str | None) -> range:
+    """Return the named trials, or all. Raises UserError for trials that the experiment lacks."""
+    count = run.settings.experiment(experiment).trials
+    if trials is None:
+        return range(count)
+    shard = shard_of(trials)
+    if shard.stop > count:
+        raise UserError(
+            f"{experiment} has {count} trials, numbered from 0; there are no trials {trials}"
+        )
+    return shard
 
 
 @app.command()
 def aggregate(
     shards: Annotated[list[Path], typer.Argument(help="what the jobs wrote: CELL/TRIALS.parquet")],
     output: Output,
-    scale: Scale | None = None,
+    name: AnyRunName = None,
     trials: Annotated[int | None, typer.Option(help="how many each cell must have", min=1)] = None,
 ) -> None:
     """Join the metrics of an experiment's jobs into one file named after it."""
     from lowrank_dynamics.storage import metrics
     from lowrank_dynamics.storage.aggregation import aggregate as joined
 
-    metrics.write(joined(shards, output.stem, scale, trials), output)
+    metrics.write(joined(shards, output.stem, name, trials), output)

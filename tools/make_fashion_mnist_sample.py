@@ -1,7 +1,7 @@
 """Make the embedded Fashion-MNIST sample from the full data set: the first images of each class, in
 file order.
 
-    python workflow/scripts/make_fashion_mnist_sample.py
+    python -m tools.make_fashion_mnist_sample
 
 It needs the full data set from any of its sources (Debian: `apt-get install
 dataset-fashion-mnist`), writes the four files into `lowrank_dynamics/data/fashion-mnist-sample/`,

@@ -1,0 +1,1 @@
+"""What maintainers of the project run, besides its tests: nothing here is part of the package."""

@@ -1,0 +1,233 @@
+"""The tables of verdicts in README.md and in docs, made from the reference: `make tables`.
+
+Each is between two markers, `<!-- table: NAME -->` and `<!-- end -->`. With `--check`, as in `make
+check`, nothing is written, and a document whose tables differ from the reference's is an error.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lowrank_dynamics.analysis import readable, sensitivity
+from lowrank_dynamics.analysis.table import COLUMNS, weakest_cells
+from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
+from lowrank_dynamics.config.figures import title
+from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.report.rendering import choice_table, markdown, selected
+from lowrank_dynamics.storage.tables import read
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "artifact-evaluation.md",
+    ROOT / "docs" / "beyond.md",
+    ROOT / "docs" / "claims.md",
+    ROOT / "docs" / "sensitivity.md",
+)
+NEAR = 2.0
+"""Standard errors from another verdict below which a claim is called near one."""
+PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Write the tables into the documents, or check them."""
+    for document in DOCUMENTS:
+        before = document.read_text(encoding="utf-8")
+        after = PLACE.sub(filled, before)
+        if before == after:
+            continue
+        if "--check" in sys.argv[1:]:
+            sys.exit(
+                f"{document.relative_to(ROOT)}: its tables are not those of the reference; run"
+                " `make tables`"
+            )
+        document.write_text(after, encoding="utf-8")
+
+
+def filled(place: re.Match[str]) -> str:
+    """Return a place between two markers, filled with the reference's table."""
+    name = place[2]
+    tables = {
+        "held": held,
+        "verdicts": verdicts,
+        "converged": converged,
+        "findings": findings,
+        "alternatives": alternatives,
+        "nearest": nearest,
+    }
+    lines = tables[name]() if name in tables else expected(name)
+    return place[1] + "\n".join(lines) + place[3]
+
+
+def verdict_rows(scale: str) -> pd.DataFrame:
+    """Return the table of verdicts in the reference of a scale, one row per cell."""
+    return read(REFERENCE / scale / "claims.parquet", COLUMNS).rows
+
+
+def claims(scale: str) -> pd.DataFrame:
+    """Return a row of text for each claim in the reference of a scale."""
+    return readable.claims(verdict_rows(scale))
+
+
+def shown(scale: str) -> pd.Series:
+    """Return the verdict, or that it was not run, of each claim in the reference of a scale."""
+    return claims(scale).set_index("claim")["shown"]
+
+
+def held() -> list[str]:
+    """Return the README's sentence on how many claims have each verdict, at both scales."""
+    laptop, paper = shown("laptop"), shown("paper")
+    return [
+        f"Of {len(laptop)} statements of the paper: {counted(laptop)} at laptop scale;"
+        f" {counted(paper)} at paper scale."
+    ]
+
+
+def counted(shown: pd.Series) -> str:
+    """Return how many claims have each verdict, best first, and how many were not run."""
+    counts = shown.value_counts()
+    order = [*reversed(ORDER), readable.NOT_RUN]
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
+
+
+def verdicts() -> list[str]:
+    """Return the README's collapsible tables: every claim with its verdict at both scales, by
+    figure.
+    """
+    headings = {
+        "claim": "claim",
+        "statement": "what the paper says, in our words",
+        "place": "where",
+        "shown": "laptop scale",
+        "at_paper_scale": "paper scale",
+    }
+    rows = claims("laptop")
+    rows["at_paper_scale"] = rows["claim"].map(shown("paper"))
+    rows["claim"] = rows["claim"].map("[`{0}`](docs/artifact-evaluation.md#{0})".format)
+    lines = []
+    for figure, part in rows.groupby("figure", sort=False):
+        laptop = f"{reproduced(part['shown'])} reproduced at laptop scale"
+        paper = f"{reproduced(part['at_paper_scale'])} at paper scale"
+        lines += [
+            "<details>",
+            f"<summary>{title(str(figure))}: {laptop}, {paper}</summary>",
+            "",
+            *markdown(selected(part, headings)),
+            "",
+            "</details>",
+        ]
+    return lines
+
+
+def reproduced(verdicts: pd.Series) -> str:
+    """Return how many of some verdicts are "reproduced", such as `2 of 3`."""
+    count = (verdicts == Verdict.REPRODUCED).sum()
+    return f"{count} of {len(verdicts)}"
+
+
+def converged() -> list[str]:
+    """Return the table of the claims on heads, after the epochs of a laptop run and of the
+    paper.
+    """
+    headings = {
+        "claim": "claim",
+        "cell": "decided by",
+        "measured": "measured after 250 epochs",
+        "threshold": "taken to mean",
+        "before": "after 36 epochs",
+        "shown": "after 250",
+    }
+    rows = claims("converged")
+    rows["before"] = rows["claim"].map(shown("laptop"))
+    return markdown(linked(selected(rows[rows["experiment"] == "vgg_heads"], headings)))
+
+
+def findings() -> list[str]:
+    """Return the table of our findings at laptop scale: what was expected, and what decides."""
+    headings = {
+        "place": "study",
+        "statement": "what we expected",
+        "cell": "decided by",
+        "measured": "measured",
+        "threshold": "taken to mean",
+        "shown": "verdict",
+    }
+    rows = claims("laptop/beyond")
+    rows["place"] = rows["place"].str.removeprefix("study ")
+    return markdown(selected(rows, headings))
+
+
+def alternatives() -> list[str]:
+    """Return the sensitivity study: how many verdicts stand, which do not, and a table for each
+    declared choice.
+    """
+    table = REFERENCE / "laptop" / "sensitivity.parquet"
+    rows = read(table, sensitivity.COLUMNS).rows
+    lines = [readable.sensitivity_summary(rows), "", *markdown(linked(readable.changes(rows)))]
+    for heading, choice in readable.choices(rows, load_study(ROOT / "configs")).items():
+        lines += ["", f"## {heading}", "", *choice_table(linked(choice))]
+    return lines
+
+
+def linked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with each claim linked to what is expected of it, from a page in docs."""
+    return rows.assign(claim=rows["claim"].map("[`{0}`](artifact-evaluation.md#{0})".format))
+
+
+def expected(experiment: str) -> list[str]:
+    """Return the table of one experiment for evaluators: what decides each claim, and what is
+    expected there.
+    """
+    headings = {
+        "claim": "claim",
+        "quantity": "measured",
+        "cell": "decided by",
+        "measured": "expected",
+        "threshold": "taken to mean",
+        "shown": "verdict",
+    }
+    rows = claims("laptop")
+    anchors = rows["claim"].map('<a id="{0}"></a>`{0}`: '.format)
+    rows["claim"] = anchors + rows["statement"]
+    return markdown(selected(rows[rows["experiment"] == experiment], headings))
+
+
+def nearest() -> list[str]:
+    """Return the claims whose value is near a change of verdict, in standard errors, nearest
+    first.
+    """
+    distances = {}
+    for cell in weakest_cells(verdict_rows("laptop")).to_dict("records"):
+        distances[cell["claim"]] = errors_to_another_verdict(cell)
+    near = pd.Series(distances).sort_values(kind="stable")
+    return [f"- [`{claim}`](#{claim}): {value:.1f}" for claim, value in near[near < NEAR].items()]
+
+
+def errors_to_another_verdict(cell: Mapping[Any, Any]) -> float:
+    """Return how many standard errors the mean of a cell is from where its verdict changes; inf if
+    it has no spread.
+
+    *Reproduced* begins two standard errors beyond the threshold, *partly reproduced* at the
+    threshold or at that of the weaker reading.
+    """
+    if not cell["trials"] or not cell["deviation"] > 0 or cell["over_trials"] == "worst":
+        return math.inf
+    error = cell["deviation"] / cell["trials"] ** 0.5
+    value, threshold, weaker = cell["mean"], cell["threshold"], cell["weaker_threshold"]
+    if cell["comparison"] == "within":
+        value = abs(value)
+    reproduced_from = threshold - 2 * error
+    if cell["comparison"] == "at_least":
+        reproduced_from = threshold + 2 * error
+    partly_from = threshold if math.isnan(weaker) else weaker
+    return min(abs(value - reproduced_from), abs(value - partly_from)) / error
+
+
+if __name__ == "__main__":
+    main()

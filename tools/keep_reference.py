@@ -1,0 +1,234 @@
+"""Make a run the reference of its scale, to compare later runs with; trials may be added run by
+run.
+
+In the project's root: `python -m tools.keep_reference --run laptop`.
+"""
+
+import shutil
+import sys
+from argparse import ArgumentParser
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pandas as pd
+
+from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.readable import claims_summary
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table
+from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.config.diff import differing_keys
+from lowrank_dynamics.config.figures import FIGURES
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.figures.draw import draw
+from lowrank_dynamics.storage import metrics, provenance, tables
+from lowrank_dynamics.storage.metrics import Metrics
+from lowrank_dynamics.storage.repository import DIRTY
+from tools.gathering import Gathered, gathered
+from tools.thinning import thinned
+
+
+class Kept(NamedTuple):
+    """A file of the reference, and its content in words."""
+
+    path: Path
+    content: str
+
+
+def main() -> None:
+    """Keep a run, and say what was written."""
+    parser = ArgumentParser(prog="python -m tools.keep_reference", description=__doc__)
+    parser.add_argument("--run", default="laptop")
+    name = parser.parse_args().run
+    try:
+        for kept in keep(Run.named(name, configs=Path("configs"))):
+            print(f"{kept.path}: {kept.content}, {kept.path.stat().st_size / 1000:.0f} kB")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def keep(run: Run) -> list[Kept]:
+    """Make a run the reference: thinned metrics, verdicts and PNG figures.
+
+    If an experiment is not aggregated yet, its complete jobs are kept. Trials and cells that an
+    earlier call kept stay if they have the same settings and code. Experiments that the reference
+    has at paper scale with the same settings are left out, as are figures of those alone. A
+    sensitivity study's table is kept if one was run. Returns what was written; what was not run
+    this time keeps its reference. Raises UserError if there are no metrics, if kept trials would be
+    lost, or if numbers are from uncommitted code.
+    """
+    wanted = _wanted(run)
+    available = _available(run, wanted)
+    measured = {name: part.metrics for name, part in available.items()}
+    kept = {name: metrics for name, metrics in measured.items() if name in wanted}
+    if not kept:
+        raise UserError(
+            f"{run.results} has no metrics to keep; run `snakemake --config scale={run.scale}`"
+            " first"
+        )
+    _require_commits(kept.values())
+    written = []
+    for name, experiment in kept.items():
+        path = run.reference / f"{name}.parquet"
+        metrics.write(thinned(experiment), path)
+        written.append(Kept(path, experiment.trials))
+    verdicts = run.reference / "claims.parquet"
+    _keep_verdicts(run, measured, verdicts)
+    written.append(Kept(verdicts, "verdicts"))
+    study = run.table("sensitivity")
+    if study.exists():
+        copy = Path(shutil.copy(study, run.reference))
+        written.append(Kept(copy, "verdicts of the sensitivity study"))
+    sources = _sources(run, available, wanted)
+    pictures = chain(_keep_figures(run, wanted, sources), _keep_summaries(run))
+    written += [Kept(path, "figure") for path in pictures]
+    return written
+
+
+def _wanted(run: Run) -> list[str]:
+    """Return the experiments that the paper-scale reference lacks or has with other settings; all
+    at paper scale.
+    """
+    paper = run.at_paper_scale
+    wanted = []
+    for name in run.settings.experiments:
+        is_kept = (paper.reference / f"{name}.parquet").exists()
+        if run == paper or not is_kept or _differ(run.settings, paper.settings, name):
+            wanted.append(name)
+    return wanted
+
+
+def _differ(settings: Settings, paper: Settings, experiment: str) -> bool:
+    """Return whether any variant of an experiment has other settings at paper scale, or is not
+    there.
+    """
+    for variant in settings.experiments[experiment].variants:
+        if variant not in paper.experiment(experiment).variants:
+            return True
+        here = settings.of_variant(experiment, variant)
+        there = paper.of_variant(experiment, variant)
+        if differing_keys(here, there):
+            return True
+    return False
+
+
+def _available(run: Run, wanted: Collection[str]) -> dict[str, Gathered]:
+    """Return what there is of each experiment: of the run and, if it is `wanted`, of its
+    reference.
+    """
+    available = {}
+    for name in run.settings.experiments:
+        reference = run.reference / f"{name}.parquet" if name in wanted else None
+        part = gathered(run, reference, name)
+        if part is not None:
+            available[name] = part
+    return available
+
+
+def _require_commits(experiments: Iterable[Metrics]) -> None:
+    """Raise UserError, naming the cells, if any was trained by code that differs from its
+    commit.
+    """
+    dirty = []
+    for experiment in experiments:
+        dirty += [name for name, origin in experiment.cells.items() if DIRTY in origin.code]
+    if dirty:
+        raise UserError(
+            f"{', '.join(dirty)}: trained by code that is in no commit, so nobody could run it"
+            " again; commit the changes of workflow/lowrank_dynamics, and run it again with"
+            " `--forcerun train`"
+        )
+
+
+def _keep_verdicts(run: Run, measured: Mapping[str, Metrics], target: Path) -> None:
+    """Write the verdicts to `target`, keeping those there on experiments that were not run this
+    time.
+    """
+    rows = claims_table(load_claims(run.statements), measured, run.settings, run)
+    origins = {name: experiment.cells for name, experiment in measured.items()}
+    origin = provenance.verdicts_origin(run.name, run.statements, origins)
+    unverified: set[str] = set()
+    for experiment in measured.values():
+        unverified |= experiment.unverified
+    if target.exists():
+        kept = tables.read(target, COLUMNS)
+        rows = _with_kept(rows, kept.rows)
+        origin["settings_sha256"] = kept.origin["settings_sha256"] | origin["settings_sha256"]
+        unverified |= set(kept.unverified)
+    origin["unverified"] = sorted(unverified)
+    origin["summary"] = claims_summary(rows)
+    tables.write_without_page(tables.Table(rows, origin), target)
+
+
+def _with_kept(rows: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdicts with the kept ones in place of those on experiments that were not run."""
+    not_run = rows["reason"].str.endswith(WAS_NOT_RUN)
+    replaced = not_run & rows["claim"].isin(kept["claim"])
+    earlier = kept[kept["claim"].isin(rows.loc[replaced, "claim"])]
+    joined = pd.concat([rows[~replaced], earlier])
+    order = {name: place for place, name in enumerate(rows["claim"].unique())}
+    return joined.sort_values(
+        "claim", key=lambda names: names.map(order), kind="stable", ignore_index=True
+    )
+
+
+def _sources(
+    run: Run, available: Mapping[str, Gathered], wanted: Collection[str]
+) -> dict[str, Path]:
+    """Return the file of each experiment that figures can be drawn from: the run's own or, if that
+    has less, the reference's, provided that no cell is missing.
+    """
+    sources = {}
+    for name, part in available.items():
+        cells = {cell.name for cell in run.settings.cells(name)}
+        if part.file:
+            sources[name] = part.file
+        elif name in wanted and cells == set(part.metrics.cells):
+            sources[name] = run.reference / f"{name}.parquet"
+    return sources
+
+
+def _keep_figures(run: Run, wanted: Collection[str], sources: Mapping[str, Path]) -> Iterator[Path]:
+    """Keep the figures of the experiments: as the run drew them, or redrawn where the reference has
+    more.
+    """
+    for name, figure in FIGURES.items():
+        if set(figure.experiments).isdisjoint(wanted):
+            continue
+        if not sources.keys() >= set(figure.experiments):
+            continue
+        files = [sources[experiment] for experiment in figure.experiments]
+        if any(run.reference in file.parents for file in files):
+            yield _keep_drawn(run, name, files)
+        elif run.figure(name, "png").exists():
+            yield _keep_picture(run, run.figure(name, "png"))
+
+
+def _keep_summaries(run: Run) -> Iterator[Path]:
+    """Keep the figures of the reference's tables: its verdicts, which may come from several runs,
+    and others.
+    """
+    for name, figure in FIGURES.items():
+        table = run.reference / f"{figure.table}.parquet"
+        if figure.table and table.exists():
+            yield _keep_drawn(run, name, [table])
+
+
+def _keep_drawn(run: Run, name: str, files: list[Path]) -> Path:
+    """Draw a figure from files of the reference, and keep it."""
+    with TemporaryDirectory() as place:
+        draw(name, files, Path(place) / name, run.name)
+        return _keep_picture(run, Path(place) / f"{name}.png")
+
+
+def _keep_picture(run: Run, picture: Path) -> Path:
+    run.reference_figures.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(picture, run.reference_figures))
+
+
+if __name__ == "__main__":
+    main()
