@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks.gpu import gpu_rows
 from benchmarks.rows import Row, rows
 from benchmarks.savings import TIMES, accuracies, savings
-from lowrank_dynamics.report.markdown import markdown
-from lowrank_dynamics.storage.provenance import code_version, processor
+from lowrank_dynamics.report.rendering import markdown
+from lowrank_dynamics.storage.provenance import processor
+from lowrank_dynamics.storage.repository import code_version
 from lowrank_dynamics.training.device import description, use_cpu
 
 PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
@@ -79,7 +81,7 @@ def write(
         print(" | ".join(row), file=sys.stderr)
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     said = f"{when}, version {CODE}, on {machine}, torch {torch.__version__}, {platform.system()}:"
-    table = [said, "", *markdown(header, lines)]
+    table = [said, "", *markdown(pd.DataFrame(lines, columns=header))]
     before, rest = page.read_text(encoding="utf-8").split(start)
     _, after = rest.split(END, maxsplit=1)
     page.write_text(

@@ -2,20 +2,21 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import reduce
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.timing import Prepared
-from lowrank_dynamics.config.base import merged
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.experiment import Experiment
-from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.overlay import Layer, overlaid
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.data import fashion_mnist
-from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.training.build import Job, Start, observers, start_of
+from lowrank_dynamics.data.dataset import Split
+from lowrank_dynamics.training.build import Job, Setup, observers, setup_of
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.loop import train
 
@@ -27,30 +28,32 @@ def settings_of(name: str, *changes: Changes) -> Settings:
     """Return the laptop settings, on the CPU, with changes of one experiment, which is the only
     one.
     """
-    settings = load_settings("laptop")
-    experiment = reduce(merged, changes, settings.experiment(name).model_dump())
-    experiments = {name: Experiment.model_validate(experiment)}
+    settings = Run(Path(), "laptop").settings
+    content = {"experiments": {name: settings.experiment(name).model_dump(mode="json")}}
+    for change in changes:
+        content = overlaid(content, Layer("benchmark", {"experiments": {name: change}}))
+    experiments = {name: Experiment.model_validate(content["experiments"][name])}
     return settings.model_copy(update={"device": "cpu", "experiments": experiments})
 
 
-def start(
+def setup(
     name: str, cell: Cell, *changes: Changes, device: torch.device = CPU, times: int = 1
-) -> Start:
-    """Return what the training of a cell starts from, with all trials and its samples repeated so
+) -> Setup:
+    """Return what the training of a cell begins with, with all trials and its samples repeated so
     many `times`.
 
     Images are prepared if it needs them.
     """
     settings = settings_of(name, *changes)
     experiment = settings.experiment(name)
-    began = start_of(
-        Job(settings, name, cell, range(experiment.trials), _images(experiment), device=device)
-    )
+    trials = range(experiment.trials)
+    job = Job(settings, name, cell, trials, _images(experiment), device=device)
+    once = setup_of(job)
     if times == 1:
-        return began
-    train = began.data.train
+        return once
+    train = once.data.train
     repeated = Split(train.inputs.repeat(1, times), train.labels.repeat(times), train.classes)
-    return Start(began.job, Dataset(repeated, began.data.test, began.data.origin), began.mlp)
+    return replace(once, data=replace(once.data, train=repeated))
 
 
 def _images(experiment: Experiment) -> Path | None:
@@ -65,13 +68,13 @@ def _images(experiment: Experiment) -> Path | None:
     return path
 
 
-def training(began: Start, *, observed: bool = False) -> Prepared:
+def training(setup: Setup, *, observed: bool = False) -> Prepared:
     """Return a training, with or without what it observes; data and networks are there before the
     time begins.
     """
 
     def prepared() -> Callable[[], object]:
-        found = train(began, observers(began) if observed else [])
-        return lambda: deque(found, maxlen=0)
+        measurements = train(setup, observers(setup) if observed else [])
+        return lambda: deque(measurements, maxlen=0)
 
     return prepared

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Prepared
-from lowrank_dynamics.training.build import Start
+from lowrank_dynamics.training.build import Setup
 
 
-def plain_loop(start: Start) -> Prepared:
+def plain_loop(setup: Setup) -> Prepared:
     """Return the loop as one would write it: one trial after another, with an SVD of every layer at
     every step.
     """
-    training, data, full = start.job.experiment.training, start.data.train, start.mlp
+    training, data, full = setup.job.experiment.training, setup.data.train, setup.mlp
 
     def one(trial: int) -> list[float]:
         modules: list[nn.Module] = []
@@ -45,7 +45,7 @@ def plain_loop(start: Start) -> Prepared:
     return lambda: all_trials
 
 
-def jax_loop(start: Start) -> Prepared:
+def jax_loop(setup: Setup) -> Prepared:
     """Return the same training by JAX: trials by vmap, all steps in one compiled loop, nothing
     observed.
     """
@@ -54,8 +54,8 @@ def jax_loop(start: Start) -> Prepared:
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    training, data = start.job.experiment.training, start.data.train
-    weights = [jnp.asarray(weight.detach().numpy()) for weight in start.mlp.weights]
+    training, data = setup.job.experiment.training, setup.data.train
+    weights = [jnp.asarray(weight.detach().numpy()) for weight in setup.mlp.weights]
     inputs, targets = (jnp.asarray(tensor.numpy()) for tensor in (data.inputs, data.targets))
 
     def loss(weights: list[Any], x: Any, y: Any) -> Any:
@@ -78,13 +78,13 @@ def jax_loop(start: Start) -> Prepared:
     return lambda: lambda: jax.block_until_ready(compiled(weights, inputs, targets))
 
 
-def bare_products(start: Start) -> Prepared:
+def bare_products(setup: Setup) -> Prepared:
     """Return the matrix products of a training, forward and backward, and nothing else.
 
     There is one gradient more than steps: that at the last iterate, which may be observed.
     """
-    training, data = start.job.experiment.training, start.data.train
-    weights = [weight.detach() for weight in start.mlp.weights]
+    training, data = setup.job.experiment.training, setup.data.train
+    weights = [weight.detach() for weight in setup.mlp.weights]
     inputs = data.inputs.expand(len(weights[0]), *data.inputs.shape[-2:])
     features = [
         inputs,

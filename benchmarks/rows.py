@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.cells import start, training
+from benchmarks.cells import setup, training
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.timing import Ratio, paired
-from lowrank_dynamics.config.settings import Cell
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage import metrics
 
 CASE = ("case_study", Cell("elu", "full"))
@@ -58,7 +58,7 @@ def judged(what: str, ratio: Ratio, goal: str, bound: float, unit: str = "") -> 
 
 def against_others() -> Iterator[Row]:
     """Compare stacked training with loops that others would write."""
-    case = start(*CASE, steps(100))
+    case = setup(*CASE, steps(100))
     yield judged(
         "plain PyTorch loop, a trial at a time, SVD of every layer at every step / stacked cell"
         " with its observables",
@@ -68,7 +68,7 @@ def against_others() -> Iterator[Row]:
     )
     limit = paired(plain_loop(case), bare_products(case))
     yield Row("the same plain loop / the matrix products of the stacked cell alone", str(limit))
-    bare = start(*CASE, steps(400))
+    bare = setup(*CASE, steps(400))
     yield judged(
         "stacked cell without observables / JAX, vmap of a jitted loop, without observables",
         paired(training(bare), jax_loop(bare)),
@@ -81,7 +81,7 @@ def full_step() -> Iterator[Row]:
     """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they
     cannot do without.
     """
-    full = start(FASHION, FULL, steps(FEW))
+    full = setup(FASHION, FULL, steps(FEW))
     yield judged(
         "full step on Fashion-MNIST / its matrix products alone",
         paired(training(full), bare_products(full)),
@@ -92,7 +92,7 @@ def full_step() -> Iterator[Row]:
 
 def low_rank_step() -> Iterator[Row]:
     """Compare full and low-rank steps on Fashion-MNIST."""
-    full, low_rank = start(FASHION, FULL, steps(FEW)), start(FASHION, LOW_RANK, steps(MANY))
+    full, low_rank = setup(FASHION, FULL, steps(FEW)), setup(FASHION, LOW_RANK, steps(MANY))
     ratio = paired(training(full), training(low_rank)).scaled(A_STEP_EACH)
     yield judged("full step / low-rank step at r = 20", ratio, "at least", 15)
 
@@ -103,8 +103,8 @@ def chunks() -> Iterator[Row]:
     """
     few = {"trials": 1, "training": {"learning_rate": 5e-5}}
     for what, cell, count in (("full", FULL, 1), ("low-rank", LOW_RANK, FEW)):
-        in_chunks = start(FASHION, cell, few, steps(count), times=10)
-        whole = start(FASHION, cell, few, steps(count), {"samples_at_once": None}, times=10)
+        in_chunks = setup(FASHION, cell, few, steps(count), times=10)
+        whole = setup(FASHION, cell, few, steps(count), {"samples_at_once": None}, times=10)
         size = in_chunks.job.experiment.samples_at_once
         ratio = paired(training(whole), training(in_chunks))
         yield Row(f"{what} step on 10,000 images, whole / in chunks of {size:,}", str(ratio))
@@ -137,8 +137,8 @@ def observables() -> Iterator[Row]:
         ("theory_setting", Cell("elu", "full"), 300),
     ):
         endless = {"training": {"steps": count, "stop_near_linear_fit": None}}
-        began = start(name, cell, endless)
-        ratio = paired(training(began, observed=True), training(began))
+        case = setup(name, cell, endless)
+        ratio = paired(training(case, observed=True), training(case))
         cost = Ratio(*(100 * (value - 1) for value in ratio))
         yield judged(f"cost of the observables of {name}", cost, "at most", 10, " %")
 
@@ -174,7 +174,7 @@ def growth() -> Iterator[Row]:
         ("width 256 / width 64", {"network": {"width": 256}}, {"network": {"width": 64}}),
         ("N = 4,000 / N = 1,000", {"data": {"samples": 4000}}, {}),
     ):
-        more, less = (training(start(*CASE, steps(60), change)) for change in changes)
+        more, less = (training(setup(*CASE, steps(60), change)) for change in changes)
         yield Row(f"case study, {what}", str(paired(more, less)))
 
 
@@ -184,7 +184,7 @@ def _print_peak(cell: Cell) -> None:
     """
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # begins the peak anew
     before = _status("VmRSS")
-    training(start(FASHION, cell, steps(5)))()()
+    training(setup(FASHION, cell, steps(5)))()()
     print((_status("VmHWM") - before) / 1024)
 
 

@@ -58,7 +58,7 @@ class Saving(NamedTuple):
         return (
             self.head,
             str(self.batch),
-            *(f"{each / 1e6:.3g}" for each in weights),
+            *(f"{count / 1e6:.3g}" for count in weights),
             self.full_step,
             self.adapter_step,
         )
@@ -130,8 +130,8 @@ def _steps(
     model: nn.Module, images: Tensor, labels: Tensor, count: int, rate: float = TIMED_RATE
 ) -> Prepared:
     """Return so many steps of SGD with momentum."""
-    chosen = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(chosen, lr=rate, momentum=0.9)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=rate, momentum=0.9)
 
     def step() -> None:
         for _ in range(count):
@@ -152,7 +152,8 @@ def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
         fashion_mnist.prepare(1_000, 2_000, Path(folder, "images.safetensors"))
         data = fashion_mnist.load(Path(folder, "images.safetensors"), torch.float32)
     assert data.test is not None
-    train, test = ((each.inputs.T.contiguous(), each.labels) for each in (data.train, data.test))
+    train = data.train.inputs.T.contiguous(), data.train.labels
+    test = data.test.inputs.T.contiguous(), data.test.labels
     full = head(784, 784)
     networks: dict[str, nn.Module] = {"full": full}
     for rank in RANKS:

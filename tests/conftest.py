@@ -1,26 +1,30 @@
-"""What the tests share: small settings to change, what a run measures, planted metrics, one thread
-as jobs have.
-"""
+"""What the tests share: small settings to change, what a run measures, planted metrics."""
 
 import copy
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
 
-from lowrank_dynamics.config.cell import CellSettings
-from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.blocks import CellSettings
+from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.config.overlay import Layer, completed
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
-from lowrank_dynamics.storage.provenance import Origin
-from lowrank_dynamics.training.build import Job, observers, start_of
+from lowrank_dynamics.storage.provenance import CellOrigin
+from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.loop import train
 
@@ -72,22 +76,22 @@ Started = tuple[Path, subprocess.Popen[bytes]]
 
 def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
     """Train the cell of a job and yield what is measured."""
-    start = start_of(job)
-    return train(start, observers(start), checkpoint)
+    setup = setup_of(job)
+    return train(setup, observers(setup), checkpoint)
 
 
 def measured(job: Job) -> dict[Key, NDArray[np.float64]]:
     """Return the values by step, quantity, layer and trial (numbered in the experiment)."""
-    return {
-        (row.step, row.quantity, row.layer, job.trials[trial]): row.values[trial]
-        for row in rows_of(job)
-        for trial in np.flatnonzero(row.present)
-    }
+    values = {}
+    for step, layer, quantity, of_trials, present in rows_of(job):
+        for trial in np.flatnonzero(present):
+            values[step, quantity, layer, job.trials[trial]] = of_trials[trial]
+    return values
 
 
-def assert_same(found: list[Measurement], expected: list[Measurement]) -> None:
-    assert [row[:3] for row in found] == [row[:3] for row in expected]
-    for one, other in zip(found, expected, strict=True):
+def assert_same(rows: list[Measurement], expected: list[Measurement]) -> None:
+    for one, other in zip(rows, expected, strict=True):
+        assert one[:3] == other[:3]
         assert np.array_equal(one.values, other.values, equal_nan=True), one[:3]
         assert np.array_equal(one.present, other.present)
 
@@ -96,26 +100,17 @@ Planted = dict[Cell, list[Measurement]]
 
 
 def planted(cells: Planted, experiment: str = NAME, **changes: Any) -> Metrics:
-    """Return the metrics of an experiment whose cells have just these measurements, with changes of
-    SMALL.
-    """
-    shared = {
-        key: value for key, value in changed(**changes).items() if key in CellSettings.model_fields
-    }
-    own = CellSettings.model_validate({"seed": 1, **shared})
-    program = {"code": "", "libraries": {}, "python": "", "started": ""}
-    origins = {
-        cell.name: Origin(
-            scale="laptop",
-            variant=cell.variant,
-            settings=own,
-            settings_sha256=cell.variant,
-            **program,
-        )
-        for cell in cells
-    }
-    tables = [stored.table(experiment, cell, rows) for cell, rows in cells.items()]
-    return Metrics(stored.pa.concat_tables(tables).unify_dictionaries(), origins)
+    """Return metrics whose cells have just these measurements, with changes of SMALL."""
+    content = changed(**changes)
+    shared = {key: content[key] for key in CellSettings.model_fields.keys() & content.keys()}
+    settings = CellSettings.model_validate({"seed": 1} | shared)
+    program = {"code": "", "libraries": {}, "python": "", "started": "", "scale": "laptop"}
+    tables, origins = [], {}
+    for cell, rows in cells.items():
+        of_cell = {"variant": cell.variant, "settings": settings, "settings_sha256": cell.variant}
+        origins[cell.name] = CellOrigin(**program, **of_cell)
+        tables.append(stored.table(experiment, cell, rows))
+    return Metrics(pa.concat_tables(tables).unify_dictionaries(), origins)
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -124,6 +119,11 @@ def changed(**changes: Any) -> dict[str, Any]:
     for path, value in changes.items():
         put(experiment, path.split("__"), value)
     return experiment
+
+
+def refused(sentence: str) -> AbstractContextManager[pytest.ExceptionInfo[UserError]]:
+    """Expect a UserError whose words match a regular expression."""
+    return pytest.raises(UserError, match=sentence)
 
 
 def put(content: dict[str, Any], path: list[str], value: object) -> None:
@@ -144,7 +144,7 @@ def _one_thread() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that look at a finished run behind the others, in the order that they have."""
+    """Put the tests that look at a finished run behind the others."""
     items.sort(key=_needs_a_run)
 
 
@@ -156,9 +156,7 @@ def _needs_a_run(item: pytest.Item) -> bool:
 def _smoke(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Started | None]:
-    """Start a run of the smoke scale, if a test looks at one, so that it goes on beside the tests
-    that do not.
-    """
+    """Start a run of the smoke scale beside the tests that do not look at it, if others do."""
     from runs import SMOKE, copied, environment
 
     if not any(map(_needs_a_run, request.session.items)):
@@ -166,14 +164,11 @@ def _smoke(
         return
     folder = copied(tmp_path_factory.mktemp("finished"))
     command = ["snakemake", "--cores", "2", *SMOKE]
-    with (
-        (folder / "said.txt").open("wb") as said,
-        subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT
-        ) as run,
-    ):
-        yield folder, run
-        run.terminate()
+    with (folder / "said.txt").open("wb") as said:
+        pipes = {"stdout": said, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=folder, env=environment(), **pipes) as run:
+            yield folder, run
+            run.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -186,23 +181,19 @@ def finished(_smoke: Started) -> Path:
 
 @pytest.fixture
 def settings() -> Callable[..., Settings]:
-    """Return a function that makes settings of one small experiment; keywords such as
-    `network__depth` change it.
-    """
+    """Return a function that makes settings of one small experiment, with changes of SMALL."""
 
     def make(**changes: Any) -> Settings:
-        return Settings.model_validate(
-            {"seed": 1, "device": "cpu", "gpu": "a100", "experiments": {NAME: changed(**changes)}}
-        )
+        content = {"seed": 1, "device": "cpu", "gpu": "a100"}
+        small = Layer("test", content | {"experiments": {NAME: changed(**changes)}})
+        return Settings.model_validate(completed(small, Layer("none", {"experiments": {}})))
 
     return make
 
 
 @pytest.fixture
 def job(settings: Callable[..., Settings]) -> MakeJob:
-    """Return a function that makes the job of a cell of that experiment; keywords change the
-    settings as there.
-    """
+    """Return a function that makes the job of a cell of it, with changes of SMALL."""
 
     def make(
         activation: str = "elu",
@@ -224,9 +215,27 @@ def folder(tmp_path: Path) -> Path:
     """Return a copy of the project's own settings to change."""
     configs = tmp_path / "configs"
     configs.mkdir()
-    for name in (*SCALES, "claims", "sensitivity", "beyond", "findings"):
+    for name in SCALES:
         shutil.copy2(ROOT / "configs" / f"{name}.yaml", configs)
+    for studies in ("studies", "statements"):
+        shutil.copytree(ROOT / "configs" / studies, configs / studies)
     return configs
+
+
+def run_named(name: str, root: Path = Path(), configs: Path = ROOT / "configs") -> Run:
+    """Return a run such as `laptop` or `laptop/beyond`, by default with the project's settings."""
+    return Run.named(name, root, configs)
+
+
+def settings_of(name: str, configs: Path = ROOT / "configs") -> Settings:
+    """Return the settings of a run."""
+    return run_named(name, configs=configs).settings
+
+
+def settings_of_all(scale: str, configs: Path = ROOT / "configs") -> dict[str, Settings]:
+    """Return the settings of a scale, and of all studies at it, by the names of the runs."""
+    main = Run(Path(), scale, configs=configs)
+    return {run.name: run.settings for run in (main, main.beyond, *main.alternatives)}
 
 
 def change(file: Path, key: str, value: object) -> None:

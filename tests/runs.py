@@ -6,69 +6,42 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conftest import ROOT
+from conftest import ROOT, run_named, settings_of
 from lowrank_dynamics.config.figures import FORMATS, figures_of
-from lowrank_dynamics.config.files import load_settings
 
 SMOKE = ("--config", "scale=smoke")
-DRAWN = figures_of(load_settings("laptop", ROOT / "configs").experiments)
+LOWRANK = ("python", "-m", "lowrank_dynamics")
+DRAWN = figures_of(settings_of("laptop").experiments)
 """The figures that the target `all` draws."""
 
 
-def copied(folder: Path) -> Path:
-    """Copy the files that git knows, or would, into a folder."""
-    command = ["git", "ls-files", "-co", "--exclude-standard"]
-    files = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in filter(lambda name: (ROOT / name).exists(), files):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    return folder
+def ran(folder: Path, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, and return how it ended and what it said."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {"env": environment()} | pipes | options
+    return subprocess.run(command, cwd=folder, text=True, check=False, **options)
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a terminal in which the project's own one is activated."""
-    inherited = {
-        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MAKELEVEL")
-    }
-    return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
-
-
-def heeding_interrupts() -> None:
-    """Heed Ctrl-C, as a `preexec_fn`: what a script starts in the background ignores it, and so do
-    its own children.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def succeeding(folder: Path, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command, see that it succeeds, and return what it said."""
+    run = ran(folder, *command, **options)
+    assert run.returncode == 0, run.stderr
+    return run
 
 
 def snakemake(
     folder: Path, *arguments: str, cores: int = 2, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Snakemake and return how it ended and what it said."""
-    command = ["snakemake", "--cores", str(cores), *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def succeeding(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command where the package is found, see that it succeeds, and return what it said."""
-    variables = environment()
-    run = subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    return run
+    command = ("snakemake", "--cores", str(cores), *arguments)
+    return ran(folder, *command, env=environment(**variables))
 
 
 def planned(folder: Path, *arguments: str) -> str:
@@ -78,22 +51,49 @@ def planned(folder: Path, *arguments: str) -> str:
     return run.stdout + run.stderr
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a terminal in which the project's own one is activated."""
+    inherited = dict(os.environ)
+    for name in ("PYTHONPATH", "MAKELEVEL"):
+        inherited.pop(name, None)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return inherited | {"PATH": path} | variables
+
+
+def copied(folder: Path) -> Path:
+    """Copy the files that git knows, or would, into a folder."""
+    listed = succeeding(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout
+    for name in listed.splitlines():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder
+
+
+def heeding_interrupts() -> None:
+    """Heed Ctrl-C, as a `preexec_fn`: what a script starts in the background ignores it, and so do
+    its own children.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def tables(folder: Path) -> dict[Path, pa.Table]:
+    """Return the tables of a run of the smoke scale, by their files in it."""
+    results = run_named("smoke", folder).results
+    return {file.relative_to(results): pq.read_table(file) for file in results.rglob("*.parquet")}
+
+
 def assert_same_results(folder: Path, whole: Path, figures: Collection[str] = DRAWN) -> None:
     """Check that a run of the smoke scale, of some figures, has the rows and the figures' bytes of
     a whole one.
     """
-    tables, others = (
-        {
-            path.relative_to(root): pq.read_table(path)
-            for path in (root / "results" / "smoke").rglob("*.parquet")
-        }
-        for root in (folder, whole)
-    )
-    assert len(others) > 40
-    assert tables
-    assert tables.keys() == others.keys() or (figures != DRAWN and tables.keys() < others.keys())
-    assert [str(path) for path, table in tables.items() if not table.equals(others[path])] == []
-    for name in (
-        f"figures/smoke/{figure}.{extension}" for figure in figures for extension in FORMATS
-    ):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    of_run, of_whole = tables(folder), tables(whole)
+    assert len(of_whole) > 40
+    assert of_run
+    assert of_run.keys() <= of_whole.keys()
+    assert len(of_run) == len(of_whole) or figures != DRAWN
+    for file, table in of_run.items():
+        assert table.equals(of_whole[file]), file
+    for figure, extension in product(figures, FORMATS):
+        drawn = run_named("smoke", folder).figure(figure, extension).read_bytes()
+        assert drawn == run_named("smoke", whole).figure(figure, extension).read_bytes(), figure

@@ -1,6 +1,4 @@
-"""A Slurm of one node, with two pretended GPUs, on this machine; nothing outside a folder of its
-own is written.
-"""
+"""A Slurm of one node with two pretended GPUs; nothing outside of one folder is written."""
 
 import os
 import shutil
@@ -27,10 +25,7 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "slurmd is to be started by root"
     probe = ["unshare", "--mount", "mount", "--bind", "/tmp", str(PLACE)]
-    if (
-        not PLACE.is_dir()
-        or subprocess.run(probe, check=False, capture_output=True).returncode != 0
-    ):
+    if subprocess.run(probe, check=False, capture_output=True).returncode != 0:
         return f"no other folder can be mounted at {PLACE}"
     return ""
 
@@ -60,34 +55,23 @@ class Cluster:
 
 @contextmanager
 def running(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
-    """Start a Slurm that keeps everything in a folder, and end it; commands have the given
-    environment.
-    """
+    """Start a Slurm that keeps all in a folder, for commands in an environment, and end it."""
     etc = folder / "etc"
     for place in (etc, folder / "state", folder / "spool"):
         place.mkdir(parents=True)
     (etc / "munge.key").write_bytes(os.urandom(128))
     (etc / "munge.key").chmod(0o400)
     (etc / "slurm.conf").write_text(settings(folder, *free_ports(2)))
-    (etc / "gres.conf").write_text(
-        "Name=gpu File=/dev/null,/dev/zero\n"
-    )  # two devices that every machine has
-    holder = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", f"mount --bind {etc} {PLACE} && exec sleep infinity"]
-    )
+    # Two devices that every machine has.
+    (etc / "gres.conf").write_text("Name=gpu File=/dev/null,/dev/zero\n")
+    mounted = f"mount --bind {etc} {PLACE} && exec sleep infinity"
+    holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", mounted])
     try:
         cluster = Cluster(holder.pid, environment)
         wait_for(lambda: "slurm.conf" in cluster.ask("ls", str(PLACE)))
-        files = {
-            "key": "etc/munge.key",
-            "pid": "munged.pid",
-            "log": "munged.log",
-            "seed": "munged.seed",
-        }
-        options = [
-            f"--socket={folder}/munge.socket",
-            *(f"--{name}-file={folder / files[name]}" for name in files),
-        ]
+        options = [f"--socket={folder}/munge.socket", f"--key-file={etc}/munge.key"]
+        for kind in ("pid", "log", "seed"):
+            options.append(f"--{kind}-file={folder}/munged.{kind}")
         cluster.ask("munged", "--force", *options)
         cluster.ask("slurmctld")
         cluster.ask("slurmd", "-N", "node")
@@ -135,16 +119,15 @@ PartitionName=gpu Nodes=node Default=YES
 def free_ports(count: int) -> list[int]:
     """Return ports of this machine that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    ports = []
+    for server in sockets:
+        ports.append(server.getsockname()[1])
+        server.close()
     return ports
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until a condition holds, as long as that may take at most; commands that fail meanwhile
-    do not matter.
-    """
+    """Wait until a condition holds, for this long at most; until then commands may fail."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(subprocess.CalledProcessError):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowrank_dynamics.models.big_basis import Loss
 from lowrank_dynamics.models.chain import chain_of
-from lowrank_dynamics.models.first_gradient import Loss
 from lowrank_dynamics.models.networks import MLP
 
 

@@ -10,21 +10,23 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import CLAIM, ROOT, SCALES, planted, row
+from conftest import CLAIM, ROOT, SCALES, planted, refused, row, run_named, settings_of
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
-from lowrank_dynamics.cli import app
+from lowrank_dynamics.cli.commands import app
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import FIGURES
-from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.settings import Cell, Settings
+from lowrank_dynamics.config.folder import CLAIMS, FINDINGS
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.report.claims_markdown import as_page
+from lowrank_dynamics.report.rendering import claims_page
 from lowrank_dynamics.storage import tables
 from lowrank_dynamics.storage.metrics import Metrics
 
 NOWHERE: dict[str, str] = {}
+LAPTOP = run_named("laptop")
 
 
 def shares(*values: float) -> Metrics:
@@ -81,7 +83,7 @@ ALWAYS = {"over_trials": "worst"}
 def test_each_verdict_is_reached(
     changes: dict[str, Any], values: tuple[float, ...], verdict: Verdict, reason: str
 ) -> None:
-    (cell,) = judge(claim(**changes), shares(*values), "laptop", NOWHERE)
+    (cell,) = judge(claim(**changes), shares(*values), LAPTOP, NOWHERE)
     assert (cell.verdict, cell.trials) == (verdict, len(values))
     assert reason in cell.reason
     if verdict is not Verdict.NOT_TESTABLE:
@@ -97,7 +99,7 @@ def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
         for name, values in (("elu", good), ("gelu", bad))
     }
     both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
-    found = judge(both, planted(cells), "laptop", NOWHERE)
+    found = judge(both, planted(cells), LAPTOP, NOWHERE)
     assert [cell.verdict for cell in found] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
     assert worst(found) is Verdict.NOT_REPRODUCED
 
@@ -105,10 +107,8 @@ def test_a_verdict_is_never_better_than_that_of_its_worst_cell() -> None:
 @pytest.mark.parametrize("value", [1.1, -0.1, 1e299])
 def test_a_share_that_cannot_be_is_refused(settings: Callable[..., Settings], value: float) -> None:
     claims = Claims(scales_that_cannot_tell={}, claims={})
-    with pytest.raises(
-        UserError, match=re.escape(f"have a block_share of {value:g}, which cannot be")
-    ):
-        claims_table(claims, {"small": shares(value, 0.9, 0.9)}, settings(), "laptop")
+    with refused(re.escape(f"have a block_share of {value:g}, which is impossible")):
+        claims_table(claims, {"small": shares(value, 0.9, 0.9)}, settings(), LAPTOP)
 
 
 ELU = Cell("elu", "full")
@@ -129,13 +129,13 @@ TWO_LAYERS = planted({ELU: [row(1, "block_share", HIGH), row(1, "block_share", L
         (
             {"cells": {"activation": ["elu"], "side": ["left"]}},
             TWO_LAYERS,
-            "value_at_end tells no cells apart by side",
+            "value_at_end has no column side",
         ),
-        ({"cells": {"activation": ["elu"]}}, TWO_LAYERS, "several values a trial"),
+        ({"cells": {"activation": ["elu"]}}, TWO_LAYERS, "several values per trial"),
         (
             {},
             planted({ELU: [row(1, "block_share", HIGH)]}, trials=4),
-            "measured in 3 of 4 trials only",
+            "measured in only 3 of 4 trials",
         ),
         ({"experiment": "large"}, None, "experiment large was not run"),
     ],
@@ -143,40 +143,38 @@ TWO_LAYERS = planted({ELU: [row(1, "block_share", HIGH), row(1, "block_share", L
 def test_what_cannot_be_judged_is_not_testable_with_a_reason(
     changes: dict[str, Any], metrics: Metrics | None, reason: str
 ) -> None:
-    found = judge(claim(**changes), metrics, "laptop", NOWHERE)
+    found = judge(claim(**changes), metrics, LAPTOP, NOWHERE)
     assert worst(found) is Verdict.NOT_TESTABLE
     assert reason in found[-1].reason
 
 
 def test_a_scale_may_be_unable_to_tell() -> None:
-    (cell,) = judge(claim(), shares(0.99, 0.99, 0.99), "smoke", {"smoke": "too short"})
+    (cell,) = judge(claim(), shares(0.99, 0.99, 0.99), run_named("smoke"), {"smoke": "too short"})
     assert (cell.verdict, cell.reason, cell.trials) == (Verdict.NOT_TESTABLE, "too short", 3)
 
 
 def test_an_alternative_is_judged_by_the_activations_it_runs() -> None:
     both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
     small = shares(0.99, 0.99, 0.99)
-    (cell,) = judge(both, small, "laptop/sensitivity/width_64", NOWHERE)
+    (cell,) = judge(both, small, run_named("laptop/sensitivity/width_64"), NOWHERE)
     assert cell.verdict is Verdict.REPRODUCED
-    (cell,) = judge(both, small, "smoke/sensitivity/width_64", {"smoke": "too short"})
+    (cell,) = judge(both, small, run_named("smoke/sensitivity/width_64"), {"smoke": "too short"})
     assert cell.verdict is Verdict.NOT_TESTABLE
-    assert worst(judge(both, small, "laptop", NOWHERE)) is Verdict.NOT_TESTABLE
+    assert worst(judge(both, small, LAPTOP, NOWHERE)) is Verdict.NOT_TESTABLE
 
 
 def test_the_projects_claims_are_about_what_every_scale_runs() -> None:
-    claims, findings = (
-        load_claims(ROOT / "configs" / name) for name in ("claims.yaml", "findings.yaml")
-    )
+    claims, findings = (load_claims(ROOT / "configs" / name) for name in (CLAIMS, FINDINGS))
     assert {claim.measure for each in (claims, findings) for claim in each.claims.values()} == set(
         MEASURES
     )
     for scale in SCALES:
-        claims.check(load_settings(scale, ROOT / "configs"))
+        claims.check(settings_of(scale))
 
 
 def test_a_claim_is_about_what_its_figure_shows() -> None:
     """Its experiment and, where the figure is about one layer, that layer and no other."""
-    for name, each in load_claims(ROOT / "configs" / "claims.yaml").claims.items():
+    for name, each in load_claims(ROOT / "configs" / CLAIMS).claims.items():
         figure = FIGURES[each.figure]
         assert each.experiment in figure.experiments, name
         if "layer" in figure.options:
@@ -200,10 +198,8 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
 )
 def test_a_claim_about_what_is_not_run_is_refused(changes: dict[str, Any], message: str) -> None:
     wrong = claim(**{"experiment": "case_study", **changes})
-    with pytest.raises(UserError, match=message):
-        Claims(scales_that_cannot_tell={}, claims={"wrong": wrong}).check(
-            load_settings("laptop", ROOT / "configs")
-        )
+    with refused(message):
+        Claims(scales_that_cannot_tell={}, claims={"wrong": wrong}).check(settings_of("laptop"))
 
 
 COMPARED = {"measure": "compared_at_end"}
@@ -212,7 +208,7 @@ COMPARED = {"measure": "compared_at_end"}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"at_most": 1.0}, "there must be one of at_least, at_most, within"),
+        ({"at_most": 1.0}, "set exactly one of at_least, at_most, within"),
         ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
         ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
@@ -258,9 +254,10 @@ def written(
     )
     path = tmp_path / "claims.parquet"
     found = claims_table(
-        claims, {"small": shares(*values)}, settings(trials=trials or len(values)), "laptop"
+        claims, {"small": shares(*values)}, settings(trials=trials or len(values)), LAPTOP
     )
-    tables.write(tables.Table(found, {"scale": "laptop"}), as_page(found, "laptop"), path)
+    table = tables.Table(found, {"scale": "laptop"})
+    tables.write(table, claims_page(table, LAPTOP), path)
     return path
 
 
@@ -270,14 +267,14 @@ def test_the_page_and_the_table_say_the_same(
     path = written(tmp_path, settings, 0.6, 0.61, 0.62)
     found, page = tables.read(path, COLUMNS).rows, path.with_suffix(".md").read_text()
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
-    assert "2 claims: 0 reproduced, 1 partly, 0 not testable, 1 not reproduced." in page
+    assert "2 claims: 0 reproduced, 1 partly reproduced, 0 not testable, 1 not reproduced." in page
     statement, numbers = (
         "Almost all of the change lies in block 1.",
         "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)",
     )
     assert f"| 3 | {statement} | 20 steps of all samples | 3 | ELU, layer 1 | {numbers}" in page
-    assert "partly (only in the weaker reading)" in page
-    with pytest.raises(UserError, match="not a readable table of verdicts"):
+    assert "partly reproduced (only in the weaker reading)" in page
+    with refused("not a readable table of verdicts"):
         tables.read(tmp_path / "claims.md", COLUMNS)
 
 
@@ -287,19 +284,18 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
     path = written(tmp_path, settings, 0.95, 0.96, 0.97, trials=5)
     page = path.with_suffix(".md").read_text()
     assert (
-        "2 claims: 2 reproduced, 0 partly, 0 not testable, 0 not reproduced. Judged by fewer trials"
-        " than" in page
+        "2 claims: 2 reproduced, 0 partly reproduced, 0 not testable, 0 not reproduced. Judged by"
+        " fewer trials than the scale has: 2." in page
     )
-    assert "than the scale has: 2." in page
     assert "| 20 steps of all samples | 3 of 5 | ELU, layer 1 |" in page
     not_run = claims_table(
-        Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), "laptop"
+        Claims(scales_that_cannot_tell={}, claims={"block_1": claim()}), {}, settings(), LAPTOP
     )
-    assert "fewer trials" not in as_page(not_run, "laptop")
+    assert "fewer trials" not in claims_page(tables.Table(not_run, {}), LAPTOP)
     about_nothing = claims_table(
-        Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), "laptop"
+        Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), LAPTOP
     )
-    assert "0 claims: 0 reproduced" in as_page(about_nothing, "laptop")
+    assert "0 claims: 0 reproduced" in claims_page(tables.Table(about_nothing, {}), LAPTOP)
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(
@@ -309,6 +305,8 @@ def test_a_claim_that_fails_is_an_error_only_if_asked_for(
     counted = CliRunner().invoke(app, ["verdicts", str(path)])
     assert counted.exit_code == 0
     assert "2 not reproduced" in counted.output
+    whole = CliRunner().invoke(app, ["verdicts", str(path), "--page"])
+    assert whole.output == path.with_suffix(".md").read_text()
     strict = CliRunner().invoke(app, ["verdicts", str(path), "--strict"])
     assert isinstance(strict.exception, UserError)
     assert "not reproduced: block_1, again; " in str(strict.exception)

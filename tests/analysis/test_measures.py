@@ -7,10 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from conftest import planted, row
+from conftest import planted, refused, row
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.config.settings import Cell
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
 ELU = Cell("elu", "full")
@@ -115,7 +114,7 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
     displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
     np.testing.assert_allclose(displaced.loc[displaced["activation"] == "elu", "value"], 0.25)
-    with pytest.raises(UserError, match="nothing was measured of leaky_relu"):
+    with refused("nothing was measured of leaky_relu"):
         MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "leaky_relu"])
     share = MEASURES["moved_singular_values"](metrics, layer=1)
     np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)

@@ -5,21 +5,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, refused, run_named
 from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import claims_table
-from lowrank_dynamics.config.files import load_settings, load_study
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.figures.draw import draw
-from lowrank_dynamics.report.sensitivity_markdown import as_page
+from lowrank_dynamics.report.rendering import sensitivity_page
 from lowrank_dynamics.storage import tables
 
 STUDY = load_study(ROOT / "configs")
-SCALE = "laptop/sensitivity/head_last_layer_1"
-NOT_RUN = claims_table(
-    load_claims(ROOT / "configs" / "claims.yaml"), {}, load_settings(SCALE, ROOT / "configs"), SCALE
-)
+RUN = run_named("laptop/sensitivity/head_last_layer_1")
+NOT_RUN = claims_table(load_claims(RUN.statements), {}, RUN.settings, RUN)
 
 
 def verdicts(**by_claim: str) -> pd.DataFrame:
@@ -33,14 +30,14 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
         rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"]
     )
     judged = {"over_trials": "mean", "comparison": "at_least", "threshold": 0.9}
-    return table.assign(figure="3", deviation=0.01, trials=3, **judged)
+    return table.assign(figure="figure_3", deviation=0.01, trials=3, **judged)
 
 
 @pytest.fixture
 def compared() -> pd.DataFrame:
-    declared = verdicts(block_1="reproduced", follows="partly", elsewhere="reproduced")
+    declared = verdicts(block_1="reproduced", follows="partly reproduced", elsewhere="reproduced")
     alternatives = {
-        "separation_4": verdicts(block_1="not reproduced", follows="partly"),
+        "separation_4": verdicts(block_1="not reproduced", follows="partly reproduced"),
         "width_64": verdicts(block_1="reproduced"),
         "head_last_layer_1": NOT_RUN,
     }
@@ -60,10 +57,8 @@ def test_each_alternative_is_compared_with_the_declared_values(compared: pd.Data
 
 def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
-    origin = {"unverified": ["CIFAR-10"]}
-    tables.write(
-        tables.Table(compared, origin), as_page(compared, STUDY, "laptop", ["CIFAR-10"]), path
-    )
+    table = tables.Table(compared, {"unverified": ["CIFAR-10"]})
+    tables.write(table, sensitivity_page(table, run_named("laptop")), path)
     page = path.with_suffix(".md").read_text()
     assert "**Unverified data: CIFAR-10.**" in page
     assert tables.read(path, sensitivity.COLUMNS).unverified == ["CIFAR-10"]
@@ -80,16 +75,14 @@ def test_the_page_says_what_breaks_and_what_stands(compared: pd.DataFrame, tmp_p
 
 
 def test_an_alternative_of_no_study_is_named() -> None:
-    with pytest.raises(
-        UserError, match="the sensitivity study has no alternative 'width_65', only separation_4"
-    ):
+    with refused("the sensitivity study has no alternative 'width_65', only separation_4"):
         sensitivity.compare(NOT_RUN, {"width_65": NOT_RUN}, STUDY)
 
 
 def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "sensitivity.parquet"
-    with pytest.raises(UserError, match="not a readable table of verdicts"):
+    with refused("not a readable table of verdicts"):
         tables.read(path, sensitivity.COLUMNS)
     tables.write(tables.Table(compared.drop(columns="choice"), {}), "", path)
-    with pytest.raises(UserError, match="holds other columns than verdicts of schema 1"):
+    with refused("holds other columns than verdicts of schema 1"):
         tables.read(path, sensitivity.COLUMNS)

@@ -1,6 +1,4 @@
-"""What the machine refuses ends a command with one sentence, a nonzero exit and nothing
-half-written.
-"""
+"""What the machine refuses ends a command with one sentence, and leaves nothing half-written."""
 
 import os
 import re
@@ -8,43 +6,29 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from conftest import ROOT, change
-from lowrank_dynamics.cli import app, stages
-from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.errors import UserError
+from conftest import ROOT, change, refused, settings_of
+from lowrank_dynamics.cli import stages
+from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.storage.places import require_place
-from runs import SMOKE, copied, environment, heeding_interrupts, snakemake
+from runs import LOWRANK, SMOKE, copied, environment, heeding_interrupts, ran, snakemake
 
-TRAIN = ["train", "--scale", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
+TRAIN = ["train", "--run", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
 PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-images", "100"]
 
+Ended = subprocess.CompletedProcess[str]
 
-def command(
-    *arguments: str,
-    limit: Callable[[], None] | None = None,
-    stderr: int | IO[str] = subprocess.PIPE,
-    **variables: str,
-) -> subprocess.CompletedProcess[str]:
-    """Run one of the project's commands, after `limit` in its process."""
-    return subprocess.run(
-        [sys.executable, "-m", "lowrank_dynamics", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        check=False,
-        preexec_fn=limit,
-    )
+
+def command(*arguments: str, **options: Any) -> Ended:
+    """Run one of the project's commands and return how it ended and what it said."""
+    return ran(ROOT, *LOWRANK, *arguments, **options)
 
 
 def small_files() -> None:
@@ -52,7 +36,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
 
-def last_line(run: subprocess.CompletedProcess[str]) -> str:
+def last_line(run: Ended) -> str:
     assert run.returncode == 1, run.stderr
     assert "Traceback" not in run.stderr
     return run.stderr.splitlines()[-1]
@@ -61,45 +45,35 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("arguments", [TRAIN, PREPARE], ids=["train", "prepare"])
 def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
     output = tmp_path / "results" / "output"
-    said = last_line(command(*arguments, "--output", str(output), limit=small_files))
+    writing = [*arguments, "--output", str(output)]
+    said = last_line(command(*writing, preexec_fn=small_files))
     assert said.startswith(f"error: {output} cannot be read or written (")
     assert "File too large" in said
     assert list(output.parent.iterdir()) == []
-    assert command(*arguments, "--output", str(output)).returncode == 0
+    assert command(*writing).returncode == 0
     assert output.exists()
 
 
 def test_a_full_disk_is_told_though_the_log_is_on_it(tmp_path: Path) -> None:
     """Where the standard error cannot be written either, the sentence is on the standard output."""
-    output = str(tmp_path / "output")
+    output, env = str(tmp_path / "output"), environment(PYTHONUNBUFFERED="")
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        run = command(
-            *TRAIN, "--output", output, limit=small_files, stderr=full, PYTHONUNBUFFERED=""
-        )
+        disk = {"stderr": full, "preexec_fn": small_files}
+        run = command(*TRAIN, "--output", output, env=env, **disk)
     assert run.returncode == 1
     assert run.stdout.startswith(f"error: {output} cannot be read or written (")
 
 
 def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
     folder = copied(tmp_path / "project")
-    command = (
-        f"mount -t tmpfs -o ro none {folder}/results && exec snakemake --cores 1 {' '.join(SMOKE)}"
-    )
-    run = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", command],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    mount = f"mount -t tmpfs -o ro none {folder}/results"
+    workflow = f"exec snakemake --cores 1 {' '.join(SMOKE)}"
+    run = ran(folder, "unshare", "--mount", "sh", "-c", f"{mount} && {workflow}")
     if run.stderr.startswith(("mount:", "unshare:")):
         pytest.skip(f"nothing can be mounted here: {run.stderr.strip()}")
     assert run.returncode == 1
-    assert (
-        "nothing can be written to results (Read-only file system); let this user write there"
-        in run.stderr
-    )
+    said = "nothing can be written to results (Read-only file system); let this user write there"
+    assert said in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -109,7 +83,7 @@ def test_a_results_folder_that_is_read_only(tmp_path: Path) -> None:
 def test_results_that_are_no_folder(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "results")
     run = snakemake(tmp_path, "-n", "--snakefile", str(ROOT / "Snakefile"), *SMOKE)
-    said = "error: results is no folder, and the run would write into it; give it another name"
+    said = "error: results exists but is not a folder, and the run would write into it; rename it"
     assert said in run.stderr.splitlines()
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
@@ -117,68 +91,45 @@ def test_results_that_are_no_folder(tmp_path: Path, make: Callable[[Path], None]
 
 def test_a_project_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(
-        UserError,
-        match=r"nothing can be written to .*; let this user write there, or .* --directory",
-    ):
+    with refused("nothing can be written to .*; let this user write there, or .* --directory"):
         require_place(tmp_path)
 
 
 def test_a_locale_without_the_letters_of_a_page(tmp_path: Path) -> None:
-    """Text is UTF-8 in files whatever the user's locale; what a terminal lacks it gets as
-    numbers.
-    """
-    made = shutil.which("localedef")
-    if (
-        made is None
-        or subprocess.run(
-            [made, "-i", "en_US", "-f", "ISO-8859-1", tmp_path / "en_US.ISO-8859-1"],
-            check=False,
-            capture_output=True,
-        ).returncode
-        > 1
-    ):
+    """Files are UTF-8 whatever the locale; what a terminal lacks it gets as numbers."""
+    locale = ["-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US.ISO-8859-1")]
+    if shutil.which("localedef") is None or ran(tmp_path, "localedef", *locale).returncode > 1:
         pytest.skip("no locale can be made here")
-    latin = {"LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
+    latin = environment(LC_ALL="en_US.ISO-8859-1", LOCPATH=str(tmp_path), PYTHONUTF8="0")
     metrics, judged = "results/reference/laptop/fashion_mnist.parquet", tmp_path / "claims.parquet"
-    run = command("claims", metrics, "--output", str(judged), **latin)
+    run = command("claims", metrics, "--output", str(judged), env=latin)
     assert run.returncode == 0, run.stderr
     page = judged.with_suffix(".md").read_text(encoding="utf-8")
     assert "≥" in page
     assert "was not run" not in page  # the claims are those about this experiment
-    refused = command("claims", "κ.parquet", "--output", str(judged), **latin)
-    assert "error: " in refused.stderr
-    assert "Traceback" not in refused.stderr
+    run = command("claims", "κ.parquet", "--output", str(judged), env=latin)
+    assert "error: " in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
-    """It ends with one sentence and leaves nothing; a training writes its state at once and goes on
-    from there.
-    """
+    """It ends with one sentence and leaves nothing but the state of a training, to resume."""
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
-    wanted = [
-        sys.executable,
-        "-m",
-        "lowrank_dynamics",
-        "train",
-        "--scale",
-        "paper",
-        "--experiment",
-        "case_study",
-    ]
-    wanted += ["--cell", "elu-full", "--output", str(output), "--checkpoint", str(state)]
-    own = {"cwd": ROOT, "env": environment(), "preexec_fn": heeding_interrupts}
-    with subprocess.Popen(wanted, **own, stderr=subprocess.PIPE, text=True) as job:
+    train = ["train", "--run", "paper", "--experiment", "case_study", "--cell", "elu-full"]
+    places = ["--output", str(output), "--checkpoint", str(state)]
+    options = {"cwd": ROOT, "env": environment(), "preexec_fn": heeding_interrupts}
+    pipe = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*LOWRANK, *train, *places], **options, **pipe) as job:
         assert job.stderr is not None
         first = job.stderr.readline()
         job.send_signal(number)
         said = job.stderr.read()
     assert "case_study elu-full: step 0 of 2500" in first
-    assert re.search(
-        r"error: case_study elu-full: stopped at step \d+; run the same command again to resume\n$",
-        said,
+    stopped = (
+        r"error: case_study elu-full: stopped at step \d+; run the same command again to resume"
     )
+    assert re.search(rf"{stopped}\n$", said)
     assert "Traceback" not in said
     assert job.returncode == 130
     assert list(tmp_path.iterdir()) == [state]
@@ -187,7 +138,7 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
 def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> None:
     """But the metrics, which cannot be written either, end it."""
     places = ["--output", str(tmp_path / "o"), "--checkpoint", str(tmp_path / "state.pt")]
-    run = command(*TRAIN, *places, "--every", "0", limit=small_files)
+    run = command(*TRAIN, *places, "--every", "0", preexec_fn=small_files)
     assert "state.pt cannot be written, training continues without" in run.stderr
     assert "File too large" in last_line(run)
     assert list(tmp_path.iterdir()) == []
@@ -202,41 +153,27 @@ def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> Non
     ],
 )
 def test_trials_that_there_are_not(tmp_path: Path, trials: str, message: str) -> None:
-    said = last_line(
-        command(*TRAIN, "--trials", trials, "--output", str(tmp_path / "cell.parquet"))
-    )
-    assert message in said
+    output = str(tmp_path / "cell.parquet")
+    assert message in last_line(command(*TRAIN, "--trials", trials, "--output", output))
 
 
 def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text("a file")
-    said = last_line(command(*PREPARE, "--output", str(tmp_path / "results" / "images")))
-    assert f"error: {tmp_path / 'results'} cannot be read or written (File exists)" in said
+    results = tmp_path / "results"
+    results.write_text("a file")
+    said = last_line(command(*PREPARE, "--output", str(results / "images")))
+    assert f"error: {results} cannot be read or written (File exists)" in said
 
 
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
-    said = last_line(
-        command(
-            "figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")
-        )
-    )
+    figure = ["figure", "figure_6", "--metrics", "no.parquet", "--output", str(tmp_path / "figure")]
+    said = last_line(command(*figure))
     assert "error: no.parquet is not a readable file of metrics" in said
 
 
 FIGURE = ["figure", "--output", "figure", "--metrics", "one.parquet"]
-REPORT = ["--results", "results", "--captions", "captions", "--output", "report.html"]
-FEATURES = [
-    "features",
-    "--output",
-    "features",
-    "--images",
-    "images",
-    "--convolutions",
-    "tiny",
-    "--pool",
-    "1",
-]
-FEATURES += ["--part", "train-0-9"]
+REPORT = ["--captions", "captions", "--output", "report.html"]
+FEATURES = ["features", "--output", "features", "--images", "images", "--convolutions", "tiny"]
+FEATURES += ["--pool", "1", "--part", "train-0-9"]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +189,9 @@ FEATURES += ["--part", "train-0-9"]
         ),
         (
             ["report", "holiday.png", *REPORT],
-            "holiday.png is no figure of a run; those are overview, figure_1",
+            "holiday.png is not a figure of a run; the figures are overview, figure_1",
         ),
-        ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny; it is 3"),
+        ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny, got 3"),
         (
             [*FEATURES, "--size", "8", "--part", "first"],
             "a part is train or test, a first and a last image, such as ",
@@ -266,7 +203,7 @@ FEATURES += ["--part", "train-0-9"]
     ],
 )
 def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=re.escape(message)):
+    with refused(re.escape(message)):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
@@ -276,13 +213,10 @@ def test_a_device_whose_memory_is_too_small(
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lowrank_dynamics.training.run.train", refuse)
+    monkeypatch.setattr("lowrank_dynamics.training.jobs.train", refuse)
     monkeypatch.chdir(ROOT)
-    with pytest.raises(
-        UserError,
-        match=r"theory_setting elu-full does not fit into the memory of the device \w+; lower",
-    ):
-        stages.train(tmp_path / "output", "theory_setting", "elu-full", scale="smoke")
+    with refused(r"theory_setting elu-full does not fit into the memory of the device \w+; lower"):
+        stages.train(tmp_path / "output", "theory_setting", "elu-full", "smoke")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -290,43 +224,31 @@ def test_a_command_that_is_stopped_while_it_is_imported(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
-    path = os.pathsep.join([str(tmp_path), str(ROOT / "workflow")])
-    run = command("check", limit=heeding_interrupts, PYTHONPATH=path)
+    env = environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT / 'workflow'}")
+    run = command("check", env=env, preexec_fn=heeding_interrupts)
     assert run.returncode == 130
     assert run.stderr == f"error: stopped by {number.name}; run the same command again\n"
 
 
 def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) -> None:
     """Those of another experiment do not matter to a job, as long as they are sound."""
-    planned = load_settings("smoke", folder).of_variant("theory_setting").digest
-    arguments = [
-        *TRAIN,
-        "--configs",
-        str(folder),
-        "--output",
-        str(tmp_path / "cell"),
-        "--planned",
-        planned,
-    ]
-    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
-    assert command(*arguments).returncode == 0
-    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", "one")
-    said = last_line(command(*arguments))
+    smoke = folder / "smoke.yaml"
+    planned = settings_of("smoke", folder).of_variant("theory_setting").digest
+    places = ["--configs", str(folder), "--output", str(tmp_path / "cell")]
+    train = [*TRAIN, *places, "--planned", planned]
+    change(smoke, "experiments.fashion_mnist.trials", 1)
+    assert command(*train).returncode == 0
+    change(smoke, "experiments.fashion_mnist.trials", "one")
+    said = last_line(command(*train))
     assert f"error: the settings in {folder} changed while the run was going on, and now: " in said
     assert "fashion_mnist.trials" in said
-    change(folder / "smoke.yaml", "experiments.fashion_mnist.trials", 1)
-    change(folder / "smoke.yaml", "experiments.theory_setting.training.steps", 50)
-    assert (
-        "changed while the run was going on, those of theory_setting too; run again"
-        in last_line(command(*arguments))
-    )
+    change(smoke, "experiments.fashion_mnist.trials", 1)
+    change(smoke, "experiments.theory_setting.training.steps", 50)
+    said = last_line(command(*train))
+    assert "changed while the run was going on, those of theory_setting too; run again" in said
 
 
 def test_code_that_changes_while_a_run_goes_on(tmp_path: Path) -> None:
-    said = last_line(
-        command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday")
-    )
-    assert (
-        said
-        == "error: the code changed while the run was going on; run again to train with the new one"
-    )
+    run = command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday")
+    changed = "the code changed while the run was going on; run again to train with the new one"
+    assert last_line(run) == f"error: {changed}"

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from conftest import ROOT
-from lowrank_dynamics.cli import app
-from lowrank_dynamics.storage.provenance import code_version
+from lowrank_dynamics.cli.commands import app
+from lowrank_dynamics.storage.repository import code_version
 from runs import environment
 
 
@@ -53,7 +53,7 @@ def test_a_terminal_gets_color_unless_it_wants_none(
     variable: dict[str, str], colored: bool
 ) -> None:
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "lowrank_dynamics", "check", "--scale", "huge"]
+    command = [sys.executable, "-m", "lowrank_dynamics", "check", "--run", "huge"]
     own = {
         name: value for name, value in environment(TERM="xterm").items() if name != "NO_COLOR"
     } | variable

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import refused
 from lowrank_dynamics.data import cifar10, external
 from lowrank_dynamics.data.sources import FOLDER_VARIABLE, Folder, RejectedError
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.tensors import read_tensors
 
 RECORDS = 20
@@ -62,18 +62,16 @@ def test_the_binary_layout_there_and_back() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 3072, 2 * 3073 - 1])
 def test_a_truncated_batch_is_refused(length: int) -> None:
-    with pytest.raises(
-        RejectedError, match=rf"batch is truncated: {length} bytes are no multiple of 3073"
-    ):
+    truncated = f"batch is truncated: {length} bytes are not a multiple of 3073"
+    with pytest.raises(RejectedError, match=truncated):
         cifar10.decode(batch(0)[:length], "batch")
 
 
 def test_a_wrong_label_is_refused() -> None:
     content = bytearray(batch(0))
     content[3073 * 4] = 10
-    with pytest.raises(
-        RejectedError, match="batch is corrupt: the label in record 4 is 10, above 9"
-    ):
+    corrupt = "batch is corrupt: the label in record 4 is 10, above 9"
+    with pytest.raises(RejectedError, match=corrupt):
         cifar10.decode(bytes(content), "batch")
 
 
@@ -102,12 +100,12 @@ def test_what_cannot_be_verified_needs_the_switch_and_says_so(own: Path, unpacke
             (own / cifar10.FOLDER / file).write_bytes(content)
     else:
         write_archive(own / cifar10.ARCHIVE, CONTENTS)
-    with pytest.raises(UserError, match="with allow_unverified_data=true it would be used"):
+    with refused("with allow_unverified_data=true it would be used"):
         cifar10.fetch(allow_unverified=False)
     tensors, origin = cifar10.fetch(allow_unverified=True)
     assert len(tensors["train_images"]) == 5 * RECORDS
     assert origin["unverified"] == "CIFAR-10"
-    assert ("no md5 vouches" if unpacked else "has md5") in origin["cifar-10"]
+    assert ("no md5 verifies" if unpacked else "has md5") in origin["cifar-10"]
     assert hashlib.sha256(b"".join(CONTENTS.values())).hexdigest() in origin["cifar-10"]
 
 
@@ -119,10 +117,10 @@ def test_a_broken_archive_is_refused_even_with_the_switch(own: Path) -> None:
     lacking = path.read_bytes()
     for content in (whole[:-5000], whole[:200] + b"\xff" * 200 + whole[400:], lacking):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="is truncated or corrupt"):
+        with refused("is truncated or corrupt"):
             cifar10.fetch(allow_unverified=True)
     write_archive(path, {**CONTENTS, cifar10.TEST_FILE: CONTENTS[cifar10.TEST_FILE][:-3073]})
-    with pytest.raises(UserError, match=r"test_batch\.bin has 19 images, expected 20"):
+    with refused(r"test_batch\.bin has 19 images, expected 20"):
         cifar10.fetch(allow_unverified=True)
 
 
@@ -140,5 +138,5 @@ def test_without_any_source_it_says_where_to_put_the_files(own: Path, tmp_path: 
 def test_a_folder_that_lacks_a_batch_is_named(own: Path) -> None:
     (own / cifar10.FOLDER).mkdir()
     (own / cifar10.FOLDER / cifar10.TEST_FILE).write_bytes(CONTENTS[cifar10.TEST_FILE])
-    with pytest.raises(UserError, match=r"cannot be read .*data_batch_1\.bin"):
+    with refused(r"cannot be read .*data_batch_1\.bin"):
         cifar10.fetch(allow_unverified=True)

@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import ROOT, planted, row
-from lowrank_dynamics.analysis.reference import thinned
+from conftest import ROOT, planted, refused, row
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import FORMATS
-from lowrank_dynamics.config.settings import Cell
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import draw, singular_values, style
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import concise
 from runs import environment
+from tools.thinning import thinned
 
 
 def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
@@ -63,11 +62,9 @@ def test_the_mark_fits_into_the_narrowest_figure() -> None:
 
 def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) -> None:
     source = heads_file(tmp_path / "heads.parquet", {})
-    with pytest.raises(
-        UserError, match=r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"
-    ):
+    with refused(r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"):
         draw.draw("figure_6", [source], tmp_path / "figure")
-    with pytest.raises(UserError, match=r"heads\.parquet is of laptop, not of paper; delete it"):
+    with refused(r"heads\.parquet is of laptop, not of paper; delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
 
 
@@ -78,9 +75,7 @@ def test_figure_1_shows_the_activations_that_were_run() -> None:
 
     figure = singular_values.draw(spectra("relu", "silu"))
     assert [axes.get_title() for axes in figure.axes] == ["SiLU"]
-    with pytest.raises(
-        UserError, match="figure 1 shows elu, gelu, silu, and the metrics have relu"
-    ):
+    with refused("figure 1 shows elu, gelu, silu, and the metrics have relu"):
         singular_values.draw(spectra("relu"))
     plt.close("all")
 
@@ -196,7 +191,7 @@ def test_a_table_says_what_produced_it(tmp_path: Path) -> None:
 def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
     if "missing" not in name:
         (tmp_path / name).write_bytes(b"nothing")
-    with pytest.raises(UserError, match=rf"{name} has no provenance"):
+    with refused(rf"{name} has no provenance"):
         read_provenance(tmp_path / name)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conftest import refused
 from lowrank_dynamics import low_rank, merge
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import chain_of
 from stacks import batch, loss_of, mlp
 
@@ -191,7 +191,7 @@ def test_a_trained_model_is_warned_of() -> None:
         functional.cross_entropy(model(inputs), labels).backward()
         optimizer.step()
     with pytest.warns(
-        UserWarning, match="as if the model were trained; a low-rank network starts anew"
+        UserWarning, match="as if the model were trained; a low-rank network starts from scratch"
     ):
         low_rank(
             model,
@@ -241,22 +241,22 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
         {},
         r"^add joins one and two: a residual connection or a second input, and an MLP is a chain$",
     ),
-    (Scaled(), {}, r"^scale is a weight that is no layer's; .* at=\"classifier\"$"),
+    (Scaled(), {}, r"^scale is a weight outside of any layer; .* at=\"classifier\"$"),
     (
         Branching(),
         {},
-        r"^the forward of Branching cannot be followed \(.*\); it must not branch on values",
+        r"^the forward of Branching cannot be traced \(.*\); it must not branch on values",
     ),
     (Pair(), {}, r"^the model returns a tuple, and an MLP returns one tensor"),
-    (Mean(), {}, r"^tanh, mean, sub after layer 1 does not act on each unit by itself"),
+    (Mean(), {}, r"^tanh, mean, sub after layer 1 does not act on each unit separately"),
     (
         Classifier(),
         {},
-        r"^module features.0 \(Conv2d\) has weights of its own; .* at=\"classifier\"$",
+        r"^module features.0 \(Conv2d\) has weights; only .* at=\"classifier\"$",
     ),
     (Classifier(), {"at": "tail"}, "^the model has no part 'tail'; its parts are features, head$"),
     (mlp(14, 12, 3), {"inplace": True}, "^inplace replaces a part of the model, which `at` names"),
-    (lambda inputs: inputs, {}, "^the model must be an nn.Module; it is a function$"),
+    (lambda inputs: inputs, {}, "^the model must be an nn.Module; got a function$"),
 ]
 
 
@@ -266,5 +266,5 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 def test_what_is_no_chain_is_refused_with_the_place(
     model: Any, options: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with refused(said):
         low_rank(model, lambda: torch.zeros(()), **options)

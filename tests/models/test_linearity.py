@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.data.loading import whiten
+from lowrank_dynamics.data.drawn import whiten
 from lowrank_dynamics.models.initialization import semi_orthogonal
 from lowrank_dynamics.models.linearity import (
     Curvature,

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conftest import NAME
-from lowrank_dynamics.config.settings import Cell
-from lowrank_dynamics.errors import UserError
+from conftest import NAME, refused
+from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.models.big_basis import big_basis
 from lowrank_dynamics.models.chain import chain_of
-from lowrank_dynamics.models.low_rank import big_basis, low_rank
+from lowrank_dynamics.models.low_rank import low_rank
 from lowrank_dynamics.models.subspaces import principal_angles
-from lowrank_dynamics.training.build import Job, start_of
+from lowrank_dynamics.training.build import Job, setup_of
 from stacks import batch, loss_of, mlp, of_weights
 
 
@@ -82,9 +82,9 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
     orthogonal matrix.
     """
     job = Job(settings(parameterizations=["full", "s_big"]), NAME, Cell("elu", "s_big"), range(1))
-    start = start_of(job)
-    reference = start.network
-    model, data = of_weights(start.mlp), start.data.train
+    setup = setup_of(job)
+    reference = setup.network
+    model, data = of_weights(setup.mlp), setup.data.train
     small = low_rank(
         model, lambda: (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
     )
@@ -193,7 +193,7 @@ def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
     model = nn.Sequential(first, activation, again, activation, last).double()
     small = compressed(model)
     assert sum(isinstance(module, nn.GELU) for module in small.children()) == 2
-    with pytest.raises(UserError, match=r"module 0 \(Linear\) comes again, or shares its weight"):
+    with refused(r"module 0 \(Linear\) is used twice, or shares its weight"):
         chain_of(nn.Sequential(first, activation, first, activation, last))
 
 

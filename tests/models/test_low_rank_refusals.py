@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from lowrank_dynamics.errors import UserError
+from conftest import refused
 from lowrank_dynamics.models.low_rank import low_rank
 from stacks import batch, mlp
 
@@ -29,25 +29,25 @@ def between(module: nn.Module, width: int = 12) -> nn.Sequential:
 @pytest.mark.parametrize(
     ("model", "rank", "message"),
     [
-        (mlp(14, 12, 3), 5, "the rank must be at least 2K = 6, the dimension of S_big; it is 5"),
-        (mlp(14, 12, 3), 13, "the rank must be at most 12, the smallest width; it is 13"),
+        (mlp(14, 12, 3), 5, "the rank must be at least 2K = 6, the dimension of S_big; got 5"),
+        (mlp(14, 12, 3), 13, "the rank must be at most 12, the smallest width; got 13"),
         (
             mlp(6, 12, 3),
             6,
             r"the theory needs K < d/2, and this MLP has K = 3 outputs and d = 6 inputs",
         ),
-        (mlp(14, 3), 6, "needs two Linear layers at least, and Sequential has 1"),
+        (mlp(14, 3), 6, "needs at least two Linear layers, and Sequential has 1"),
         (
             nn.Sequential(nn.Conv1d(1, 1, 3), mlp(14, 12, 3)),
             6,
-            r"module 0 \(Conv1d\) has weights of its own; only",
+            r"module 0 \(Conv1d\) has weights; only",
         ),
         (
             between(nn.BatchNorm1d(12)),
             6,
-            "BatchNorm1d after layer 1 does not act on each unit by itself",
+            "BatchNorm1d after layer 1 does not act on each unit separately",
         ),
-        (between(nn.PReLU(12)), 6, "PReLU after layer 1 does not act on each unit by itself"),
+        (between(nn.PReLU(12)), 6, "PReLU after layer 1 does not act on each unit separately"),
         (nn.Sequential(nn.LazyLinear(12), last), 6, "a lazy layer of the model has no weights yet"),
         (
             mlp(14, 12, 3, activation=nn.Identity).requires_grad_(False),
@@ -60,11 +60,11 @@ def between(module: nn.Module, width: int = 12) -> nn.Sequential:
             r"module 0 \(ParametrizedLinear\) is computed from other parameters",
         ),
         (nn.Sequential(zero, last), 6, "the first layer's weight is zero"),
-        (mlp(14, 12, 3), 8.5, "the rank must be a whole number; it is 8.5"),
+        (mlp(14, 12, 3), 8.5, "the rank must be a whole number; got 8.5"),
         (
             nn.Sequential(Shifted(14, 12), last),
             6,
-            r"module 0 \(Shifted\) is a Linear layer with a forward",
+            r"module 0 \(Shifted\) overrides forward, so an ordinary layer cannot replace it",
         ),
         (
             between(nn.LayerNorm(12, elementwise_affine=False)),
@@ -74,25 +74,23 @@ def between(module: nn.Module, width: int = 12) -> nn.Sequential:
         (
             between(nn.Softmax(dim=1)),
             6,
-            "Softmax after layer 1 does not act on each unit by itself",
+            "Softmax after layer 1 does not act on each unit separately",
         ),
-        (between(nn.GLU()), 6, "GLU after layer 1 does not act on each unit by itself"),
-        (between(nn.Identity(), width=11), 6, "layer 1 gives 12 numbers, layer 2 takes 11"),
+        (between(nn.GLU()), 6, "GLU after layer 1 does not act on each unit separately"),
+        (between(nn.Identity(), width=11), 6, "layer 1 returns 12 numbers, layer 2 takes 11"),
     ],
 )
 def test_where_the_theory_does_not_apply_it_says_so(
     model: nn.Sequential, rank: Any, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with refused(message):
         low_rank(model, lambda: torch.zeros(()), rank)
 
 
 def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
     model = mlp(14, 12, 3)
     inputs, labels = batch(model)
-    with pytest.raises(
-        UserError, match="the loss does not depend on output 2, so S_big would lack directions"
-    ):
+    with refused("the loss does not depend on output 2, so S_big would lack directions"):
         low_rank(model, lambda: model(inputs)[:, :2].square().sum())
     chosen = inputs[labels == 0]
     with pytest.warns(
@@ -106,15 +104,15 @@ def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
     [
         (
             lambda value: value.square(),
-            r"the loss must be a tensor with one value, and it is of shape \(40, 3\)",
+            r"the loss must be a tensor with one value; got one of shape \(40, 3\)",
         ),
         (
             lambda value: value.sum().item(),
-            "the loss must be a tensor with one value, and it is a float",
+            "the loss must be a tensor with one value; got a float",
         ),
         (
             lambda value: value.sum().detach(),
-            "the loss has no gradient: compute it anew of the model",
+            "the loss has no gradient: recompute it from the model",
         ),
         (
             lambda value: value.sum() * 0,
@@ -127,16 +125,14 @@ def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
 def test_what_is_no_loss_for_s_big_is_refused(loss: Callable[[Tensor], Any], message: str) -> None:
     model = mlp(14, 12, 3)
     inputs, _ = batch(model)
-    with pytest.raises(UserError, match=message):
+    with refused(message):
         low_rank(model, lambda: loss(model(inputs)))
 
 
 def test_a_loss_that_is_no_function_of_the_output_is_refused() -> None:
     model = mlp(14, 12, 3)
     inputs, _ = batch(model)
-    with pytest.raises(
-        UserError, match="the loss must be a function that computes it, such as lambda"
-    ):
+    with refused("the loss must be a function that computes it, such as lambda"):
         low_rank(model, model(inputs).square().sum())  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="the loss does not pass through the last layer"):
+    with refused("the loss does not pass through the last layer"):
         low_rank(model, lambda: model[0](inputs).square().sum())

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.config.networks import Matrix
 from lowrank_dynamics.config.registries import ACTIVATIONS, activation
-from lowrank_dynamics.data.loading import whiten
+from lowrank_dynamics.data.drawn import whiten
 from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
 from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
@@ -19,7 +20,13 @@ def generators(first: int = 0) -> list[torch.Generator]:
 
 
 def weights(depth: int = 3) -> list[Tensor]:
-    return mlp_weights(D, M, K, depth, eps=0.5, last_eps=1.0, generators=generators())
+    return drawn(M, depth)
+
+
+def drawn(width: int, depth: int) -> list[Tensor]:
+    inner = [Matrix(width, width)] * (depth - 2)
+    matrices = [Matrix(width, D), *inner, Matrix(K, width)]
+    return mlp_weights(matrices, eps=0.5, last_eps=1.0, generators=generators())
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -60,9 +67,7 @@ def test_the_low_rank_network_on_all_dimensions_is_the_full_one(name: str, depth
 def test_so_is_the_low_rank_head_that_is_narrower_than_its_input(name: str) -> None:
     """With r = d > m, V = I, W_1 and W_2 filled up with zeros and U = [I 0], as phi(0) = 0."""
     narrow = 4
-    first, inner, last = mlp_weights(
-        D, narrow, K, 3, eps=0.5, last_eps=1.0, generators=generators()
-    )
+    first, inner, last = drawn(narrow, 3)
     activation = make_activation(name, [])
     filled = [
         torch.nn.functional.pad(weight, (0, D - weight.shape[-1], 0, D - narrow))

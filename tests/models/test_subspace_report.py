@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from conftest import refused
 from lowrank_dynamics import low_rank, subspace_report
-from lowrank_dynamics.errors import UserError
 from stacks import batch, loss_of, mlp
 
 
@@ -98,7 +98,7 @@ def test_fewer_inputs_than_outputs_have_no_tail() -> None:
 def test_a_first_layer_of_zeros_is_refused() -> None:
     model = mlp(14, 20, 3)
     model[0].weight.data.zero_()
-    with pytest.raises(UserError, match="the first layer's weight is zero"):
+    with refused("the first layer's weight is zero"):
         subspace_report(model, loss_of(model))
 
 
@@ -114,7 +114,7 @@ def test_weights_far_from_orthogonal_are_doubtful() -> None:
 def test_it_says_where_low_rank_would_refuse() -> None:
     model = scaled(nn.ELU, 0.1, classes=7)
     assert "K = 7 is not below d/2 = 7" in subspace_report(model, loss_of(model)).expectation
-    with pytest.raises(UserError, match="the theory needs K < d/2"):
+    with refused("the theory needs K < d/2"):
         low_rank(model, loss_of(model))
 
 

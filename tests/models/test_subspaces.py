@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import NAME
-from lowrank_dynamics.config.settings import Cell, Settings
-from lowrank_dynamics.errors import UserError
+from conftest import NAME, refused
+from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.models.initialization import big_factors, semi_orthogonal, widened_factor
 from lowrank_dynamics.models.subspaces import (
     LayerBases,
@@ -19,7 +19,7 @@ from lowrank_dynamics.models.subspaces import (
     sine_distance,
     top_singular_subspaces,
 )
-from lowrank_dynamics.training.build import Job, start_of
+from lowrank_dynamics.training.build import Job, setup_of
 
 
 def at_start(
@@ -28,8 +28,8 @@ def at_start(
     """Return the hidden weights, the gradient of the first and the bases of each, at
     initialization; K = 3.
     """
-    start = start_of(Job(settings, NAME, Cell(activation, "full"), range(3)))
-    return start.mlp.hidden_weights, start.first_gradient, start.bases
+    setup = setup_of(Job(settings, NAME, Cell(activation, "full"), range(3)))
+    return setup.mlp.hidden_weights, setup.initial_gradient, setup.bases
 
 
 def bases(count: int, n: int, k: int, seed: int = 0) -> Tensor:
@@ -190,10 +190,10 @@ def test_angles_do_not_depend_on_the_basis_and_are_symmetric() -> None:
 
 
 def test_degenerate_subspaces_are_refused() -> None:
-    with pytest.raises(UserError, match="rank below K = 2, only 1"):
+    with refused("rank below K = 2, only 1"):
         top_singular_subspaces(torch.ones(3, 5, 5, dtype=torch.float64), 2)
     gradient = torch.diag(torch.tensor([2.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64))
-    with pytest.raises(UserError, match="fewer than 2K = 4"):
+    with refused("fewer than 2K = 4"):
         big_subspace(torch.eye(5, dtype=torch.float64), gradient, 2, 1.0)
 
 
@@ -203,7 +203,7 @@ def test_what_is_rounding_does_not_count_as_rank(dtype: torch.dtype, noise: floa
     in.
     """
     gradient = torch.diag(torch.tensor([1.0, 0.5, noise, noise / 2], dtype=dtype))
-    with pytest.raises(UserError, match="rank below K = 3, only 2"):
+    with refused("rank below K = 3, only 2"):
         top_singular_subspaces(gradient, 3, torch.float64)
     top_singular_subspaces(gradient, 2)
 

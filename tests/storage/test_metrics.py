@@ -6,22 +6,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from conftest import planted, row
-from lowrank_dynamics.config.settings import Cell
-from lowrank_dynamics.errors import UserError
+from conftest import planted, refused, row
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.aggregation import aggregate
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
-from lowrank_dynamics.storage.provenance import Origin
+from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.storage.seal import SEAL, sealing
 
 CELL = Cell("elu", "full")
 BOTH = np.array([True, True])
 
 
-def origin(variant: str = "base", digest: str = "a", **changes: Any) -> Origin:
+def origin(variant: str = "base", digest: str = "a", **changes: Any) -> CellOrigin:
     """Return where the numbers of a cell come from, with changes of its settings."""
     (own,) = planted(
         {Cell("elu", "full", variant): [row(0, "train_loss", [1.0])]}, **changes
@@ -85,12 +83,12 @@ def test_a_file_of_something_else_is_not_taken_for_it(tmp_path: Path) -> None:
     path = tmp_path / "elu-full" / "0-1.parquet"
     metrics.write(Metrics(example(), ORIGINS), path)
     assert aggregate([path], "small", "laptop").table.equals(example())
-    with pytest.raises(UserError, match=r"0-1\.parquet is of small, not of case_study; delete it"):
+    with refused(r"0-1\.parquet is of small, not of case_study; delete it"):
         aggregate([path], "case_study", "laptop")
-    with pytest.raises(UserError, match=r"0-1\.parquet is of laptop, not of paper; delete it"):
+    with refused(r"0-1\.parquet is of laptop, not of paper; delete it"):
         aggregate([path], "small", "paper")
     other = path.parent.rename(tmp_path / "relu-full") / path.name
-    with pytest.raises(UserError, match=r"0-1\.parquet is of the cell elu-full; delete it"):
+    with refused(r"0-1\.parquet is of the cell elu-full; delete it"):
         aggregate([other], "small", "laptop")
 
 
@@ -99,7 +97,7 @@ def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
         metrics.write(
             Metrics(example(), {name: origin(digest=name)}), tmp_path / name / "0-1.parquet"
         )
-    with pytest.raises(UserError, match="a, b come from different settings"):
+    with refused("a, b come from different settings"):
         aggregate([tmp_path / "a" / "0-1.parquet", tmp_path / "b" / "0-1.parquet"])
 
 
@@ -125,17 +123,17 @@ def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "cell.parquet"
-    with pytest.raises(UserError, match=r"cell\.parquet is not a readable file of metrics"):
+    with refused(r"cell\.parquet is not a readable file of metrics"):
         metrics.read(path)
     metrics.write(Metrics(example(), ORIGINS), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a readable file of metrics"):
+    with refused("not a readable file of metrics"):
         metrics.read(path)
     with sealing(path) as partial:
         other = {"schema_version": "0", "seal": SEAL, "provenance": "{}"}
         pq.write_table(example().replace_schema_metadata(other), partial)
-    with pytest.raises(UserError, match="has metrics schema 0, expected 3"):
+    with refused("has metrics schema 0, expected 3"):
         metrics.read(path)
     with sealing(path) as partial:
         foreign = other | {
@@ -143,15 +141,13 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             "provenance": '{"cells": {"elu-full": {"scale": 1}}}',
         }
         pq.write_table(example().replace_schema_metadata(foreign), partial)
-    with pytest.raises(
-        UserError, match=r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"
-    ):
+    with refused(r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"):
         metrics.read(path)
 
 
 def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
-    watched = Origin(
+    watched = CellOrigin(
         watched="mine", variant="base", code="1", libraries={}, python="3", started="now"
     )
-    with pytest.raises(UserError, match="have no settings"):
+    with refused("have no settings"):
         _ = Metrics(example(), {CELL.name: watched}).settings

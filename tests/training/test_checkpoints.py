@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import ROOT, MakeJob, assert_same, rows_of
-from lowrank_dynamics.errors import Interrupted, UserError
-from lowrank_dynamics.storage import code, metrics
+from conftest import ROOT, MakeJob, assert_same, refused, rows_of
+from lowrank_dynamics import source_code
+from lowrank_dynamics.errors import Interrupted
+from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.seal import SEAL, sealing
 from lowrank_dynamics.training.checkpoints import Checkpoint
-from lowrank_dynamics.training.run import checkpoint_of
+from lowrank_dynamics.training.jobs import checkpoint_of
 from runs import environment
 
 RUNS: list[tuple[str, str, dict[str, Any]]] = [
@@ -63,12 +64,15 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
     other = job(training__learning_rate=0.02)
     with caplog.at_level(logging.WARNING):
         assert checkpoint_of(other, path, every=60).load() is None
-    assert "is of other settings, data, code, torch or threads and is not used" in caplog.text
+    assert (
+        "was written with different settings, data, code, torch or threads and is not used"
+        in caplog.text
+    )
     assert not path.exists()
     cut_off()
-    package = Path(shutil.copytree(code.PACKAGE, tmp_path / code.NAME))
-    monkeypatch.setattr(code, "PACKAGE", package)
-    monkeypatch.setattr(code, "_file", cache(code._file.__wrapped__))
+    package = Path(shutil.copytree(source_code.PACKAGE, tmp_path / source_code.NAME))
+    monkeypatch.setattr(source_code, "PACKAGE", package)
+    monkeypatch.setattr(source_code, "_file", cache(source_code._file.__wrapped__))
 
     def after_an_edit(module: str) -> Checkpoint:
         file = package / module
@@ -115,9 +119,7 @@ def test_a_state_of_another_device_is_kept_for_it(job: MakeJob, tmp_path: Path) 
     list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
     elsewhere = checkpoint_of(run, path, every=60)
     elsewhere.device = "cuda (A100)"
-    with pytest.raises(
-        UserError, match=r"is of step \d+ on cpu, and this is cuda \(A100\), which rounds"
-    ):
+    with refused(r"was written at step \d+ on cpu, and this is cuda \(A100\), which rounds"):
         elsewhere.load()
     assert checkpoint_of(run, path, every=60).load() is not None
 
@@ -126,7 +128,7 @@ def test_where_no_state_can_be_written_none_is_promised(job: MakeJob, tmp_path: 
     (tmp_path / "file").touch()
     for path, message in (
         (tmp_path / "state.pt", "to resume$"),
-        (tmp_path / "file" / "state.pt", "to begin anew, for"),
+        (tmp_path / "file" / "state.pt", "to start over, because no checkpoint could be saved"),
     ):
         kept = checkpoint_of(run := job(), path, every=60)
         rows = rows_of(run, kept)
@@ -156,7 +158,7 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
         "-m",
         "lowrank_dynamics",
         "train",
-        "--scale",
+        "--run",
         "laptop",
         "--experiment",
         "case_study",
@@ -170,7 +172,7 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
         run.kill()
         said = job.stderr.read()
     run.wait()
-    assert "the run that this is a job of has ended" in said
+    assert "the run that started this job has ended" in said
     assert re.search(r"error: case_study rrelu-full: stopped at step \d+", said)
     assert job.returncode == 130
     assert state.exists()
@@ -193,7 +195,7 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
         "-m",
         "lowrank_dynamics",
         "train",
-        "--scale",
+        "--run",
         "smoke",
         "--configs",
         str(configs),

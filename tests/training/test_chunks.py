@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import MINIBATCH, MakeJob, measured
-from lowrank_dynamics.training.build import start_of
+from lowrank_dynamics.training.build import setup_of
 from lowrank_dynamics.training.losses import OBJECTIVES, forward_and_back
 from runs import environment
 
@@ -23,15 +23,15 @@ SIZES = (1, 7, 16, 47)
 def test_losses_and_gradients_are_those_of_the_whole(
     job: MakeJob, objective: str, network: str
 ) -> None:
-    start = start_of(job("gelu", network, training__objective=objective))
-    trained = list(start.network.parameters())
-    whole = forward_and_back(start.network, start.data.train, objective, trained, None)
+    setup = setup_of(job("gelu", network, training__objective=objective))
+    trained = list(setup.network.parameters())
+    whole = forward_and_back(setup.network, setup.data.train, objective, trained, None)
     for size in SIZES:
-        found = forward_and_back(start.network, start.data.train, objective, trained, size)
+        found = forward_and_back(setup.network, setup.data.train, objective, trained, size)
         torch.testing.assert_close(found.outputs, whole.outputs)
         torch.testing.assert_close(found.losses, whole.losses)
         torch.testing.assert_close(list(found.gradients), list(whole.gradients))
-    at_least_all = forward_and_back(start.network, start.data.train, objective, trained, 48)
+    at_least_all = forward_and_back(setup.network, setup.data.train, objective, trained, 48)
     assert all(
         torch.equal(one, other)
         for one, other in zip(at_least_all.gradients, whole.gradients, strict=True)
@@ -54,7 +54,7 @@ def test_a_training_in_chunks_is_that_of_the_whole(job: MakeJob, changes: dict[s
 
 def test_an_activation_that_draws_for_a_whole_batch_is_refused(job: MakeJob) -> None:
     with pytest.raises(ValueError, match="samples_at_once must be null for rrelu"):
-        start_of(job("rrelu", "full", activations=["rrelu"], samples_at_once=7))
+        setup_of(job("rrelu", "full", activations=["rrelu"], samples_at_once=7))
 
 
 PEAK = """

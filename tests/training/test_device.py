@@ -18,7 +18,7 @@ from conftest import ROOT, MakeJob, assert_same, measured, rows_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import device as devices
 from lowrank_dynamics.training import gpus
-from lowrank_dynamics.training.run import checkpoint_of
+from lowrank_dynamics.training.jobs import checkpoint_of
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

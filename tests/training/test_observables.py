@@ -2,7 +2,9 @@
 factors.
 """
 
+import inspect
 import math
+import pkgutil
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 
 from conftest import MakeJob, measured
+from lowrank_dynamics.config.registries import OBSERVABLES
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import start_of
+from lowrank_dynamics.training.build import setup_of
 from lowrank_dynamics.training.loop import train
 
 THEORY: dict[str, Any] = {
@@ -28,6 +31,15 @@ THEORY: dict[str, Any] = {
         "start_eps": [],
     },
 }
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_an_observer_takes_its_setting_and_what_its_entry_names(job: MakeJob, name: str) -> None:
+    entry = OBSERVABLES[name]
+    _, *parameters = inspect.signature(pkgutil.resolve_name(entry.target)).parameters
+    assert sorted(parameters) == sorted(entry.given)
+    setup = setup_of(job())
+    assert [attribute for attribute in entry.given if not hasattr(setup, attribute)] == []
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])
@@ -48,11 +60,11 @@ def test_every_update_is_within_the_bound(job: MakeJob, activation: str, eps: fl
 def test_the_measured_updates_are_those_of_the_weights(job: MakeJob) -> None:
     one_step = job(**{**THEORY, "training__steps": 1})
     rows = measured(one_step)
-    began = start_of(one_step)
-    (start,), (bases,) = [weight.clone() for weight in began.mlp.hidden_weights], began.bases
-    list(train(began, []))
+    setup = setup_of(one_step)
+    (initial,), (bases,) = [weight.clone() for weight in setup.mlp.hidden_weights], setup.bases
+    list(train(setup, []))
     p = 12 - 2 * 3
-    change = blocks(began.mlp.hidden_weights[0] - start, bases)
+    change = blocks(setup.mlp.hidden_weights[0] - initial, bases)
     updates = torch.stack([torch.linalg.matrix_norm(block) for block in change])
     for trial in range(3):
         np.testing.assert_allclose(
@@ -131,7 +143,7 @@ def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
 def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(job: MakeJob) -> None:
     factors = {}
     for degrees in (0.0, 45.0, 90.0):
-        network = start_of(job("elu", "s_big", network__rotation=degrees)).network
+        network = setup_of(job("elu", "s_big", network__rotation=degrees)).network
         factors[degrees] = network.input_factor.detach(), network.output_factor.detach()
     for side in range(2):
         none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))

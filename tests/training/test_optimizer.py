@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from conftest import MINIBATCH, NAME, MakeJob, measured
+from conftest import MINIBATCH, NAME, MakeJob, measured, refused
 from lowrank_dynamics.config.registries import OPTIMIZERS, Optimizer
 from lowrank_dynamics.data.batches import batches
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.training.build import start_of
+from lowrank_dynamics.training.build import setup_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import cross_entropy
 from lowrank_dynamics.training.optimizer import StackedOptimizer
@@ -30,13 +29,13 @@ TORCH = {
 @pytest.mark.parametrize("optimizer", TORCH)
 def test_against_torch_on_one_unstacked_trial(job: MakeJob, optimizer: str) -> None:
     """Trial 1 of a stack of three ends where a plain loop over plain matrices ends, to rounding."""
-    start = start_of(job(**MINIBATCH, training__optimizer=optimizer))
-    plain = [nn.Parameter(weight[1].detach().clone()) for weight in start.mlp.weights]
-    list(train(start, []))
+    setup = setup_of(job(**MINIBATCH, training__optimizer=optimizer))
+    plain = [nn.Parameter(weight[1].detach().clone()) for weight in setup.mlp.weights]
+    list(train(setup, []))
 
     torch_optimizer = TORCH[optimizer](plain, 0.01)
     order = trial_generator(1, NAME, "batches", 1)
-    inputs, labels = start.data.train.inputs[1], start.data.train.labels[1]
+    inputs, labels = setup.data.train.inputs[1], setup.data.train.labels[1]
     chosen = [batch for _ in range(10) for batch in torch.randperm(48, generator=order).split(20)]
     for batch in chosen[:20]:
         torch_optimizer.zero_grad()
@@ -48,7 +47,7 @@ def test_against_torch_on_one_unstacked_trial(job: MakeJob, optimizer: str) -> N
     tolerance = (
         1e-3 if optimizer == "muon" else 1e-12
     )  # Muon rounds to bfloat16, which may tip either way
-    for ours, theirs in zip(start.mlp.weights, plain, strict=True):
+    for ours, theirs in zip(setup.mlp.weights, plain, strict=True):
         torch.testing.assert_close(
             ours[1].detach(), theirs.detach(), atol=tolerance, rtol=tolerance
         )
@@ -75,9 +74,7 @@ def test_the_memory_layout_of_a_gradient_changes_no_step(name: str) -> None:
 
 def test_an_optimizer_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OPTIMIZERS, "lbfgs", Optimizer("torch.optim:LBFGS", "L-BFGS"))
-    with pytest.raises(
-        UserError, match=r"torch\.optim:LBFGS cannot be used: it must take lr and weight_decay"
-    ):
+    with refused(r"torch\.optim:LBFGS cannot be used: it must take lr and weight_decay"):
         StackedOptimizer("lbfgs", [nn.Parameter(torch.ones(1, 2, 2))], 0.0)
 
 

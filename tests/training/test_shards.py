@@ -7,14 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from conftest import MINIBATCH, NAME, MakeJob
-from lowrank_dynamics.config.settings import shard_name
-from lowrank_dynamics.errors import UserError
+from conftest import MINIBATCH, NAME, MakeJob, refused
+from lowrank_dynamics.config.cell import shard_name
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.aggregation import aggregate
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.training.build import Job
-from lowrank_dynamics.training.run import run
+from lowrank_dynamics.training.jobs import train_job
 
 STOPPING = {"training__stop_near_linear_fit": 0.3, "training__steps": 400, "observe__loss": 5}
 CELLS: list[tuple[str, str, dict[str, Any]]] = [
@@ -28,7 +27,7 @@ CELLS: list[tuple[str, str, dict[str, Any]]] = [
 def trained(folder: Path, jobs: list[Job]) -> Path:
     """Write what jobs of one cell measure, and return its folder."""
     for each in jobs:
-        found = run(each, "laptop", None, threads=1, started=datetime.now(UTC))
+        found = train_job(each, "laptop", None, threads=1, started=datetime.now(UTC))
         metrics.write(found, folder / each.cell.name / f"{shard_name(each.trials)}.parquet")
     return folder / jobs[0].cell.name
 
@@ -77,19 +76,15 @@ def test_missing_trials_are_named(job: MakeJob, tmp_path: Path) -> None:
     files = sorted(
         trained(tmp_path, [job("elu", "full", each) for each in (range(1), range(2, 3))]).glob("*")
     )
-    with pytest.raises(
-        UserError, match="elu-full lacks the trials 1; run the jobs that train them"
-    ):
+    with refused("elu-full lacks the trials 1; run the jobs that train them"):
         aggregate(files, NAME, "laptop", 3)
-    with pytest.raises(UserError, match="elu-full lacks the trials 1, 3, 4; run"):
+    with refused("elu-full lacks the trials 1, 3, 4; run"):
         aggregate(files, NAME, "laptop", 5)
-    with pytest.raises(UserError, match="elu-full has trials beyond 1 or some of them twice"):
+    with refused("elu-full has trials beyond 1 or some of them twice"):
         aggregate([files[0], files[0]], NAME, "laptop", 1)
 
 
 def test_a_trial_that_diverges_is_named_by_its_number_in_the_experiment(job: MakeJob) -> None:
     wild = job("elu", "full", range(2, 3), training__learning_rate=1e5)
-    with pytest.raises(
-        UserError, match=r"the training loss is not finite at step \d+ in trial 2; lower"
-    ):
-        run(wild, "laptop", None, threads=1, started=datetime.now(UTC))
+    with refused(r"the training loss is not finite at step \d+ in trial 2; lower"):
+        train_job(wild, "laptop", None, threads=1, started=datetime.now(UTC))

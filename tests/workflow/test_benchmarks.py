@@ -15,42 +15,43 @@ from benchmarks.__main__ import cells as as_cells
 from benchmarks.loops import bare_products, jax_loop, plain_loop
 from benchmarks.rows import Row
 from conftest import NAME, measured
-from lowrank_dynamics.config.settings import Cell, Settings
-from lowrank_dynamics.training.build import Job, Start, start_of
+from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.config.settings import Settings
+from lowrank_dynamics.training.build import Job, Setup, setup_of
 from lowrank_dynamics.training.device import CPU
 
 
 @pytest.fixture
-def start(settings: Callable[..., Settings]) -> Start:
+def setup(settings: Callable[..., Settings]) -> Setup:
     small = settings(observe__loss=1, observe__singular_structure=None, observe__block_shares=None)
-    return start_of(Job(small, NAME, Cell("elu", "full"), range(3)))
+    return setup_of(Job(small, NAME, Cell("elu", "full"), range(3)))
 
 
-def losses_of(start: Start) -> np.ndarray[Any, Any]:
+def losses_of(setup: Setup) -> np.ndarray[Any, Any]:
     """Return the training losses (trials, steps) that the workflow measures, up to the last
     step.
     """
-    rows = measured(start.job)
-    steps = range(start.job.experiment.training.steps + 1)
+    rows = measured(setup.job)
+    steps = range(setup.job.experiment.training.steps + 1)
     return np.array([[rows[step, "train_loss", 0, trial] for step in steps] for trial in range(3)])
 
 
-def test_the_plain_loop_trains_the_same(start: Start) -> None:
-    np.testing.assert_allclose(plain_loop(start)()(), losses_of(start)[:, :-1], rtol=1e-8)
+def test_the_plain_loop_trains_the_same(setup: Setup) -> None:
+    np.testing.assert_allclose(plain_loop(setup)()(), losses_of(setup)[:, :-1], rtol=1e-8)
 
 
-def test_jax_trains_the_same(start: Start) -> None:
+def test_jax_trains_the_same(setup: Setup) -> None:
     pytest.importorskip("jax", reason="JAX is installed by make bench only")
-    weights = [torch.from_numpy(np.array(weight)) for weight in jax_loop(start)()()]  # type: ignore[attr-defined]
-    features = start.data.train.inputs
+    weights = [torch.from_numpy(np.array(weight)) for weight in jax_loop(setup)()()]  # type: ignore[attr-defined]
+    features = setup.data.train.inputs
     for weight in weights[:-1]:
         features = torch.nn.functional.elu(weight @ features)
-    losses = (weights[-1] @ features - start.data.train.targets).square().sum(dim=(-2, -1)) / 2
-    np.testing.assert_allclose(losses, losses_of(start)[:, -1], rtol=1e-8)
+    losses = (weights[-1] @ features - setup.data.train.targets).square().sum(dim=(-2, -1)) / 2
+    np.testing.assert_allclose(losses, losses_of(setup)[:, -1], rtol=1e-8)
 
 
-def test_the_bare_products_are_computed(start: Start) -> None:
-    bare_products(start)()()
+def test_the_bare_products_are_computed(setup: Setup) -> None:
+    bare_products(setup)()()
 
 
 def test_the_rows_about_a_gpu_can_be_measured(
@@ -71,7 +72,7 @@ def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(cells, "IMAGES", tmp_path / "images.safetensors")
     few = {"data": {"training_images": 100}}
     once, thrice = (
-        cells.start("fashion_mnist", Cell("gelu", "full"), few, times=times) for times in (1, 3)
+        cells.setup("fashion_mnist", Cell("gelu", "full"), few, times=times) for times in (1, 3)
     )
     assert torch.equal(thrice.data.train.inputs, torch.cat([once.data.train.inputs] * 3, dim=1))
     assert torch.equal(thrice.data.train.labels, once.data.train.labels.repeat(3))

@@ -10,11 +10,11 @@ from statistics import NormalDist
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, settings_of
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import Verdict
-from lowrank_dynamics.config.files import load_settings, load_study
+from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.storage.tables import read
 from runs import DRAWN, SMOKE, snakemake, succeeding
 
@@ -79,7 +79,7 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
     """Their rows are those of the reference, as `make check` compares; here, that none is left
     out.
     """
-    claims = load_claims(ROOT / "configs" / "claims.yaml").claims
+    claims = load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims
     shown = re.findall(r'^\| <a id="(\w+)"></a>`', EVALUATION.read_text(), re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
     missing = [
@@ -89,8 +89,8 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
     ]
     assert not missing, (
         f"the tables of README.md and docs/artifact-evaluation.md lack {', '.join(missing)}: keep a"
-        " run with it as the reference (`keep-reference`), give its experiment a section with a"
-        " table there, and run `make tables`"
+        " run with it as the reference (`tools/keep_reference.py`), give its experiment a section"
+        " with a table there, and run `make tables`"
     )
     assert sorted(shown) == sorted(claims)
 
@@ -103,7 +103,7 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
         for line in commands(EVALUATION)
         if "results/laptop/" in line
     ]
-    experiments = load_settings("laptop", ROOT / "configs").experiments
+    experiments = settings_of("laptop").experiments
     assert len(wanted) == 2 * len(experiments)
     made = [shlex.split(line) for line in wanted if line.startswith("snakemake")]
     assert {tuple(arguments[:4]) for arguments in made} == {("snakemake", "--cores", "2", "--")}
@@ -113,7 +113,7 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
         shlex.split(line) for line in wanted if line.startswith("python")
     ):
         judged = finished.parent / "evaluation" / Path(output).name
-        succeeding(finished, "python", *arguments, str(judged), "--scale", "smoke")
+        succeeding(finished, "python", *arguments, str(judged), "--run", "smoke")
         assert "was not run" not in judged.with_suffix(".md").read_text()
 
 
@@ -186,8 +186,8 @@ def test_every_command_of_the_documents_is_one_of_the_projects() -> None:
 
 def test_the_declared_values_are_those_of_the_settings() -> None:
     text = (ROOT / "docs" / "declared-choices.md").read_text()
-    paper = load_settings("paper", ROOT / "configs")
-    case, theory = paper.experiment("case_study"), paper.experiment("theory_setting")
+    paper = settings_of("paper")
+    case, theory = paper.of_variant("case_study"), paper.of_variant("theory_setting")
     shown = [
         f"s = {case.data.model_dump()['separation']:g} standard deviations",
         f"N = {case.data.model_dump()['samples']}",
@@ -203,7 +203,7 @@ def test_the_declared_values_follow_from_their_rules() -> None:
     """The separation is the smallest integer and eta the one digit that docs/declared-choices.md
     derives.
     """
-    case = load_settings("paper", ROOT / "configs").experiment("case_study")
+    case = settings_of("paper").of_variant("case_study")
     data, depth = case.data.model_dump(), case.network.depth
     misplaced = [
         data["samples"] * (data["classes"] - 1) * NormalDist().cdf(-s / 2) for s in range(1, 20)

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, settings_of
+from lowrank_dynamics.config.cell import shard_name
 from lowrank_dynamics.config.figures import FIGURES, FORMATS
-from lowrank_dynamics.config.files import load_settings
-from lowrank_dynamics.config.settings import shard_name
 from lowrank_dynamics.storage import metrics
 from runs import (
     SMOKE,
@@ -30,7 +29,7 @@ from runs import (
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = load_settings("smoke", ROOT / "configs")
+SETTINGS = settings_of("smoke")
 PACKAGE = "workflow/lowrank_dynamics"
 REPORT = {"Write the report", "All figures, verdicts and the report are there"}
 JUDGED = {"Give a verdict on the claims at smoke scale"} | REPORT
@@ -77,9 +76,9 @@ EDITS: dict[str, tuple[str, str, set[str]]] = {
         "fashion_mnist:\n    trials: 1",
         trained("fashion_mnist", changed="0-0"),
     ),
-    "configs/claims.yaml": ("at_least: 0.9\n", "at_least: 0.95\n", JUDGED),
+    "configs/statements/claims.yaml": ("at_least: 0.9\n", "at_least: 0.95\n", JUDGED),
     f"{PACKAGE}/training/loop.py": (*APPENDED, trained(*SETTINGS.experiments)),
-    f"{PACKAGE}/training/observables/first_gradient.py": (*APPENDED, trained("first_gradient")),
+    f"{PACKAGE}/training/observables/gradient_over_eps.py": (*APPENDED, trained("first_gradient")),
     f"{PACKAGE}/data/clusters.py": (*APPENDED, trained(*CLUSTERS)),
     f"{PACKAGE}/figures/block_shares.py": (*APPENDED, drawn_by("block_shares")),
     "workflow/report/figure_6.rst": (*APPENDED, REPORT),

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, settings_of
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
+from lowrank_dynamics.config.cell import shard_name
 from lowrank_dynamics.config.figures import FORMATS
-from lowrank_dynamics.config.files import load_settings, load_study
-from lowrank_dynamics.config.settings import shard_name
+from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
@@ -48,8 +48,10 @@ def test_the_run_ends_by_saying_where_its_results_are(finished: Path) -> None:
         said,
     )
     assert max(map(len, said.splitlines())) < 400
-    count = len(load_claims(ROOT / "configs" / "claims.yaml").claims)
-    counts = f"{count} claims: 0 reproduced, 0 partly, {count} not testable, 0 not reproduced"
+    count = len(load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims)
+    counts = (
+        f"{count} claims: 0 reproduced, 0 partly reproduced, {count} not testable, 0 not reproduced"
+    )
     assert f"results/smoke/claims.md: {counts}" in said
 
 
@@ -61,7 +63,7 @@ def test_every_figure_exists_in_every_format(finished: Path) -> None:
 
 def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:
     results = finished / "results" / "smoke"
-    settings = load_settings("smoke", ROOT / "configs")
+    settings = settings_of("smoke")
     jobs = [
         f"{name}/{cell.name}/{shard_name(shard)}"
         for name, experiment in settings.experiments.items()
@@ -100,7 +102,7 @@ def test_every_file_answers_what_produced_it(finished: Path) -> None:
 
 
 def test_every_claim_has_its_page_and_its_row(finished: Path) -> None:
-    claims = load_claims(ROOT / "configs" / "claims.yaml").claims
+    claims = load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims
     found = read(finished / "results" / "smoke" / "claims.parquet", COLUMNS).rows
     page = (finished / "results" / "smoke" / "claims.md").read_text()
     assert set(found["claim"]) == set(claims)
@@ -167,7 +169,9 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
     reason = "no source has the ImageNet weights of VGG-16 .*LOWRANK_DATA"
     assert re.search(f"missing +figure_7, figure_15, because {reason}", run.stdout)
     judged = read(folder / "results" / "smoke" / "claims.parquet", COLUMNS).rows
-    assert set(judged["claim"]) == set(load_claims(ROOT / "configs" / "claims.yaml").claims)
+    assert set(judged["claim"]) == set(
+        load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims
+    )
     assert (
         "experiment vgg_heads was not run"
         in (folder / "results" / "smoke" / "claims.md").read_text()
@@ -193,7 +197,7 @@ def test_the_commands_do_without_snakemake(finished: Path, tmp_path: Path) -> No
     subprocess.run(
         recipe, shell=True, cwd=folder, env=environment(), capture_output=True, check=True
     )
-    cells = load_settings("smoke", ROOT / "configs").cells("theory_setting")
+    cells = settings_of("smoke").cells("theory_setting")
     assert len((folder / "jobs.sh").read_text().splitlines()) == 1 + len(cells) + 1
     first, second = (succeeding(folder, "sh", "jobs.sh") for _ in range(2))
     assert "theory_setting elu-full: step" in first.stderr

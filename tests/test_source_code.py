@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from lowrank_dynamics.storage.code import PACKAGE, sources
+from lowrank_dynamics.source_code import PACKAGE, sources
 
 
 def modules(*entries: str) -> set[str]:
@@ -21,26 +21,26 @@ def test_training_depends_on_what_it_imports_and_nothing_else() -> None:
     """Both the direct and the indirect imports count; the tables of names and the package's version
     do not.
     """
-    found = modules("training.run")
+    found = modules("training.jobs")
     assert {
-        "training.run",
+        "training.jobs",
         "training.loop",
         "training.build",
         "models.subspaces",
-        "storage.code",
+        "source_code",
     } <= found
     assert {"training.__init__", "training.observables.__init__"} <= found
     assert not {
         name for name in found if name.partition(".")[0] in {"figures", "report", "analysis", "cli"}
     }
-    assert not found & {"config.registries", "__init__", "training.monitor", "data.fashion_mnist"}
+    assert not found & {"config.registries", "__init__", "training.watch", "data.fashion_mnist"}
 
 
 def test_a_figure_does_not_depend_on_training() -> None:
     found = modules("figures.heads")
     assert {"figures.heads", "figures.style", "storage.metrics"} <= found
     assert not {name for name in found if name.partition(".")[0] in {"training", "models", "data"}}
-    assert modules("figures.heads", "training.run") == found | modules("training.run")
+    assert modules("figures.heads", "training.jobs") == found | modules("training.jobs")
 
 
 def test_imports_in_functions_count() -> None:
@@ -52,7 +52,7 @@ def test_a_package_is_an_entry_too() -> None:
     assert modules("training.observables") == {"training.observables.__init__"}
 
 
-@pytest.mark.parametrize("entries", [("training.walk",), ("training.run", "pandas")], ids=str)
+@pytest.mark.parametrize("entries", [("training.walk",), ("training.jobs", "pandas")], ids=str)
 def test_an_unknown_module_is_named(entries: tuple[str, ...]) -> None:
     with pytest.raises(ModuleNotFoundError, match=f"lowrank_dynamics has no module {entries[-1]}"):
         sources(*entries)
@@ -68,4 +68,4 @@ def test_paths_are_sorted_and_relative_to_the_working_folder(
         assert all(Path(path).is_file() and not Path(path).is_absolute() for path in found)
     monkeypatch.chdir(ROOT)
     assert sources("errors") == ["workflow/lowrank_dynamics/errors.py"]
-    assert sources("training.run") == sorted(sources("training.run"))
+    assert sources("training.jobs") == sorted(sources("training.jobs"))

@@ -2,6 +2,9 @@
 workflow, refusals.
 """
 
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,43 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import MakeJob, rows_of
-from lowrank_dynamics.errors import UserError
+from conftest import ROOT, MakeJob, refused, rows_of
+from lowrank_dynamics.config.cell import BASE
+from lowrank_dynamics.models.big_basis import big_basis
 from lowrank_dynamics.models.chain import chain_of
-from lowrank_dynamics.models.low_rank import big_basis
 from lowrank_dynamics.models.subspaces import block_shares, layer_bases
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.training.build import start_of
-from lowrank_dynamics.training.monitor import Watch
+from lowrank_dynamics.training.build import setup_of
+from lowrank_dynamics.training.watch import Watch
+from runs import environment
 from stacks import loss_of, mlp, of_weights
+
+MOST_MODULES = 12
+LOADED = """
+import sys
+from lowrank_dynamics import Watch
+print(*(name for name in sys.modules if name.startswith("lowrank_dynamics.")))
+"""
+
+
+def test_importing_it_loads_few_modules() -> None:
+    """Neither settings nor storage, nor the training of the workflow."""
+    run = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        env=environment(PYTHONPATH=str(ROOT / "workflow")),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = run.stdout.split()
+    assert "lowrank_dynamics.training.watch" in loaded
+    assert len(loaded) <= MOST_MODULES, sorted(loaded)
+    assert not [name for name in loaded if name.split(".")[1] in {"config", "storage", "data"}]
+
+
+def test_its_variant_is_the_one_that_the_workflow_calls_base() -> None:
+    for method in (Watch.metrics, Watch.write):
+        assert inspect.signature(method).parameters["variant"].default == BASE
 
 
 def trained(model: nn.Sequential, watch: Watch, steps: int = 20) -> Watch:
@@ -69,8 +100,8 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         for row in rows_of(whole)
         if row.quantity == "block_share" and row.step
     }
-    start = start_of(whole)
-    model, data = of_weights(start.mlp), start.data.train
+    setup = setup_of(whole)
+    model, data = of_weights(setup.mlp), setup.data.train
 
     def loss() -> Tensor:
         return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
@@ -109,7 +140,7 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         ((6, 12, 3), {}, "the theory needs K < d/2"),
         ((14, 12, 3), {"layers": []}, "layers is empty"),
         ((14, 12, 3), {"layers": [1.0]}, "there is no hidden layer 1.0; there are 1 to 1"),
-        ((14, 12, 3), {"layers": 1}, "layers must be a collection, such as \\[1\\]; it is 1"),
+        ((14, 12, 3), {"layers": 1}, "layers must be a collection, such as \\[1\\]; got 1"),
         (
             (14, 12, 3),
             {"quantities": ["block_share"]},
@@ -126,7 +157,7 @@ def test_what_cannot_be_watched_is_refused(
     widths: tuple[int, ...], options: dict[str, Any], message: str
 ) -> None:
     model = mlp(*widths)
-    with pytest.raises(UserError, match=message):
+    with refused(message):
         Watch(model, loss_of(model), **options)
 
 
@@ -142,9 +173,9 @@ def test_the_narrowest_layers_that_have_block_shares() -> None:
 
 def test_watching_needs_a_loss_and_a_record() -> None:
     model = mlp(10, 12, 2)
-    with pytest.raises(UserError, match="block shares need the loss of one batch"):
+    with refused("block shares need the loss of one batch"):
         Watch(model)
-    with pytest.raises(UserError, match="nothing was recorded"):
+    with refused("nothing was recorded"):
         Watch(model, quantities=["singular_structure"]).metrics()
 
 
@@ -170,12 +201,12 @@ def test_what_cannot_be_recorded_is_refused_and_spoils_nothing() -> None:
     watch.record(np.int64(0), mine=1.0)  # type: ignore[arg-type]
     for arguments, values, message in (
         ((0,), {}, "step 0 was recorded before"),
-        ((-1,), {}, "a step is a whole number from 0 on; it is -1"),
-        ((1.5,), {}, "a step is a whole number from 0 on; it is 1.5"),
+        ((-1,), {}, "a step must be a whole number from 0 on; got -1"),
+        ((1.5,), {}, "a step must be a whole number from 0 on; got 1.5"),
         ((1,), {"block_share": 1.0}, "block_share is a name of the watch's own quantities"),
-        ((1,), {"mine": torch.ones(2)}, "mine must be a number; it is a Tensor"),
+        ((1,), {"mine": torch.ones(2)}, "mine must be a number; got a Tensor"),
     ):
-        with pytest.raises(UserError, match=message):
+        with refused(message):
             watch.record(*arguments, **values)
     watch.record(1, mine=2.0)
     assert watch.metrics().frame("mine")["value"].tolist() == [1, 2]

@@ -1,28 +1,55 @@
-"""What low-rank networks start from: which directions each start has, and adapters that change
-nothing at first.
+"""The networks that are trained, as they are initialized: each has the matrices that describe it,
+low-rank ones the directions of their name, and adapters change nothing at first.
 """
 
 import pytest
 import torch
 
 from conftest import MakeJob, measured
+from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 from lowrank_dynamics.models.networks import AdaptedMLP, LowRankMLP
 from lowrank_dynamics.models.subspaces import big_subspace, top_singular_subspaces
-from lowrank_dynamics.training.build import Start, start_of
+from lowrank_dynamics.training.build import Setup, setup_of
 
-LOW_RANK = [name for name, entry in PARAMETERIZATIONS.items() if entry.target]
+LOW_RANK = [
+    name for name, entry in PARAMETERIZATIONS.items() if entry.matrices.endswith(":low_rank_mlp")
+]
 K, RANK = 3, 6
 
 
-def start(job: MakeJob, name: str, rank: int = RANK) -> Start:
-    return start_of(job("elu", name, parameterizations=[name], network__rank=rank))
+def initial(job: MakeJob, name: str, rank: int = RANK) -> Setup:
+    return setup_of(job("elu", name, parameterizations=[name], network__rank=rank))
+
+
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
+@pytest.mark.parametrize("depth", [2, 4])
+@pytest.mark.parametrize("train_last_layer", [True, False])
+def test_a_network_has_the_matrices_that_its_cost_is_computed_from(
+    job: MakeJob, name: str, depth: int, train_last_layer: bool
+) -> None:
+    """Their shapes, whether they are trained, and that one takes the inputs; V' is stored as V."""
+    if PARAMETERIZATIONS[name].low_rank and not train_last_layer:
+        pytest.skip("low-rank networks train all their weights")
+    shape = {"network__depth": depth, "network__train_last_layer": train_last_layer}
+    built = job("elu", name, parameterizations=[name], **shape)
+    described = [
+        (sorted((matrix.rows, matrix.columns)), matrix.trained)
+        for matrix in matrices(built.experiment, name)
+    ]
+    parameters = [
+        (sorted(parameter.shape[1:]), parameter.requires_grad)
+        for parameter in setup_of(built).network.parameters()
+    ]
+    assert sorted(described) == sorted(parameters)
+    taking = [matrix for matrix in matrices(built.experiment, name) if matrix.takes_inputs]
+    assert {matrix.columns for matrix in taking} == {built.experiment.data.dimension}
 
 
 @pytest.mark.parametrize("name", LOW_RANK)
 @pytest.mark.parametrize("rank", [RANK, 8])
-def test_every_start_has_orthonormal_factors(job: MakeJob, name: str, rank: int) -> None:
-    network = start(job, name, rank).network
+def test_every_low_rank_network_has_orthonormal_factors(job: MakeJob, name: str, rank: int) -> None:
+    network = initial(job, name, rank).network
     assert isinstance(network, LowRankMLP)
     for factor in (network.input_factor, network.output_factor):
         gram = factor.mT @ factor
@@ -31,12 +58,12 @@ def test_every_start_has_orthonormal_factors(job: MakeJob, name: str, rank: int)
 
 def missing(job: MakeJob, name: str, what: str) -> torch.Tensor:
     """Return how much of a basis of what it should have V lacks, trial by trial."""
-    began = start(job, name)
-    first, network = began.mlp.hidden_weights[0], began.network
+    setup = initial(job, name)
+    first, network = setup.mlp.hidden_weights[0], setup.network
     assert isinstance(network, LowRankMLP)
-    left, right = top_singular_subspaces(began.first_gradient, K)
+    left, right = top_singular_subspaces(setup.initial_gradient, K)
     bases = {"right": right, "left": torch.linalg.qr(first.mT @ left).Q}
-    bases["big"] = big_subspace(first, began.first_gradient, K, 0.1)
+    bases["big"] = big_subspace(first, setup.initial_gradient, K, 0.1)
     v = network.input_factor.detach()
     return torch.linalg.matrix_norm(bases[what] - v @ (v.mT @ bases[what]))
 
@@ -51,7 +78,7 @@ def missing(job: MakeJob, name: str, what: str) -> torch.Tensor:
         ("gradient", "right"),
     ],
 )
-def test_a_start_has_the_directions_of_its_name(job: MakeJob, name: str, what: str) -> None:
+def test_factors_have_the_directions_of_their_name(job: MakeJob, name: str, what: str) -> None:
     assert (missing(job, name, what) < 1e-10).all()
 
 
@@ -64,18 +91,18 @@ def test_others_do_not(job: MakeJob, name: str) -> None:
     "name", ["s_big", "gradient", "principal_components", "s_big_right", "s_big_left", "propagated"]
 )
 def test_what_the_weights_make_of_v_is_u(job: MakeJob, name: str) -> None:
-    began = start(job, name)
-    network = began.network
+    setup = initial(job, name)
+    network = setup.network
     assert isinstance(network, LowRankMLP)
     image = network.input_factor.detach()
-    for weight in began.mlp.hidden_weights:
+    for weight in setup.mlp.hidden_weights:
         image = weight @ image / 0.1
     torch.testing.assert_close(network.output_factor.detach(), image)
 
 
 def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> None:
     """Of whitened inputs every direction is as good; so the inputs are not."""
-    began = start_of(
+    setup = setup_of(
         job(
             "elu",
             "principal_components",
@@ -83,7 +110,7 @@ def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> Non
             data__whitened=False,
         )
     )
-    network, inputs = began.network, began.data.train.inputs
+    network, inputs = setup.network, setup.data.train.inputs
     assert isinstance(network, LowRankMLP)
     centered, v = inputs - inputs.mean(dim=-1, keepdim=True), network.input_factor.detach()
     missed = torch.linalg.matrix_norm(centered - v @ (v.mT @ centered))
@@ -92,10 +119,10 @@ def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> Non
 
 
 def test_adapters_change_nothing_at_first_and_leave_the_weights(job: MakeJob) -> None:
-    began = start(job, "adapters")
-    network, inputs = began.network, began.data.train.inputs
+    setup = initial(job, "adapters")
+    network, inputs = setup.network, setup.data.train.inputs
     assert isinstance(network, AdaptedMLP)
-    torch.testing.assert_close(network(inputs), began.mlp(inputs))
+    torch.testing.assert_close(network(inputs), setup.mlp(inputs))
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     assert frozen == {"hidden.0", "hidden.1"}
     whole = measured(job("elu", "adapters", parameterizations=["adapters"]))
