@@ -21,7 +21,7 @@ endif
 
 # Snakemake and, at its end, what the run has brought; also where nothing was left to do.
 run = started=$$(date +%s) && snakemake $(1) --cores $(CORES) --config scale=$(SCALE) && echo \
-  && python -m lowrank_dynamics outcome --scale $(SCALE) --since $$started
+  && python -m lowrank_dynamics outcome --run $(SCALE) --since $$started
 REPORT = results/$(SCALE)/report.html
 
 .PHONY: figures sensitivity beyond open archive bench test test-all check tables format lock clean help
@@ -36,7 +36,7 @@ sensitivity: $(ENVIRONMENT)  ## the verdicts again, with one declared choice aft
 # Five studies of our own, beyond the paper.
 beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
 	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
-	@python -m lowrank_dynamics outcome --scale $(SCALE)/beyond
+	@python -m lowrank_dynamics outcome --run $(SCALE)/beyond
 
 show = import pathlib, sys, webbrowser; page = pathlib.Path(sys.argv[1]).resolve(); \
   webbrowser.open(page.as_uri()) or print(f"{page} is one file; open it on any machine that has a browser")
@@ -47,7 +47,7 @@ open:  ## show the report, where there is a browser
 
 # One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results
-	@python -m lowrank_dynamics archive --scale $(SCALE)
+	@python -m lowrank_dynamics archive --run $(SCALE)
 
 # Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; JAX and peft are for this alone.
 bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
@@ -68,13 +68,14 @@ check: $(TOOLS)  ## format, lint and types
 	ruff check .
 	mypy
 	lint-imports
-	python docs/tables.py --check
+	python -m tools.fill_tables --check
+	python -m tools.write_schemas --check
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 
 # Fill the tables of verdicts in README and docs from the reference.
 tables: $(TOOLS)  ## fill the tables of README and docs from the reference
-	python docs/tables.py
+	python -m tools.fill_tables
 
 format: $(TOOLS)  ## format the code
 	ruff format .
