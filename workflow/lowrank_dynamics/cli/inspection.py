@@ -34,9 +34,7 @@ def resources(
         str | None, typer.Option(help="another GPU than the settings name, or operations a second")
     ] = None,
 ) -> None:
-    """Print the expected cost of each experiment's jobs, what they request of a cluster, and the
-    total.
-    """
+    """Print what each experiment's jobs cost and request of a cluster, and the total."""
     from collections import Counter
 
     import pandas as pd
@@ -145,9 +143,7 @@ def make_archive(
 def verify_results(
     results: Annotated[Path, typer.Argument(help="the folder results/<scale>")],
 ) -> None:
-    """Check that the verdicts of a run follow from its metrics and settings, and that every file
-    says what made it.
-    """
+    """Check that a run's verdicts follow from its metrics, and that every file has provenance."""
     from lowrank_dynamics.report.verify import verify
 
     typer.echo(verify(results))
