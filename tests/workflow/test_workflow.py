@@ -320,3 +320,13 @@ def test_a_path_that_snakemake_cannot_take_is_refused(tmp_path: Path) -> None:
         re.M,
     )
     assert "Traceback" not in run.stderr
+
+
+def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
+    folder, target = copied(tmp_path), "results/smoke/metrics/first_gradient.parquet"
+    first = "experiments.first_gradient"
+    changes = f"{first}.trials=1 {first}.activations=[silu,relu]"
+    run = snakemake(folder, "--config", "scale=smoke", f"set={changes}", "--", target)
+    assert run.returncode == 0, run.stderr
+    changed = metrics.read(folder / target)
+    assert (changed.trials, changed.activations) == ("1 trial", ["silu", "relu"])
