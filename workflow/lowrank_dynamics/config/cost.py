@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
+from lowrank_dynamics.config.blocks import EVALUATED_AT_ONCE
 from lowrank_dynamics.config.cards import CPU, Card, card
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData
@@ -26,6 +27,8 @@ optimizer.
 """
 COPIES = 7
 """Copies of the weights: gradients, optimizer state, a checkpoint, the first gradient's factors."""
+OUTPUT_COPIES = {"head": 6, "convolutions": 2}
+"""Copies of the outputs of layers that are held at once, forward and backward."""
 START_MINUTES = 5
 """The time to wake a node and to load libraries and data."""
 MARGIN = 2
@@ -70,7 +73,8 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     experiment = settings.experiment(name).of_variant(cell.variant)
     data, training, trials = experiment.data, experiment.training, len(shard)
     tuned = convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else []
-    layers = trials * [*tuned, *matrices(experiment, cell.parameterization)]
+    head = matrices(experiment, cell.parameterization)
+    layers = trials * [*tuned, *head]
     dtype = "bfloat16" if tuned and training.mixed_precision else experiment.dtype
     products = OPTIMIZERS[training.optimizer].products
     narrow = max(min(layer.rows, layer.columns) for layer in layers)
@@ -79,12 +83,15 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     evaluated = images if training.batch_size else data.test_images
     samples = training.steps * (3 * step + products * narrow)
     samples += evaluated * (1 + training.steps // experiment.observe.loss)
-    batch = min(step, experiment.samples_at_once or step)
+    together = min(step, experiment.samples_at_once or step)
+    most = max(together, experiment.samples_at_once or EVALUATED_AT_ONCE)
+    passing = trials * OUTPUT_COPIES["head"] * most * _outputs(head)
+    passing += trials * OUTPUT_COPIES["convolutions"] * together * _outputs(tuned)
     calls = trials * training.steps * (experiment.network.depth + 2) * (5 + products)
     kept = 2 * images * data.dimension * (1 if data.stored else trials)
     if PARAMETERIZATIONS[cell.parameterization].needs_gradient:
         kept += trials * COPIES * sum(matrix.size for matrix in matrices(experiment, "full"))
-    return _demand(device_of(settings), dtype, layers, samples, batch, kept, calls)
+    return _demand(device_of(settings), dtype, layers, samples, passing, kept, calls)
 
 
 def features_demand(settings: Settings, name: str, part: Part) -> Demand:
@@ -94,33 +101,43 @@ def features_demand(settings: Settings, name: str, part: Part) -> Demand:
     data, device = settings.experiment(name).data, device_of(settings)
     assert isinstance(data, ConvolvedData)
     layers, kept = convolutions(data), 2 * part.images * data.dimension
-    batch = images_at_once(data.size, "cpu" if device is CPU else "cuda")
-    return _demand(device, "float32", layers, part.images, batch, kept, calls=0)
+    together = images_at_once(data.size, "cpu" if device is CPU else "cuda")
+    passing = OUTPUT_COPIES["convolutions"] * together * _outputs(layers)
+    return _demand(device, "float32", layers, part.images, passing, kept, calls=0)
 
 
 def _demand(
-    device: Card, dtype: str, layers: list[Matrix], samples: int, batch: int, kept: int, calls: int
+    device: Card,
+    dtype: str,
+    layers: list[Matrix],
+    samples: int,
+    passing: int,
+    kept: int,
+    calls: int,
 ) -> Demand:
-    """Return the demand of a job that passes samples through layers, a batch at a time, and keeps
-    some numbers besides their weights.
+    """Return the demand of a job that passes samples through layers, with at most so many numbers
+    `passing` at a time, and keeps some besides the weights.
     """
-    products = outputs = weights = 0
+    products = weights = 0
     for layer in layers:
         products += layer.places * layer.size
-        outputs += layer.places * layer.rows
         weights += layer.size
-    operations = samples * (2 * products + ACTIVATION * outputs)
+    operations = samples * (2 * products + ACTIVATION * _outputs(layers))
     seconds = operations / getattr(device, dtype) + calls * CALL_SECONDS
     minutes = ceil(START_MINUTES + MARGIN * seconds / 60)
     size = (8 if dtype == "float64" else 4) / 1e6
     held = size * (kept + COPIES * weights)
-    passing = size * 2 * batch * outputs  # forward and backward
     if device is CPU:
-        megabytes = ceil(PROGRAM_MEGABYTES + MARGIN * (held + passing))
+        megabytes = ceil(PROGRAM_MEGABYTES + MARGIN * (held + size * passing))
         return Demand(seconds, operations, minutes, megabytes, 0)
     megabytes = ceil(PROGRAM_MEGABYTES + DRIVER_MEGABYTES + MARGIN * held)
-    device_megabytes = ceil(CONTEXT_MEGABYTES + held + passing)
+    device_megabytes = ceil(CONTEXT_MEGABYTES + held + size * passing)
     return Demand(seconds, operations, minutes, megabytes, device_megabytes)
+
+
+def _outputs(layers: list[Matrix]) -> int:
+    """Return how many numbers some layers compute of a sample."""
+    return sum(layer.places * layer.rows for layer in layers)
 
 
 def device_of(settings: Settings) -> Card:
