@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from functools import cache
 from itertools import islice
@@ -24,7 +23,7 @@ from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.seal import SEAL, sealing
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.jobs import checkpoint_of
-from runs import environment
+from runs import LOWRANK, environment
 
 RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("elu", "full", {}),
@@ -153,16 +152,7 @@ def test_a_job_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     """Even if that is killed: it writes its state, and the next run resumes from there."""
     run = subprocess.Popen(["sleep", "600"])
     state, output = tmp_path / "state.pt", tmp_path / "cell.parquet"
-    command = [
-        sys.executable,
-        "-m",
-        "lowrank_dynamics",
-        "train",
-        "--run",
-        "laptop",
-        "--experiment",
-        "case_study",
-    ]
+    command = [*LOWRANK, "train", "--run", "laptop", "--experiment", "case_study"]
     command += ["--cell", "rrelu-full", "--output", str(output), "--checkpoint", str(state)]
     with subprocess.Popen(
         command, env=environment(LOWRANK_RUN=str(run.pid)), stderr=subprocess.PIPE, text=True
@@ -190,16 +180,7 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
         smoke.read_text().replace("      steps: 60\n    observe:", "      steps: 400\n    observe:")
     )
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
-    command = [
-        sys.executable,
-        "-m",
-        "lowrank_dynamics",
-        "train",
-        "--run",
-        "smoke",
-        "--configs",
-        str(configs),
-    ]
+    command = [*LOWRANK, "train", "--run", "smoke", "--configs", str(configs)]
     command += ["--experiment", "case_study", "--cell", "rrelu-full"]
     resumable = [*command, "--output", str(output), "--checkpoint", str(state), "--every", "0"]
     for awaited in (
