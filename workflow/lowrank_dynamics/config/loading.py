@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lowrank_dynamics.config.folder import BEYOND, PAPER, SENSITIVITY, require_scale
+from lowrank_dynamics.config import folder as files
+from lowrank_dynamics.config.folder import require_scale
 from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.overlay import Layer, completed, overlaid, set_layer
 from lowrank_dynamics.config.settings import Settings
-from lowrank_dynamics.config.study import Study
+from lowrank_dynamics.config.study import BEYOND, SENSITIVITY, Study
 from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
@@ -24,18 +25,20 @@ def load_settings(scale: str, study: str, folder: Path, overrides: Sequence[str]
     unknown key, or a value that is impossible or of the wrong type.
     """
     require_scale(scale, folder)
-    paper, beyond = _layer(folder / PAPER), _layer(folder / BEYOND)
+    paper, beyond = _layer(folder / files.PAPER), _layer(folder / files.BEYOND)
     layers = [] if scale == "paper" else [_layer(folder / f"{scale}.yaml")]
     kind, _, alternative = study.partition("/")
     if not study:
         names = paper.content.get("experiments", {})
-    elif study == "beyond":
+    elif study == BEYOND:
         names = beyond.content.get("experiments", {})
-    elif kind == "sensitivity" and alternative:
+    elif kind == SENSITIVITY and alternative:
         layers += _sensitivity_layers(folder, alternative)
         names = layers[-1].content["experiments"]
     else:
-        raise UserError(f"there is no study {study!r}; choose beyond or sensitivity/ALTERNATIVE")
+        raise UserError(
+            f"there is no study {study!r}; choose {BEYOND} or {SENSITIVITY}/ALTERNATIVE"
+        )
     content = completed(paper, beyond)
     for layer in layers:
         content = overlaid(content, layer)
@@ -51,7 +54,7 @@ def load_settings(scale: str, study: str, folder: Path, overrides: Sequence[str]
 
 def _sensitivity_layers(folder: Path, alternative: str) -> list[Layer]:
     """Return what all alternatives of the sensitivity study change, and what one of them does."""
-    file, study = folder / SENSITIVITY, load_study(folder)
+    file, study = folder / files.SENSITIVITY, load_study(folder)
     changes = study.changes(alternative)
     return [
         Layer(f"{file}: declared", {"experiments": study.declared}),
@@ -61,7 +64,7 @@ def _sensitivity_layers(folder: Path, alternative: str) -> list[Layer]:
 
 def load_study(folder: Path) -> Study:
     """Return the sensitivity study. Raises UserError, naming the key, for anything invalid."""
-    layer = _layer(folder / SENSITIVITY)
+    layer = _layer(folder / files.SENSITIVITY)
     return validated(Study, layer.content, [layer])
 
 

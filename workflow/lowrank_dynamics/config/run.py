@@ -8,10 +8,7 @@ from pathlib import Path
 from lowrank_dynamics.config.folder import CLAIMS, CONFIGS, FINDINGS
 from lowrank_dynamics.config.loading import load_settings, load_study
 from lowrank_dynamics.config.settings import Settings
-from lowrank_dynamics.config.study import DECLARED, Study
-
-BEYOND = "beyond"
-SENSITIVITY = "sensitivity"
+from lowrank_dynamics.config.study import BEYOND, DECLARED, SENSITIVITY, Study
 
 
 @dataclass(frozen=True)

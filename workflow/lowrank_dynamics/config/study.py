@@ -1,4 +1,4 @@
-"""The sensitivity study, `configs/studies/sensitivity.yaml`: declared choices and alternatives."""
+"""The names of the studies; and the sensitivity study, `configs/studies/sensitivity.yaml`."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -9,6 +9,8 @@ from lowrank_dynamics.errors import UserError
 
 Changes = dict[str, dict[str, Any]]
 """The changes to each experiment."""
+BEYOND, SENSITIVITY = "beyond", "sensitivity"
+"""The studies besides the paper's experiments: our own, and that of declared choices."""
 DECLARED = "declared"
 """The name of the baseline of all alternatives."""
 
