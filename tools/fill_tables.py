@@ -30,8 +30,8 @@ DOCUMENTS = (
     ROOT / "docs" / "claims.md",
     ROOT / "docs" / "sensitivity.md",
 )
-NEAR = 2.0
-"""Standard errors from another verdict below which a claim is called near one."""
+NEAR = 1.0
+"""Errors of the mean from another verdict below which a claim is called near one."""
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
@@ -199,7 +199,7 @@ def expected(experiment: str) -> list[str]:
 
 
 def nearest() -> list[str]:
-    """Return the claims whose value is near a change of verdict, in standard errors, nearest
+    """Return the claims whose value is near a change of verdict, in errors of the mean, nearest
     first.
     """
     distances = {}
@@ -210,23 +210,16 @@ def nearest() -> list[str]:
 
 
 def errors_to_another_verdict(cell: Mapping[Any, Any]) -> float:
-    """Return how many standard errors the mean of a cell is from where its verdict changes; inf if
-    it has no spread.
-
-    *Reproduced* begins two standard errors beyond the threshold, *partly reproduced* at the
-    threshold or at that of the weaker reading.
+    """Return how far either end of a cell's interval is from where its verdict changes, in errors
+    of the mean; inf if it has none.
     """
-    if not cell["trials"] or not cell["deviation"] > 0 or cell["over_trials"] == "worst":
+    if not cell["trials"] or not cell["error"] > 0 or cell["over_trials"] == "worst":
         return math.inf
-    error = cell["deviation"] / cell["trials"] ** 0.5
-    value, threshold, weaker = cell["mean"], cell["threshold"], cell["weaker_threshold"]
-    if cell["comparison"] == "within":
-        value = abs(value)
-    reproduced_from = threshold - 2 * error
-    if cell["comparison"] == "at_least":
-        reproduced_from = threshold + 2 * error
-    partly_from = threshold if math.isnan(weaker) else weaker
-    return min(abs(value - reproduced_from), abs(value - partly_from)) / error
+    distances = [math.inf]
+    for threshold in ("low", "high", "weaker_low", "weaker_high"):
+        for end in (cell["mean"] - cell["error"], cell["mean"] + cell["error"]):
+            distances.append(abs(end - cell[threshold]) / cell["error"])
+    return min(distances)
 
 
 if __name__ == "__main__":

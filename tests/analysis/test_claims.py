@@ -46,6 +46,7 @@ def claim(**changes: Any) -> Claim:
 
 AT_MOST = {"at_least": None, "at_most": 0.9, "partly": 1.0}
 WITHIN = {"at_least": None, "within": 0.1, "partly": 0.2}
+BETWEEN = {"at_least": None, "between": (0.3, 0.4), "partly": (0.2, 0.5)}
 ALWAYS = {"over_trials": "worst"}
 
 
@@ -54,9 +55,13 @@ ALWAYS = {"over_trials": "worst"}
     [
         ({}, (0.95, 0.96, 0.97), Verdict.REPRODUCED, ""),
         ({}, (0.9, 0.9, 0.9), Verdict.REPRODUCED, ""),
-        ({}, (0.81, 0.95, 0.97), Verdict.PARTLY, "within 2 standard errors"),
-        ({}, (0.6, 0.61, 0.62), Verdict.PARTLY, "weaker reading"),
+        ({}, (0.85, 0.95, 0.97), Verdict.PARTLY, "the error reaches beyond the stronger reading"),
+        ({}, (0.6, 0.61, 0.62), Verdict.PARTLY, "only in the weaker reading"),
         ({}, (0.2, 0.3, 0.4), Verdict.NOT_REPRODUCED, ""),
+        ({}, (0.4, 0.5, 0.7), Verdict.UNDECIDED, "70 trials are likely to settle it"),
+        ({}, (0.2, 0.95, 0.97), Verdict.UNDECIDED, "trials are likely to settle it"),
+        ({"partly": None}, (0.85, 0.95, 0.97), Verdict.UNDECIDED, "trials are likely"),
+        ({"partly": None}, (0.8, 0.9, 1.0), Verdict.UNDECIDED, "1,000 trials are not likely"),
         (
             {},
             (0.99, 0.99),
@@ -71,6 +76,11 @@ ALWAYS = {"over_trials": "worst"}
         (WITHIN, (-0.01, 0.01, -0.02), Verdict.REPRODUCED, ""),
         (WITHIN, (-0.15, -0.151, -0.152), Verdict.PARTLY, "weaker reading"),
         (WITHIN, (-0.3, -0.3, -0.3), Verdict.NOT_REPRODUCED, ""),
+        (WITHIN, (-0.3, 0.0, 0.3), Verdict.UNDECIDED, ""),
+        (BETWEEN, (0.31, 0.32, 0.33), Verdict.REPRODUCED, ""),
+        (BETWEEN, (0.44, 0.45, 0.46), Verdict.PARTLY, "weaker reading"),
+        (BETWEEN, (0.1, 0.11, 0.12), Verdict.NOT_REPRODUCED, ""),
+        (BETWEEN, (0.6, 0.61, 0.62), Verdict.NOT_REPRODUCED, ""),
         (ALWAYS, (0.99, 0.99, 0.91), Verdict.REPRODUCED, ""),
         (
             ALWAYS,
@@ -208,8 +218,13 @@ COMPARED = {"measure": "compared_at_end"}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"at_most": 1.0}, "set exactly one of at_least, at_most, within"),
+        ({"at_most": 1.0}, "set exactly one of at_least, at_most, within, between"),
         ({"partly": 0.95}, "partly must be a weaker threshold, is 0.95"),
+        ({"partly": [0.1, 0.2]}, "partly must be a number, like at_least"),
+        (
+            {"at_least": None, "between": [0.1, 0.2], "partly": 0.3},
+            "partly must be two numbers, like between",
+        ),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
         ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
@@ -267,7 +282,8 @@ def test_the_page_and_the_table_say_the_same(
     path = written(tmp_path, settings, 0.6, 0.61, 0.62)
     found, page = tables.read(path, COLUMNS).rows, path.with_suffix(".md").read_text()
     assert found["claim_verdict"].tolist() == [Verdict.PARTLY, Verdict.NOT_REPRODUCED]
-    assert "2 claims: 0 reproduced, 1 partly reproduced, 0 not testable, 1 not reproduced." in page
+    counts = "0 reproduced, 1 partly reproduced, 0 undecided, 0 not testable, 1 not reproduced"
+    assert f"2 claims: {counts}." in page
     statement, numbers = (
         "Almost all of the change lies in block 1.",
         "0.61 ± 0.01 | ≥ 0.9 (partly: ≥ 0.5)",
@@ -284,8 +300,8 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
     path = written(tmp_path, settings, 0.95, 0.96, 0.97, trials=5)
     page = path.with_suffix(".md").read_text()
     assert (
-        "2 claims: 2 reproduced, 0 partly reproduced, 0 not testable, 0 not reproduced. Judged by"
-        " fewer trials than the scale has: 2." in page
+        "2 claims: 2 reproduced, 0 partly reproduced, 0 undecided, 0 not testable, 0 not reproduced."
+        " Judged by fewer trials than the scale has: 2." in page
     )
     assert "| 20 steps of all samples | 3 of 5 | ELU, layer 1 |" in page
     not_run = claims_table(

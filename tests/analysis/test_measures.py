@@ -42,7 +42,7 @@ def test_end_against_start_and_growth() -> None:
         {ELU: [row(t, "train_loss", [loss], layer=0) for t, loss in enumerate((4, 16, 1))]}
     )
     assert values("end_against_start", metrics, quantity="train_loss").tolist() == [0.25]
-    assert values("residual_growth", metrics).tolist() == [2.0]
+    assert values("growth", metrics, quantity="train_loss").tolist() == [4.0]
 
 
 def test_fits_find_the_rates_that_were_planted() -> None:
@@ -82,6 +82,24 @@ def test_slopes_in_eps() -> None:
     origins = {name: origin for part in parts for name, origin in part.cells.items()}
     joined = Metrics(pa.concat_tables([part.table for part in parts]).unify_dictionaries(), origins)
     np.testing.assert_allclose(values("slope_of_the_first_bound", joined), [1.0, 2.0])
+
+
+def test_the_form_of_the_bound_is_found() -> None:
+    """Whatever its constant and its rate; noise explains nothing."""
+    rows = []
+    noise = np.random.default_rng(0).lognormal(size=(60, 1))
+    for step in range(1, 60):
+        curves = [c * q**step * (1 - q**step) for c, q in ((3.0, 0.9), (1e-4, 0.99))]
+        rows.append(row(step, "update_bound", [*curves, noise[step, 0]]))
+    *exact, noisy = values("bound_fit", planted({ELU: rows}))
+    np.testing.assert_allclose(exact, 1.0, atol=1e-6)
+    assert noisy < 0.3
+
+
+def test_the_smallest_over_eps() -> None:
+    tails = [[0.4, 0.3, 0.5], [0.2, 0.1, 0.6]]
+    metrics = planted({ELU: [row(0, "tail", tails)]}, observe__start_eps=[1.0, 0.1, 0.01])
+    assert values("smallest_at_the_start", metrics, quantity="tail").tolist() == [0.3, 0.1]
 
 
 def test_gap_ratio_and_decay_of_the_bound() -> None:

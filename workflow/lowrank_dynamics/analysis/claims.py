@@ -1,14 +1,16 @@
-"""The statements in `configs/claims.yaml`: typed, frozen, checked before any job starts."""
+"""The statements in `configs/statements`: typed, frozen, checked before any job starts."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from inspect import Parameter, signature
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
+from lowrank_dynamics.analysis.matched_loss import LEVELS
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.base import Frozen, NameIn
 from lowrank_dynamics.config.experiment import Experiment
@@ -21,22 +23,61 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
-Comparison = Literal["at_least", "at_most", "within"]
-COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
-Column = Literal["activation", "parameterization", "variant", "layer", "side", "index"]
-CellKey = dict[Column, str | int]
+COMPARISONS = ("at_least", "at_most", "within", "between")
+Role = Literal["claim", "check"]
+Pair = Annotated[tuple[float, float], Field(strict=False)]
+Column = Literal["activation", "parameterization", "variant", "layer", "side", "index", "level"]
+CellKey = dict[Column, str | int | float]
 """A cell of a claim: a value for each of the columns that distinguish its cells."""
+
+
+class Interval(NamedTuple):
+    """The values that one reading of a statement allows, from `low` to `high`; either may be
+    infinite.
+    """
+
+    low: float
+    high: float
+
+    def contains(self, value: float, error: float = 0.0) -> bool:
+        """Return whether all values within `error` of `value` are allowed."""
+        return self.low <= value - error and value + error <= self.high
+
+    def excludes(self, value: float, error: float = 0.0) -> bool:
+        """Return whether none of the values within `error` of `value` is allowed."""
+        return value + error < self.low or self.high < value - error
+
+    def margin(self, value: float) -> float:
+        """Return how far a value lies from the nearer end: negative outside."""
+        return min(value - self.low, self.high - value)
+
+
+def interval(comparison: str, threshold: Any) -> Interval:
+    """Return the values that a threshold allows, by the name of its comparison."""
+    if comparison == "at_least":
+        return Interval(threshold, math.inf)
+    if comparison == "at_most":
+        return Interval(-math.inf, threshold)
+    if comparison == "within":
+        return Interval(-threshold, threshold)
+    low, high = threshold
+    return Interval(low, high)
 
 
 class Claim(Frozen):
     """One statement about one figure, and what it is taken to mean.
 
-    In each cell, a combination of the values under `cells`, the measured value must be `at_least`,
-    `at_most` or, regardless of sign, `within` the threshold: in the mean over trials or, where the
-    paper says "always", in the `worst` trial. `partly` is the threshold of a weaker reading, if
-    there is one.
+    In each cell, a combination of the values under `cells`, the measured value must be `at_least`
+    or `at_most` the threshold, `within` it regardless of sign, or `between` two: in the mean over
+    trials or, where the paper says "always", in the worst trial. `partly` is the threshold of a
+    weaker reading, if there is one. A `check` follows from the mathematics: if it fails, the code
+    is wrong.
     """
 
+    role: Role = Field(
+        default="claim",
+        description="claim, or check if it follows from the mathematics once the code is right",
+    )
     figure: Annotated[str, NameIn(FIGURES)] = Field(description="the figure that shows it")
     place: str = Field(description="where the paper says it")
     statement: str = Field(description="what the paper says, in our words")
@@ -44,14 +85,15 @@ class Claim(Frozen):
     experiment: str
     measure: Annotated[str, NameIn(MEASURES)]
     options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
-    cells: dict[Column, Annotated[list[str | int], Field(min_length=1)]] = Field(
+    cells: dict[Column, Annotated[list[str | int | float], Field(min_length=1)]] = Field(
         min_length=1, description="values of the metrics' columns"
     )
     over_trials: Literal["mean", "worst"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
     within: float | None = None
-    partly: float | None = None
+    between: Pair | None = None
+    partly: float | Pair | None = None
     because: str = Field(description="why this threshold")
 
     @model_validator(mode="after")
@@ -67,52 +109,41 @@ class Claim(Frozen):
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
-        if len(self._thresholds) != 1:
+        given = [name for name in COMPARISONS if getattr(self, name) is not None]
+        if len(given) != 1:
             raise ValueError(f"set exactly one of {', '.join(COMPARISONS)}")
-        if self.partly is not None and self.meets(self.partly):
-            raise ValueError(f"partly must be a weaker threshold, is {self.partly:g}")
+        if isinstance(self.partly, tuple) and self.between is None:
+            raise ValueError(f"partly must be a number, like {given[0]}")
+        if isinstance(self.partly, float) and self.between is not None:
+            raise ValueError("partly must be two numbers, like between")
+        weaker, reading = self.weaker, self.reading
+        contains = weaker.low <= reading.low and reading.high <= weaker.high
+        if self.partly is not None and (weaker == reading or not contains):
+            raise ValueError(f"partly must be a weaker threshold, is {self.partly}")
         return self
 
     @property
-    def _thresholds(self) -> dict[Comparison, float]:
-        """The thresholds that are set: one, in a valid claim."""
-        thresholds = {}
-        for name in COMPARISONS:
-            value = getattr(self, name)
-            if value is not None:
-                thresholds[name] = value
-        return thresholds
-
-    @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> str:
         """The name of the threshold that is set."""
-        return next(iter(self._thresholds))
+        return next(name for name in COMPARISONS if getattr(self, name) is not None)
 
     @property
-    def threshold(self) -> float:
-        """The threshold that is set."""
-        return self._thresholds[self.comparison]
+    def reading(self) -> Interval:
+        """The values with which the statement holds."""
+        return interval(self.comparison, getattr(self, self.comparison))
 
-    def meets(self, value: float, error: float = 0.0, *, weaker: bool = False) -> bool:
-        """Return whether `value` meets the threshold, or the `weaker` one, anywhere within its
-        `error`.
+    @property
+    def weaker(self) -> Interval:
+        """The values with which it holds at least in its weaker reading: the same if it has
+        none.
         """
-        threshold = self.partly if weaker else self.threshold
-        if threshold is None:
-            return False
-        if self.comparison == "at_least":
-            return value - error >= threshold
-        if self.comparison == "within":
-            return abs(value) + error <= threshold
-        return value + error <= threshold
+        if self.partly is None:
+            return self.reading
+        return interval(self.comparison, self.partly)
 
     def worst(self, values: Iterable[float]) -> float:
         """Return the value nearest to failing, or furthest beyond it."""
-        if self.comparison == "at_least":
-            return min(values)
-        if self.comparison == "within":
-            return max(values, key=abs)
-        return max(values)
+        return min(values, key=self.reading.margin)
 
     def expected_cells(self) -> list[CellKey]:
         """Return every combination of the values under `cells`."""
@@ -169,15 +200,16 @@ def _check_options(where: str, claim: Claim, settings: Settings) -> None:
 
 
 def _check_cells(
-    where: str, cells: Mapping[Column, Collection[str | int]], experiment: Experiment
+    where: str, cells: Mapping[Column, Collection[str | int | float]], experiment: Experiment
 ) -> None:
     """Raise UserError if a value under `cells` is none of the experiment's, or no activation."""
     depth = max(variant.network.depth for variant in experiment.variants.values())
-    known: dict[Column, Collection[str | int]] = {
+    known: dict[Column, Collection[str | int | float]] = {
         "parameterization": experiment.parameterizations,
         "variant": experiment.variants,
         "layer": range(1, depth),
         "side": ("left", "right"),
+        "level": LEVELS,
     }
     for column, values in cells.items():
         if column in known:
@@ -189,7 +221,9 @@ def _check_cells(
             raise UserError(f"{where}.activation: {error}") from error
 
 
-def _require(where: str, values: Collection[str | int], known: Collection[str | int]) -> None:
+def _require(
+    where: str, values: Collection[str | int | float], known: Collection[str | int | float]
+) -> None:
     for value in values:
         if value not in known:
             raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, known))}")
@@ -219,6 +253,8 @@ def cell_label(cell: CellKey) -> str:
             words.append(f"layer {value}")
         elif column == "index":
             words.append(f"i = {value}")
+        elif column == "level":
+            words.append(f"at {value:g} of the first loss")
         else:
             words.append(str(value))
     return ", ".join(words)

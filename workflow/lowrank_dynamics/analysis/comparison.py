@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis.reference import SERIES, frame, references
+from lowrank_dynamics.analysis.uncertainty import students_t
 from lowrank_dynamics.config.cell import BASE, Cell
 from lowrank_dynamics.config.diff import differing_keys
 from lowrank_dynamics.storage.metrics import Metrics
 
 POINT = [*SERIES, "step", "index"]
-STANDARD_ERRORS = 3.0
-"""How many standard errors two means over trials may lie apart."""
+CONFIDENCE = 0.995
+"""Of Student's interval, one-sided. It is higher than that of a verdict, because many quantities
+are compared.
+"""
 ENOUGH = 0.85
 """The share of points at which a quantity must be within tolerance: other draws may exceed it at
 some.
@@ -106,7 +109,7 @@ def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     `reference_trials`, at the reference's `points` (steps and indices) until the run ended.
     `within` is the share of points at which each trial of the run has a value and the means differ
     by at most the tolerance; `difference` is the largest between two values, relative to the
-    largest value. The tolerance is 3 standard errors of the difference of two independent means,
+    largest value. The tolerance is Student's interval for the difference of two independent means,
     from the spread over trials in both, and at least the square root of the computation's precision
     times the largest value, which covers rounding.
     """
@@ -138,14 +141,15 @@ def _until_the_end(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFra
 
 def _pooled(measured: pd.DataFrame, expected: pd.DataFrame) -> "pd.Series[float]":
     """Return the standard deviation over trials at each point of the reference, from the trials of
-    both.
+    both, times Student's factor.
     """
     reference = expected.groupby(POINT)["value"].agg(["var", "count"])
     run = measured.groupby(POINT)["value"].agg(["var", "count"])
     run = run.reindex(reference.index, fill_value=0)
     freedom = (reference["count"] - 1) + (run["count"] - 1).clip(lower=0)
     squares = _squares(reference) + _squares(run)
-    return (squares / freedom.where(freedom > 0)) ** 0.5
+    deviation = (squares / freedom.where(freedom > 0)) ** 0.5
+    return deviation * freedom.map(lambda count: students_t(count, CONFIDENCE))
 
 
 def _squares(spread: pd.DataFrame) -> "pd.Series[float]":
@@ -165,7 +169,7 @@ def _compared(pairs: pd.DataFrame, precision: float) -> dict[str, Any]:
     largest = float(pairs["value_expected"].abs().replace(np.inf, 0).max())
     means = gaps.groupby(point).mean().abs()
     spread = pairs["spread"].groupby(point).first()
-    tolerance = STANDARD_ERRORS * (2 / trials) ** 0.5 * spread
+    tolerance = (2 / trials) ** 0.5 * spread
     allowed = tolerance.fillna(0).clip(lower=precision * largest)
     within = float((means <= allowed).mean())
     present = gaps[pairs["value"].notna()].abs()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize_scalar
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
@@ -64,3 +65,19 @@ def decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
     """
     correlation = np.corrcoef(step, np.log(value))[0, 1]
     return -correlation * abs(correlation)
+
+
+def rise_and_decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
+    """Return how well C q^t (1 - q^t), 0 < q < 1, fits `value` at the steps t >= 1: the part of the
+    variance of its logarithm that the best such curve explains.
+    """
+    logarithm = np.log(value.to_numpy())
+    steps = step.to_numpy(dtype=float)
+
+    def unexplained(log_rate: float) -> float:
+        rates = np.exp(log_rate) * steps  # q^t = exp(-rate t)
+        return float(np.var(logarithm + rates - np.log(-np.expm1(-rates))))
+
+    slowest, fastest = -np.log(1e4 * steps.max()), 0.0
+    best = minimize_scalar(unexplained, bounds=(slowest, fastest), method="bounded")
+    return 1 - best.fun / float(np.var(logarithm))

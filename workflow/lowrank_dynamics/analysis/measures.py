@@ -5,12 +5,13 @@ cells apart, `trial` and `value`. To add one, write a function and add it to `ME
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from lowrank_dynamics.analysis import fits, scaling
 from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.matched_loss import at_levels
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
@@ -32,14 +33,46 @@ def compared_at_end(
     values `to`.
     """
     ends = value_at_end(metrics, quantity, index)
-    joined = with_reference(ends, ends, to)
-    value, reference = joined["value"], joined["reference"]
+    return _compared(with_reference(ends, ends, to), by)
+
+
+def value_at_loss(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
+    """Return the quantity at matched training loss, by `level`."""
+    rows = metrics.frame(quantity, index=index)
+    return at_levels(metrics, rows, ROW)
+
+
+def compared_at_loss(
+    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0
+) -> pd.DataFrame:
+    """Return the quantity at matched training loss, by `level`, compared with the same trial of the
+    cell with the values `to`.
+    """
+    rows = value_at_loss(metrics, quantity, index)
+    return _compared(with_reference(rows, rows, to, by_column="level"), by)
+
+
+def largest_gap(
+    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, after: float
+) -> pd.DataFrame:
+    """Return the largest gap, regardless of sign, between the curve of a quantity and that of the
+    cell `to`, once this part of the steps is over.
+    """
+    rows = metrics.frame(quantity)
+    late = rows[rows["step"] > after * last_step(rows)]
+    gaps = _compared(with_reference(late, late, to, by_column="step"), by)
+    return reduced(gaps, ROW, lambda gap: gap.abs().max())
+
+
+def _compared(rows: pd.DataFrame, by: Comparing) -> pd.DataFrame:
+    """Return rows whose value is compared with their `reference`."""
+    value, reference = rows["value"], rows["reference"]
     compared = {
         "difference": value - reference,
         "relative_difference": value / reference - 1,
         "ratio": value / reference,
     }
-    return joined.assign(value=compared[by])
+    return rows.assign(value=compared[by])
 
 
 def share_of_gain(
@@ -47,14 +80,17 @@ def share_of_gain(
 ) -> pd.DataFrame:
     """Return a cell's final gain over the cell `start`, as a share of that of the cell `end`.
 
-    NaN where `end` does not end above `start`.
+    NaN where `end` does not end above `start`, with the reason in the column `undefined`.
     """
     above_start = compared_at_end(metrics, quantity, start, "difference")
     above_end = compared_at_end(metrics, quantity, end, "difference")
     joined = above_start.merge(above_end[[*ROW, "value"]], on=ROW, suffixes=("", "_above_end"))
     possible = joined["value"] - joined["value_above_end"]
     shares = joined["value"] / possible
-    return joined.assign(value=shares.where(possible > 0))
+    reason = pd.Series("there is no gain", index=joined.index, dtype=object)
+    return joined.assign(
+        value=shares.where(possible > 0), undefined=reason.where(possible <= 0, None)
+    )
 
 
 def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
@@ -87,13 +123,16 @@ def time_to_reach(
 
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
     """Return the quantity where each trial ends, relative to that at step 0."""
-    ends = _at_end_with_start(metrics, quantity, index=0)
+    rows = _with_start(metrics.frame(quantity, index=0))
+    ends = rows[rows["step"] == last_step(rows)]
     return ends.assign(value=ends["value"] / ends["start"])
 
 
 def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
-    changes = _change_of_singular_values(metrics, layer=layer)
+    rows = _with_start(metrics.frame("singular_value", layer=layer))
+    ends = rows[rows["step"] == last_step(rows)]
+    changes = ends.assign(value=ends["value"] - ends["start"])
     count = 2 * metrics.settings.data.classes
 
     def share_of_largest(change: "pd.Series[float]") -> float:
@@ -110,23 +149,66 @@ def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column
     `side`.
     """
-    left = metrics.frame(f"sine_left_{group}").assign(side="left")
-    right = metrics.frame(f"sine_right_{group}").assign(side="right")
-    moved = pd.concat([left, right])
+    moved = _movement(metrics, group)
     means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
     return _relative_to_least(means, ["layer", "side", "trial"], to)
+
+
+def movement_ratio_at_loss(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
+    """Return the movement of a group of singular vectors at matched training loss, by `level`,
+    relative to the least among `to`.
+    """
+    moved = _movement(metrics, group)
+    matched = at_levels(metrics, moved, [*TRIAL, "layer", "side"])
+    return _relative_to_least(matched, ["layer", "side", "level", "trial"], to)
+
+
+def time_to_move(metrics: Metrics, group: str, distance: float, to: list[str]) -> pd.DataFrame:
+    """Return the step at which a group of singular vectors has moved this distance, relative to the
+    earliest among `to`.
+
+    For a trial that never does, the last step counts, which is less than it would need.
+    """
+    moved = _movement(metrics, group)
+    steps = moved["step"].where(moved["value"] >= distance, last_step(moved))
+    series = [*TRIAL, "layer", "side"]
+    times = moved.assign(value=steps).groupby(series, observed=True)["value"].min()
+    return _relative_to_least(times.reset_index(), ["layer", "side", "trial"], to)
+
+
+def _movement(metrics: Metrics, group: str) -> pd.DataFrame:
+    """Return how far a group of singular vectors has moved on either side, the column `side`."""
+    left = metrics.frame(f"sine_left_{group}").assign(side="left")
+    right = metrics.frame(f"sine_right_{group}").assign(side="right")
+    return pd.concat([left, right])
 
 
 def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
     """Return the root mean square change of the middle singular values at the end, relative to the
     least among `to`.
     """
-    changes = _change_of_singular_values(metrics)
+    displacement = _displacement(metrics)
+    ends = displacement[displacement["step"] == last_step(displacement)]
+    return _relative_to_least(ends, ["layer", "trial"], to)
+
+
+def displacement_ratio_at_loss(metrics: Metrics, to: list[str]) -> pd.DataFrame:
+    """Return the same at matched training loss, by `level`."""
+    matched = at_levels(metrics, _displacement(metrics), [*TRIAL, "layer"])
+    return _relative_to_least(matched, ["layer", "level", "trial"], to)
+
+
+def _displacement(metrics: Metrics) -> pd.DataFrame:
+    """Return the root mean square change of the middle singular values of each layer at each
+    step.
+    """
+    values = metrics.frame("singular_value")
     classes = metrics.settings.data.classes
-    count = changes.groupby("layer")["index"].transform("max")
-    middle = changes[changes["index"].between(classes + 1, count - classes)]
-    displacement = reduced(middle, [*TRIAL, "layer"], lambda change: (change**2).mean() ** 0.5)
-    return _relative_to_least(displacement, ["layer", "trial"], to)
+    count = values.groupby("layer")["index"].transform("max")
+    middle = _with_start(values[values["index"].between(classes + 1, count - classes)])
+    squares = middle.assign(value=(middle["value"] - middle["start"]) ** 2)
+    means = squares.groupby([*TRIAL, "layer", "step"], observed=True)["value"].mean()
+    return (means**0.5).reset_index()
 
 
 def slope_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
@@ -143,10 +225,14 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return measured.assign(eps=measured["index"].map(eps))
 
 
-def residual_growth(metrics: Metrics) -> pd.DataFrame:
-    """Return the largest residual norm relative to that at the start, from the squared error."""
-    losses = metrics.frame("train_loss")
-    return reduced(losses, TRIAL, lambda loss: (loss.max() / loss.iloc[0]) ** 0.5)
+def smallest_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the smallest value of such a quantity at any of these eps."""
+    return reduced(metrics.frame(quantity), TRIAL, lambda value: value.min())
+
+
+def growth(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the largest value of a quantity at any step, relative to that at step 0."""
+    return reduced(metrics.frame(quantity), TRIAL, lambda value: value.max() / value.iloc[0])
 
 
 def gradient_decay_fit(metrics: Metrics) -> pd.DataFrame:
@@ -200,6 +286,14 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     return fits.fitted(first, columns, fits.log_log_slope, "eps")
 
 
+def bound_fit(metrics: Metrics) -> pd.DataFrame:
+    """Return how well C q^t (1 - q^t) fits rho(t), t >= 1, as the explained part of the variance of
+    its logarithm.
+    """
+    bound = metrics.frame("update_bound")
+    return fits.fitted(bound[bound["step"] >= 1], TRIAL, fits.rise_and_decay_fit)
+
+
 def bound_decay(metrics: Metrics) -> pd.DataFrame:
     """Return rho where a trial ends, relative to its maximum."""
     return reduced(metrics.frame("update_bound"), TRIAL, lambda bound: bound.iloc[-1] / bound.max())
@@ -209,21 +303,29 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
     measure.__name__: measure
     for measure in (
         value_at_end,
+        value_at_loss,
         compared_at_end,
+        compared_at_loss,
+        largest_gap,
         share_of_gain,
         share_at_chance,
         time_to_reach,
         end_against_start,
+        growth,
         moved_singular_values,
         movement_ratio,
+        movement_ratio_at_loss,
+        time_to_move,
         displacement_ratio,
+        displacement_ratio_at_loss,
         slope_at_the_start,
-        residual_growth,
+        smallest_at_the_start,
         gradient_decay_fit,
         decay_rate_agreement,
         gradient_gap,
         update_ratio,
         slope_of_the_first_bound,
+        bound_fit,
         bound_decay,
         scaling.tail_slope,
         scaling.tail_spread,
@@ -238,19 +340,10 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
 }
 
 
-def _at_end_with_start(metrics: Metrics, quantity: str, **equal: Any) -> pd.DataFrame:
-    """Return the rows of a quantity where each trial ends, with its value at step 0 as the column
-    `start`.
-    """
-    rows = metrics.frame(quantity, **equal)
+def _with_start(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a column `start`: the value at step 0."""
     start = rows[rows["step"] == 0].rename(columns={"value": "start"})
-    return rows[rows["step"] == last_step(rows)].merge(start[[*ROW, "start"]], on=ROW)
-
-
-def _change_of_singular_values(metrics: Metrics, **equal: Any) -> pd.DataFrame:
-    """Return sigma_i(W_l) at the end minus sigma_i(W_l) at the start."""
-    ends = _at_end_with_start(metrics, "singular_value", **equal)
-    return ends.assign(value=ends["value"] - ends["start"])
+    return rows.merge(start[[*ROW, "start"]], on=ROW)
 
 
 def _relative_to_least(
@@ -258,7 +351,7 @@ def _relative_to_least(
 ) -> pd.DataFrame:
     """Return each value relative to the least of these activations in the same trial.
 
-    Raises UserError if one of the activations was not run.
+    NaN where that of one of them is. Raises UserError if one of the activations was not run.
     """
     missing = sorted(set(activations) - set(rows["activation"]))
     if missing:
@@ -266,6 +359,6 @@ def _relative_to_least(
             f"nothing was measured of {missing[0]}, with which the others are to be compared"
         )
     compared = rows[rows["activation"].isin(activations)]
-    least = compared.groupby(shared)["value"].min().rename("least")
+    least = compared.groupby(shared)["value"].min(min_count=len(activations)).rename("least")
     joined = rows.join(least, on=shared, how="inner")
     return joined.assign(value=joined["value"] / joined["least"])

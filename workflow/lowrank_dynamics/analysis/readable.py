@@ -4,6 +4,7 @@ of text.
 The pages show these frames, in Markdown or HTML; nowhere else do their numbers become words.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 from lowrank_dynamics.analysis.comparison import Outcome, Uncompared
 from lowrank_dynamics.analysis.sensitivity import changed_verdicts
 from lowrank_dynamics.analysis.table import fewer_trials, verdict_counts, weakest_cells
-from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
+from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN, Verdict
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.study import DECLARED, Study
 
@@ -21,6 +22,7 @@ NOT_RUN = "not run"
 """Shown instead of a verdict for a claim whose experiment was not run."""
 CLAIM_COLUMNS = [
     "claim",
+    "role",
     "figure",
     "place",
     "statement",
@@ -33,6 +35,7 @@ CLAIM_COLUMNS = [
     "measured",
     "threshold",
     "verdict",
+    "reason",
     "shown",
 ]
 CHANGE_COLUMNS = ["claim", DECLARED, "becomes", "where"]
@@ -46,12 +49,16 @@ OUTCOMES = {
 
 
 def claims_summary(table: pd.DataFrame) -> str:
-    """Return how many claims have each verdict, best first, and for how many the run lacks
-    trials.
+    """Return how many claims have each verdict, best first, how many checks of our code hold, and
+    for how many the run lacks trials.
     """
     counts = verdict_counts(table)
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     summary = f"{sum(counts.values())} claims: {words}."
+    checks = verdict_counts(table, "check")
+    if sum(checks.values()):
+        held = checks[Verdict.REPRODUCED]
+        summary += f" {held} of {sum(checks.values())} checks of our code hold."
     fewer = fewer_trials(table)
     if fewer:
         summary += f" Judged by fewer trials than the scale has: {fewer}."
@@ -77,6 +84,8 @@ def claims(table: pd.DataFrame) -> pd.DataFrame:
             "threshold": _threshold(claim),
             "verdict": claim["claim_verdict"],
         }
+        if claim["claim_verdict"] == Verdict.UNDECIDED:
+            words["shown"] = f"{claim['shown']}, {claim['reason']}"
         rows.append(claim | words)
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
@@ -91,6 +100,7 @@ def cells(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
             row = {
                 "cell": cell["cell"],
                 "mean ± sd": _measured(cell),
+                "95 % on either side": _interval(cell),
                 "trials": str(cell["trials"]),
                 "verdict": cell["verdict"] + reason,
             }
@@ -117,21 +127,32 @@ def _measured(cell: Mapping[Any, Any]) -> str:
     return words
 
 
+def _interval(cell: Mapping[Any, Any]) -> str:
+    """Describe where the mean over further trials lies, with 95 % confidence on either side; empty
+    where the worst trial counts.
+    """
+    if np.isnan(cell["mean"]) or cell["over_trials"] == "worst":
+        return ""
+    return f"{cell['mean'] - cell['error']:.3g} to {cell['mean'] + cell['error']:.3g}"
+
+
 def _threshold(claim: Mapping[Any, Any]) -> str:
     """Describe what a claim is taken to mean, such as `≥ 0.9 (partly: ≥ 0.5)`."""
-    words = _bound(claim["comparison"], claim["threshold"])
-    weaker = claim.get("weaker_threshold")
-    if weaker is None or np.isnan(weaker):
+    words = _bounds(claim["low"], claim["high"])
+    if (claim["weaker_low"], claim["weaker_high"]) == (claim["low"], claim["high"]):
         return words
-    return f"{words} (partly: {_bound(claim['comparison'], weaker)})"
+    return f"{words} (partly: {_bounds(claim['weaker_low'], claim['weaker_high'])})"
 
 
-def _bound(comparison: str, value: float) -> str:
-    if comparison == "at_least":
-        return f"≥ {value:g}"
-    if comparison == "at_most":
-        return f"≤ {value:g}"
-    return f"within ±{value:g}"
+def _bounds(low: float, high: float) -> str:
+    """Describe an interval, such as `≥ 0.9`, `within ±0.1` or `-0.1 to -0.05`."""
+    if high == math.inf:
+        return f"≥ {low:g}"
+    if low == -math.inf:
+        return f"≤ {high:g}"
+    if low == -high:
+        return f"within ±{high:g}"
+    return f"{low:g} to {high:g}"
 
 
 def _trials(claim: Mapping[Any, Any]) -> str:

@@ -22,8 +22,8 @@ COLUMNS = [
     "trials",
     "claim_verdict",
     "over_trials",
-    "comparison",
-    "threshold",
+    "low",
+    "high",
 ]
 
 

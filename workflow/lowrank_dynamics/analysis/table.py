@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowrank_dynamics.analysis.claims import Claim, Claims
+from lowrank_dynamics.analysis.claims import Claim, Claims, Role
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict, judge, require_possible, worst
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 
-_MEASURED = ("mean", "deviation", "worst", "trials", "verdict")
-COLUMNS = ("claim", "figure", "cell", *_MEASURED, "run_trials", "scale_trials", "claim_verdict")
+_MEASURED = ("mean", "deviation", "error", "worst", "trials", "verdict", "reason")
+_RUN = ("run_trials", "scale_trials", "claim_verdict")
+COLUMNS = ("claim", "role", "figure", "cell", *_MEASURED, "low", "high", *_RUN)
 """The columns that readers of the table rely on."""
 
 
@@ -62,14 +63,15 @@ def claims_table(
 
 def _said(claim: Claim) -> dict[str, Any]:
     """Return the columns that state a claim."""
-    stated = {"figure", "place", "statement", "quantity", "experiment", "because"}
-    threshold = {
-        "comparison": claim.comparison,
-        "threshold": claim.threshold,
-        "weaker_threshold": claim.partly,
+    stated = {"role", "figure", "place", "statement", "quantity", "experiment", "because"}
+    readings = {
+        "low": claim.reading.low,
+        "high": claim.reading.high,
+        "weaker_low": claim.weaker.low,
+        "weaker_high": claim.weaker.high,
         "over_trials": claim.over_trials,
     }
-    return claim.model_dump(include=stated) | threshold
+    return claim.model_dump(include=stated) | readings
 
 
 def _trained(run: Metrics | None) -> dict[str, Any]:
@@ -97,9 +99,10 @@ def _budget(settings: CellSettings) -> str:
     return f"{steps} of {training.batch_size} samples, {epochs:g} epochs"
 
 
-def verdict_counts(table: pd.DataFrame) -> dict[Verdict, int]:
-    """Return how many claims have each verdict, best first."""
-    given = list(table.drop_duplicates("claim")["claim_verdict"])
+def verdict_counts(table: pd.DataFrame, role: Role = "claim") -> dict[Verdict, int]:
+    """Return how many claims, or checks, have each verdict, best first."""
+    once = table.drop_duplicates("claim")
+    given = list(once.loc[once["role"] == role, "claim_verdict"])
     return {verdict: given.count(verdict) for verdict in reversed(ORDER)}
 
 
@@ -115,6 +118,6 @@ def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
     """
     decisive = table[table["verdict"] == table["claim_verdict"]]
     value = decisive["worst"].where(decisive["over_trials"] == "worst", decisive["mean"])
-    value = value.abs().where(decisive["comparison"] == "within", value)
-    distance = value.where(decisive["comparison"] == "at_least", -value)
-    return decisive.loc[distance.fillna(np.inf).groupby(decisive["claim"], sort=False).idxmin()]
+    above, below = value - decisive["low"], decisive["high"] - value
+    margin = above.where(above < below, below).fillna(np.inf)
+    return decisive.loc[margin.groupby(decisive["claim"], sort=False).idxmin()]

@@ -19,7 +19,7 @@ def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFram
     return rows[rows["step"] == last_step(rows)]
 
 
-def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int]) -> pd.DataFrame:
+def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int | float]) -> pd.DataFrame:
     """Return the rows that have these values in their columns."""
     return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
 
@@ -29,11 +29,15 @@ def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
-def with_reference(rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str]) -> pd.DataFrame:
+def with_reference(
+    rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str], by_column: str | None = None
+) -> pd.DataFrame:
     """Return the rows with a column `reference`: the value in `others` for the same trial of
-    `cell`.
+    `cell`, and for the same value of `by_column` if both have several a trial.
     """
     shared = [column for column in ROW if column not in cell]
+    if by_column is not None:
+        shared.append(by_column)
     reference = of_cell(others, cell).rename(columns={"value": "reference"})
     return rows.merge(reference[[*shared, "reference"]], on=shared)
 

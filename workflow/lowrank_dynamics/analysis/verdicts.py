@@ -15,18 +15,19 @@ from lowrank_dynamics.analysis.claims import CellKey, Claim, cell_label
 from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.analysis.trial_values import of_cell
+from lowrank_dynamics.analysis.uncertainty import (
+    FEWEST_TRIALS,
+    MOST_TRIALS,
+    error_of_mean,
+    trials_to_settle,
+)
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
-FEWEST_TRIALS = 3
 WAS_NOT_RUN = "was not run"
 """The end of the reason if an experiment has no metrics."""
 ROUNDING = 1e-5
-STANDARD_ERRORS = 2.0
-"""How many standard errors of the mean must lie on the right side of the threshold."""
-
-
 LARGEST = {"block_share": 1.0, "train_accuracy": 1.0, "test_accuracy": 1.0, "gradient_tail": 1.0}
 """Quantities between 0 and this, up to rounding."""
 
@@ -36,6 +37,7 @@ class Verdict(StrEnum):
 
     NOT_REPRODUCED = "not reproduced"
     NOT_TESTABLE = "not testable"
+    UNDECIDED = "undecided"
     PARTLY = "partly reproduced"
     REPRODUCED = "reproduced"
 
@@ -47,6 +49,9 @@ ORDER = list(Verdict)
 class CellVerdict:
     """One cell's measured value, as mean, standard deviation and worst of its trials, with the
     verdict and why.
+
+    With a confidence of 95 % each, the true mean is at least `mean - error` and at most
+    `mean + error`.
     """
 
     cell: str
@@ -54,6 +59,7 @@ class CellVerdict:
     reason: str = ""
     mean: float = np.nan
     deviation: float = np.nan
+    error: float = np.nan
     worst: float = np.nan
     trials: int = 0
 
@@ -130,25 +136,39 @@ def _judge_cell(
     if problem:
         return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
     mean, deviation, worst_trial = float(values.mean()), float(values.std()), claim.worst(values)
+    error = error_of_mean(deviation, len(values))
     if claim.over_trials == "worst":
-        verdict, reason = _compared(claim, worst_trial, 0.0)
+        value, uncertainty = worst_trial, 0.0
     else:
-        error = STANDARD_ERRORS * (deviation / len(values) ** 0.5)
-        verdict, reason = _compared(claim, mean, error)
-    return CellVerdict(label, verdict, reason, mean, deviation, worst_trial, len(values))
+        value, uncertainty = mean, error
+    verdict = _compared(claim, value, uncertainty)
+    reason = _reason(claim, verdict, value, deviation)
+    return CellVerdict(label, verdict, reason, mean, deviation, error, worst_trial, len(values))
 
 
-def _compared(claim: Claim, value: float, error: float) -> tuple[Verdict, str]:
-    """Return the verdict on a value that is known up to `error`, and why it is only partly
-    reproduced.
-    """
-    if claim.meets(value, error):
-        return Verdict.REPRODUCED, ""
-    if claim.meets(value):
-        return Verdict.PARTLY, f"within {STANDARD_ERRORS:g} standard errors of the threshold"
-    if claim.meets(value, weaker=True):
-        return Verdict.PARTLY, "only in the weaker reading"
-    return Verdict.NOT_REPRODUCED, ""
+def _compared(claim: Claim, value: float, error: float) -> Verdict:
+    """Return the verdict on a value that is known up to `error`."""
+    if claim.reading.contains(value, error):
+        return Verdict.REPRODUCED
+    if claim.weaker.contains(value, error):
+        return Verdict.PARTLY
+    if claim.weaker.excludes(value, error):
+        return Verdict.NOT_REPRODUCED
+    return Verdict.UNDECIDED
+
+
+def _reason(claim: Claim, verdict: Verdict, value: float, deviation: float) -> str:
+    """Return why a verdict is undecided or only partly reproduced; empty for others."""
+    if verdict is Verdict.UNDECIDED:
+        trials = trials_to_settle(deviation, abs(claim.weaker.margin(value)))
+        if trials is None:
+            return f"{MOST_TRIALS:,} trials are not likely to settle it"
+        return f"{trials} trials are likely to settle it"
+    if verdict is not Verdict.PARTLY:
+        return ""
+    if claim.reading.contains(value):
+        return "the error reaches beyond the stronger reading"
+    return "only in the weaker reading"
 
 
 def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
@@ -162,10 +182,20 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
     if len(rows) < FEWEST_TRIALS:
         few = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         return f"only {few}; {FEWEST_TRIALS} are needed to estimate the spread"
-    if not np.isfinite(rows["value"]).all():
-        return "a value is not finite"
+    undefined = rows[~np.isfinite(rows["value"])]
+    if len(undefined):
+        return _why_undefined(undefined, len(rows))
     with np.errstate(over="ignore"):
         deviation = rows["value"].std()
     if not np.isfinite(deviation):
         return "the spread is not finite"
     return ""
+
+
+def _why_undefined(rows: pd.DataFrame, trials: int) -> str:
+    """Return why the values of these rows are not finite, as their measure says it in the column
+    `undefined`, in how many of the `trials`.
+    """
+    if "undefined" not in rows or rows["undefined"].isna().any():
+        return "a value is not finite"
+    return f"{rows['undefined'].iloc[0]} in {len(rows)} of {trials} trials"

@@ -46,6 +46,7 @@ FIGURES = {
     "figure_12": FigureSource(THEORY, ("theory_setting",), "gradient_decay"),
     "figure_13": FigureSource(THEORY, ("theory_setting",), "gradient_tail"),
     "figure_14": FigureSource(LOW_RANK, ("rotated_factors",), "rotated_factors"),
+    "longer": FigureSource(LOW_RANK, ("fashion_mnist_longer", "rotated_factors_longer"), "longer"),
     "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
     "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
     "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims"),
@@ -57,6 +58,7 @@ FIGURES = {
     "share_of_block_1": FigureSource(
         OURS, ("share_and_size", "share_and_depth"), "share_of_block_1"
     ),
+    "past_the_fit": FigureSource(OURS, ("past_the_fit",), "past_the_fit"),
     "near_linearity": FigureSource(OURS, ("near_linearity",), "near_linearity"),
     "constants": FigureSource(OURS, ("constants",), "constants"),
     "starts": FigureSource(OURS, ("starts",), "starts"),

@@ -49,5 +49,23 @@ def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equ
     moved = metrics.frame(quantity, layer=layer, **equal)
     if quantity.startswith("angle"):
         moved["value"] = np.degrees(moved["value"])
+    else:
+        _draw_limits(metrics, quantity, axes)
     style.activation_lines(moved, axes)
     axes.set(xlabel="step $t$", ylabel="")
+
+
+def _draw_limits(metrics: Metrics, quantity: str, axes: Axes) -> None:
+    """Draw the largest possible distance of two subspaces (solid), and that of two random ones
+    (dotted).
+
+    Two subspaces of dimension k in R^n have at most min(k, n - k) principal angles that are not
+    zero; the squared sines of two random ones sum up to k (n - k) / n in the mean.
+    """
+    settings = metrics.settings
+    n, classes = settings.network.width, settings.data.classes
+    k = n - 2 * classes if quantity.endswith("middle") else classes
+    largest = (min(k, n - k) / k) ** 0.5
+    random = ((n - k) / n) ** 0.5
+    axes.axhline(largest, color="0.6", linewidth=0.8)
+    axes.axhline(random, color="0.6", linewidth=0.8, linestyle=":")

@@ -3,6 +3,8 @@ by psi degrees.
 """
 
 import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
@@ -13,13 +15,17 @@ from lowrank_dynamics.storage.metrics import Metrics
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(style.PAGE, 2.3))
-    angles = {}
-    for name, variant in metrics.variants.items():
-        angles[name] = rf"$\psi = {variant.settings.network.rotation:g}^\circ$"
     for (quantity, label), axes in zip(PANELS.items(), panels, strict=True):
-        curves = per_image(metrics, quantity)
-        curves["angle"] = curves["variant"].astype(str).map(angles)
-        style.lines(curves, axes, "angle", angles.values(), palette="viridis")
+        draw_angles(metrics, per_image(metrics, quantity), axes)
         axes.set(xlabel="epoch", ylabel=label)
     style.legend_below(figure)
     return figure
+
+
+def draw_angles(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
+    """Draw rows of the metrics, a line for each angle."""
+    angles = {}
+    for name, variant in metrics.variants.items():
+        angles[name] = rf"$\psi = {variant.settings.network.rotation:g}^\circ$"
+    labeled = rows.assign(angle=rows["variant"].astype(str).map(angles))
+    style.lines(labeled, axes, "angle", angles.values(), palette="viridis")

@@ -38,6 +38,7 @@ _HUES = COLORS[:3] + COLORS[9:10] + COLORS[3:9]
 VERDICTS = {
     Verdict.REPRODUCED: ("o", COLORS[0]),
     Verdict.PARTLY: ("D", COLORS[8]),
+    Verdict.UNDECIDED: ("P", COLORS[9]),
     Verdict.NOT_REPRODUCED: ("X", COLORS[3]),
     Verdict.NOT_TESTABLE: ("_", COLORS[7]),
 }

@@ -12,16 +12,16 @@ from lowrank_dynamics.config.figures import short_title
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.tables import Table
 
-COLUMNS = (*judged.COLUMNS, "reason")
+COLUMNS = judged.COLUMNS
 
 
 def draw(table: Table) -> Figure:
     """Draw the claims of each figure as a column of marks; `table` comes from
     `analysis.table.claims_table`.
 
-    A dot marks a claim whose experiment was not run.
+    A dot marks a claim whose experiment was not run; checks of our code have no mark.
     """
-    claims = table.rows.drop_duplicates("claim")
+    claims = table.rows[table.rows["role"] == "claim"].drop_duplicates("claim")
     claims = claims.assign(
         shown=shown_verdicts(claims),
         figure=claims["figure"].map(short_title),

@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from lowrank_dynamics.analysis import comparison, readable, sensitivity
+from lowrank_dynamics.analysis.claims import Role
 from lowrank_dynamics.analysis.table import COLUMNS, fewer_trials, verdict_counts
 from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.figures import (
@@ -76,9 +77,11 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         sentence=_sentence(run, verdict_counts(verdicts)),
         fewer_trials=fewer_trials(verdicts),
         counts=verdict_counts(verdicts),
+        counts_of_checks=verdict_counts(verdicts, "check"),
         counts_of_findings=verdict_counts(findings),
         ours=OURS,
-        paper_claims=list(verdicts["claim"].unique()),
+        paper_claims=_names(verdicts, "claim"),
+        checks=_names(verdicts, "check"),
         findings=list(findings["claim"].unique()),
         claims=claims,
         claims_caption=_caption(captions, "claims"),
@@ -136,14 +139,20 @@ def _claims(rows: pd.DataFrame) -> dict[str, dict[Any, Any]]:
     return claims
 
 
+def _names(rows: pd.DataFrame, role: Role) -> list[str]:
+    """Return the names of the claims, or checks, in a table of verdicts."""
+    return list(rows.loc[rows["role"] == role, "claim"].unique())
+
+
 def _sentence(run: Run, counts: Mapping[Verdict, int]) -> str:
     """Return how much of the paper was reproduced."""
     statements = sum(counts.values())
     held = f"{counts[Verdict.REPRODUCED]} were reproduced and {counts[Verdict.PARTLY]} partly"
-    failed, open_ = counts[Verdict.NOT_REPRODUCED], counts[Verdict.NOT_TESTABLE]
+    failed, undecided = counts[Verdict.NOT_REPRODUCED], counts[Verdict.UNDECIDED]
     return (
         f"Of {statements} statements of the paper, {held} in this run at {run.name} scale;"
-        f" {failed} were not, and {open_} are not testable here."
+        f" {failed} were not, {undecided} are undecided, and {counts[Verdict.NOT_TESTABLE]} are not"
+        " testable here."
     )
 
 

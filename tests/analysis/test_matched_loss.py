@@ -1,0 +1,116 @@
+"""Values at matched training loss, which do not depend on when a network begins to learn."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from conftest import planted, row, run_named
+from lowrank_dynamics.analysis.claims import Claim
+from lowrank_dynamics.analysis.matched_loss import LEVELS
+from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.verdicts import Verdict, judge
+from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.storage.metrics import Measurement
+
+STEPS = range(0, 80, 2)
+LAPTOP = run_named("laptop")
+AT = {"quantity": "block_share", "index": 1}
+
+
+def cell(loss: Callable[[int], float], value: Callable[[int], float]) -> list[Measurement]:
+    """Return a training in which loss and share of block 1 are these functions of the step."""
+    rows = []
+    for step in STEPS:
+        rows.append(row(step, "train_loss", [loss(step)], layer=0))
+        rows.append(row(step, "block_share", [[value(step)]]))
+    return rows
+
+
+def delayed(name: str, delay: int) -> dict[Cell, list[Measurement]]:
+    """Return a training that begins after `delay` steps: the loss falls linearly, a share grows
+    with what has been learned.
+    """
+
+    def learned(step: int) -> float:
+        return max(0.0, step - delay) / 40
+
+    return {
+        Cell(name, "full"): cell(
+            lambda step: 8 * max(0.05, 1 - learned(step)), lambda step: learned(step) ** 2
+        )
+    }
+
+
+def test_levels_are_found_between_the_recorded_steps() -> None:
+    """Steps are recorded every second one; the loss falls to a quarter in the 29th and half."""
+    metrics = planted({Cell("elu", "full"): cell(lambda step: 2 - step / 20, lambda step: step)})
+    found = MEASURES["value_at_loss"](metrics, **AT)
+    assert found["level"].tolist() == list(LEVELS)
+    np.testing.assert_allclose(found["value"], [20.0, 30.0, 36.0])
+
+
+def test_a_network_that_begins_later_has_the_same_values() -> None:
+    both = delayed("elu", 0) | delayed("gelu", 30)
+    found = MEASURES["value_at_loss"](planted(both), **AT).set_index(["activation", "level"])
+    early, late = found.loc["elu", "value"], found.loc["gelu", "value"]
+    np.testing.assert_allclose(early[:0.25], [0.25, 0.5625])
+    np.testing.assert_allclose(late[:0.25], early[:0.25])
+
+
+def test_what_never_gets_there_is_named() -> None:
+    rows = []
+    for step in STEPS:
+        rows.append(row(step, "train_loss", [1 - step / 100] * 3, layer=0))
+        rows.append(row(step, "block_share", [[0.9]] * 3))
+    claim = Claim(
+        figure="figure_4",
+        place="here",
+        statement="It stays.",
+        quantity="share",
+        experiment="small",
+        measure="value_at_loss",
+        options=AT,
+        cells={"activation": ["elu"], "level": [0.5, 0.1]},
+        at_least=0.5,
+        because="it is so",
+    )
+    half, tenth = judge(claim, planted({Cell("elu", "full"): rows}), LAPTOP, {})
+    assert (half.cell, half.verdict) == ("ELU, at 0.5 of the first loss", Verdict.REPRODUCED)
+    assert tenth.verdict is Verdict.NOT_TESTABLE
+    assert tenth.reason == "the training loss never falls to 0.1 of the first in 3 of 3 trials"
+
+
+def moving(name: str, speed: float) -> dict[Cell, list[Measurement]]:
+    """Return a training in which the loss falls as in all others, and subspaces move at a speed."""
+    rows = []
+    for step in STEPS:
+        rows.append(row(step, "train_loss", [1 - step / 80], layer=0))
+        for side in ("left", "right"):
+            rows.append(row(step, f"sine_{side}_middle", [speed * step]))
+    return {Cell(name, "full"): rows}
+
+
+def test_movement_and_its_time_are_relative_to_the_least() -> None:
+    cells = moving("elu", 0.001) | moving("relu", 0.002) | moving("rrelu", 0.004)
+    against = {"group": "middle", "to": ["relu", "rrelu"]}
+    moved = MEASURES["movement_ratio_at_loss"](planted(cells), **against)
+    np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
+    times = MEASURES["time_to_move"](planted(cells), distance=0.04, group="middle", to=["relu"])
+    elu = times[times["activation"] == "elu"]
+    np.testing.assert_allclose(elu["value"], 2.0)
+    slowest = MEASURES["time_to_move"](planted(cells), distance=0.1, group="middle", to=["relu"])
+    elu = slowest[slowest["activation"] == "elu"]
+    np.testing.assert_allclose(elu["value"], 78 / 50)  # at least, for it never gets there
+
+
+@pytest.mark.parametrize(("after", "gap"), [(0.0, 5.0), (0.5, 2.0)])
+def test_the_largest_gap_leaves_the_beginning_out(after: float, gap: float) -> None:
+    curves = {"full": [0.0, 0.0, 0.0, 0.0, 0.0], "s_big": [0.0, 5.0, 1.0, -2.0, 1.0]}
+    cells = {}
+    for name, curve in curves.items():
+        rows = [row(step, "loss", [value], layer=0) for step, value in enumerate(curve)]
+        cells[Cell("elu", name)] = rows
+    options = {"quantity": "loss", "to": {"parameterization": "full"}, "by": "difference"}
+    found = MEASURES["largest_gap"](planted(cells), after=after, **options)
+    assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == [gap]

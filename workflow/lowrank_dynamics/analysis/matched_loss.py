@@ -1,0 +1,62 @@
+"""Values at matched training loss: where it first falls to some part of the first one.
+
+Networks leave the plateau on which training begins at different steps. After the same number of
+steps one of them may have changed little because it has learned little; at the same loss it has
+not.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.storage.metrics import Metrics
+
+LEVELS = (0.5, 0.25, 0.1)
+"""Parts of the first training loss."""
+
+
+def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the values of a quantity where the training loss first falls to each of `LEVELS`,
+    given in the column `level`.
+
+    `columns`, which begin with `TRIAL`, distinguish the series in `rows`. Values are interpolated
+    between the recorded steps; where a trial never reaches a level they are NaN, and the column
+    `undefined` says so.
+    """
+    losses = metrics.frame("train_loss").sort_values("step", kind="stable")
+    steps = {}
+    for trial, series in losses.groupby(TRIAL, observed=True):
+        steps[trial] = _steps_to_levels(series)
+    values = []
+    ordered = rows.sort_values("step", kind="stable")
+    for key, series in ordered.groupby(list(columns), observed=True):
+        reached = steps[key[: len(TRIAL)]]
+        matched = np.interp(reached, series["step"], series["value"])
+        place = dict(zip(columns, key, strict=True))
+        for level, value in zip(LEVELS, matched, strict=True):
+            values.append(place | {"level": level, "value": value})
+    return _with_reason(pd.DataFrame(values))
+
+
+def _steps_to_levels(losses: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the step at which the loss of one trial first falls to each of `LEVELS`; NaN where it
+    never does.
+
+    Between two recorded steps it is interpolated.
+    """
+    relative = losses["value"].to_numpy() / losses["value"].iloc[0]
+    fallen = 1 - np.minimum.accumulate(relative)
+    levels = 1 - np.array(LEVELS)
+    return np.interp(levels, fallen, losses["step"], right=np.nan)
+
+
+def _with_reason(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the column `undefined`: why a value is missing, None where it is not."""
+    reasons = {
+        level: f"the training loss never falls to {level:g} of the first" for level in LEVELS
+    }
+    words = rows["level"].map(reasons).astype(object)
+    return rows.assign(undefined=words.astype(object).where(rows["value"].isna(), None))
