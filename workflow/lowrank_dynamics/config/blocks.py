@@ -32,6 +32,34 @@ class Network(Frozen):
     train_last_layer: bool = Field(
         description="whether W_L is trained; the theory setting keeps it fixed"
     )
+    cores: Literal["orthogonal", "identity"] = Field(
+        default="orthogonal",
+        description=(
+            "the cores of low-rank MLPs at initialization: eps times random orthogonal matrices,"
+            " or eps times the identity"
+        ),
+    )
+    extra_columns: Literal["drawn", "image"] = Field(
+        default="drawn",
+        description=(
+            "the columns of U of s_big beyond 2K: drawn from the complement of the others, or"
+            " the image of V's under the weights"
+        ),
+    )
+    complements: Literal["separate", "common"] = Field(
+        default="separate",
+        description=(
+            "what the s_big factors are rotated into: each into its own complement, or both into"
+            " one subspace of the complement of both"
+        ),
+    )
+    shares_draw: bool = Field(
+        default=True,
+        description=(
+            "whether low-rank networks are made from the full network's draw of W_1(0) .. W_L(0),"
+            " or from another one"
+        ),
+    )
 
 
 class Training(Frozen):
@@ -87,6 +115,13 @@ class Observe(Frozen):
     singular_structure: Count | None = Field(
         description="singular values and movement of singular subspaces"
     )
+    subspace_reference: Count = Field(
+        default=1,
+        description=(
+            "the step from which on the first weight whose three groups of singular values are"
+            " separated is the reference of movement"
+        ),
+    )
     block_shares: Count | None = Field(
         description="the four blocks' shares of the change of each hidden layer"
     )
@@ -104,6 +139,9 @@ class Observe(Frozen):
     )
     constants: Count | None = Field(
         default=None, description="curvature in W_1 and sigma_{K+1}(G_1(0)), with bounds"
+    )
+    loss_gradient: Count | None = Field(
+        default=None, description="norm of the gradient of the training loss in all trained weights"
     )
 
     @property

@@ -6,6 +6,9 @@ from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS, activation
 
+LARGEST_HESSIAN = 4_096
+"""Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
+
 
 def require_sound(
     settings: Shared, activations: Sequence[str], parameterizations: Sequence[str]
@@ -42,6 +45,7 @@ def _require_the_theory(settings: Shared, low_rank: bool) -> None:
         raise ValueError(
             f"network.rotation must be 0.0 unless rank = 2K and 2 rank <= d = {dimension} <= m"
         )
+    _require_low_rank_choices(settings)
     if low_rank and not network.train_last_layer:
         raise ValueError(
             "network.train_last_layer must be true: low-rank networks train all their weights"
@@ -53,6 +57,26 @@ def _require_rank(rank: int | None, classes: int, dimension: int, width: int) ->
     if rank is None or not 2 * classes <= rank <= most:
         raise ValueError(
             f"network.rank must be between 2K = {2 * classes} and {symbol} = {most}, got {rank}"
+        )
+
+
+def _require_low_rank_choices(settings: Shared) -> None:
+    """Check that a choice about low-rank networks other than the default one has an effect."""
+    network, dimension, classes = settings.network, settings.data.dimension, settings.data.classes
+    rank = network.rank
+    if rank is None and network.cores != "orthogonal":
+        raise ValueError("network.cores must be orthogonal unless network.rank is set")
+    if rank is None and not network.shares_draw:
+        raise ValueError("network.shares_draw must be true unless network.rank is set")
+    if network.extra_columns == "image" and (rank or 0) <= 2 * classes:
+        raise ValueError(
+            f"network.extra_columns must be drawn unless network.rank is above 2K = {2 * classes}"
+        )
+    fits = network.width == dimension and 6 * classes <= dimension
+    if network.complements == "common" and not (rank == 2 * classes and fits):
+        raise ValueError(
+            "network.complements must be separate unless rank = 2K and 3 rank <= d = m; here"
+            f" d = {dimension} and m = {network.width}"
         )
 
 
@@ -96,6 +120,8 @@ def _require_observables(settings: Shared, activations: Sequence[str]) -> None:
             "observe.singular_structure must be null unless network.width is above 2K ="
             f" {2 * classes}"
         )
+    if observe.singular_structure:
+        _require_reference(observe.subspace_reference, settings.training.steps)
     if observe.start_eps and smallest <= classes:
         raise ValueError(
             f"observe.start_eps must be empty unless network.width is above K = {classes}"
@@ -111,6 +137,14 @@ def _require_observables(settings: Shared, activations: Sequence[str]) -> None:
         _require_slopes(activations)
     if observe.constants:
         _require_constants(settings, activations)
+
+
+def _require_reference(first: int, steps: int) -> None:
+    """Check that the reference of movement may be set within the steps."""
+    if first > max(steps, 1):
+        raise ValueError(
+            f"observe.subspace_reference must be at most training.steps = {steps}, got {first}"
+        )
 
 
 def _has_constant_steps(settings: Shared) -> bool:
@@ -143,6 +177,12 @@ def _require_constants(settings: Shared, activations: Sequence[str]) -> None:
         raise ValueError(
             "observe.constants must be null except for whitened data and smooth activations"
         )
+    weights = settings.network.width * settings.data.dimension
+    if weights > LARGEST_HESSIAN:
+        raise ValueError(
+            f"observe.constants must be null unless W_1 has at most {LARGEST_HESSIAN:,} weights,"
+            f" whose Hessian is decomposed; here it has {weights:,}"
+        )
 
 
 def _require_a_common_stop(settings: Shared) -> None:
@@ -156,6 +196,7 @@ def _require_a_common_stop(settings: Shared) -> None:
         observe.gradient,
         observe.change_rank,
         observe.linearity,
+        observe.loss_gradient,
     ):
         if cadence and observe.loss % cadence:
             raise ValueError(

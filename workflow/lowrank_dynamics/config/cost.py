@@ -83,6 +83,9 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     evaluated = images if training.batch_size else data.test_images
     samples = training.steps * (3 * step + products * narrow)
     samples += evaluated * (1 + training.steps // experiment.observe.loss)
+    if training.batch_size and experiment.observe.loss_gradient:
+        measured = 1 + training.steps // experiment.observe.loss_gradient
+        samples += 3 * data.training_samples * measured
     together = min(step, experiment.samples_at_once or step)
     most = max(together, experiment.samples_at_once or EVALUATED_AT_ONCE)
     passing = trials * OUTPUT_COPIES["head"] * most * _outputs(head)

@@ -196,7 +196,9 @@ OBSERVABLES = {
         ("data", "objective", "samples_at_once"),
         of_hidden_weights=False,
     ),
-    "singular_structure": Observable(f"{_OBSERVABLES}.singular_structure:SingularStructure"),
+    "singular_structure": Observable(
+        f"{_OBSERVABLES}.singular_structure:SingularStructure", ("subspace_reference",)
+    ),
     "block_shares": Observable(
         f"{_OBSERVABLES}.block_shares:BlockShares", ("initial_weights", "bases")
     ),
@@ -211,6 +213,11 @@ OBSERVABLES = {
         f"{_OBSERVABLES}.linearity:Linearity", ("initial_gradient", "activation")
     ),
     "constants": Observable(f"{_OBSERVABLES}.constants:Constants", ("activation", "eps")),
+    "loss_gradient": Observable(
+        f"{_OBSERVABLES}.loss_gradient:LossGradient",
+        ("data", "objective", "samples_at_once"),
+        of_hidden_weights=False,
+    ),
 }
 
 

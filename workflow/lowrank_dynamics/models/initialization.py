@@ -98,7 +98,26 @@ def rotated_factor(factor: Tensor, degrees: float, generators: Generators) -> Te
     `factor` F: (trials, n, r), orthonormal columns, r <= n / 2. F_perp is the same draw for every
     psi.
     """
-    psi = math.radians(degrees)
     rank = factor.shape[-1]
     perpendicular = widened_factor(factor, 2 * rank, generators)[..., rank:]
+    return _toward(factor, perpendicular, degrees)
+
+
+def commonly_rotated_factors(
+    v: Tensor, u: Tensor, degrees: float, generators: Generators
+) -> tuple[Tensor, Tensor]:
+    """Return the same of V and U: (trials, n, r), r <= n / 3, with one F_perp that is orthogonal to
+    both.
+
+    It is made from the same draw as that of `rotated_factor`.
+    """
+    rank = v.shape[-1]
+    both, _ = torch.linalg.qr(torch.cat([v, u], dim=-1))
+    perpendicular = widened_factor(both, 3 * rank, generators)[..., 2 * rank :]
+    return _toward(v, perpendicular, degrees), _toward(u, perpendicular, degrees)
+
+
+def _toward(factor: Tensor, perpendicular: Tensor, degrees: float) -> Tensor:
+    """Return cos(psi) F + sin(psi) F_perp."""
+    psi = math.radians(degrees)
     return math.cos(psi) * factor + math.sin(psi) * perpendicular

@@ -15,8 +15,6 @@ POINTS = 20_000
 """On each side of zero, where derivatives are looked at: a multiple of the 32 entries that fill any
 CPU's vectors.
 """
-ITERATIONS = 30
-"""Of the power method: the curvature is found to some per mille, and from below."""
 
 
 @torch.enable_grad()
@@ -65,7 +63,7 @@ def linear_network(
 
 
 class Curvature(NamedTuple):
-    """The Hessian in W_1 of 1/2 ||W_2 phi(W_1 X) - Y||_F^2, at one W_1, as a linear map."""
+    """The Hessian in W_1 of 1/2 ||W_2 phi(W_1 X) - Y||_F^2, at one W_1."""
 
     inputs: Tensor  # X: (trials, d, N)
     last: Tensor  # W_2: (trials, K, m)
@@ -81,32 +79,56 @@ class Curvature(NamedTuple):
         slope, bend = derivatives(phi, first @ inputs)
         return cls(inputs, last, slope, last.mT @ residual * bend)
 
-    def applied(self, direction: Tensor) -> Tensor:
-        """Return the Hessian's image (trials, m, d) of a direction of the same shape."""
-        change = direction @ self.inputs
-        output_change = self.last @ (self.first_derivative * change)
-        through_outputs = self.last.mT @ output_change * self.first_derivative
-        through_slopes = self.weighted * change
-        return (through_outputs + through_slopes) @ self.inputs.mT
+    def hessian(self, trial: int) -> Tensor:
+        """Return the Hessian (m d, m d) of one trial, in the order of its `W_1.flatten()`.
 
-    def largest(self, direction: Tensor) -> Tensor:
-        """Return its largest absolute eigenvalue (trials,), by the power method from a direction
-        (trials, m, d).
+        At the entries (i, a) and (j, b) of W_1 it is (W_2' W_2)_ij sum_n phi'_in X_an phi'_jn X_bn
+        and, if i = j, sum_n (W_2' Delta_2)_in phi''_in X_an X_bn more.
         """
-        direction = direction / torch.linalg.matrix_norm(direction)[:, None, None]
-        for _ in range(ITERATIONS):
-            image = self.applied(direction)
-            size = torch.linalg.matrix_norm(image)
-            direction = image / size[:, None, None]
-        return size
+        inputs, last = self.inputs[trial], self.last[trial]
+        gram = last.mT @ last
+        m, d = len(gram), len(inputs)
+        rows = self.first_derivative[trial].unsqueeze(1) * inputs
+        flat = rows.reshape(m * d, -1)
+        through_outputs = (flat @ flat.mT).view(m, d, m, d)
+        hessian = through_outputs * gram[:, None, :, None]
+        weighted = self.weighted[trial].unsqueeze(1) * inputs
+        through_slopes = weighted @ inputs.mT
+        hessian.diagonal(dim1=0, dim2=2).add_(through_slopes.permute(1, 2, 0))
+        return hessian.view(m * d, m * d)
+
+    def largest(self) -> Tensor:
+        """Return the largest absolute eigenvalue (trials,) of the Hessian."""
+        largest = []
+        for trial in range(len(self.last)):  # one Hessian at a time, to limit memory
+            eigenvalues = torch.linalg.eigvalsh(self.hessian(trial))
+            largest.append(eigenvalues.abs().max())
+        return torch.stack(largest)
 
 
 def curvature_bound(last: Tensor, residual: Tensor, b: float, mu: float) -> Tensor:
-    """Return gamma = b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), for whitened data; M is the
-    largest |Delta_2|.
+    """Return the local gamma = b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), for whitened data; M
+    is the largest |Delta_2| of the `residual` Delta_2: (trials, K, N).
+
+    It bounds the curvature at the weights that have this residual.
     """
+    largest_residual = residual.abs().amax(dim=(-2, -1))
+    return _gamma(last, largest_residual, b, mu)
+
+
+def sublevel_curvature_bound(last: Tensor, residual: Tensor, b: float, mu: float) -> Tensor:
+    """Return gamma with M = ||Delta_2||_F: (trials,).
+
+    It bounds the curvature wherever the loss is at most that of the `residual`, because there
+    ||Delta_2||_F, and hence every |Delta_2|, is at most M.
+    """
+    return _gamma(last, torch.linalg.matrix_norm(residual), b, mu)
+
+
+def _gamma(last: Tensor, most: Tensor, b: float, mu: float) -> Tensor:
+    """Return b^2 sigma_1(W_2)^2 + mu M ||W_2||_1: (trials,), where `most` is M."""
     through_outputs = b**2 * torch.linalg.matrix_norm(last, 2) ** 2
-    through_slopes = mu * _largest_pull(last, residual)
+    through_slopes = mu * (most * _largest_column_sum(last))
     return through_outputs + through_slopes
 
 
@@ -116,13 +138,11 @@ def first_tail_bound(
     """Return C_1 eps = mu M sqrt(d) ||W_2||_1 eps: (trials,), which bounds sigma_{K+1}(G_1(0)) on
     whitened data.
     """
-    return mu * dimension**0.5 * eps * _largest_pull(last, residual)
-
-
-def _largest_pull(last: Tensor, residual: Tensor) -> Tensor:
-    """Return M ||W_2||_1: (trials,), which bounds the entries of W_2' Delta_2; ||.||_1 is the
-    largest column sum.
-    """
     largest_residual = residual.abs().amax(dim=(-2, -1))
-    largest_column_sum = last.abs().sum(dim=-2).amax(dim=-1)
-    return largest_residual * largest_column_sum
+    largest_pull = largest_residual * _largest_column_sum(last)  # bounds |W_2' Delta_2|
+    return mu * dimension**0.5 * eps * largest_pull
+
+
+def _largest_column_sum(last: Tensor) -> Tensor:
+    """Return ||W_2||_1: (trials,), the largest column sum of |W_2|."""
+    return last.abs().sum(dim=-2).amax(dim=-1)

@@ -38,23 +38,27 @@ def directions(change: Tensor, held: float = HELD) -> Tensor:
 
 
 def singular_structure(
-    layer: int, weight: Tensor, k: int, references: References
+    layer: int, weight: Tensor, k: int, references: References, *, may_be_reference: bool = True
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield quantities and their values (trials,) or (trials, n) of one layer's weight (trials, m,
-    n), which becomes the reference where there is none.
+    n), which becomes the reference where there is none, if it may.
 
     The top-k, the middle and the bottom-k left and right singular subspaces are compared with those
     of the reference: the first weight whose three groups of singular values are separated. The
     initial weight cannot be it, because an orthogonal matrix has all singular values equal, and no
     singular subspaces.
 
-    `singular_value`, descending; for each subspace the largest principal angle, such as
+    `singular_value`, descending; `subspace_gap`, those below the top k and above the bottom k,
+    relative to the largest singular value; for each subspace the largest principal angle, such as
     `angle_left_top`, and ||sin Theta||_2 / sqrt(dimension), such as `sine_left_top`, NaN before the
     reference.
     """
     left, values, right_t = torch.linalg.svd(weight, full_matrices=False)
     yield "singular_value", values
-    separated = _are_separated(values, k)
+    gaps = _gaps(values, k)
+    largest = values[:, :1]
+    yield "subspace_gap", gaps / largest
+    separated = (gaps > SEPARATED * largest).all(dim=-1) & may_be_reference
     has_reference = references.setdefault((layer, HAS_REFERENCE), torch.zeros_like(separated))
     new = separated & ~has_reference
     has_reference |= new
@@ -70,10 +74,10 @@ def singular_structure(
             yield f"sine_{name}", sine.masked_fill(~has_reference, torch.nan)
 
 
-def _are_separated(values: Tensor, k: int) -> Tensor:
-    """Return in which trials (trials,) the top k and the bottom k of the singular values are apart
-    from the middle ones.
+def _gaps(values: Tensor, k: int) -> Tensor:
+    """Return the gaps (trials, 2) between singular values (trials, n) below the top k and above the
+    bottom k.
     """
     below_top = values[:, k - 1] - values[:, k]
     above_bottom = values[:, -k - 1] - values[:, -k]
-    return torch.minimum(below_top, above_bottom) > SEPARATED * values[:, 0]
+    return torch.stack([below_top, above_bottom], dim=-1)

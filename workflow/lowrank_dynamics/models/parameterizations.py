@@ -5,7 +5,7 @@ factors from S_big, from other choices and at random, and adapters.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from lowrank_dynamics.config.networks import Matrix
 from lowrank_dynamics.models.initialization import (
     Generators,
     big_factors,
+    commonly_rotated_factors,
     rotated_factor,
     semi_orthogonal,
     through_the_weights,
@@ -33,6 +34,7 @@ class Ingredients:
     G_1(0): (trials, m, d); `inputs` are X: (d, N) or (trials, d, N). Generators are new at each
     call: everything random comes from `factor_generators`, except what widens or rotates
     S_big, which comes from `complement_generators`, so that both factors have the same draws.
+    `cores`, `extra_columns` and `complements` are the settings of these names.
     """
 
     matrices: Sequence[Matrix]
@@ -42,6 +44,9 @@ class Ingredients:
     classes: int
     eps: float
     rotation: float
+    cores: Literal["orthogonal", "identity"]
+    extra_columns: Literal["drawn", "image"]
+    complements: Literal["separate", "common"]
     factor_generators: Callable[[], Generators]
     complement_generators: Callable[[], Generators]
 
@@ -90,23 +95,35 @@ def low_rank_mlp(
 ) -> Callable[[Ingredients], LowRankMLP]:
     """Turn a choice of the factors into a function that returns the low-rank MLP with them.
 
-    Its cores W~_l(0) are eps times orthogonal matrices, drawn before the factors, so that they are
-    the same for every choice. It shares the full network's W_L(0).
+    Its cores W~_l(0) are the same for every choice. It has the W_L(0) of the full network that it
+    is made from.
     """
 
     @wraps(choose)
     def build(given: Ingredients) -> LowRankMLP:
         last = given.mlp.weights[-1].detach()
         generators = given.factor_generators()
-        cores = []
-        for matrix in given.matrices[1:-2]:  # between V' and U
-            core = semi_orthogonal(matrix.rows, matrix.columns, generators, given.eps)
-            cores.append(core.to(last))
+        cores = [core.to(last) for core in _cores(given, generators)]
         factors = choose(given, generators)
         v, u = factors.v.to(last), factors.u.to(last)
         return LowRankMLP(v, cores, u, last, given.mlp.activation)
 
     return build
+
+
+def _cores(given: Ingredients, generators: Generators) -> list[Tensor]:
+    """Return W~_1(0) .. W~_{L-1}(0): (trials, r, r), float64, drawn before the factors.
+
+    They are drawn even where they are eps times the identity, so that the factors are the same.
+    """
+    cores = []
+    for matrix in given.matrices[1:-2]:  # between V' and U
+        core = semi_orthogonal(matrix.rows, matrix.columns, generators, given.eps)
+        if given.cores == "identity":
+            unit = torch.eye(matrix.rows, dtype=core.dtype)
+            core = given.eps * unit.expand_as(core)
+        cores.append(core)
+    return cores
 
 
 @low_rank_mlp
@@ -179,17 +196,31 @@ def _of_s_big(given: Ingredients) -> Factors:
     """Return the factors of S_big, rotated by `rotation` or widened to `rank` columns."""
     gradient = given.initial_gradient()
     v, u = big_factors(given.hidden_weights, gradient, given.classes, given.eps)
-    return Factors(_beyond_s_big(given, v.cpu()), _beyond_s_big(given, u.cpu()))
+    narrow = Factors(v.cpu(), u.cpu())
+    if given.rank > 2 * given.classes:
+        return _widened(given, narrow)
+    return _rotated(given, narrow)
 
 
-def _beyond_s_big(given: Ingredients, factor: Tensor) -> Tensor:
-    """Return a factor (trials, n, 2K) of S_big, rotated by `rotation` or widened to `rank`
-    columns.
-    """
-    generators = given.complement_generators()
-    if given.rank > factor.shape[-1]:
-        return widened_factor(factor, given.rank, generators)
-    return rotated_factor(factor, given.rotation, generators)
+def _widened(given: Ingredients, narrow: Factors) -> Factors:
+    """Return the factors of S_big with `rank` columns (figure 15)."""
+    v = widened_factor(narrow.v, given.rank, given.complement_generators())
+    if given.extra_columns == "image":
+        extra = v[..., narrow.v.shape[-1] :]
+        image = _with_image(given, extra).u
+        return Factors(v, torch.cat([narrow.u, image.cpu()], dim=-1))
+    u = widened_factor(narrow.u, given.rank, given.complement_generators())
+    return Factors(v, u)
+
+
+def _rotated(given: Ingredients, narrow: Factors) -> Factors:
+    """Return the factors of S_big, rotated by `rotation` (figure 14)."""
+    if given.complements == "common":
+        generators = given.complement_generators()
+        return Factors(*commonly_rotated_factors(*narrow, given.rotation, generators))
+    v = rotated_factor(narrow.v, given.rotation, given.complement_generators())
+    u = rotated_factor(narrow.u, given.rotation, given.complement_generators())
+    return Factors(v, u)
 
 
 def _top_singular_subspaces(given: Ingredients) -> tuple[Tensor, Tensor]:

@@ -128,6 +128,11 @@ class Setup:
         return self.job.experiment.training.objective
 
     @property
+    def subspace_reference(self) -> int:
+        """The step from which on a weight may be the reference of subspace movement."""
+        return self.job.experiment.observe.subspace_reference
+
+    @property
     def samples_at_once(self) -> int | None:
         """The samples that go through a network at a time; None for all."""
         return self.job.experiment.samples_at_once
@@ -161,7 +166,7 @@ class Setup:
     @cached_property
     def network(self) -> StackedNetwork:
         """The network that is trained, on convolutions or not."""
-        job = self.job
+        job, settings = self.job, self.job.experiment.network
         ingredients = Ingredients(
             matrices=pkgutil.resolve_name(job.parameterization.matrices)(job.experiment),
             mlp=self.mlp,
@@ -169,7 +174,10 @@ class Setup:
             inputs=self.data.train.inputs,
             classes=self.data.train.classes,
             eps=self.eps,
-            rotation=job.experiment.network.rotation,
+            rotation=settings.rotation,
+            cores=settings.cores,
+            extra_columns=settings.extra_columns,
+            complements=settings.complements,
             factor_generators=lambda: job.generators("factors"),
             complement_generators=lambda: job.generators("complement"),
         )
@@ -223,13 +231,18 @@ def dataset(job: Job) -> Dataset:
 
 
 def full_network(job: Job) -> MLP:
-    """Return the full network at its initialization."""
+    """Return the full network at its initialization, which low-rank networks are made from; for
+    them it is another draw unless the settings say that they share it.
+    """
     network = job.experiment.network
+    purpose: Purpose = "weights"
+    if job.parameterization.low_rank and not network.shares_draw:
+        purpose = "low_rank_weights"
     weights = mlp_weights(
         networks.mlp(job.experiment),
         eps=network.eps,
         last_eps=network.last_eps,
-        generators=job.generators("weights"),
+        generators=job.generators(purpose),
     )
     activation = make_activation(job.cell.activation, job.generators("activation"))
     stacked = [weight.to(job.device, job.dtype) for weight in weights]

@@ -8,7 +8,14 @@ from typing import Literal
 import torch
 
 Purpose = Literal[
-    "data", "weights", "factors", "complement", "activation", "batches", "first_batch"
+    "data",
+    "weights",
+    "low_rank_weights",
+    "factors",
+    "complement",
+    "activation",
+    "batches",
+    "first_batch",
 ]
 
 

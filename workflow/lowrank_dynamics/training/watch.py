@@ -24,7 +24,7 @@ from lowrank_dynamics.models.subspaces import LayerBases, block_shares_by_norms,
 if TYPE_CHECKING:
     from lowrank_dynamics.storage.metrics import Metrics
 
-RESERVED = ("block_share", "singular_value", "sine_", "angle_")
+RESERVED = ("block_share", "singular_value", "subspace_gap", "sine_", "angle_")
 """How the names of what a watch measures begin."""
 Quantity = Literal["block_shares", "singular_structure"]
 CHEAP: tuple[Quantity, ...] = ("block_shares",)

@@ -10,6 +10,7 @@ from lowrank_dynamics.models.linearity import (
     curvature_bound,
     derivative_bounds,
     first_tail_bound,
+    sublevel_curvature_bound,
 )
 from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.storage.metrics import Measurement
@@ -27,8 +28,11 @@ class Constants(Observer):
         self.eps = eps
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
-        """Yield `curvature` and `curvature_bound`; at step 0 `first_tail` and `first_tail_bound`,
-        all of layer 1.
+        """Yield `curvature` and `curvature_bound`, the local gamma; at step 0 `first_tail` and
+        `first_tail_bound`, all of layer 1.
+
+        And at step 0 `sublevel_curvature_bound`, the gamma that holds wherever the loss is at most
+        the initial one, and `step_times_bound`, eta times it.
         """
         assert isinstance(iterate.network, MLP)
         first, last = [weight.detach() for weight in iterate.network.weights]
@@ -37,7 +41,7 @@ class Constants(Observer):
         activation = iterate.network.activation
         curvature = Curvature.at([first, last], activation, batch.inputs, residual)
         bound = curvature_bound(last, residual, self.b, self.mu)
-        yield iterate.measured("curvature", 1, curvature.largest(gradient))
+        yield iterate.measured("curvature", 1, curvature.largest())
         yield iterate.measured("curvature_bound", 1, bound)
         if iterate.step == 0:
             dimension = gradient.shape[-1]
@@ -45,3 +49,6 @@ class Constants(Observer):
             tail_bound = first_tail_bound(last, residual, self.mu, dimension, self.eps)
             yield iterate.measured("first_tail", 1, tail)
             yield iterate.measured("first_tail_bound", 1, tail_bound)
+            everywhere = sublevel_curvature_bound(last, residual, self.b, self.mu)
+            yield iterate.measured("sublevel_curvature_bound", 1, everywhere)
+            yield iterate.measured("step_times_bound", 1, iterate.eta * everywhere)

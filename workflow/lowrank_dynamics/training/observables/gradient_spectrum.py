@@ -34,13 +34,14 @@ class GradientSpectrum(Observer):
         self.initial_left, self.initial_right = top_singular_subspaces(initial_gradient, k)
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
-        """Yield what theorem 3.5 and assumption 3.4 are about, all of layer 1.
+        """Yield what theorem 3.5 and assumption 3.4 are about, of layer 1 except the residual.
 
         `gradient_norm` ||G_1||_F; `gradient_singular_value` sigma_1 .. sigma_{K+1};
         `gradient_rotation` A(t); `update_bound` eta rho(t); `block_update` ||W~_{1,i}(t+1) -
         W~_{1,i}(t)||_F / sqrt(p) for blocks i = 1 .. 4, the update of gradient descent being -eta
-        G_1(t); at step 0 the `signal_singular_value` 1 .. K of W_2' Y X', the last of which the
-        tail of the gradient is compared with.
+        G_1(t); `largest_residual` max_ij |Delta_2(t)|_ij of Delta_2 = f(X) - Y, of layer 0; at step
+        0 the `signal_singular_value` 1 .. K of W_2' Y X', the last of which the tail of the
+        gradient is compared with.
         """
         k = iterate.batch.classes
         p = self.bases.v2.shape[-1]
@@ -55,6 +56,8 @@ class GradientSpectrum(Observer):
         yield iterate.measured("gradient_rotation", 1, rotation)
         yield iterate.measured("update_bound", 1, iterate.eta * rho)
         yield iterate.measured("block_update", 1, updates)
+        residual = iterate.outputs - iterate.batch.targets
+        yield iterate.measured("largest_residual", 0, residual.abs().amax(dim=(-2, -1)))
         if iterate.step == 0:
             yield iterate.measured("signal_singular_value", 1, self._signal_values(iterate))
 

@@ -13,13 +13,19 @@ from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
 
 class SingularStructure(Observer):
-    """Measures the singular structure of each hidden layer: at every step until each trial has its
-    reference, which is in `state`.
+    """Measures the singular structure of each hidden layer: from the step `subspace_reference` on
+    at every step until each trial has its reference, which is in `state`.
     """
+
+    def __init__(self, every: int, *, subspace_reference: int) -> None:
+        super().__init__(every)
+        self.subspace_reference = subspace_reference
 
     def is_due(self, step: int, *, last: bool) -> bool:
         """Return whether to measure at this step."""
-        return super().is_due(step, last=last) or not self._has_all_references()
+        may_be_reference = step >= self.subspace_reference
+        seeks_reference = may_be_reference and not self._has_all_references()
+        return super().is_due(step, last=last) or seeks_reference
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield the `singular_structure` of each hidden layer.
@@ -33,7 +39,13 @@ class SingularStructure(Observer):
             left_out = torch.zeros(len(weight), dtype=torch.bool, device=weight.device)
             if not ordinary and (layer, HAS_REFERENCE) in self.state:
                 left_out = self.state[layer, HAS_REFERENCE].clone()
-            structure = singular_structure(layer, weight, iterate.batch.classes, self.state)
+            structure = singular_structure(
+                layer,
+                weight,
+                iterate.batch.classes,
+                self.state,
+                may_be_reference=iterate.step >= self.subspace_reference,
+            )
             for quantity, values in structure:
                 rows = left_out.view(-1, *[1] * (values.ndim - 1))
                 defined = values.masked_fill(rows, torch.nan)
