@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from lowrank_dynamics.analysis import readable, sensitivity
+from lowrank_dynamics.analysis.claims import Role
 from lowrank_dynamics.analysis.table import COLUMNS, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import title
@@ -75,30 +76,34 @@ def claims(scale: str) -> pd.DataFrame:
     return readable.claims(verdict_rows(scale))
 
 
-def shown(scale: str) -> pd.Series:
-    """Return the verdict, or that it was not run, of each claim in the reference of a scale."""
-    return claims(scale).set_index("claim")["shown"]
+def shown(scale: str, role: Role = "claim") -> pd.Series:
+    """Return the verdict, or that it was not run, of each claim in the reference of a scale, or of
+    each check of our code.
+    """
+    rows = claims(scale)
+    return rows[rows["role"] == role].set_index("claim")["shown"]
 
 
 def held() -> list[str]:
     """Return the README's sentence on how many claims have each verdict, at both scales."""
-    laptop, paper = shown("laptop"), shown("paper")
+    laptop, paper, checks = shown("laptop"), shown("paper"), shown("laptop", "check")
     return [
         f"Of {len(laptop)} statements of the paper: {counted(laptop)} at laptop scale;"
-        f" {counted(paper)} at paper scale."
+        f" {counted(paper)} at paper scale. Of {len(checks)} checks of our code, which follow from"
+        f" the mathematics, {(checks == Verdict.REPRODUCED).sum()} hold."
     ]
 
 
 def counted(shown: pd.Series) -> str:
     """Return how many claims have each verdict, best first, and how many were not run."""
-    counts = shown.value_counts()
+    counts = shown.str.partition(",")[0].value_counts()
     order = [*reversed(ORDER), readable.NOT_RUN]
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
 
 
 def verdicts() -> list[str]:
     """Return the README's collapsible tables: every claim with its verdict at both scales, by
-    figure.
+    figure, and the checks of our code after them.
     """
     headings = {
         "claim": "claim",
@@ -108,15 +113,20 @@ def verdicts() -> list[str]:
         "at_paper_scale": "paper scale",
     }
     rows = claims("laptop")
-    rows["at_paper_scale"] = rows["claim"].map(shown("paper"))
+    at_paper_scale = pd.concat([shown("paper"), shown("paper", "check")])
+    rows["at_paper_scale"] = rows["claim"].map(at_paper_scale)
     rows["claim"] = rows["claim"].map("[`{0}`](docs/artifact-evaluation.md#{0})".format)
+    parts = {}
+    for figure, part in rows[rows["role"] == "claim"].groupby("figure", sort=False):
+        parts[title(str(figure))] = part
+    parts["Checks of our code"] = rows[rows["role"] == "check"]
     lines = []
-    for figure, part in rows.groupby("figure", sort=False):
-        laptop = f"{reproduced(part['shown'])} reproduced at laptop scale"
+    for name, part in parts.items():
+        laptop = f"{reproduced(part['shown'])} at laptop scale"
         paper = f"{reproduced(part['at_paper_scale'])} at paper scale"
         lines += [
             "<details>",
-            f"<summary>{title(str(figure))}: {laptop}, {paper}</summary>",
+            f"<summary>{name}: {laptop}, {paper}</summary>",
             "",
             *markdown(selected(part, headings)),
             "",
@@ -126,9 +136,11 @@ def verdicts() -> list[str]:
 
 
 def reproduced(verdicts: pd.Series) -> str:
-    """Return how many of some verdicts are "reproduced", such as `2 of 3`."""
+    """Return how many of some verdicts are "reproduced", such as `2 of 3 reproduced`."""
+    if (verdicts == readable.NOT_RUN).all():
+        return readable.NOT_RUN
     count = (verdicts == Verdict.REPRODUCED).sum()
-    return f"{count} of {len(verdicts)}"
+    return f"{count} of {len(verdicts)} reproduced"
 
 
 def converged() -> list[str]:

@@ -49,9 +49,7 @@ def test_the_run_ends_by_saying_where_its_results_are(finished: Path) -> None:
     )
     assert max(map(len, said.splitlines())) < 400
     count = len(load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims)
-    counts = (
-        f"{count} claims: 0 reproduced, 0 partly reproduced, 0 undecided, {count} not testable, 0 not reproduced"
-    )
+    counts = f"{count} claims: 0 reproduced, 0 partly reproduced, 0 undecided, {count} not testable, 0 not reproduced"
     assert f"results/smoke/claims.md: {counts}" in said
 
 
