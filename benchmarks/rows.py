@@ -78,7 +78,7 @@ def against_others() -> Iterator[Row]:
 
 
 def full_step() -> Iterator[Row]:
-    """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, three trials, with what they
+    """Compare full steps on Fashion-MNIST, 784 wide, 1,000 images, five trials, with what they
     cannot do without.
     """
     full = setup(FASHION, FULL, steps(FEW))

@@ -48,6 +48,11 @@ def test_what_they_are_like_they_have() -> None:
             "observe.constants must be null except for whitened data and",
         ),
         (
+            "experiments.constants.network",
+            {"width": 129},
+            "observe.constants must be null unless W_1 has at most 4,096 weights, .* has 4,128",
+        ),
+        (
             "experiments.near_linearity.activations",
             ["rrelu"],
             "observe.linearity must be null for rrelu, whose",

@@ -50,6 +50,7 @@ def hours(settings: Settings) -> float:
         ("seconds", "training__batch_size", 5),
         ("seconds", "training__optimizer", "muon"),
         ("seconds", "observe__loss", 1),
+        ("seconds", "observe__loss_gradient", 10),
         ("seconds", "data__samples", 4_800),
         ("seconds", "network__width", 500),
         ("seconds", "network__depth", 9),

@@ -278,13 +278,15 @@ def test_an_overlay_has_no_like_of_its_own(folder: Path) -> None:
 
 
 def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
-    laptop, study = settings_of("laptop"), load_study(ROOT / "configs")
+    """In what its numbers depend on: from the declared values, judged by the same trials."""
+    declared, study = settings_of("laptop/sensitivity/declared"), load_study(ROOT / "configs")
     for name, alternative in study.alternatives.items():
         settings = settings_of(f"laptop/sensitivity/{name}")
         assert settings.experiments.keys() == alternative.changes.keys()
         for experiment in alternative.changes:
-            variants = settings.experiment(experiment).variants
-            assert variants != laptop.experiment(experiment).variants
+            one, other = settings.experiment(experiment), declared.experiment(experiment)
+            assert one.trials == other.trials
+            assert (one.variants, one.observe) != (other.variants, other.observe)
     deep_whitened = settings_of("laptop/sensitivity/width_64").of_variant("deep_whitened")
     assert deep_whitened.network.width == 64
 

@@ -50,6 +50,27 @@ REFUSED = [
     ("fashion_mnist.network.rotation", 91.0, "less than or equal to 90, got 91.0"),
     ("case_study.network.rotation", 5.0, "network.rotation must be 0.0 unless"),
     ("case_study.training.weight_decay", 0.1, "weight_decay must be 0.0 for gradient_descent"),
+    ("case_study.network.cores", "identity", "network.cores must be orthogonal unless network.r"),
+    ("case_study.network.shares_draw", False, "network.shares_draw must be true unless network.r"),
+    (
+        "fashion_mnist.network.extra_columns",
+        "image",
+        "network.extra_columns must be drawn unless network.rank is above 2K = 20",
+    ),
+    (
+        "rotated_factors.network",
+        {"complements": "common", "width": 800},
+        "complements must be separate unless rank = 2K and 3 rank <= d = m; here d = 784 and m = 8",
+    ),
+    ("fashion_mnist.network.cores", "eye", "must be 'orthogonal' or 'identity', got 'eye'"),
+    (
+        "case_study.observe.subspace_reference",
+        2501,
+        "observe.subspace_reference must be at most training.steps = 2500, got 2501",
+    ),
+    ("case_study.observe.subspace_reference", 0, "greater than 0, got 0"),
+    ("deep_whitened.observe.loss_gradient", 3, "observe.loss must be a multiple"),
+    ("vgg_full_model.observe.loss_gradient", 50, "only loss may be measured where convolutions"),
     (
         "vgg_heads.data.source",
         "imagenet",

@@ -2,14 +2,21 @@
 low-rank ones the directions of their name, and adapters change nothing at first.
 """
 
+import math
+
 import pytest
 import torch
 
 from conftest import MakeJob, measured
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
+from lowrank_dynamics.models.initialization import big_factors
 from lowrank_dynamics.models.networks import AdaptedMLP, LowRankMLP
-from lowrank_dynamics.models.subspaces import big_subspace, top_singular_subspaces
+from lowrank_dynamics.models.subspaces import (
+    big_subspace,
+    principal_angles,
+    top_singular_subspaces,
+)
 from lowrank_dynamics.training.build import Setup, setup_of
 
 LOW_RANK = [
@@ -98,6 +105,86 @@ def test_what_the_weights_make_of_v_is_u(job: MakeJob, name: str) -> None:
     for weight in setup.mlp.hidden_weights:
         image = weight @ image / 0.1
     torch.testing.assert_close(network.output_factor.detach(), image)
+
+
+def low_rank(job: MakeJob, name: str = "s_big", **network: object) -> LowRankMLP:
+    changes = {f"network__{key}": value for key, value in network.items()}
+    built = setup_of(job("elu", name, parameterizations=[name], **changes)).network
+    assert isinstance(built, LowRankMLP)
+    return built.requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", LOW_RANK)
+def test_cores_that_are_the_identity_change_no_other_draw(job: MakeJob, name: str) -> None:
+    drawn = low_rank(job, name, rank=8)
+    identity = low_rank(job, name, rank=8, cores="identity")
+    for core in identity.cores:
+        assert torch.equal(core, 0.1 * torch.eye(8, dtype=torch.float64).expand(3, 8, 8))
+    for part in ("input_factor", "output_factor", "last"):
+        assert torch.equal(getattr(identity, part), getattr(drawn, part))
+
+
+@pytest.mark.parametrize("name", ["s_big", "s_big_inputs", "s_big_outputs"])
+def test_extra_columns_may_be_the_image_of_those_of_v(job: MakeJob, name: str) -> None:
+    drawn = low_rank(job, name, rank=9)
+    image = low_rank(job, name, rank=9, extra_columns="image")
+    assert torch.equal(image.input_factor, drawn.input_factor)
+    if name == "s_big_inputs":  # whose U is random
+        assert torch.equal(image.output_factor, drawn.output_factor)
+        return
+    assert torch.equal(image.output_factor[..., :RANK], drawn.output_factor[..., :RANK])
+    assert not torch.equal(image.output_factor, drawn.output_factor)
+    through = low_rank(job, rank=9, extra_columns="image").input_factor
+    for weight in initial(job, "s_big").mlp.hidden_weights:
+        through = weight @ through / 0.1
+    torch.testing.assert_close(image.output_factor, through)
+
+
+@pytest.mark.parametrize("degrees", [30.0, 90.0])
+def test_a_common_complement_is_one_subspace_orthogonal_to_both_factors(
+    job: MakeJob, degrees: float
+) -> None:
+    square = {"data__dimension": 20, "network__width": 20, "network__rotation": degrees}
+    separate = setup_of(job("elu", "s_big", **square))
+    common = setup_of(job("elu", "s_big", network__complements="common", **square)).network
+    assert isinstance(common, LowRankMLP)
+    factors = big_factors(separate.mlp.hidden_weights, separate.initial_gradient, K, 0.1)
+    turned = common.input_factor.detach(), common.output_factor.detach()
+    psi = math.radians(degrees)
+    complements = []
+    for before, after in zip(factors, turned, strict=True):
+        complements.append((after - math.cos(psi) * before) / math.sin(psi))
+        angles = principal_angles(before, after)
+        torch.testing.assert_close(angles, torch.full_like(angles, psi), atol=1e-12, rtol=0)
+    torch.testing.assert_close(complements[0], complements[1], atol=1e-12, rtol=0)
+    for factor in factors:
+        assert (factor.mT @ complements[0]).abs().max() < 1e-12
+
+
+def test_at_zero_degrees_the_complements_do_not_matter(job: MakeJob) -> None:
+    square = {"data__dimension": 20, "network__width": 20}
+    separate = setup_of(job("elu", "s_big", **square)).network
+    common = setup_of(job("elu", "s_big", network__complements="common", **square)).network
+    for one, other in zip(separate.parameters(), common.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["s_big", "random", "adapters"])
+def test_low_rank_networks_may_have_a_draw_of_their_own(job: MakeJob, name: str) -> None:
+    """All that follows from W_1(0) .. W_L(0) follows from that draw; the full network keeps its."""
+    alone = {"parameterizations": [name], "network__shares_draw": False}
+    shared, other = initial(job, name), setup_of(job("elu", name, **alone))
+    full = setup_of(job("elu", "full", network__shares_draw=False))
+    assert torch.equal(full.mlp.weights[0], shared.mlp.weights[0])
+    for one, another in zip(shared.mlp.weights, other.mlp.weights, strict=True):
+        assert not torch.equal(one, another)
+    network = other.network
+    assert torch.equal(network.last, other.mlp.weights[-1])
+    if name == "random":  # whose factors follow from no draw of weights
+        assert torch.equal(network.input_factor, shared.network.input_factor)
+    if name == "s_big":
+        big = big_subspace(other.mlp.hidden_weights[0], other.initial_gradient, K, 0.1)
+        assert torch.equal(network.input_factor.detach(), big)
 
 
 def test_principal_components_leave_the_least_of_the_inputs(job: MakeJob) -> None:

@@ -29,6 +29,7 @@ RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("elu", "full", {}),
     ("elu", "full", {"training__stop_near_linear_fit": 0.3, "training__steps": 400}),
     ("rrelu", "full", {}),
+    ("elu", "full", {"observe__subspace_reference": 7, "observe__loss_gradient": 5}),
     ("gelu", "s_big", {}),
     ("elu", "full", {"training__optimizer": "sgd_momentum", "training__batch_size": 10}),
     ("rrelu", "full", {"training__optimizer": "adam", "training__batch_size": 7}),

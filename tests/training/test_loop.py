@@ -40,6 +40,8 @@ def test_with_the_identity_the_bulk_never_moves(job: MakeJob) -> None:
         assert block.abs().max() < 1e-13
 
 
+GRADIENT = {"observe__loss_gradient": 3}
+TWO_LAYERS = {"network__depth": 2, "network__train_last_layer": False}
 STOPPING = {"training__steps": 400, "training__stop_near_linear_fit": 0.3, "observe__loss": 5}
 
 
@@ -47,6 +49,11 @@ STOPPING = {"training__steps": 400, "training__stop_near_linear_fit": 0.3, "obse
     ("activation", "parameterization", "changes"),
     [
         *((activation, "full", {}) for activation in ("elu", "gelu", "relu", "rrelu")),
+        ("rrelu", "full", {"observe__subspace_reference": 7}),
+        ("elu", "s_big", {"network__shares_draw": False, "network__cores": "identity"}),
+        ("elu", "s_big", {"network__rank": 8, "network__extra_columns": "image"}),
+        *(("rrelu", "full", {**changes, **GRADIENT}) for changes in ({}, MINIBATCH)),
+        ("gelu", "full", {**TWO_LAYERS, "observe__constants": 4, "observe__gradient": 4}),
         *(("elu", parameterization, STOPPING) for parameterization in ("s_big", "random")),
         *(
             (activation, "full", {**MINIBATCH, "training__optimizer": optimizer})
@@ -141,6 +148,33 @@ def test_subspaces_are_compared_with_the_first_iterate_that_has_them(job: MakeJo
     assert all(value < 1e-12 for key, value in moved.items() if key[0] == 1)
     assert all(0 < value <= 1 for key, value in moved.items() if key[0] > 1)
     assert {key[0] for key in moved} == {0, 1, 5, 10, 15, 20}
+
+
+def test_a_later_iterate_may_be_the_reference_of_subspaces(job: MakeJob) -> None:
+    """It is measured whenever it is, and what is measured otherwise stays the same."""
+    first, later = measured(job()), measured(job(observe__subspace_reference=7))
+    moved = {key: value for key, value in later.items() if key[1] == "sine_right_middle"}
+    assert all(np.isnan(value) for key, value in moved.items() if key[0] < 7)
+    assert all(value < 1e-12 for key, value in moved.items() if key[0] == 7)
+    assert all(0 < value <= 1 for key, value in moved.items() if key[0] > 7)
+    assert {key[0] for key in moved} == {0, 5, 7, 10, 15, 20}
+    for key, value in first.items():
+        if key[1] in ("singular_value", "train_loss") and key[0] != 1:
+            assert np.array_equal(value, later[key])
+
+
+def test_the_gaps_are_measured_with_the_singular_values_and_at_the_reference(job: MakeJob) -> None:
+    rows = measured(job(observe__subspace_reference=7))
+    gaps = {key: value for key, value in rows.items() if key[1] == "subspace_gap"}
+    assert {key[0] for key in gaps} == {0, 5, 7, 10, 15, 20}
+    for (step, _, layer, trial), (below_top, above_bottom) in gaps.items():
+        values = rows[step, "singular_value", layer, trial]
+        assert below_top == pytest.approx((values[2] - values[3]) / values[0])
+        assert above_bottom == pytest.approx((values[-4] - values[-3]) / values[0])
+        if step == 0:
+            assert max(below_top, above_bottom) < 1e-9
+        if step == 7:
+            assert min(below_top, above_bottom) > 1e-9
 
 
 def test_fashion_mnist_needs_its_prepared_file_and_trains_from_it(

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import MakeJob, measured
+from conftest import MINIBATCH, MakeJob, measured
 from lowrank_dynamics.config.registries import OBSERVABLES
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
 from lowrank_dynamics.training.build import setup_of
 from lowrank_dynamics.training.loop import train
+from lowrank_dynamics.training.losses import OBJECTIVES
 
 THEORY: dict[str, Any] = {
     "network__depth": 2,
@@ -120,6 +121,58 @@ def test_the_start_does_not_depend_on_the_eps_it_is_computed_from(job: MakeJob) 
         rows = measured(job("gelu", **start))
         found.append(np.stack([rows[0, "gradient_tail", 1, trial] for trial in range(3)]))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+def test_the_largest_residual_begins_at_the_largest_target(job: MakeJob) -> None:
+    """At a small eps f(X) is nearly zero, so Delta_2(0) is nearly -Y, whose entries are 0 and 1."""
+    rows = measured(job("gelu", **THEORY, network__eps=1e-6))
+    for trial in range(3):
+        assert rows[0, "largest_residual", 0, trial] == pytest.approx(1, abs=1e-5)
+        norm = (2 * rows[40, "train_loss", 0, trial]) ** 0.5
+        largest = rows[40, "largest_residual", 0, trial]
+        assert norm / (3 * 48) ** 0.5 <= largest <= norm
+
+
+GRADIENT = {"observe__loss_gradient": 5}
+
+
+@pytest.mark.parametrize("name", ["full", "s_big", "random", "adapters"])
+@pytest.mark.parametrize("changes", [{}, MINIBATCH, {**MINIBATCH, "samples_at_once": 7}], ids=str)
+def test_the_norm_of_the_gradient_is_that_of_the_loss_on_all_training_data(
+    job: MakeJob, name: str, changes: dict[str, Any]
+) -> None:
+    run = job("gelu", name, parameterizations=[name], **GRADIENT, **changes)
+    rows = measured(run)
+    assert {key[0] for key in rows if key[1] == "loss_gradient_norm"} == {0, 5, 10, 15, 20}
+    setup = setup_of(run)
+    trained = [weight for weight in setup.network.parameters() if weight.requires_grad]
+    outputs = setup.network(setup.data.train.inputs)
+    losses = OBJECTIVES[setup.objective](outputs, setup.data.train.targets)
+    gradients = torch.autograd.grad(losses.sum(), trained)
+    for trial in range(3):
+        entries = torch.cat([gradient[trial].flatten() for gradient in gradients])
+        norm = float(torch.linalg.vector_norm(entries))
+        assert rows[0, "loss_gradient_norm", 0, trial] == pytest.approx(norm, rel=1e-9)
+
+
+def test_a_fixed_last_layer_has_no_part_in_the_gradient(job: MakeJob) -> None:
+    rows = measured(job(**{**THEORY, "observe": {**THEORY["observe"], "loss_gradient": 1}}))
+    for trial in range(3):
+        norm = rows[0, "gradient_norm", 1, trial]
+        assert rows[0, "loss_gradient_norm", 0, trial] == pytest.approx(norm)
+
+
+def test_gamma_of_the_sublevel_set_is_measured_at_the_start_only(job: MakeJob) -> None:
+    observe = {**THEORY["observe"], "gradient": None, "constants": 5}
+    rows = measured(job("gelu", **{**THEORY, "observe": observe}))
+    for trial in range(3):
+        everywhere = rows[0, "sublevel_curvature_bound", 1, trial]
+        assert rows[0, "step_times_bound", 1, trial] == pytest.approx(0.1 * everywhere)
+        for step in range(0, 41, 5):
+            local = rows[step, "curvature_bound", 1, trial]
+            assert rows[step, "curvature", 1, trial] <= local <= everywhere
+    once = [key for key in rows if key[1] in ("sublevel_curvature_bound", "step_times_bound")]
+    assert {step for step, *_ in once} == {0}
 
 
 @pytest.mark.parametrize("degrees", [0.0, 15.0, 45.0, 75.0, 90.0])

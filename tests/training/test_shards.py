@@ -19,7 +19,8 @@ STOPPING = {"training__stop_near_linear_fit": 0.3, "training__steps": 400, "obse
 CELLS: list[tuple[str, str, dict[str, Any]]] = [
     ("elu", "full", STOPPING),
     ("rrelu", "full", {"training__steps": 12, "observe__singular_structure": 7}),
-    ("gelu", "s_big", {}),
+    ("elu", "full", {"observe__subspace_reference": 7, "observe__singular_structure": 3}),
+    ("gelu", "s_big", {"observe__loss_gradient": 4, "network__shares_draw": False}),
     ("gelu", "full", {**MINIBATCH, "training__optimizer": "muon"}),
 ]
 
