@@ -24,6 +24,8 @@ COLUMNS = [
     "over_trials",
     "low",
     "high",
+    "weaker_low",
+    "weaker_high",
 ]
 
 
