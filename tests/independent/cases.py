@@ -105,13 +105,18 @@ def in_order(network: LowRankMLP) -> list[Tensor]:
     return [network.input_factor, *network.cores, network.output_factor, network.last]
 
 
-def projectors(basis: Tensor) -> Matrix:
-    """Return B B' (trials, n, n) of the package's orthonormal bases B (trials, n, k)."""
-    return (basis @ basis.mT).detach().numpy()
-
-
 def assert_agree(package: Any, formula: Any, what: object = "") -> None:
     """Check that a number or array of the package is that of the formula, to 1e-9."""
     if isinstance(package, Tensor):
         package = package.detach().numpy()
     np.testing.assert_allclose(package, formula, rtol=1e-9, atol=1e-12, err_msg=str(what))
+
+
+def assert_same_span(basis: Any, projector: Matrix) -> None:
+    """Check that an orthonormal basis (n, k) of the package spans the range of a projector: the
+    sine of the largest angle, ||B B' - P||_2, is at most 1e-9.
+    """
+    if isinstance(basis, Tensor):
+        basis = basis.detach().numpy()
+    assert basis.shape[1] == round(float(np.trace(projector)))
+    assert np.linalg.norm(basis @ basis.T - projector, 2) < 1e-9

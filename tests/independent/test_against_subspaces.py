@@ -16,10 +16,10 @@ from independent.cases import (
     Case,
     Shape,
     assert_agree,
+    assert_same_span,
     drawn,
     orthonormal,
     perturbed,
-    projectors,
     stack,
     stacks,
 )
@@ -27,15 +27,22 @@ from independent.formulas import ACTIVATIONS, OBJECTIVES, Matrix
 from lowrank_dynamics.data.dataset import Split
 from lowrank_dynamics.models import subspaces
 from lowrank_dynamics.models.initialization import rotated_factor, widened_factor
-from lowrank_dynamics.models.movement import GROUPS, References, singular_structure
+from lowrank_dynamics.models.movement import References, singular_structure
 from lowrank_dynamics.models.networks import MLP, make_activation
 from lowrank_dynamics.training.losses import first_layer_gradient
 
-CASES = {shape: [drawn(shape, trial) for trial in TRIALS] for shape in SHAPES}
-OF_ANY_KIND = {
-    shape: [case._replace(weights=perturbed(case.weights, EPS)) for case in cases]
-    for shape, cases in CASES.items()
-}
+
+def drawn_cases(shape: Shape) -> list[Case]:
+    """Return each trial's case, with hidden weights of size EPS."""
+    return [drawn(shape, trial) for trial in TRIALS]
+
+
+def cases_of_any_kind(shape: Shape) -> list[Case]:
+    """Return the same with hidden weights that have no orthonormal columns."""
+    noisy = []
+    for case in drawn_cases(shape):
+        noisy.append(case._replace(weights=perturbed(case.weights, EPS)))
+    return noisy
 
 
 def gradients(case: Case, name: str, objective: str = "squared_error") -> list[Matrix]:
@@ -74,20 +81,20 @@ def package_bases(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_s_big(name: str, objective: str, shape: Shape) -> None:
-    cases = CASES[shape]
+    cases = drawn_cases(shape)
     found = first_gradients(cases, name, objective)
     first = stack([case.weights[0] for case in cases])
-    big = projectors(subspaces.big_subspace(first, found, shape.classes, EPS))
+    big = subspaces.big_subspace(first, found, shape.classes, EPS)
     for trial, case in enumerate(cases):
         gradient = gradients(case, name, objective)[0]
         assert_agree(found[trial], gradient)
-        assert_agree(big[trial], formulas.s_big(first[trial].numpy(), gradient, shape.classes, EPS))
+        assert_same_span(big[trial], formulas.s_big(case.weights[0], gradient, shape.classes, EPS))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_bases_of_every_layer(name: str, shape: Shape) -> None:
-    cases = CASES[shape]
+    cases = drawn_cases(shape)
     bases = package_bases(cases, name, shape, EPS)
     for trial, case in enumerate(cases):
         layers = formulas.layers(case.weights[:-1], small(case, name, shape), EPS)
@@ -97,7 +104,7 @@ def test_bases_of_every_layer(name: str, shape: Shape) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_bases_of_weights_of_any_kind(name: str, shape: Shape) -> None:
-    cases = OF_ANY_KIND[shape]
+    cases = cases_of_any_kind(shape)
     bases = package_bases(cases, name, shape, None)
     for trial, case in enumerate(cases):
         layers = formulas.layers_of_any_weights(case.weights[:-1], small(case, name, shape))
@@ -108,10 +115,10 @@ def assert_same_subspaces(
     bases: Sequence[subspaces.LayerBases], layers: Sequence[formulas.Layer], trial: int
 ) -> None:
     for found, layer in zip(bases, layers, strict=True):
-        assert_agree(projectors(found.u2)[trial], layer.u_2)
-        assert_agree(projectors(found.v2)[trial], layer.v_2)
-        assert_agree(projectors(found.u1)[trial], formulas.complement(layer.u_2))
-        assert_agree(projectors(found.v1)[trial], formulas.complement(layer.v_2))
+        assert_same_span(found.u2[trial], layer.u_2)
+        assert_same_span(found.v2[trial], layer.v_2)
+        assert_same_span(found.u1[trial], formulas.complement(layer.u_2))
+        assert_same_span(found.v1[trial], formulas.complement(layer.v_2))
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-3, 1.0])
@@ -119,7 +126,7 @@ def assert_same_subspaces(
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_blocks_of_a_change(name: str, shape: Shape, noise: float) -> None:
     """The change of a step of gradient descent, and with noise in all directions."""
-    cases = CASES[shape]
+    cases = drawn_cases(shape)
     bases = package_bases(cases, name, shape, EPS)
     changes = [perturbed(gradients(case, name)[:-1], noise) for case in cases]
     for number, stacked in enumerate(stacks(changes)):
@@ -153,30 +160,35 @@ def moving(m: int, d: int, trial: int) -> list[Matrix]:
 @pytest.mark.parametrize(("m", "d"), [(11, 11), (14, 10), (10, 13)])
 @pytest.mark.parametrize("k", [1, 3])
 def test_movement_of_singular_subspaces(m: int, d: int, k: int) -> None:
+    """It is measured against the first iterate that has such subspaces, not the initial one."""
     trials = [moving(m, d, trial) for trial in TRIALS]
-    n = min(m, d)
-    groups = dict(zip(GROUPS, [(1, k), (k + 1, n - k), (n - k + 1, n)], strict=True))
     references: References = {}
     for step, stacked in enumerate(stacks(trials)):
         found = dict(singular_structure(1, stacked, k, references))
-        for trial in TRIALS:
-            now, reference = trials[trial][step], trials[trial][1]
-            values = np.linalg.eigvalsh(now @ now.T)[::-1][:n]
-            assert_agree(found["singular_value"][trial] ** 2, values)
-            sides = {"left": (now, reference), "right": (now.T, reference.T)}
-            for side, (matrix, start) in sides.items():
-                for group, numbers in groups.items():
-                    angle = found[f"angle_{side}_{group}"][trial]
-                    sine = found[f"sine_{side}_{group}"][trial]
-                    if step == 0:
-                        assert angle.isnan()
-                        assert sine.isnan()
-                        continue
-                    one = formulas.left_subspace(matrix, *numbers)
-                    other = formulas.left_subspace(start, *numbers)
-                    size = math.sqrt(numbers[1] - numbers[0] + 1)
-                    assert_agree(sine, formulas.sine_distance(one, other) / size)
-                    assert_agree(angle, formulas.principal_angles(one, other)[0])
+        for trial, iterates in enumerate(trials):
+            sigma = np.linalg.svd(iterates[step], compute_uv=False)
+            assert_agree(found["singular_value"][trial], sigma)
+            of_trial = {quantity: values[trial] for quantity, values in found.items()}
+            if step == 0:
+                del of_trial["singular_value"]
+                assert all(value.isnan() for value in of_trial.values())
+            else:
+                assert_moved(of_trial, "left", iterates[step], iterates[1], k)
+                assert_moved(of_trial, "right", iterates[step].T, iterates[1].T, k)
+
+
+def assert_moved(
+    found: dict[str, Tensor], side: str, matrix: Matrix, reference: Matrix, k: int
+) -> None:
+    """Compare the movement of the top, middle and bottom left singular subspaces of a matrix."""
+    n = min(matrix.shape)
+    groups = {"top": (1, k), "middle": (k + 1, n - k), "bottom": (n - k + 1, n)}
+    for group, (first, last) in groups.items():
+        now = formulas.left_subspace(matrix, first, last)
+        before = formulas.left_subspace(reference, first, last)
+        normalized = formulas.sine_distance(now, before) / math.sqrt(last - first + 1)
+        assert_agree(found[f"sine_{side}_{group}"], normalized)
+        assert_agree(found[f"angle_{side}_{group}"], formulas.principal_angles(now, before)[0])
 
 
 @pytest.mark.parametrize(("n", "k"), [(9, 1), (9, 4), (8, 4), (9, 6), (9, 8)])

@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import Key, MakeJob, measured
 from independent import formulas
-from independent.cases import assert_agree, in_order, of_trial
+from independent.cases import assert_agree, assert_same_span, in_order, of_trial, orthonormal
 from independent.formulas import ACTIVATIONS, OBJECTIVES, LowRank, Matrix
 from lowrank_dynamics.models.networks import LowRankMLP
 from lowrank_dynamics.training.build import Setup, setup_of
+from lowrank_dynamics.training.observables.gradient_spectrum import GradientSpectrum
+from lowrank_dynamics.training.observables.observer import Iterate
 
-TRIALS, STEPS, K, P, EPS = range(2), 20, 3, 6, 0.1
+TRIALS, STEPS, K, P, EPS, ETA = range(2), 20, 3, 6, 0.5, 0.05
 TWO_LAYERS: dict[str, Any] = {
     "trials": TRIALS,
     "network__depth": 2,
+    "network__eps": EPS,
     "network__train_last_layer": False,
-    "training__learning_rate": 0.1,
+    "training__learning_rate": ETA,
     "observe": {
         "loss": 1,
         "singular_structure": None,
@@ -33,7 +37,8 @@ TWO_LAYERS: dict[str, Any] = {
 FOUR_LAYERS: dict[str, Any] = {
     "trials": TRIALS,
     "network__depth": 4,
-    "training__learning_rate": 0.05,
+    "network__eps": EPS,
+    "training__learning_rate": ETA,
     "observe": {**TWO_LAYERS["observe"], "gradient": None},
 }
 UNWHITENED = {"data__whitened": False, "training__objective": "cross_entropy"}
@@ -47,53 +52,70 @@ def data_of(setup: Setup, trial: int) -> tuple[Matrix, Matrix]:
     return setup.data.train.inputs[trial].numpy(), np.eye(K)[labels].T
 
 
+@pytest.mark.parametrize("eps", [0.01, EPS])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_two_layers_in_the_theory_setting(job: MakeJob, name: str) -> None:
+def test_two_layers_in_the_theory_setting(job: MakeJob, name: str, eps: float) -> None:
     """Losses, block shares, and what theorem 3.5 says of the update of each block."""
-    training = job(name, **TWO_LAYERS)
+    training = job(name, **{**TWO_LAYERS, "network__eps": eps})
     rows, setup = measured(training), setup_of(training)
     for trial in TRIALS:
         inputs, targets = data_of(setup, trial)
         start, last = of_trial(setup.mlp.weights, trial)
         signal = np.linalg.svd(last.T @ targets @ inputs.T, compute_uv=False)
         assert_agree(rows[0, "signal_singular_value", 1, trial], signal[:K])
-        two_layers(rows, trial, [start, last], ACTIVATIONS[name], inputs, targets)
+        phi = ACTIVATIONS[name]
+        initial = formulas.two_layer_gradient(start, last, phi, inputs, targets)
+        small = formulas.s_small(start, initial, K, eps)
+        (layer,) = formulas.layers([start], small, eps)
+        first = start
+        for step in range(STEPS + 1):
+            outputs = formulas.mlp([first, last], phi, inputs)
+            gradient = formulas.two_layer_gradient(first, last, phi, inputs, targets)
+            following = first - ETA * gradient
+            expected = of_gradient(gradient, initial)
+            updates = formulas.block_norms(following - first, layer)
+            expected["block_update"] = updates / math.sqrt(P)
+            if step > 0:
+                expected["block_share"] = formulas.block_shares(first - start, layer)
+            for quantity, value in expected.items():
+                assert_agree(rows[step, quantity, 1, trial], value, (step, quantity))
+            assert_outputs(rows, step, trial, outputs, targets, "squared_error")
+            first = following
 
 
-def two_layers(
-    rows: Rows,
-    trial: int,
-    weights: list[Matrix],
-    phi: formulas.Activation,
-    inputs: Matrix,
-    targets: Matrix,
-) -> None:
-    """Train W_1 and compare what is measured at each step."""
-    eta = 0.1
-    start, last = weights
-    initial = formulas.two_layer_gradient(start, last, phi, inputs, targets)
-    small = formulas.s_small(start, initial, K, EPS)
-    (layer,) = formulas.layers([start], small, EPS)
-    first = start
-    for step in range(STEPS + 1):
-        outputs = formulas.mlp([first, last], phi, inputs)
-        gradient = formulas.two_layer_gradient(first, last, phi, inputs, targets)
-        following = first - eta * gradient
-        updates = formulas.block_norms(following - first, layer)
-        sigma = np.linalg.svd(gradient, compute_uv=False)
-        expected = {
-            "gradient_norm": np.linalg.norm(gradient),
-            "gradient_singular_value": sigma[: K + 1],
-            "gradient_rotation": formulas.rotation_of_gradient(gradient, initial, K),
-            "update_bound": eta * formulas.rho(gradient, initial, K),
-            "block_update": updates / math.sqrt(P),
-        }
-        if step > 0:
-            expected["block_share"] = formulas.block_shares(first - start, layer)
-        for quantity, value in expected.items():
-            assert_agree(rows[step, quantity, 1, trial], value, (step, quantity))
-        assert_outputs(rows, step, trial, outputs, targets, "squared_error")
-        first = following
+def of_gradient(gradient: Matrix, initial: Matrix) -> dict[str, Any]:
+    """Return what is measured of G_1(t), by its name; `initial` is G_1(0)."""
+    return {
+        "gradient_norm": np.linalg.norm(gradient),
+        "gradient_singular_value": np.linalg.svd(gradient, compute_uv=False)[: K + 1],
+        "gradient_rotation": formulas.rotation_of_gradient(gradient, initial, K),
+        "update_bound": ETA * formulas.rho(gradient, initial, K),
+    }
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_bound_counts_the_side_that_has_turned_further(job: MakeJob, side: str) -> None:
+    """In training it is the left one throughout; here either is turned alone, by a rotation Q."""
+    setup = setup_of(job("elu", **TWO_LAYERS))
+    initial = setup.initial_gradient.numpy()
+    observer = GradientSpectrum(1, initial_gradient=setup.initial_gradient, bases=setup.bases)
+    size = initial.shape[-2] if side == "left" else initial.shape[-1]
+    turn = orthonormal(np.random.default_rng(0), size, size)
+    turned = turn @ initial if side == "left" else initial @ turn
+    iterate = Iterate(
+        step=1,
+        network=setup.network,
+        batch=setup.data.train,
+        outputs=torch.empty(0),
+        losses=torch.empty(0),
+        gradients=[torch.from_numpy(turned)],
+        eta=ETA,
+        running=torch.ones(len(initial), dtype=torch.bool),
+    )
+    rows = {row.quantity: row.values for row in observer.measure(iterate)}
+    for trial in TRIALS:
+        for quantity, value in of_gradient(turned[trial], initial[trial]).items():
+            assert_agree(rows[quantity][trial], value, quantity)
 
 
 @pytest.mark.parametrize("setting", [{}, UNWHITENED], ids=["whitened", "cross-entropy"])
@@ -117,7 +139,7 @@ def test_four_layers(job: MakeJob, name: str, setting: dict[str, Any]) -> None:
                 layers = formulas.layers(start[:-1], small, EPS)
             else:
                 assert_shares(rows, step, trial, weights, start, layers)
-            weights = formulas.descent_step(weights, gradients, eta=0.05)
+            weights = formulas.descent_step(weights, gradients, ETA)
 
 
 def assert_outputs(
@@ -163,7 +185,7 @@ def test_the_low_rank_mlp_that_starts_in_s_big(job: MakeJob, name: str, depth: i
             assert_outputs(rows, step, trial, outputs, targets, "squared_error")
             pull = formulas.residual(outputs, targets)
             gradients = formulas.low_rank_gradients(network, phi, inputs, pull)
-            eta = formulas.cosine_rate(0.05, step, STEPS)
+            eta = formulas.cosine_rate(ETA, step, STEPS)
             v, *cores, u, last = formulas.descent_step(network.matrices, gradients.matrices, eta)
             network = LowRank(v, cores, u, last)
 
@@ -176,7 +198,7 @@ def assert_start(
     """
     pull = formulas.residual(formulas.mlp(full, phi, inputs), targets)
     gradient = formulas.mlp_gradients(full, phi, inputs, pull)[0]
-    assert_agree(network.v @ network.v.T, formulas.s_big(full[0], gradient, K, EPS))
+    assert_same_span(network.v, formulas.s_big(full[0], gradient, K, EPS))
     assert_agree(network.v.T @ network.v, np.eye(2 * K))
     image = network.v
     for weight in full[:-1]:

@@ -20,7 +20,8 @@ def test_the_formulas_import_neither_torch_nor_the_package() -> None:
 
 
 def test_backpropagation_through_two_layers_is_the_formula_of_section_3() -> None:
-    first, last = (case := drawn(Shape((12, 15), 3), 0)).weights
+    case = drawn(Shape((12, 15), 3), 0)
+    first, last = case.weights
     for phi in formulas.ACTIVATIONS.values():
         pull = formulas.residual(formulas.mlp([first, last], phi, case.inputs), case.targets)
         gradient, _ = formulas.mlp_gradients([first, last], phi, case.inputs, pull)
