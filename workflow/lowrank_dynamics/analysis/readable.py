@@ -56,9 +56,9 @@ def claims_summary(table: pd.DataFrame) -> str:
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     summary = f"{sum(counts.values())} claims: {words}."
     checks = verdict_counts(table, "check")
-    if sum(checks.values()):
-        held = checks[Verdict.REPRODUCED]
-        summary += f" {held} of {sum(checks.values())} checks of our code hold."
+    tested = sum(checks.values()) - checks[Verdict.NOT_TESTABLE]
+    if tested:
+        summary += f" {checks[Verdict.REPRODUCED]} of {tested} checks of our code hold."
     fewer = fewer_trials(table)
     if fewer:
         summary += f" Judged by fewer trials than the scale has: {fewer}."
