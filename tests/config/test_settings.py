@@ -62,7 +62,7 @@ REFUSED = [
         {"complements": "common", "width": 800},
         "complements must be separate unless rank = 2K and 3 rank <= d = m; here d = 784 and m = 8",
     ),
-    ("fashion_mnist.network.cores", "eye", "must be 'orthogonal' or 'identity', got 'eye'"),
+    ("fashion_mnist.network.cores", "eye", "should be 'orthogonal' or 'identity', got 'eye'"),
     (
         "case_study.observe.subspace_reference",
         2501,

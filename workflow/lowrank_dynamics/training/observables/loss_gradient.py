@@ -49,5 +49,7 @@ class LossGradient(Observer):
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
     """Return the Euclidean norm (trials,), float64, of all entries of stacks (trials, ., .)."""
-    norms = [torch.linalg.matrix_norm(gradient.double()) for gradient in gradients]
-    return torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    energy = torch.zeros(len(gradients[0]), dtype=torch.float64, device=gradients[0].device)
+    for gradient in gradients:  # one after the other, so that no rounding depends on the stack
+        energy += gradient.double().square().sum(dim=(-2, -1))
+    return energy.sqrt()
