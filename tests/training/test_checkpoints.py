@@ -25,12 +25,19 @@ from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.jobs import checkpoint_of
 from runs import LOWRANK, environment
 
+RENEWED = {
+    "training__project": "inside",
+    "training__block": "gradient",
+    "training__renew_every": 7,
+}
 RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("elu", "full", {}),
     ("elu", "full", {"training__stop_near_linear_fit": 0.3, "training__steps": 400}),
     ("rrelu", "full", {}),
     ("elu", "full", {"observe__subspace_reference": 7, "observe__loss_gradient": 5}),
     ("gelu", "s_big", {}),
+    ("gelu", "full", {"training__project": "outside"}),
+    ("gelu", "full", RENEWED),
     ("elu", "full", {"training__optimizer": "sgd_momentum", "training__batch_size": 10}),
     ("rrelu", "full", {"training__optimizer": "adam", "training__batch_size": 7}),
     ("gelu", "full", {"training__optimizer": "muon", "training__weight_decay": 0.1}),

@@ -21,6 +21,7 @@ CELLS: list[tuple[str, str, dict[str, Any]]] = [
     ("rrelu", "full", {"training__steps": 12, "observe__singular_structure": 7}),
     ("elu", "full", {"observe__subspace_reference": 7, "observe__singular_structure": 3}),
     ("gelu", "s_big", {"observe__loss_gradient": 4, "network__shares_draw": False}),
+    ("gelu", "full", {"training__project": "inside", "training__block": "random"}),
     ("gelu", "full", {**MINIBATCH, "training__optimizer": "muon"}),
 ]
 

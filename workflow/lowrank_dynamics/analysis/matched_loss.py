@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.trial_values import Key, with_reference
 from lowrank_dynamics.storage.metrics import Metrics
 
 LEVELS = (0.5, 0.25, 0.1)
@@ -29,7 +30,7 @@ def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> p
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
     steps = {}
     for trial, series in losses.groupby(TRIAL, observed=True):
-        steps[trial] = _steps_to_levels(series)
+        steps[trial] = _steps_to(series, LEVELS)
     values = []
     ordered = rows.sort_values("step", kind="stable")
     for key, series in ordered.groupby(list(columns), observed=True):
@@ -41,16 +42,33 @@ def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> p
     return _with_reason(pd.DataFrame(values))
 
 
-def _steps_to_levels(losses: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the step at which the loss of one trial first falls to each of `LEVELS`; NaN where it
-    never does.
+def _steps_to(losses: pd.DataFrame, levels: Sequence[float]) -> NDArray[np.float64]:
+    """Return the step at which the loss of one trial first falls to each of these parts of the
+    first; NaN where it never does.
 
     Between two recorded steps it is interpolated.
     """
     relative = losses["value"].to_numpy() / losses["value"].iloc[0]
     fallen = 1 - np.minimum.accumulate(relative)
-    levels = 1 - np.array(LEVELS)
-    return np.interp(levels, fallen, losses["step"], right=np.nan)
+    return np.interp(1 - np.array(levels), fallen, losses["step"], right=np.nan)
+
+
+def time_to_fall(metrics: Metrics, to_level: float, of: dict[Key, str]) -> pd.DataFrame:
+    """Return the step at which the training loss first falls to this part of the first, relative to
+    that of the cell `of`.
+
+    For a trial that never gets there the last step counts, which is less than it would need.
+    """
+    losses = metrics.frame("train_loss").sort_values("step", kind="stable")
+    times = []
+    for trial, series in losses.groupby(TRIAL, observed=True):
+        (step,) = _steps_to(series, [to_level])
+        last = float(series["step"].iloc[-1])
+        value = last if np.isnan(step) else step
+        times.append(dict(zip(TRIAL, trial, strict=True)) | {"value": value})
+    rows = pd.DataFrame(times).assign(layer=0, index=0)
+    joined = with_reference(rows, rows, of)
+    return joined.assign(value=joined["value"] / joined["reference"])
 
 
 def _with_reason(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lowrank_dynamics.analysis import fits, scaling
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.matched_loss import at_levels
+from lowrank_dynamics.analysis.matched_loss import at_levels, time_to_fall
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
@@ -310,6 +310,7 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
         share_of_gain,
         share_at_chance,
         time_to_reach,
+        time_to_fall,
         end_against_start,
         growth,
         moved_singular_values,

@@ -81,6 +81,23 @@ class Training(Frozen):
         le=1_000_000_000,
         description="the number of steps, at most; 0 measures the start only",
     )
+    project: Literal["inside", "outside", "frozen"] | None = Field(
+        default=None,
+        description=(
+            "the part of the hidden layers' updates that is taken: inside a block of each,"
+            " outside of it, or none; null for all"
+        ),
+    )
+    block: Literal["s_big", "random", "gradient"] = Field(
+        default="s_big",
+        description=(
+            "the block: block 1 of theorem 3.5, the same of a random subspace, or the top 2K"
+            " singular subspaces of the gradient"
+        ),
+    )
+    renew_every: Count | None = Field(
+        default=None, description="steps after which the gradient's block is taken anew"
+    )
     stop_near_linear_fit: Positive | None = Field(
         description=(
             "stop a trial once its loss exceeds that of the best linear fit by at most this"
@@ -101,6 +118,14 @@ class Training(Frozen):
             raise ValueError(
                 "stop_near_linear_fit must be null except for squared_error and full-batch descent"
             )
+        if self.project and self.optimizer != "gradient_descent":
+            raise ValueError(
+                "project must be null except for gradient_descent, whose updates are the gradients"
+            )
+        if (self.block == "gradient") != (self.renew_every is not None):
+            raise ValueError("renew_every must be set for block gradient, and only for that")
+        if self.block != "s_big" and not self.project:
+            raise ValueError("block must be s_big unless project is set")
         if self.weight_decay and self.optimizer == "gradient_descent":
             raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
         return self

@@ -16,6 +16,7 @@ def require_sound(
     """Raise ValueError, naming the key and what would be valid, if some settings conflict."""
     low_rank = any(PARAMETERIZATIONS[name].low_rank for name in parameterizations)
     _require_the_theory(settings, low_rank)
+    _require_projection(settings, parameterizations)
     _require_precision(settings)
     _require_batches(settings)
     _require_chunks(settings, activations)
@@ -49,6 +50,22 @@ def _require_the_theory(settings: Shared, low_rank: bool) -> None:
     if low_rank and not network.train_last_layer:
         raise ValueError(
             "network.train_last_layer must be true: low-rank networks train all their weights"
+        )
+
+
+def _require_projection(settings: Shared, parameterizations: Sequence[str]) -> None:
+    """Check that there are hidden layers whose updates can be projected, and their block."""
+    network, dimension, classes = settings.network, settings.data.dimension, settings.data.classes
+    if settings.training.project is None:
+        return
+    if list(parameterizations) != ["full"] or not network.train_last_layer:
+        raise ValueError(
+            "training.project must be null except for the full network with train_last_layer true"
+        )
+    if network.width < dimension or dimension <= 2 * classes:
+        raise ValueError(
+            f"training.project must be null unless 2K = {2 * classes} < d = {dimension} <= m ="
+            f" {network.width}"
         )
 
 

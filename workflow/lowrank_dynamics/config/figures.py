@@ -61,6 +61,9 @@ FIGURES = {
     "past_the_fit": FigureSource(OURS, ("past_the_fit",), "past_the_fit"),
     "near_linearity": FigureSource(OURS, ("near_linearity",), "near_linearity"),
     "constants": FigureSource(OURS, ("constants",), "constants"),
+    "projected": FigureSource(
+        OURS, ("projected_case_study", "projected_fashion_mnist"), "projected"
+    ),
     "starts": FigureSource(OURS, ("starts",), "starts"),
     "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
 }

@@ -27,13 +27,14 @@ from lowrank_dynamics.data.drawn import drawn_dataset
 from lowrank_dynamics.data.loading import stored_convolutions, stored_dataset
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.fine_tuned import FineTuned
-from lowrank_dynamics.models.initialization import mlp_weights
+from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, StackedNetwork, make_activation
 from lowrank_dynamics.models.parameterizations import Ingredients
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.losses import first_layer_gradient
 from lowrank_dynamics.training.observables.observer import Observer
+from lowrank_dynamics.training.projection import Projection, first_blocks
 from lowrank_dynamics.training.randomness import Purpose, trial_generator
 
 
@@ -162,6 +163,23 @@ class Setup:
         weights, classes = self.mlp.hidden_weights, self.data.train.classes
         big = big_subspace(weights[0], self.initial_gradient, classes, self.eps)
         return layer_bases(weights, big, self.eps)
+
+    @cached_property
+    def projection(self) -> Projection | None:
+        """What restricts the updates of hidden layers; None if nothing does."""
+        training = self.job.experiment.training
+        if training.project is None:
+            return None
+        rank = 2 * self.data.train.classes
+        bases: list[LayerBases] = []
+        if training.block == "s_big":
+            bases = self.bases
+        elif training.block == "random":
+            weights = self.mlp.hidden_weights
+            generators = self.job.generators("projection")
+            drawn = semi_orthogonal(weights[0].shape[-1], rank, generators)
+            bases = layer_bases(weights, drawn.to(weights[0]), self.eps)
+        return Projection(training.project, first_blocks(bases), training.renew_every, rank)
 
     @cached_property
     def network(self) -> StackedNetwork:

@@ -25,8 +25,8 @@ class State(NamedTuple):
     """What a training needs to resume before a step: plain values and tensors only.
 
     `generators` are the states of those that random activations draw from, `running` (trials,)
-    tells which trials have not stopped, `measurements` are what was measured before, with lists in
-    place of arrays.
+    tells which trials have not stopped, `blocks` are the bases of a projection, `measurements` are
+    what was measured before, with lists in place of arrays.
     """
 
     step: int
@@ -34,6 +34,7 @@ class State(NamedTuple):
     optimizer: dict[str, Any]
     generators: list[Tensor]
     running: Tensor
+    blocks: list[tuple[Tensor, Tensor]]
     observers: list[dict[Any, Tensor]]
     measurements: list[Any]
 

@@ -20,6 +20,7 @@ from lowrank_dynamics.training.checkpoints import Checkpoint, State
 from lowrank_dynamics.training.losses import forward_and_back, linear_fit_loss
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 from lowrank_dynamics.training.optimizer import StackedOptimizer
+from lowrank_dynamics.training.projection import Block
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class _Run:
         self._optimizer = StackedOptimizer(
             self.settings.optimizer, self._trained, self.settings.weight_decay
         )
+        self._projection = setup.projection
         self._running = torch.ones(self.network.trials, dtype=torch.bool, device=setup.job.device)
         self._generators: list[torch.Generator] = []
         for module in self.network.modules():
@@ -139,7 +141,10 @@ class _Run:
             self._warn_of_unfinished()
         self.recorded += rows
         if not self.is_over:
-            self._optimizer.step(self._of_running(results.gradients), eta)
+            gradients = self._of_running(results.gradients)
+            if self._projection is not None:
+                gradients = self._projection.of(step, gradients)
+            self._optimizer.step(gradients, eta)
         return rows
 
     def _require_finite(self, step: int, losses: Tensor) -> None:
@@ -200,9 +205,16 @@ class _Run:
             optimizer=self._optimizer.state,
             generators=[generator.get_state() for generator in self._generators],
             running=self._running,
+            blocks=self._blocks(),
             observers=[observer.state for observer in self.observers],
             measurements=[_as_lists(row) for row in self.recorded],
         )
+
+    def _blocks(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the bases of the projection, if there is one."""
+        if self._projection is None:
+            return []
+        return [(block.left, block.right) for block in self._projection.blocks]
 
     def restore(self, state: State) -> None:
         """Resume where `state` was taken; its tensors are on the host."""
@@ -212,6 +224,10 @@ class _Run:
         for generator, drawn in zip(self._generators, state.generators, strict=True):
             generator.set_state(drawn)
         self._running = state.running.to(device)
+        if self._projection is not None:
+            self._projection.blocks = [
+                Block(left.to(device), right.to(device)) for left, right in state.blocks
+            ]
         for observer, remembered in zip(self.observers, state.observers, strict=True):
             observer.state = {key: tensor.to(device) for key, tensor in remembered.items()}
         for step, layer, quantity, values, present in state.measurements:

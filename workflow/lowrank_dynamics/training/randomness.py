@@ -13,6 +13,7 @@ Purpose = Literal[
     "low_rank_weights",
     "factors",
     "complement",
+    "projection",
     "activation",
     "batches",
     "first_batch",
