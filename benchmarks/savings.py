@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.timing import Prepared, paired
-from lowrank_dynamics.data import fashion_mnist
+from lowrank_dynamics.data import fashion_mnist, pixels
 from lowrank_dynamics.models.low_rank import low_rank
 
 Images = tuple[Tensor, Tensor]
@@ -150,7 +150,7 @@ def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
     """
     with TemporaryDirectory() as folder:
         fashion_mnist.prepare(1_000, 2_000, Path(folder, "images.safetensors"))
-        data = fashion_mnist.load(Path(folder, "images.safetensors"), torch.float32)
+        data = pixels.load(Path(folder, "images.safetensors"), torch.float32)
     assert data.test is not None
     train = data.train.inputs.T.contiguous(), data.train.labels
     test = data.test.inputs.T.contiguous(), data.test.labels

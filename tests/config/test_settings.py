@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT, SCALES, change, refused, settings_of
-from lowrank_dynamics.config.data import FashionMnistData
+from lowrank_dynamics.config.data import PixelData
 from lowrank_dynamics.config.registries import ACTIVATIONS, CONVOLUTIONS, OPTIMIZERS, POOL, labels
 
 REFUSED = [
@@ -211,7 +211,7 @@ def test_a_cell_depends_on_what_follows_from_the_settings_of_its_data(
     settings = settings_of("smoke")
     cell = settings.cells("fashion_mnist")[0]
     before = settings.registered("fashion_mnist", cell)
-    monkeypatch.setattr(FashionMnistData, "classes", 9)
+    monkeypatch.setattr(PixelData, "classes", 9)
     assert settings.registered("fashion_mnist", cell) != before
 
 

@@ -12,7 +12,7 @@ import torch
 
 from conftest import refused
 from lowrank_dynamics.config.data import ClusterData
-from lowrank_dynamics.data import clusters, fashion_mnist
+from lowrank_dynamics.data import clusters, fashion_mnist, pixels
 from lowrank_dynamics.data.dataset import first_of_each_class
 from lowrank_dynamics.data.drawn import drawn_dataset, whiten
 from lowrank_dynamics.data.sources import (
@@ -180,7 +180,7 @@ def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_embedded_sample_is_what_its_digests_say(tmp_path: Path) -> None:
     path = tmp_path / "images.safetensors"
     fashion_mnist.prepare(5_000, 2_000, path)
-    data = fashion_mnist.load(path, torch.float32)
+    data = pixels.load(path, torch.float32)
     assert data.train.inputs.shape == (784, 5_000)
     assert data.test is not None
     assert torch.bincount(data.train.labels).tolist() == [500] * 10
@@ -216,4 +216,4 @@ def test_a_broken_prepared_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "images.safetensors"
     path.write_bytes(b"not safetensors")
     with refused(r"images\.safetensors cannot be read"):
-        fashion_mnist.load(path, torch.float32)
+        pixels.load(path, torch.float32)

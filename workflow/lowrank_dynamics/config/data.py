@@ -1,7 +1,8 @@
 """The data sets that `source` may name: drawn during training, or stored by an earlier job.
 
-`source: NAME` means the module `data/NAME.py`. It has `draw`, for data that each trial draws, or
-`load`, for stored data; the function `prepare` in the module named after the images writes them.
+`source: NAME` means the module `data/NAME.py`, which has `draw`, for data that each trial draws, or
+`load`, for stored data; for images it means `data/pixels.py`. The function `prepare` in the module
+named after the images writes them.
 """
 
 import math
@@ -27,6 +28,11 @@ class DrawnData(Frozen):
     fetched: ClassVar[tuple[str, ...]] = ()
     stored: ClassVar[str | None] = None
     parts: ClassVar[tuple[Part, ...]] = ()
+
+    @property
+    def module(self) -> str:
+        """The module of the room `data` that draws them."""
+        return self.source
 
     @property
     def training_samples(self) -> int:
@@ -70,6 +76,11 @@ class StoredData(Frozen):
     classes: ClassVar[int] = 10
 
     @property
+    def module(self) -> str:
+        """The module of the room `data` that loads them."""
+        return self.source
+
+    @property
     def inputs(self) -> int:
         """The number of values per image that training reads: the pixels of the named images."""
         return math.prod(IMAGES[self.source].shape)
@@ -80,19 +91,33 @@ class StoredData(Frozen):
         return self.training_images
 
 
-class FashionMnistData(StoredData):
-    """The pixels of Fashion-MNIST's images."""
+class PixelData(StoredData):
+    """The pixels of images."""
 
-    source: Literal["fashion_mnist"]
+    source: Literal["fashion_mnist", "digits", "cifar10"]
 
-    dimension: ClassVar[int] = 784
-    fetched: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[tuple[Part, ...]] = ()
+    module: ClassVar[str] = "pixels"
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of pixels, each channel counted."""
+        return self.inputs
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """What is downloaded, by its names in `data.external`."""
+        return (self.source,) if IMAGES[self.source].fetched else ()
 
     @property
     def stored(self) -> str:
         """The file with the images."""
-        return f"images/fashion_mnist-{self.training_images}-{self.test_images}.safetensors"
+        return f"images/{self.source}-{self.training_images}-{self.test_images}.safetensors"
+
+    @model_validator(mode="after")
+    def _images_suffice(self) -> Self:
+        _require_images(self.source, self.training_images)
+        return self
 
 
 class ConvolvedData(StoredData):
@@ -144,12 +169,7 @@ class ConvolvedData(StoredData):
 
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
-        most = IMAGES[self.images].training_images
-        if self.training_images > most:
-            raise ValueError(
-                f"training_images must be at most {most} of {self.images}, is"
-                f" {self.training_images}"
-            )
+        _require_images(self.images, self.training_images)
         smallest = CONVOLUTIONS[self.convolutions].smallest
         if self.size < smallest:
             raise ValueError(
@@ -158,4 +178,11 @@ class ConvolvedData(StoredData):
         return self
 
 
-Data = Annotated[ClusterData | ConvolvedData | FashionMnistData, Field(discriminator="source")]
+Data = Annotated[ClusterData | ConvolvedData | PixelData, Field(discriminator="source")]
+
+
+def _require_images(name: str, training_images: int) -> None:
+    """Require that there are so many training images."""
+    most = IMAGES[name].training_images
+    if training_images > most:
+        raise ValueError(f"training_images must be at most {most} of {name}, is {training_images}")

@@ -64,6 +64,9 @@ FIGURES = {
     "projected": FigureSource(
         OURS, ("projected_case_study", "projected_fashion_mnist"), "projected"
     ),
+    "where_it_follows": FigureSource(
+        OURS, ("nonsmooth_fashion_mnist", "digits"), "where_it_follows"
+    ),
     "starts": FigureSource(OURS, ("starts",), "starts"),
     "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
 }

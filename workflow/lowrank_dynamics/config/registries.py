@@ -234,6 +234,7 @@ class Images(NamedTuple):
 
 IMAGES = {
     "fashion_mnist": Images((1, 28, 28), 60_000, fetched=False),
+    "digits": Images((1, 8, 8), 1_400, fetched=False),
     "cifar10": Images((3, 32, 32), 50_000, fetched=True),
 }
 

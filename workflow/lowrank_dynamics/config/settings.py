@@ -121,7 +121,7 @@ class Settings(Frozen):
         """Return the modules of this package that a cell uses by name: those of its data and its
         entries.
         """
-        modules = [f"data.{self.experiment(name).data.source}"]
+        modules = [f"data.{self.experiment(name).data.module}"]
         for entry in self._entries(name, cell):
             package, _, module = entry.target.partition(":")[0].partition(".")
             if package == "lowrank_dynamics":

@@ -17,7 +17,7 @@ def drawn_dataset(data: DrawnData, generators: Sequence[torch.Generator]) -> Dat
     The module's `draw` takes the settings and a generator, and returns inputs (d, N), float64, and
     labels (N,).
     """
-    module = data_module(data.source)
+    module = data_module(data.module)
     drawn_inputs, drawn_labels = [], []
     for generator in generators:
         trial_inputs, trial_labels = module.draw(data, generator)

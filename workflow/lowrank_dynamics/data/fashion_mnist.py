@@ -1,4 +1,4 @@
-"""Fashion-MNIST: its verified files, the choice of images, and their normalization."""
+"""Fashion-MNIST: its verified files, and the choice of images."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.config.data import FashionMnistData
-from lowrank_dynamics.data.dataset import Dataset, first_images, labeled_dataset, named
+from lowrank_dynamics.data.dataset import first_images
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.tensors import DataOrigin, read_tensors, write_tensors
+from lowrank_dynamics.storage.tensors import DataOrigin, write_tensors
 
 FILES = {
     "train_images": "train-images-idx3-ubyte.gz",
@@ -118,20 +117,3 @@ def prepare(training_images: int, test_images: int, path: Path, _: Path | None =
     edition = SAMPLE if enough else FULL
     tensors, origin = select(edition, training_images, test_images)
     write_tensors(tensors, origin, path)
-
-
-def load(path: Path, dtype: torch.dtype, _: FashionMnistData | None = None) -> Dataset:
-    """Read a prepared file: inputs (784, N), shifted and scaled by the mean and deviation of all
-    training pixels.
-    """
-    tensors, origin = read_tensors(path, named("images"))
-    pixels = {}
-    for split in ("train", "test"):
-        pixels[split] = tensors[f"{split}_images"].flatten(1).mT.double() / 255
-    mean = pixels["train"].mean()
-    deviation = pixels["train"].std(correction=0)
-    inputs = {}
-    for split, values in pixels.items():
-        normalized = (values - mean) / deviation
-        inputs[split] = normalized.to(dtype).contiguous()
-    return labeled_dataset(inputs, tensors, origin)

@@ -1,6 +1,6 @@
-"""A data set by its name: `source: NAME` in the settings means the module NAME of this room.
+"""A data set by its name: the settings of data name their module of this room.
 
-Such a module has `draw`, for data that each trial draws (`data.drawn`), or `load`, for data that an
+It has `draw`, for data that each trial draws (`data.drawn`), or `load`, for data that an
 earlier job stored. The module of a set of images has `prepare`, which takes the numbers of training
 and test images, the file to write, and the file that was downloaded, if any.
 """
@@ -34,7 +34,7 @@ def stored_dataset(
     part of that of the data. Raises UserError if the file holds something else, or numbers of
     samples or inputs other than in the settings.
     """
-    loaded: Dataset = data_module(data.source).load(path, dtype, data)
+    loaded: Dataset = data_module(data.module).load(path, dtype, data)
     _require_shape(path, "training", loaded.train, (data.inputs, data.training_images))
     _require_shape(path, "test", loaded.test, (data.inputs, data.test_images))
     origin = loaded.origin
