@@ -1,5 +1,5 @@
-"""What our training is compared with: a plain PyTorch loop on the same data and initial weights, and
-the matrix products alone.
+"""What our training is compared with: a plain PyTorch loop with the same data and initial weights,
+and the matrix products alone.
 """
 
 import torch
