@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import cells, gpu, savings, timing
 from benchmarks.__main__ import COMPARED, END, START, START_GPU, write
