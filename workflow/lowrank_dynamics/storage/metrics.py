@@ -4,7 +4,6 @@ A row is one number: its experiment and cell, trial and step, layer, quantity an
 Provenance is in the file's metadata. This module imports no torch.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
@@ -20,8 +18,8 @@ from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.registries import in_order
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage import parquet
 from lowrank_dynamics.storage.provenance import CellOrigin
-from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,13 +236,7 @@ def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
-    metadata = {
-        "schema_version": SCHEMA_VERSION,
-        "seal": SEAL,
-        "provenance": json.dumps(metrics.provenance),
-    }
-    with sealing(path) as partial:
-        pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
+    parquet.write(metrics.table, SCHEMA_VERSION, metrics.provenance, path)
 
 
 def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
@@ -253,21 +245,7 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     Raises UserError if it is not such a file, was altered, or has another schema, experiment or
     scale.
     """
-    try:
-        require_intact(path)
-        table = pq.read_table(path)
-        metadata = table.schema.metadata or {}
-        version = metadata[b"schema_version"].decode()
-        provenance = metadata[b"provenance"].decode()
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a readable file of metrics ({error}); delete it and run again"
-        ) from error
-    if version != SCHEMA_VERSION or table.schema.names != SCHEMA.names:
-        raise UserError(
-            f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run"
-            " again"
-        )
+    table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, SCHEMA.names)
     try:
         metrics = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
