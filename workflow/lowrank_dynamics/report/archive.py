@@ -23,7 +23,7 @@ from lowrank_dynamics.report.verify import problems, require_none, traceable
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
-from lowrank_dynamics.storage.provenance import sha256
+from lowrank_dynamics.storage.provenance import CellOrigin, sha256
 from lowrank_dynamics.storage.repository import git
 from lowrank_dynamics.version import __version__
 
@@ -175,13 +175,12 @@ def _description(root: Path, scale: str, names: Sequence[str], remarks: Sequence
     """Return the description of the run for other programs; its time is that of the commit."""
     committed = _git(root, "show", "--no-patch", "--format=%ct", "HEAD")
     time = datetime.fromtimestamp(int(committed), UTC)
-    runs = {}
+    origins: list[CellOrigin] = []
     for name in names:
         if name.startswith(f"results/{scale}/metrics/"):
-            runs[Path(name).stem] = metrics.read(root / name)
-    return crate.metadata(
-        root / "CITATION.cff", scale, time, runs, names, remarks=" ".join(remarks)
-    )
+            origins += metrics.read(root / name).cells.values()
+    citation = root / "CITATION.cff"
+    return crate.metadata(citation, scale, time, origins, names, remarks=" ".join(remarks))
 
 
 def _checksums(digests: Mapping[str, str]) -> bytes:
