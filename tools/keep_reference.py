@@ -150,7 +150,8 @@ def _keep_verdicts(run: Run, measured: Mapping[str, Metrics], target: Path) -> N
     """
     rows = claims_table(load_claims(run.statements), measured, run.settings, run)
     origins = {name: experiment.cells for name, experiment in measured.items()}
-    origin = provenance.verdicts_origin(run.name, run.statements, origins)
+    statements = provenance.sha256(run.statements)
+    origin = provenance.table_origin(run.name, origins, claims_sha256=statements)
     unverified: set[str] = set()
     for experiment in measured.values():
         unverified |= experiment.unverified

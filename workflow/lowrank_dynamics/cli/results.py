@@ -61,7 +61,9 @@ def claims(
     measured = _read(metrics, run.measured)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
-    origin = provenance.verdicts_origin(run.name, run.statements, _origins(measured))
+    origin = provenance.table_origin(
+        run.name, _origins(measured), claims_sha256=provenance.sha256(run.statements)
+    )
     origin |= _unverified(measured.values()) | {"summary": claims_summary(rows)}
     table = tables.Table(rows, origin)
     tables.write(table, claims_page(table, run), output)
@@ -123,7 +125,10 @@ def compare(
     run = Run.named(name, configs=configs, overrides=overrides)
     measured = _read(metrics, run)
     rows, uncompared = compare_all(measured, reference, run.settings.experiments)
-    origin = provenance.comparison_origin(run.name, reference, _origins(measured))
+    files = {}
+    for path in sorted(reference.rglob("*.parquet")):
+        files[str(path.relative_to(reference))] = provenance.sha256(path)
+    origin = provenance.table_origin(run.name, _origins(measured), reference_sha256=files)
     origin |= _unverified(measured.values()) | {"uncompared": uncompared}
     table = tables.Table(rows, origin | {"summary": comparison_summary(rows)})
     tables.write(table, comparison_page(table, run), output)
