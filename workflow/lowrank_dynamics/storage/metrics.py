@@ -87,8 +87,7 @@ class Metrics(NamedTuple):
             by_variant.setdefault(cell.variant, {})[name] = cell
         variants = {}
         for variant, cells in by_variant.items():
-            rows = self.table.filter(pc.field("variant") == variant)
-            variants[variant] = Metrics(rows, cells)
+            variants[variant] = self.where(variant=variant)._replace(cells=cells)
         return variants
 
     @property
@@ -96,16 +95,14 @@ class Metrics(NamedTuple):
         """The metrics of each cell."""
         if len(self.cells) == 1:
             return dict.fromkeys(self.cells, self)
+        tables = {}
+        for keys in self.table.group_by(Cell._fields).aggregate([]).to_pylist():
+            tables[Cell(**keys).name] = self.where(**keys).table
         by_cell = {}
-        for keys in (
-            self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
-        ):
-            by_cell[Cell(**keys).name] = self.where(**keys).table
-        metrics = {}
         for name, cell in self.cells.items():
-            if name in by_cell:
-                metrics[name] = Metrics(by_cell[name], {name: cell})
-        return metrics
+            if name in tables:
+                by_cell[name] = Metrics(tables[name], {name: cell})
+        return by_cell
 
     @property
     def trials(self) -> str:

@@ -49,6 +49,15 @@ class CellOrigin(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+def most_memory(origins: Iterable[CellOrigin]) -> dict[str, int]:
+    """Return the most megabytes that any of the cells took, by kind of memory."""
+    most: dict[str, int] = {}
+    for origin in origins:
+        for kind, megabytes in origin.megabytes.items():
+            most[kind] = max(megabytes, most.get(kind, 0))
+    return dict(sorted(most.items()))
+
+
 def program() -> dict[str, Any]:
     """Return the fields of a `CellOrigin` on this program: its code, libraries and Python."""
     return {
