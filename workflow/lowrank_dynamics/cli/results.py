@@ -1,8 +1,8 @@
 """The commands that turn metrics into figures, verdicts and pages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,11 +61,9 @@ def claims(
     measured = _read(metrics, run.measured)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
-    origin = provenance.table_origin(
-        run.name, _origins(measured), claims_sha256=provenance.sha256(run.statements)
-    )
-    origin |= _unverified(measured.values()) | {"summary": claims_summary(rows)}
-    table = tables.Table(rows, origin)
+    statements = provenance.sha256(run.statements)
+    origin = provenance.table_origin(run.name, measured, claims_sha256=statements)
+    table = tables.Table(rows, origin | {"summary": claims_summary(rows)})
     tables.write(table, claims_page(table, run), output)
 
 
@@ -92,13 +90,15 @@ def sensitivity(
     run = Run.named(name, configs=configs, overrides=overrides)
     base = tables.read(declared, COLUMNS)
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
-    rows = compare(
-        base.rows, {name: table.rows for name, table in varied.items()}, run.sensitivity_study
-    )
+    verdicts = {name: table.rows for name, table in varied.items()}
+    rows = compare(base.rows, verdicts, run.sensitivity_study)
+    unverified = set(base.unverified)
+    for table in varied.values():
+        unverified.update(table.unverified)
     origin = {
         "scale": run.name,
         "code": code_version(),
-        **_unverified([base, *varied.values()]),
+        "unverified": sorted(unverified),
         "summary": sensitivity_summary(rows),
     }
     table = tables.Table(rows, origin)
@@ -128,9 +128,9 @@ def compare(
     files = {}
     for path in sorted(reference.rglob("*.parquet")):
         files[str(path.relative_to(reference))] = provenance.sha256(path)
-    origin = provenance.table_origin(run.name, _origins(measured), reference_sha256=files)
-    origin |= _unverified(measured.values()) | {"uncompared": uncompared}
-    table = tables.Table(rows, origin | {"summary": comparison_summary(rows)})
+    origin = provenance.table_origin(run.name, measured, reference_sha256=files)
+    origin |= {"uncompared": uncompared, "summary": comparison_summary(rows)}
+    table = tables.Table(rows, origin)
     tables.write(table, comparison_page(table, run), output)
 
 
@@ -158,20 +158,3 @@ def _read(files: Iterable[Path], run: Run) -> dict[str, "stored.Metrics"]:
     from lowrank_dynamics.storage import metrics as stored
 
     return {path.stem: stored.read(path, path.stem, run.name) for path in files}
-
-
-def _origins(
-    measured: Mapping[str, "stored.Metrics"],
-) -> dict[str, Mapping[str, provenance.CellOrigin]]:
-    """Return the origins of the cells of each experiment."""
-    return {name: metrics.cells for name, metrics in measured.items()}
-
-
-def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
-    """Return what a table's origin says of the metrics or tables behind it: which data are
-    unverified.
-    """
-    names: set[str] = set()
-    for source in sources:
-        names |= set(source.unverified)
-    return {"unverified": sorted(names)}

@@ -7,12 +7,15 @@ import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.storage.repository import code_version
+
+if TYPE_CHECKING:
+    from lowrank_dynamics.storage.metrics import Metrics
 
 COMPUTING = ("torch", "numpy", "pyarrow")
 DRAWING = ("matplotlib", "seaborn", "pandas")
@@ -73,16 +76,23 @@ def machine(device: str, threads: int) -> str:
     return f"{system}, {processor()}, {device}, {threads} thread(s)"
 
 
-def table_origin(
-    scale: str, metrics: Mapping[str, Mapping[str, CellOrigin]], **inputs: Any
-) -> dict[str, Any]:
-    """Return what a table depends on: the digests of its `inputs`, and of the settings of each cell
-    of each experiment.
+def table_origin(scale: str, metrics: Mapping[str, "Metrics"], **inputs: Any) -> dict[str, Any]:
+    """Return what a table depends on: the digests of its `inputs`, those of the settings of each
+    cell of each experiment, and unverified data.
     """
     digests = {}
-    for experiment, cells in metrics.items():
-        digests[experiment] = {name: cell.settings_sha256 for name, cell in cells.items()}
-    return {"scale": scale, **inputs, "settings_sha256": digests, "code": code_version()}
+    unverified: set[str] = set()
+    for name, experiment in metrics.items():
+        cells = experiment.cells.items()
+        digests[name] = {cell: origin.settings_sha256 for cell, origin in cells}
+        unverified |= experiment.unverified
+    return {
+        "scale": scale,
+        **inputs,
+        "settings_sha256": digests,
+        "code": code_version(),
+        "unverified": sorted(unverified),
+    }
 
 
 def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
