@@ -29,7 +29,6 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", help="a setting to change, such as experiments.starts.trials=1"),
 ]
-Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
-from lowrank_dynamics.config.folder import CONFIGS
+from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
 from lowrank_dynamics.storage.repository import code_version
@@ -44,7 +43,6 @@ def claims(
     output: Page,
     metrics: Files = [],  # noqa: B006
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
     every: Annotated[
         bool, typer.Option("--all", help="also on claims about experiments that are not given")
@@ -57,7 +55,7 @@ def claims(
     from lowrank_dynamics.report.rendering import claims_page
     from lowrank_dynamics.storage import tables
 
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     measured = _read(metrics, run.measured)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
@@ -77,7 +75,6 @@ def sensitivity(
     ],
     output: Page,
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Compare the verdicts at the declared values with those of the alternatives."""
@@ -87,7 +84,7 @@ def sensitivity(
     from lowrank_dynamics.report.rendering import sensitivity_page
     from lowrank_dynamics.storage import tables
 
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     base = tables.read(declared, COLUMNS)
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
     verdicts = {name: table.rows for name, table in varied.items()}
@@ -110,7 +107,6 @@ def compare(
     metrics: Files,
     output: Page,
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
     reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path(
         "results/reference"
@@ -122,7 +118,7 @@ def compare(
     from lowrank_dynamics.report.rendering import comparison_page
     from lowrank_dynamics.storage import tables
 
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     measured = _read(metrics, run)
     rows, uncompared = compare_all(measured, reference, run.settings.experiments)
     files = {}
@@ -142,14 +138,12 @@ def write_report(
     ],
     output: Output,
     name: RunName = "laptop",
-    root: Annotated[Path, typer.Option(help="the folder with results/ and figures/")] = Path(),
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Put a run's verdicts, figures, comparison and settings on one page."""
     from lowrank_dynamics.report.page import write_page
 
-    run = Run.named(name, root, configs, overrides)
+    run = Run.named(name, overrides=overrides)
     write_page(run, pictures, captions, output)
 
 

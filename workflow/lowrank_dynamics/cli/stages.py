@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
+from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.cli.interruption import deferred
 from lowrank_dynamics.config.cell import Cell, shard_of
-from lowrank_dynamics.config.folder import CONFIGS
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data import external
@@ -106,7 +105,6 @@ def train(
     experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
     data: Annotated[
         Path | None,
@@ -142,7 +140,7 @@ def train(
     from lowrank_dynamics.training.jobs import checkpoint_of, train_job
 
     started = datetime.now(UTC)
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     trained_cell = _cell_as_planned(run, experiment, cell, planned)
     modules = run.settings.modules(experiment, trained_cell)
     if planned_code and planned_code != code_sha256("training.jobs", *modules):
