@@ -18,6 +18,10 @@ from lowrank_dynamics.errors import UserError
 Weights = Annotated[
     Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")
 ]
+Images = Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)]
+Digest = Annotated[
+    str | None, typer.Option(help="the digest that the cell's settings or code must have")
+]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
@@ -37,12 +41,8 @@ def fetch(
 def prepare(
     output: Output,
     images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
-    training_images: Annotated[
-        int, typer.Option(help="how many, a tenth of them from each class", min=10)
-    ],
-    test_images: Annotated[
-        int, typer.Option(help="how many, a tenth of them from each class", min=10)
-    ],
+    training_images: Images,
+    test_images: Images,
     source: Annotated[
         Path | None, typer.Option(help="the folder with the images that `fetch` wrote")
     ] = None,
@@ -107,13 +107,7 @@ def train(
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006
     data: Annotated[
-        Path | None,
-        typer.Option(
-            help=(
-                "the file that `prepare` wrote, or the folder of `features`, where the experiment"
-                " needs one"
-            )
-        ),
+        Path | None, typer.Option(help="what `prepare` or `features` wrote, if it is needed")
     ] = None,
     weights: Weights = None,
     trials: Annotated[
@@ -125,12 +119,8 @@ def train(
         typer.Option(help="a file for the state, from which an interrupted training resumes"),
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
-    planned: Annotated[
-        str | None, typer.Option(help="the digest that the settings of the cell must have")
-    ] = None,
-    planned_code: Annotated[
-        str | None, typer.Option(help="the digest that the code of the cell must have")
-    ] = None,
+    planned: Digest = None,
+    planned_code: Digest = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.source_code import code_sha256

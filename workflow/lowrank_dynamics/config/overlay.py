@@ -90,7 +90,7 @@ def assignments(value: object) -> tuple[str, ...]:
     """Return each `path=value` of `--config set`: a list, or text with spaces between them."""
     if isinstance(value, str):
         return tuple(shlex.split(value))
-    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+    if isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
         return tuple(value)
     raise ValueError("it must be path=value, such as experiments.case_study.training.steps=300")
 

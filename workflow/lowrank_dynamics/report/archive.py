@@ -74,7 +74,8 @@ def write_archive(run: Run, folder: Path) -> Archived:
     written = {crate.NAME: _description(root, scale, names, remarks)}
     digests = {name: sha256(root / name) for name in names}
     digests[crate.NAME] = hashlib.sha256(written[crate.NAME]).hexdigest()
-    written[CHECKSUMS] = _checksums(digests)
+    checksums = [f"{digest}  {name}\n" for name, digest in sorted(digests.items())]
+    written[CHECKSUMS] = "".join(checksums).encode()
     path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.zip"
     _pack(root, results, written, path)
     return Archived(path, len(digests), remarks)
@@ -181,14 +182,6 @@ def _description(root: Path, scale: str, names: Sequence[str], remarks: Sequence
             origins += metrics.read(root / name).cells.values()
     citation = root / "CITATION.cff"
     return crate.metadata(citation, scale, time, origins, names, remarks=" ".join(remarks))
-
-
-def _checksums(digests: Mapping[str, str]) -> bytes:
-    """Return the file of checksums, by name."""
-    lines = ""
-    for name, digest in sorted(digests.items()):
-        lines += f"{digest}  {name}\n"
-    return lines.encode()
 
 
 def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:
