@@ -34,9 +34,8 @@ SCHEMA = pa.schema(
         pa.field("step", pa.int32()),
         pa.field("layer", pa.int32()),  # 0: the whole network
         pa.field("quantity", NAME),
-        pa.field(
-            "index", pa.int32()
-        ),  # of the singular value or block, from 1; 0: there is only one value
+        # of the singular value or block, from 1; 0: there is only one value
+        pa.field("index", pa.int32()),
         pa.field("value", pa.float64()),
     ]
 )
