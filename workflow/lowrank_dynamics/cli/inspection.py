@@ -27,9 +27,7 @@ def check(
 def resources(
     name: RunName = "paper",
     overrides: Overrides = [],  # noqa: B006
-    gpu: Annotated[
-        str | None, typer.Option(help="another GPU than the settings name, or operations a second")
-    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="another GPU, or operations a second")] = None,
 ) -> None:
     """Print what each experiment's jobs cost and request of a cluster, and the total."""
     from collections import Counter
@@ -90,9 +88,7 @@ def verdicts(
 @app.command("outcome")
 def tell_outcome(
     name: RunName = "laptop",
-    since: Annotated[
-        float | None, typer.Option(help="when the run began, in seconds since 1970")
-    ] = None,
+    since: Annotated[float | None, typer.Option(help="its start, in seconds since 1970")] = None,
 ) -> None:
     """Print where a run's figures are and what to read about them; run it where the run is."""
     import time

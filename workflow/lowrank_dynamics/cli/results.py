@@ -14,15 +14,10 @@ from lowrank_dynamics.storage.repository import code_version
 if TYPE_CHECKING:
     from lowrank_dynamics.storage import metrics as stored
 
-Page = Annotated[
-    Path, typer.Option(help="the Parquet file to write; the page to read is written next to it")
-]
-Files = Annotated[
-    list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")
-]
-Metrics = Annotated[
-    list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")
-]
+Page = Annotated[Path, typer.Option(help="the Parquet file; its page is written next to it")]
+Files = Annotated[list[Path], typer.Argument(help="metrics, each file named after its experiment")]
+Metrics = Annotated[list[Path], typer.Option(help="the metrics of an experiment; repeatable")]
+REFERENCE = Path("results/reference")
 
 
 @app.command()
@@ -44,9 +39,7 @@ def claims(
     metrics: Files = [],  # noqa: B006
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006
-    every: Annotated[
-        bool, typer.Option("--all", help="also on claims about experiments that are not given")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="also on claims without metrics")] = False,
 ) -> None:
     """Give a verdict on every claim about the experiments."""
     from lowrank_dynamics.analysis.claims import load_claims
@@ -67,11 +60,9 @@ def claims(
 
 @app.command()
 def sensitivity(
-    declared: Annotated[
-        Path, typer.Argument(help="the verdicts at the declared values, which `claims` wrote")
-    ],
+    declared: Annotated[Path, typer.Argument(help="the verdicts at the declared values")],
     alternatives: Annotated[
-        list[Path], typer.Argument(help="those of alternatives, each in a folder named after it")
+        list[Path], typer.Argument(help="those of others: NAME/claims.parquet")
     ],
     output: Page,
     name: RunName = "laptop",
@@ -108,9 +99,7 @@ def compare(
     output: Page,
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006
-    reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path(
-        "results/reference"
-    ),
+    reference: Annotated[Path, typer.Option(help="the folder of the reference")] = REFERENCE,
 ) -> None:
     """Compare a run with the reference, quantity by quantity."""
     from lowrank_dynamics.analysis.comparison import compare_all
@@ -133,9 +122,7 @@ def compare(
 @app.command("report")
 def write_report(
     pictures: Annotated[list[Path], typer.Argument(help="the figures to show, as PNG")],
-    captions: Annotated[
-        Path, typer.Option(help="the folder of the texts that say what to look for")
-    ],
+    captions: Annotated[Path, typer.Option(help="the folder of the figures' captions")],
     output: Output,
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006

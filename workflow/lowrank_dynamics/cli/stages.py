@@ -15,13 +15,9 @@ from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 
-Weights = Annotated[
-    Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")
-]
+Weights = Annotated[Path | None, typer.Option(help="the folder of weights that `fetch` wrote")]
 Images = Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)]
-Digest = Annotated[
-    str | None, typer.Option(help="the digest that the cell's settings or code must have")
-]
+Digest = Annotated[str | None, typer.Option(help="the sha256 of the cell's settings or code")]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
@@ -43,27 +39,22 @@ def prepare(
     images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
     training_images: Images,
     test_images: Images,
-    source: Annotated[
-        Path | None, typer.Option(help="the folder with the images that `fetch` wrote")
-    ] = None,
+    source: Annotated[Path | None, typer.Option(help="the folder that `fetch` wrote")] = None,
 ) -> None:
     """Choose and verify images and write them to one file."""
     from lowrank_dynamics.data.loading import data_module
 
     if images not in IMAGES:
         raise UserError(f"there are no images {images!r}; choose one of {', '.join(IMAGES)}")
-    data_module(images).prepare(
-        training_images, test_images, output, source and external.content(source)
-    )
+    fetched = source and external.content(source)
+    data_module(images).prepare(training_images, test_images, output, fetched)
 
 
 @app.command()
 def features(
     output: Output,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
-    part: Annotated[
-        str, typer.Option(help="train or test, the first and the last image, such as train-0-1999")
-    ],
+    part: Annotated[str, typer.Option(help="split, first and last image, such as train-0-1999")],
     convolutions: Annotated[str, typer.Option(help="vgg16 or tiny")],
     size: Annotated[int, typer.Option(help="pixels a side, to which images are resized", min=1)],
     pool: Annotated[int, typer.Option(help="cells a side of the average at the end", min=1)],
@@ -106,18 +97,11 @@ def train(
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006
-    data: Annotated[
-        Path | None, typer.Option(help="what `prepare` or `features` wrote, if it is needed")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="what `prepare` or `features` wrote")] = None,
     weights: Weights = None,
-    trials: Annotated[
-        str | None, typer.Option(help="first and last, such as 0-4; all if left out")
-    ] = None,
+    trials: Annotated[str | None, typer.Option(help="such as 0-4; all if left out")] = None,
     threads: Threads = 1,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="a file for the state, from which an interrupted training resumes"),
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="where to save and resume")] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
     planned: Digest = None,
     planned_code: Digest = None,

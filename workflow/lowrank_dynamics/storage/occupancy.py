@@ -66,9 +66,8 @@ def occupy(folder: Path, scale: str, *, local: bool) -> None:
     Raises UserError, which says who is, if another run goes on there.
     """
     with suppress(OSError):  # where the file system has no locks
-        descriptor = os.open(
-            folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666
-        )  # open until the process ends
+        # It stays open until the process ends.
+        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)
         if not _lock(descriptor):
             raise UserError(_going_on(_noted(folder)))
     began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")

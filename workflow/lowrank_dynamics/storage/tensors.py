@@ -23,12 +23,9 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: DataOrigin, path: Path)
     OSError.
     """
     with sealing(path) as partial:
+        note = json.dumps({"seal": SEAL, "origin": origin})
         try:
-            save_file(
-                dict(tensors),
-                partial,
-                metadata={"note": json.dumps({"seal": SEAL, "origin": origin})},
-            )
+            save_file(dict(tensors), partial, metadata={"note": note})
         except SafetensorError as error:
             raise OSError(0, str(error), str(path)) from error
 
