@@ -1,8 +1,7 @@
 """The commands that turn metrics into figures, verdicts and pages."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +9,6 @@ from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
 from lowrank_dynamics.storage.repository import code_version
-
-if TYPE_CHECKING:
-    from lowrank_dynamics.storage import metrics as stored
 
 Page = Annotated[Path, typer.Option(help="the Parquet file; its page is written next to it")]
 Files = Annotated[list[Path], typer.Argument(help="metrics, each file named after its experiment")]
@@ -47,9 +43,10 @@ def claims(
     from lowrank_dynamics.analysis.table import claims_table
     from lowrank_dynamics.report.rendering import claims_page
     from lowrank_dynamics.storage import tables
+    from lowrank_dynamics.storage.metrics import read_all
 
     run = Run.named(name, overrides=overrides)
-    measured = _read(metrics, run.measured)
+    measured = read_all(metrics, run.measured.name)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
     statements = provenance.sha256(run.statements)
@@ -106,9 +103,10 @@ def compare(
     from lowrank_dynamics.analysis.readable import comparison_summary
     from lowrank_dynamics.report.rendering import comparison_page
     from lowrank_dynamics.storage import tables
+    from lowrank_dynamics.storage.metrics import read_all
 
     run = Run.named(name, overrides=overrides)
-    measured = _read(metrics, run)
+    measured = read_all(metrics, run.name)
     rows, uncompared = compare_all(measured, reference, run.settings.experiments)
     files = {}
     for path in sorted(reference.rglob("*.parquet")):
@@ -132,10 +130,3 @@ def write_report(
 
     run = Run.named(name, overrides=overrides)
     write_page(run, pictures, captions, output)
-
-
-def _read(files: Iterable[Path], run: Run) -> dict[str, "stored.Metrics"]:
-    """Return the metrics of experiments of a run, by name."""
-    from lowrank_dynamics.storage import metrics as stored
-
-    return {path.stem: stored.read(path, path.stem, run.name) for path in files}

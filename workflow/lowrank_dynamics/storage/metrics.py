@@ -255,6 +255,13 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     return metrics
 
 
+def read_all(files: Iterable[Path], scale: str) -> dict[str, Metrics]:
+    """Return the metrics of experiments by name, each in a file named after it; raises what `read`
+    does.
+    """
+    return {path.stem: read(path, path.stem, scale) for path in files}
+
+
 def _require_only(expected: str, names: set[str], path: Path) -> None:
     if names != {expected}:
         others = ", ".join(sorted(names))
