@@ -245,15 +245,15 @@ def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) 
     assert trained().returncode == 0
     change(smoke, "experiments.fashion_mnist.trials", "one")
     said = last_line(trained())
-    assert "error: the settings in configs changed while the run was going on, and now: " in said
+    assert "error: the settings in configs changed during the run, and now: " in said
     assert "fashion_mnist.trials" in said
     change(smoke, "experiments.fashion_mnist.trials", 1)
     change(smoke, "experiments.theory_setting.training.steps", 50)
     said = last_line(trained())
-    assert "changed while the run was going on, those of theory_setting too; run again" in said
+    assert "changed during the run, those of theory_setting too; run again" in said
 
 
 def test_code_that_changes_while_a_run_goes_on(tmp_path: Path) -> None:
     run = command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday")
-    changed = "the code changed while the run was going on; run again to train with the new one"
+    changed = "the code changed during the run; run again to train with the new one"
     assert last_line(run) == f"error: {changed}"

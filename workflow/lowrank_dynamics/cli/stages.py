@@ -118,9 +118,7 @@ def train(
     trained_cell = _cell_as_planned(run, experiment, cell, planned)
     modules = run.settings.modules(experiment, trained_cell)
     if planned_code and planned_code != code_sha256("training.jobs", *modules):
-        raise UserError(
-            "the code changed while the run was going on; run again to train with the new one"
-        )
+        raise UserError("the code changed during the run; run again to train with the new one")
     use_cpu(threads)
     shard = _shard(run, experiment, trials)
     stored_weights = weights and external.content(weights)
@@ -136,7 +134,7 @@ def train(
 
 def _cell_as_planned(run: Run, experiment: str, cell: str, planned: str | None) -> Cell:
     """Return a cell. Raises UserError if its settings are not those with which a run planned it."""
-    changed = f"the settings in {run.configs} changed while the run was going on"
+    changed = f"the settings in {run.configs} changed during the run"
     try:
         trained_cell = run.settings.cell(experiment, cell)
     except UserError as error:
