@@ -118,7 +118,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 
 def _git_lines(root: Path, command: str, *arguments: str) -> list[str]:
-    """Return the names that a command of git lists, however they are spelled."""
+    """Return the names that a git command lists; they may contain any characters."""
     return _git(root, command, "-z", *arguments).decode().split("\0")[:-1]
 
 

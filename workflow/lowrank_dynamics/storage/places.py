@@ -83,6 +83,6 @@ def require_past(folder: Path, *names: str) -> None:
         if time > now:
             raise UserError(
                 f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and"
-                " what is made from it would be taken for old; set the clock, or date it anew:"
+                " files made from it would be considered outdated; set the clock, or reset the time:"
                 f" find {folder} -newermt now -exec touch {{}} +"
             )
