@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from lowrank_dynamics.config.figures import FIGURES, OURS
+from lowrank_dynamics.config.figures import figures_of
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report import crate
@@ -69,7 +69,7 @@ def write_archive(run: Run, folder: Path) -> Archived:
     run.settings  # noqa: B018 (a mistake in them is reported before all else)
     results = _results(root, scale)
     require_none(problems(run), f"delete it, run `make SCALE={scale}`, and then this again")
-    remarks = _absent(scale, results) + _of_other_code(root, results, commit)
+    remarks = _absent(run, results) + _of_other_code(root, results, commit)
     names = _git_lines(root, "ls-files") + results
     written = {crate.NAME: _description(root, scale, names, remarks)}
     digests = {name: sha256(root / name) for name in names}
@@ -142,12 +142,11 @@ def _results(root: Path, scale: str) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def _absent(scale: str, results: Sequence[str]) -> list[str]:
-    """Return a sentence on the figures of metrics that a run lacks, if there are any."""
+def _absent(run: Run, results: Sequence[str]) -> list[str]:
+    """Return a sentence on the figures that a run lacks, if there are any."""
     absent = []
-    for name, figure in FIGURES.items():
-        is_wanted = not figure.table and figure.part != OURS
-        if is_wanted and f"figures/{scale}/{name}.pdf" not in results:
+    for name in figures_of(run.settings.experiments):
+        if f"figures/{run.name}/{name}.pdf" not in results:
             absent.append(name)
     return [f"Not in this run: {', '.join(absent)}."] if absent else []
 
