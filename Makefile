@@ -49,9 +49,9 @@ open:  ## show the report, where there is a browser
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results
 	@python -m lowrank_dynamics archive --run $(SCALE)
 
-# Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; JAX and peft are for this alone.
+# Measure the ratios of docs/performance.md anew, on one core that should have nothing else to do; peft is for this alone.
 bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
-	pip install --quiet jax==0.10.2 peft==0.21.2
+	pip install --quiet peft==0.21.2
 	@OMP_NUM_THREADS=1 python -m benchmarks
 
 # Science, settings, storage, figures, and one run at smoke scale.

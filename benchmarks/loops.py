@@ -1,10 +1,6 @@
-"""What our training is compared with: a plain PyTorch loop, and JAX, on the same data and initial
-weights.
+"""What our training is compared with: a plain PyTorch loop with the same data and initial weights,
+and the matrix products alone.
 """
-
-import os
-from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -43,39 +39,6 @@ def plain_loop(setup: Setup) -> Prepared:
         return [one(trial) for trial in range(full.trials)]
 
     return lambda: all_trials
-
-
-def jax_loop(setup: Setup) -> Prepared:
-    """Return the same training by JAX: trials by vmap, all steps in one compiled loop, nothing
-    observed.
-    """
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    import jax
-    import jax.numpy as jnp
-
-    jax.config.update("jax_enable_x64", True)
-    training, data = setup.job.experiment.training, setup.data.train
-    weights = [jnp.asarray(weight.detach().numpy()) for weight in setup.mlp.weights]
-    inputs, targets = (jnp.asarray(tensor.numpy()) for tensor in (data.inputs, data.targets))
-
-    def loss(weights: list[Any], x: Any, y: Any) -> Any:
-        *hidden, last = weights
-        for weight in hidden:
-            x = jax.nn.elu(weight @ x)
-        return jnp.square(last @ x - y).sum() / 2
-
-    def step(_: int, weights: list[Any], x: Any, y: Any) -> list[Any]:
-        gradients = jax.grad(loss)(weights, x, y)
-        return [
-            weight - training.learning_rate * gradient
-            for weight, gradient in zip(weights, gradients, strict=True)
-        ]
-
-    def train(weights: list[Any], x: Any, y: Any) -> list[Any]:
-        return jax.lax.fori_loop(0, training.steps, partial(step, x=x, y=y), weights)
-
-    compiled = jax.jit(jax.vmap(train))
-    return lambda: lambda: jax.block_until_ready(compiled(weights, inputs, targets))
 
 
 def bare_products(setup: Setup) -> Prepared:

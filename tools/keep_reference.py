@@ -149,17 +149,13 @@ def _keep_verdicts(run: Run, measured: Mapping[str, Metrics], target: Path) -> N
     time.
     """
     rows = claims_table(load_claims(run.statements), measured, run.settings, run)
-    origins = {name: experiment.cells for name, experiment in measured.items()}
-    origin = provenance.verdicts_origin(run.name, run.statements, origins)
-    unverified: set[str] = set()
-    for experiment in measured.values():
-        unverified |= experiment.unverified
+    statements = provenance.sha256(run.statements)
+    origin = provenance.table_origin(run.name, measured, claims_sha256=statements)
     if target.exists():
         kept = tables.read(target, COLUMNS)
         rows = _with_kept(rows, kept.rows)
         origin["settings_sha256"] = kept.origin["settings_sha256"] | origin["settings_sha256"]
-        unverified |= set(kept.unverified)
-    origin["unverified"] = sorted(unverified)
+        origin["unverified"] = sorted({*origin["unverified"], *kept.unverified})
     origin["summary"] = claims_summary(rows)
     tables.write_without_page(tables.Table(rows, origin), target)
 

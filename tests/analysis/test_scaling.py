@@ -66,6 +66,7 @@ def test_ratios_are_of_the_same_step() -> None:
     assert MEASURES["largest_ratio"](metrics, quantity="curvature", to="curvature_bound")[
         "value"
     ].tolist() == [1.5]
+    assert MEASURES["admissible_step"](metrics)["value"].tolist() == [0.04]
 
 
 def test_operations_are_those_of_the_matrix_products() -> None:

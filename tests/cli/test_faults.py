@@ -234,21 +234,26 @@ def test_settings_that_change_while_a_run_goes_on(folder: Path, tmp_path: Path) 
     """Those of another experiment do not matter to a job, as long as they are sound."""
     smoke = folder / "smoke.yaml"
     planned = settings_of("smoke", folder).of_variant("theory_setting").digest
-    places = ["--configs", str(folder), "--output", str(tmp_path / "cell")]
-    train = [*TRAIN, *places, "--planned", planned]
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")  # a package reads its own settings
+    train = [*TRAIN, "--output", "cell", "--planned", planned]
+    env = environment(PYTHONPATH=str(tmp_path / "workflow"))
+
+    def trained() -> Ended:
+        return ran(tmp_path, *LOWRANK, *train, env=env)
+
     change(smoke, "experiments.fashion_mnist.trials", 1)
-    assert command(*train).returncode == 0
+    assert trained().returncode == 0
     change(smoke, "experiments.fashion_mnist.trials", "one")
-    said = last_line(command(*train))
-    assert f"error: the settings in {folder} changed while the run was going on, and now: " in said
+    said = last_line(trained())
+    assert "error: the settings in configs changed during the run, and now: " in said
     assert "fashion_mnist.trials" in said
     change(smoke, "experiments.fashion_mnist.trials", 1)
     change(smoke, "experiments.theory_setting.training.steps", 50)
-    said = last_line(command(*train))
-    assert "changed while the run was going on, those of theory_setting too; run again" in said
+    said = last_line(trained())
+    assert "changed during the run, those of theory_setting too; run again" in said
 
 
 def test_code_that_changes_while_a_run_goes_on(tmp_path: Path) -> None:
     run = command(*TRAIN, "--output", str(tmp_path / "cell"), "--planned-code", "of yesterday")
-    changed = "the code changed while the run was going on; run again to train with the new one"
+    changed = "the code changed during the run; run again to train with the new one"
     assert last_line(run) == f"error: {changed}"

@@ -82,9 +82,9 @@ def test_an_unknown_scale_or_experiment_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "asked"),
     [
-        ({}, Request("laptop")),
-        ({"scale": "smoke", "strict_claims": "true"}, Request("smoke", strict_claims=True)),
-        ({"trials": 3, "trials_per_job": "1"}, Request("laptop", trials=3, trials_per_job=1)),
+        ({}, Request(scale="laptop")),
+        ({"scale": "smoke", "strict_claims": "true"}, Request(scale="smoke", strict_claims=True)),
+        ({"trials": 3, "trials_per_job": "1"}, Request(trials=3, trials_per_job=1)),
         ({"strict_claims": True}, Request(strict_claims=True)),
         ({"allow_unverified_data": "true"}, Request(allow_unverified_data=True)),
         ({"set": "a.b=1"}, Request(set=("a.b=1",))),
@@ -97,7 +97,7 @@ def test_config_asks_for_what_it_names(config: dict[str, Any], asked: Request) -
     assert requested(config) == asked
 
 
-COUNT, PATH = "it must be a whole number above 0", "it must be path=value, such as"
+WHOLE, PATH = "it must be a valid integer", "it must be path=value, such as"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ COUNT, PATH = "it must be a whole number above 0", "it must be path=value, such 
             ": unknown key; the keys are scale, strict_claims, allow_unverified_data, ",
         ),
         ("strict_claims", "maybe", "=maybe: choose one of true, false"),
-        ("trials", "x", f"=x: {COUNT}"),
-        ("trials", 0, f"=0: {COUNT}"),
-        ("trials", 1.5, f"=1.5: {COUNT}"),
-        ("trials_per_job", -1, f"=-1: {COUNT}"),
+        ("trials", "x", f"=x: {WHOLE}"),
+        ("trials", 0, "=0: it must be greater than 0"),
+        ("trials", 1.5, f"=1.5: {WHOLE}"),
+        ("trials_per_job", -1, "=-1: it must be greater than 0"),
         ("set", 1, f"=1: {PATH}"),
         ("set", {"a": 1}, f"={{'a': 1}}: {PATH}"),
         ("set", [1], f"=[1]: {PATH}"),

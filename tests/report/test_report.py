@@ -241,15 +241,14 @@ def test_a_run_of_fewer_trials_is_said_to_be(smoke: Run, tmp_path: Path) -> None
 
     def command(*arguments: str | Path, output: Path) -> None:
         strings = [str(argument) for argument in arguments]
-        succeeding(smoke.root, *LOWRANK, *strings, "--output", str(output), "--run", "smoke")
+        succeeding(tmp_path, *LOWRANK, *strings, "--output", str(output), "--run", "smoke")
 
     figure, file = fewer.figure("figure_3", "png"), fewer.metrics(name)
     command("figure", "figure_3", "--metrics", file, output=figure.with_suffix(""))
     command("claims", file, output=fewer.table("claims"))
     nowhere = tmp_path / "none"
     command("compare", file, "--reference", nowhere, output=fewer.table("comparison"))
-    places = ["--root", tmp_path, "--captions", CAPTIONS]
-    command("report", figure, *places, output=fewer.report)
+    command("report", figure, "--captions", CAPTIONS, output=fewer.report)
     assert ">1 trial<" in fewer.figure("figure_3", "svg").read_text()
     count = sum(claim.experiment == name for claim in CLAIMS.values())
     judged = f"Judged by fewer trials than the scale has: {count}."

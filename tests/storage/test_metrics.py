@@ -133,7 +133,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with sealing(path) as partial:
         other = {"schema_version": "0", "seal": SEAL, "provenance": "{}"}
         pq.write_table(example().replace_schema_metadata(other), partial)
-    with refused("has metrics schema 0, expected 3"):
+    with refused("is not a file of metrics of schema 3: it has schema 0"):
         metrics.read(path)
     with sealing(path) as partial:
         foreign = other | {

@@ -56,10 +56,10 @@ def test_the_lock_of_a_killed_run_is_removed(folder: Path) -> None:
 def test_the_lock_of_a_run_that_goes_on_is_left(folder: Path) -> None:
     said = occupancy.clear(folder)
     assert (
-        "is going on in this folder: wait until it has ended, or run elsewhere, --directory" in said
+        "is active in this folder: wait until it has ended, or run elsewhere, --directory" in said
     )
     assert list((folder / "locks").iterdir())
-    with refused(r"a run at paper scale, process \d+ on .* is going on in this folder"):
+    with refused(r"a run at paper scale, process \d+ on .* is active in this folder"):
         occupancy.occupy(folder, "smoke", local=True)
 
 

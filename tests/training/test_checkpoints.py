@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import ROOT, MakeJob, assert_same, refused, rows_of
+from conftest import MakeJob, assert_same, refused, rows_of
 from lowrank_dynamics import source_code
 from lowrank_dynamics.errors import Interrupted
 from lowrank_dynamics.storage import metrics
@@ -182,13 +182,9 @@ def test_a_killed_job_goes_on_when_it_is_started_again(tmp_path: Path) -> None:
     """SIGKILL at any point: between steps, while a state is written, while the metrics are
     written.
     """
-    configs = Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
-    smoke = configs / "smoke.yaml"
-    smoke.write_text(
-        smoke.read_text().replace("      steps: 60\n    observe:", "      steps: 400\n    observe:")
-    )
     output, state = tmp_path / "cell.parquet", tmp_path / "state.pt"
-    command = [*LOWRANK, "train", "--run", "smoke", "--configs", str(configs)]
+    command = [*LOWRANK, "train", "--run", "smoke"]
+    command += ["--set", "experiments.case_study.training.steps=400"]
     command += ["--experiment", "case_study", "--cell", "rrelu-full"]
     resumable = [*command, "--output", str(output), "--checkpoint", str(state), "--every", "0"]
     for awaited in (

@@ -12,7 +12,7 @@ import torch
 from benchmarks import cells, gpu, savings, timing
 from benchmarks.__main__ import COMPARED, END, START, START_GPU, write
 from benchmarks.__main__ import cells as as_cells
-from benchmarks.loops import bare_products, jax_loop, plain_loop
+from benchmarks.loops import bare_products, plain_loop
 from benchmarks.rows import Row
 from conftest import NAME, measured
 from lowrank_dynamics.config.cell import Cell
@@ -38,16 +38,6 @@ def losses_of(setup: Setup) -> np.ndarray[Any, Any]:
 
 def test_the_plain_loop_trains_the_same(setup: Setup) -> None:
     np.testing.assert_allclose(plain_loop(setup)()(), losses_of(setup)[:, :-1], rtol=1e-8)
-
-
-def test_jax_trains_the_same(setup: Setup) -> None:
-    pytest.importorskip("jax", reason="JAX is installed by make bench only")
-    weights = [torch.from_numpy(np.array(weight)) for weight in jax_loop(setup)()()]  # type: ignore[attr-defined]
-    features = setup.data.train.inputs
-    for weight in weights[:-1]:
-        features = torch.nn.functional.elu(weight @ features)
-    losses = (weights[-1] @ features - setup.data.train.targets).square().sum(dim=(-2, -1)) / 2
-    np.testing.assert_allclose(losses, losses_of(setup)[:, -1], rtol=1e-8)
 
 
 def test_the_bare_products_are_computed(setup: Setup) -> None:

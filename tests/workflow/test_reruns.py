@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
             time.sleep(0.1)
     assert refused.returncode != 0
     assert re.search(
-        rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is going on in"
+        rf"^note: a run at smoke scale, process {killed.pid} on \S+ since [-0-9: ]+ is active in"
         r" this folder: wait",
         refused.stderr,
         re.MULTILINE,

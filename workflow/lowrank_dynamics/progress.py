@@ -1,8 +1,7 @@
 """Shows how far a long computation is: a bar on a terminal, plain lines in a log."""
 
 import logging
-from types import TracebackType
-from typing import Never, Self
+from typing import Never
 
 from tqdm import tqdm
 
@@ -10,9 +9,10 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts the steps, or other units, of a computation called `name`; a context manager.
+    """Counts the steps, or other units, of a computation called `name`.
 
-    On a terminal it is a bar. Elsewhere it is a log line whenever a further tenth of them is done.
+    On a terminal it is a bar, until it is closed. Elsewhere it is a log line whenever a further
+    tenth of them is done.
     """
 
     def __init__(self, name: str, total: int, unit: str = "step") -> None:
@@ -22,15 +22,8 @@ class Progress:
         self._bar: tqdm[Never] = tqdm(total=total, desc=name, unit=unit, disable=None)
         self._reported = -1
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove the bar."""
         self._bar.close()
 
     def reach(self, done: int, note: str = "") -> None:
@@ -40,11 +33,5 @@ class Progress:
             self._bar.update(done - self._bar.n)
         elif (tenth := 10 * done // max(self.total, 1)) > self._reported:
             self._reported = tenth
-            log.info(
-                "%s: %s %d of %d%s",
-                self.name,
-                self.unit,
-                done,
-                self.total,
-                f", {note}" if note else "",
-            )
+            words = f"{self.name}: {self.unit} {done} of {self.total}"
+            log.info(f"{words}, {note}" if note else words)

@@ -335,6 +335,7 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
         scaling.value_at_start,
         scaling.largest,
         scaling.largest_ratio,
+        scaling.admissible_step,
         scaling.operations_to_reach,
     )
 }

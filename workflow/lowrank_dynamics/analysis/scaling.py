@@ -131,6 +131,17 @@ def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
     return reduced(ratios(metrics, quantity, to), ROW, lambda value: value.max())
 
 
+def admissible_step(metrics: Metrics) -> pd.DataFrame:
+    """Return the largest eta gamma at any step, where gamma bounds the curvature there; up to 1 is
+    admissible.
+    """
+    rows = largest(metrics, "curvature_bound")
+    etas = {}
+    for name, variant in metrics.variants.items():
+        etas[name] = variant.settings.training.learning_rate
+    return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(etas))
+
+
 def operations_to_reach(
     metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:

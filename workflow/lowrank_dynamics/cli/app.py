@@ -29,7 +29,6 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", help="a setting to change, such as experiments.starts.trials=1"),
 ]
-Configs = Annotated[Path, typer.Option(help="the folder of the settings")]
 Output = Annotated[Path, typer.Option(help="the file to write")]
 
 
@@ -48,17 +47,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_VERSION = typer.Option(
+    "--version", help="show the version and commit", callback=_show_version, is_eager=True
+)
+
+
 @app.callback()
 def options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help="show the version, and the commit in a clone",
-            callback=_show_version,
-            is_eager=True,
-        ),
-    ] = False,
+    version: Annotated[bool, _VERSION] = False,
 ) -> None:
     """Run a stage as a command; each rule of the workflow is one of these lines, which a terminal
     runs just as well.
@@ -78,10 +74,10 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("lowrank_dynamics").setLevel(logging.INFO)
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of fonts without dates
-    gc.set_threshold(
-        100_000
-    )  # collect cyclic garbage rarely, as module objects stay, and not at all
-    atexit.register(gc.freeze)  # at exit: half a second per job
+    # Module objects stay, so cyclic garbage is collected rarely, and not at exit: it saves half a
+    # second per job.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     try:
         end_when_asked()
         end_with(os.environ.get(RUN))
@@ -105,8 +101,7 @@ def _end(sentence: str, status: int = 1) -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except (
-            OSError
-        ):  # otherwise the interpreter's own last flush fails too, with another exit status
+        except OSError:
+            # Otherwise the interpreter's last flush fails too, with another exit status.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

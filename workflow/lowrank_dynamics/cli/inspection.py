@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import Configs, Overrides, RunName, app, color
-from lowrank_dynamics.config.folder import CONFIGS
+from lowrank_dynamics.cli.app import Overrides, RunName, app, color
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 
@@ -14,11 +13,10 @@ from lowrank_dynamics.errors import UserError
 @app.command()
 def check(
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Check the settings of a run and list its cells."""
-    settings = Run.named(name, configs=configs, overrides=overrides).settings
+    settings = Run.named(name, overrides=overrides).settings
     for experiment, content in settings.experiments.items():
         cells = ", ".join(cell.name for cell in settings.cells(experiment))
         steps = max(variant.training.steps for variant in content.variants.values())
@@ -28,11 +26,8 @@ def check(
 @app.command()
 def resources(
     name: RunName = "paper",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
-    gpu: Annotated[
-        str | None, typer.Option(help="another GPU than the settings name, or operations a second")
-    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="another GPU, or operations a second")] = None,
 ) -> None:
     """Print what each experiment's jobs cost and request of a cluster, and the total."""
     from collections import Counter
@@ -42,7 +37,7 @@ def resources(
     from lowrank_dynamics.config.cost import jobs_of
     from lowrank_dynamics.config.request import requested
 
-    settings = Run.named(name, configs=configs, overrides=overrides).settings
+    settings = Run.named(name, overrides=overrides).settings
     if gpu is not None:
         settings = requested({"gpu": gpu}).limited(settings)
     columns = ["experiment", "job", "jobs", "expected min", "GPU GB", "requested min", "host GB"]
@@ -93,9 +88,7 @@ def verdicts(
 @app.command("outcome")
 def tell_outcome(
     name: RunName = "laptop",
-    since: Annotated[
-        float | None, typer.Option(help="when the run began, in seconds since 1970")
-    ] = None,
+    since: Annotated[float | None, typer.Option(help="its start, in seconds since 1970")] = None,
 ) -> None:
     """Print where a run's figures are and what to read about them; run it where the run is."""
     import time

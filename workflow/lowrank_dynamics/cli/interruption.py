@@ -25,7 +25,7 @@ def exit_when_asked() -> None:
     """From now on let Ctrl-C, and the signal with which a scheduler ends a job, end this process
     with a sentence.
 
-    That is for the time of imports, in which nothing can be lost and an exception could be caught.
+    It is for the time of imports, when nothing can be lost and an exception might be caught.
     A signal that this process was started to ignore, as in the background of a script, is still
     ignored.
     """
@@ -53,10 +53,10 @@ def can_follow() -> bool:
 
 
 def end_with(run: str | None) -> None:
-    """From now on, stop as if asked to once the process numbered `run` has ended, however it did;
-    never for None.
+    """From now on, stop as if asked to once the process numbered `run` has ended for any reason; do
+    nothing for None.
 
-    So the jobs of a killed run do not continue alongside those of the next, where `can_follow`.
+    Jobs of a killed run therefore do not continue alongside those of the next, where `can_follow`.
     """
     if run is None or not can_follow():
         return

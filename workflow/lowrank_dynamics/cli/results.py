@@ -1,29 +1,19 @@
 """The commands that turn metrics into figures, verdicts and pages."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
-from lowrank_dynamics.config.folder import CONFIGS
+from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
 from lowrank_dynamics.storage.repository import code_version
 
-if TYPE_CHECKING:
-    from lowrank_dynamics.storage import metrics as stored
-
-Page = Annotated[
-    Path, typer.Option(help="the Parquet file to write; the page to read is written next to it")
-]
-Files = Annotated[
-    list[Path], typer.Argument(help="the metrics of experiments, each file named after its own")
-]
-Metrics = Annotated[
-    list[Path], typer.Option(help="the metrics of the figure's experiments, one option each")
-]
+Page = Annotated[Path, typer.Option(help="the Parquet file; its page is written next to it")]
+Files = Annotated[list[Path], typer.Argument(help="metrics, each file named after its experiment")]
+Metrics = Annotated[list[Path], typer.Option(help="the metrics of an experiment; repeatable")]
+REFERENCE = Path("results/reference")
 
 
 @app.command()
@@ -44,11 +34,8 @@ def claims(
     output: Page,
     metrics: Files = [],  # noqa: B006
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
-    every: Annotated[
-        bool, typer.Option("--all", help="also on claims about experiments that are not given")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="also on claims without metrics")] = False,
 ) -> None:
     """Give a verdict on every claim about the experiments."""
     from lowrank_dynamics.analysis.claims import load_claims
@@ -56,28 +43,26 @@ def claims(
     from lowrank_dynamics.analysis.table import claims_table
     from lowrank_dynamics.report.rendering import claims_page
     from lowrank_dynamics.storage import tables
+    from lowrank_dynamics.storage.metrics import read_all
 
-    run = Run.named(name, configs=configs, overrides=overrides)
-    measured = _read(metrics, run.measured)
+    run = Run.named(name, overrides=overrides)
+    measured = read_all(metrics, run.measured.name)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
-    origin = provenance.verdicts_origin(run.name, run.statements, _origins(measured))
-    origin |= _unverified(measured.values()) | {"summary": claims_summary(rows)}
-    table = tables.Table(rows, origin)
+    statements = provenance.sha256(run.statements)
+    origin = provenance.table_origin(run.name, measured, claims_sha256=statements)
+    table = tables.Table(rows, origin | {"summary": claims_summary(rows)})
     tables.write(table, claims_page(table, run), output)
 
 
 @app.command()
 def sensitivity(
-    declared: Annotated[
-        Path, typer.Argument(help="the verdicts at the declared values, which `claims` wrote")
-    ],
+    declared: Annotated[Path, typer.Argument(help="the verdicts at the declared values")],
     alternatives: Annotated[
-        list[Path], typer.Argument(help="those of alternatives, each in a folder named after it")
+        list[Path], typer.Argument(help="those of others: NAME/claims.parquet")
     ],
     output: Page,
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Compare the verdicts at the declared values with those of the alternatives."""
@@ -87,16 +72,18 @@ def sensitivity(
     from lowrank_dynamics.report.rendering import sensitivity_page
     from lowrank_dynamics.storage import tables
 
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     base = tables.read(declared, COLUMNS)
     varied = {path.parent.name: tables.read(path, COLUMNS) for path in alternatives}
-    rows = compare(
-        base.rows, {name: table.rows for name, table in varied.items()}, run.sensitivity_study
-    )
+    verdicts = {name: table.rows for name, table in varied.items()}
+    rows = compare(base.rows, verdicts, run.sensitivity_study)
+    unverified = set(base.unverified)
+    for table in varied.values():
+        unverified.update(table.unverified)
     origin = {
         "scale": run.name,
         "code": code_version(),
-        **_unverified([base, *varied.values()]),
+        "unverified": sorted(unverified),
         "summary": sensitivity_summary(rows),
     }
     table = tables.Table(rows, origin)
@@ -108,65 +95,38 @@ def compare(
     metrics: Files,
     output: Page,
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
-    reference: Annotated[Path, typer.Option(help="the folder of the reference")] = Path(
-        "results/reference"
-    ),
+    reference: Annotated[Path, typer.Option(help="the folder of the reference")] = REFERENCE,
 ) -> None:
     """Compare a run with the reference, quantity by quantity."""
     from lowrank_dynamics.analysis.comparison import compare_all
     from lowrank_dynamics.analysis.readable import comparison_summary
     from lowrank_dynamics.report.rendering import comparison_page
     from lowrank_dynamics.storage import tables
+    from lowrank_dynamics.storage.metrics import read_all
 
-    run = Run.named(name, configs=configs, overrides=overrides)
-    measured = _read(metrics, run)
+    run = Run.named(name, overrides=overrides)
+    measured = read_all(metrics, run.name)
     rows, uncompared = compare_all(measured, reference, run.settings.experiments)
-    origin = provenance.comparison_origin(run.name, reference, _origins(measured))
-    origin |= _unverified(measured.values()) | {"uncompared": uncompared}
-    table = tables.Table(rows, origin | {"summary": comparison_summary(rows)})
+    files = {}
+    for path in sorted(reference.rglob("*.parquet")):
+        files[str(path.relative_to(reference))] = provenance.sha256(path)
+    origin = provenance.table_origin(run.name, measured, reference_sha256=files)
+    origin |= {"uncompared": uncompared, "summary": comparison_summary(rows)}
+    table = tables.Table(rows, origin)
     tables.write(table, comparison_page(table, run), output)
 
 
 @app.command("report")
 def write_report(
     pictures: Annotated[list[Path], typer.Argument(help="the figures to show, as PNG")],
-    captions: Annotated[
-        Path, typer.Option(help="the folder of the texts that say what to look for")
-    ],
+    captions: Annotated[Path, typer.Option(help="the folder of the figures' captions")],
     output: Output,
     name: RunName = "laptop",
-    root: Annotated[Path, typer.Option(help="the folder with results/ and figures/")] = Path(),
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Put a run's verdicts, figures, comparison and settings on one page."""
     from lowrank_dynamics.report.page import write_page
 
-    run = Run.named(name, root, configs, overrides)
+    run = Run.named(name, overrides=overrides)
     write_page(run, pictures, captions, output)
-
-
-def _read(files: Iterable[Path], run: Run) -> dict[str, "stored.Metrics"]:
-    """Return the metrics of experiments of a run, by name."""
-    from lowrank_dynamics.storage import metrics as stored
-
-    return {path.stem: stored.read(path, path.stem, run.name) for path in files}
-
-
-def _origins(
-    measured: Mapping[str, "stored.Metrics"],
-) -> dict[str, Mapping[str, provenance.CellOrigin]]:
-    """Return the origins of the cells of each experiment."""
-    return {name: metrics.cells for name, metrics in measured.items()}
-
-
-def _unverified(sources: Iterable[Any]) -> dict[str, list[str]]:
-    """Return what a table's origin says of the metrics or tables behind it: which data are
-    unverified.
-    """
-    names: set[str] = set()
-    for source in sources:
-        names |= set(source.unverified)
-    return {"unverified": sorted(names)}

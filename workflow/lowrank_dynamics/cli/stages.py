@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Configs, Output, Overrides, RunName, app
+from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.cli.interruption import deferred
 from lowrank_dynamics.config.cell import Cell, shard_of
-from lowrank_dynamics.config.folder import CONFIGS
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 
-Weights = Annotated[
-    Path | None, typer.Option(help="the folder with the convolutions' weights that `fetch` wrote")
-]
+Weights = Annotated[Path | None, typer.Option(help="the folder of weights that `fetch` wrote")]
+Images = Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)]
+Digest = Annotated[str | None, typer.Option(help="the sha256 of the cell's settings or code")]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
@@ -38,33 +37,24 @@ def fetch(
 def prepare(
     output: Output,
     images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
-    training_images: Annotated[
-        int, typer.Option(help="how many, a tenth of them from each class", min=10)
-    ],
-    test_images: Annotated[
-        int, typer.Option(help="how many, a tenth of them from each class", min=10)
-    ],
-    source: Annotated[
-        Path | None, typer.Option(help="the folder with the images that `fetch` wrote")
-    ] = None,
+    training_images: Images,
+    test_images: Images,
+    source: Annotated[Path | None, typer.Option(help="the folder that `fetch` wrote")] = None,
 ) -> None:
     """Choose and verify images and write them to one file."""
     from lowrank_dynamics.data.loading import data_module
 
     if images not in IMAGES:
         raise UserError(f"there are no images {images!r}; choose one of {', '.join(IMAGES)}")
-    data_module(images).prepare(
-        training_images, test_images, output, source and external.content(source)
-    )
+    fetched = source and external.content(source)
+    data_module(images).prepare(training_images, test_images, output, fetched)
 
 
 @app.command()
 def features(
     output: Output,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
-    part: Annotated[
-        str, typer.Option(help="train or test, the first and the last image, such as train-0-1999")
-    ],
+    part: Annotated[str, typer.Option(help="split, first and last image, such as train-0-1999")],
     convolutions: Annotated[str, typer.Option(help="vgg16 or tiny")],
     size: Annotated[int, typer.Option(help="pixels a side, to which images are resized", min=1)],
     pool: Annotated[int, typer.Option(help="cells a side of the average at the end", min=1)],
@@ -106,33 +96,15 @@ def train(
     experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
     cell: Annotated[str, typer.Option(help="a cell, as `check` lists them")],
     name: RunName = "laptop",
-    configs: Configs = CONFIGS,
     overrides: Overrides = [],  # noqa: B006
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help=(
-                "the file that `prepare` wrote, or the folder of `features`, where the experiment"
-                " needs one"
-            )
-        ),
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="what `prepare` or `features` wrote")] = None,
     weights: Weights = None,
-    trials: Annotated[
-        str | None, typer.Option(help="first and last, such as 0-4; all if left out")
-    ] = None,
+    trials: Annotated[str | None, typer.Option(help="such as 0-4; all if left out")] = None,
     threads: Threads = 1,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="a file for the state, from which an interrupted training resumes"),
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="where to save and resume")] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
-    planned: Annotated[
-        str | None, typer.Option(help="the digest that the settings of the cell must have")
-    ] = None,
-    planned_code: Annotated[
-        str | None, typer.Option(help="the digest that the code of the cell must have")
-    ] = None,
+    planned: Digest = None,
+    planned_code: Digest = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.source_code import code_sha256
@@ -142,13 +114,11 @@ def train(
     from lowrank_dynamics.training.jobs import checkpoint_of, train_job
 
     started = datetime.now(UTC)
-    run = Run.named(name, configs=configs, overrides=overrides)
+    run = Run.named(name, overrides=overrides)
     trained_cell = _cell_as_planned(run, experiment, cell, planned)
     modules = run.settings.modules(experiment, trained_cell)
     if planned_code and planned_code != code_sha256("training.jobs", *modules):
-        raise UserError(
-            "the code changed while the run was going on; run again to train with the new one"
-        )
+        raise UserError("the code changed during the run; run again to train with the new one")
     use_cpu(threads)
     shard = _shard(run, experiment, trials)
     stored_weights = weights and external.content(weights)
@@ -164,7 +134,7 @@ def train(
 
 def _cell_as_planned(run: Run, experiment: str, cell: str, planned: str | None) -> Cell:
     """Return a cell. Raises UserError if its settings are not those with which a run planned it."""
-    changed = f"the settings in {run.configs} changed while the run was going on"
+    changed = f"the settings in {run.configs} changed during the run"
     try:
         trained_cell = run.settings.cell(experiment, cell)
     except UserError as error:

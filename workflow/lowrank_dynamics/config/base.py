@@ -1,18 +1,12 @@
 """The base of all settings: typed, frozen, complete."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-)
-from pydantic_core import core_schema
+from annotated_types import GroupedMetadata
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A valid experiment name, also in paths."""
@@ -44,20 +38,13 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class NameIn:
-    """The annotation of a setting that must be one of the `known` names."""
+class NameIn(GroupedMetadata):
+    """The annotation of a setting that must be one of the `known` names, which editors list."""
 
     known: Collection[str]
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        """Check the name by `one_of`."""
-        check = partial(one_of, self.known)
-        return core_schema.no_info_after_validator_function(check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """List the names for editors."""
-        return {**handler(schema), "enum": sorted(self.known)}
+    def __iter__(self) -> Iterator[Any]:
+        """Yield pydantic's annotations."""
+        yield AfterValidator(partial(one_of, self.known))
+        names: list[Any] = sorted(self.known)
+        yield Field(json_schema_extra={"enum": names})

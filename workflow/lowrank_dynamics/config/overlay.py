@@ -5,7 +5,8 @@ except for what it changes of one under `variants`.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from lowrank_dynamics.config.blocks import Variant
@@ -21,32 +22,6 @@ class Layer(NamedTuple):
     content: dict[str, Any]
 
 
-def merged(
-    base: Mapping[str, Any], changes: object, *, known_only: bool = True, where: str = ""
-) -> dict[str, Any]:
-    """Return `base` with the values of `changes` replacing its own, at any depth.
-
-    Raises ValueError, prefixed with `where`, for a key that `base` lacks, if `known_only`, and for
-    a block of keys in place of one value, or vice versa.
-    """
-    if not isinstance(changes, dict):
-        raise ValueError(f"{where}: must hold keys")
-    result = dict(base)
-    for key, value in changes.items():
-        place = f"{where}.{key}" if where else str(key)
-        if key not in base:
-            if known_only:
-                raise ValueError(_unknown(place, base))
-            result[key] = value
-        elif isinstance(base[key], dict):
-            result[key] = merged(base[key], value, known_only=known_only, where=place)
-        elif isinstance(value, dict):
-            raise ValueError(f"{place}: must be one value")
-        else:
-            result[key] = value
-    return result
-
-
 def completed(paper: Layer, beyond: Layer) -> dict[str, Any]:
     """Return the settings of `paper.yaml`, and the experiments of another file, all complete.
 
@@ -55,28 +30,24 @@ def completed(paper: Layer, beyond: Layer) -> dict[str, Any]:
     be completed.
     """
     content = dict(paper.content)
-    defaults = content.pop("defaults", {})
-    if not isinstance(defaults, dict):
-        raise UserError(f"{paper.source}: defaults: must hold keys")
-    for key in beyond.content:
-        if key != "experiments":
-            raise UserError(f"{beyond.source}: {key}: unknown key; the keys are experiments")
+    with _naming(paper.source):
+        defaults = _block(content.pop("defaults", {}), "defaults")
+    with _naming(beyond.source):
+        _require_known(beyond.content, ["experiments"])
     definitions: dict[str, Layer] = {}
     for layer in (paper, beyond):
-        experiments = layer.content.get("experiments")
-        if not isinstance(experiments, dict):
-            raise UserError(f"{layer.source}: experiments: must hold keys")
-        for name, experiment in experiments.items():
-            where = f"{layer.source}: experiments.{name}"
-            if name in definitions:
-                raise UserError(f"{where}: {definitions[name].source} has one of this name")
-            if not isinstance(experiment, dict):
-                raise UserError(f"{where}: must hold keys")
-            definitions[name] = Layer(layer.source, experiment)
-    content["experiments"] = {
-        name: _with_variants(_complete(name, definitions, defaults), definition.source, name)
-        for name, definition in definitions.items()
-    }
+        with _naming(layer.source):
+            experiments = _block(layer.content.get("experiments"), "experiments")
+            for name, experiment in experiments.items():
+                where = f"experiments.{name}"
+                if name in definitions:
+                    raise ValueError(f"{where}: {definitions[name].source} has one of this name")
+                definitions[name] = Layer(layer.source, _block(experiment, where))
+    content["experiments"] = {}
+    for name, definition in definitions.items():
+        complete = _complete(name, definitions, defaults)
+        with _naming(definition.source):
+            content["experiments"][name] = _with_variants(complete, f"experiments.{name}")
     return content
 
 
@@ -86,12 +57,14 @@ def overlaid(content: dict[str, Any], layer: Layer) -> dict[str, Any]:
     Raises UserError, naming the layer and the key, for a key that the settings lack.
     """
     changes = dict(layer.content)
-    experiments = changes.pop("experiments", {})
-    try:
+    experiments = dict(content["experiments"])
+    with _naming(layer.source):
+        changed = _block(changes.pop("experiments", {}), "experiments")
         result = merged(content, changes)
-        result["experiments"] = _with_changes(content["experiments"], experiments)
-    except ValueError as error:
-        raise UserError(f"{layer.source}: {error}") from error
+        _require_known(changed, experiments, "experiments")
+        for name, change in changed.items():
+            experiments[name] = _with_change(experiments[name], change, f"experiments.{name}")
+    result["experiments"] = experiments
     return result
 
 
@@ -117,13 +90,59 @@ def assignments(value: object) -> tuple[str, ...]:
     """Return each `path=value` of `--config set`: a list, or text with spaces between them."""
     if isinstance(value, str):
         return tuple(shlex.split(value))
-    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+    if isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
         return tuple(value)
     raise ValueError("it must be path=value, such as experiments.case_study.training.steps=300")
 
 
-def _unknown(place: str, known: Mapping[str, Any]) -> str:
-    return f"{place}: unknown key; the keys are {', '.join(map(str, known))}"
+def merged(
+    base: Mapping[str, Any], changes: object, where: str = "", *, known_only: bool = True
+) -> dict[str, Any]:
+    """Return `base` with the values of `changes` replacing its own, at any depth.
+
+    Raises ValueError, prefixed with `where`, for a key that `base` lacks, if `known_only`, and for
+    a block of keys in place of one value, or vice versa.
+    """
+    block = _block(changes, where)
+    if known_only:
+        _require_known(block, base, where)
+    result = dict(base)
+    for key, value in block.items():
+        place = _place(where, key)
+        if isinstance(base.get(key), dict):
+            result[key] = merged(base[key], value, place, known_only=known_only)
+        elif isinstance(value, dict) and key in base:
+            raise ValueError(f"{place}: must be one value")
+        else:
+            result[key] = value
+    return result
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Turn a ValueError about a key into a UserError that also names the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def _block(value: object, where: str) -> dict[str, Any]:
+    """Return a copy of a block of keys. Raises ValueError for any other value."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: must hold keys")
+    return dict(value)
+
+
+def _require_known(keys: Iterable[str], known: Collection[str], where: str = "") -> None:
+    for key in keys:
+        if key not in known:
+            choices = ", ".join(map(str, known))
+            raise ValueError(f"{_place(where, key)}: unknown key; the keys are {choices}")
+
+
+def _place(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 def _complete(
@@ -138,83 +157,57 @@ def _complete(
     changes = dict(content)
     like = changes.pop("like", None)
     base = defaults
-    if like is not None:
-        others = [other for other in definitions if other not in (*above, name)]
-        if like not in others:
-            choices = ", ".join(others)
-            raise UserError(f"{source}: {where}.like: {like!r} is not one of {choices}")
-        base = _complete(like, definitions, defaults, (*above, name))
-        base.pop("variants", None)
-    try:
-        return merged(base, changes, known_only=False, where=where)
-    except ValueError as error:
-        raise UserError(f"{source}: {error}") from error
+    with _naming(source):
+        if like is not None:
+            others = [other for other in definitions if other not in (*above, name)]
+            if like not in others:
+                raise ValueError(f"{where}.like: {like!r} is not one of {', '.join(others)}")
+            base = _complete(like, definitions, defaults, (*above, name))
+            base.pop("variants", None)
+        return merged(base, changes, where, known_only=False)
 
 
-def _with_variants(experiment: dict[str, Any], source: str, name: str) -> dict[str, Any]:
+def _with_variants(experiment: dict[str, Any], where: str) -> dict[str, Any]:
     """Return an experiment with what variants may change in each of them, and only there."""
     result = dict(experiment)
-    shared = {key: result.pop(key) for key in Variant.model_fields if key in result}
-    variants = result.get("variants", {BASE: {}})
-    where = f"experiments.{name}.variants"
-    if not isinstance(variants, dict):
-        raise UserError(f"{source}: {where}: must hold keys")
+    shared = _taken(result)
+    place = f"{where}.variants"
+    variants = _block(result.get("variants", {BASE: {}}), place)
     result["variants"] = {}
-    for variant, changes in variants.items():
-        place = f"{where}.{variant}"
-        try:
-            result["variants"][variant] = merged(shared, changes, known_only=False, where=place)
-        except ValueError as error:
-            raise UserError(f"{source}: {error}") from error
-    return result
-
-
-def _with_changes(experiments: Mapping[str, Any], changes: object) -> dict[str, Any]:
-    """Return experiments with changes of some of them. Raises ValueError as `merged` does."""
-    if not isinstance(changes, dict):
-        raise ValueError("experiments: must hold keys")
-    result = dict(experiments)
-    for name, change in changes.items():
-        where = f"experiments.{name}"
-        if name not in experiments:
-            raise ValueError(_unknown(where, experiments))
-        result[name] = _with_change(experiments[name], change, where)
+    for name, changes in variants.items():
+        variant = merged(shared, changes, f"{place}.{name}", known_only=False)
+        result["variants"][name] = variant
     return result
 
 
 def _with_change(experiment: dict[str, Any], change: object, where: str) -> dict[str, Any]:
-    if not isinstance(change, dict):
-        raise ValueError(f"{where}: must hold keys")
-    rest = dict(change)
+    rest = _block(change, where)
+    _require_known(rest, dict.fromkeys((*experiment, *Variant.model_fields)), where)
     to_one = rest.pop("variants", {})
-    to_all = {key: rest.pop(key) for key in Variant.model_fields if key in rest}
-    known = dict.fromkeys((*experiment, *Variant.model_fields))
-    for key in rest:
-        if key not in known:
-            raise ValueError(_unknown(f"{where}.{key}", known))
-    result = merged(experiment, rest, where=where)
-    variants = {
-        name: merged(variant, to_all, where=where)
-        for name, variant in experiment["variants"].items()
-    }
-    result["variants"] = merged(variants, to_one, where=f"{where}.variants")
+    to_all = _taken(rest)
+    result = merged(experiment, rest, where)
+    variants = {}
+    for name, variant in experiment["variants"].items():
+        variants[name] = merged(variant, to_all, where)
+    result["variants"] = merged(variants, to_one, f"{where}.variants")
     return result
 
 
+def _taken(settings: dict[str, Any]) -> dict[str, Any]:
+    """Remove from settings, and return, those that variants may change."""
+    return {key: settings.pop(key) for key in Variant.model_fields if key in settings}
+
+
 def _keys(path: str, content: object) -> list[str]:
-    """Return the keys of a path; a key may have dots, as in `variants.eps_0.1.network`."""
+    """Return the keys of a path; a key of `content` may have dots, as in
+    `variants.eps_0.1.network`.
+    """
     keys = []
-    rest = path
-    while rest:
-        key = _first_key(rest, content)
+    while path:
+        known = content if isinstance(content, dict) else {}
+        first = [key for key in map(str, known) if f"{path}.".startswith(f"{key}.")]
+        key = max(first, key=len, default=path.partition(".")[0])
         keys.append(key)
-        content = content.get(key) if isinstance(content, dict) else None
-        rest = rest[len(key) + 1 :]
+        content = known.get(key)
+        path = path[len(key) + 1 :]
     return keys
-
-
-def _first_key(path: str, content: object) -> str:
-    """Return the longest key of `content` with which a path begins, or the part before a dot."""
-    known = map(str, content) if isinstance(content, dict) else ()
-    first = [key for key in known if f"{path}.".startswith(f"{key}.")]
-    return max(first, key=len, default=path.partition(".")[0])

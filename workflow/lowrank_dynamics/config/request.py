@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-from lowrank_dynamics.config.cards import Gpu, known_gpu
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
+
+from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.folder import CONFIGS, scales
 from lowrank_dynamics.config.overlay import assignments
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 
-LIMITS = ("trials", "trials_per_job")
-SWITCHES = ("strict_claims", "allow_unverified_data")
 
-
-class Request(NamedTuple):
+class Request(BaseModel):
     """What is asked of a run.
 
     Whether to fail if a claim is not reproduced and to use data that cannot be checked; the most
@@ -22,13 +21,15 @@ class Request(NamedTuple):
     settings to change, each as `path=value`.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
     scale: str = "laptop"
     strict_claims: bool = False
     allow_unverified_data: bool = False
-    trials: int | None = None
-    trials_per_job: int | None = None
+    trials: PositiveInt | None = None
+    trials_per_job: PositiveInt | None = None
     gpu: Gpu | None = None
-    set: tuple[str, ...] = ()
+    set: Annotated[tuple[str, ...], BeforeValidator(assignments)] = ()
 
     def limited(self, settings: Settings) -> Settings:
         """Return settings with the limits on trials, and the GPU, that are asked."""
@@ -40,38 +41,20 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
 
     Raises UserError for an invalid key or value.
     """
-    asked: dict[str, Any] = {}
-    for key, value in config.items():
-        if key not in Request._fields:
-            choices = ", ".join(Request._fields)
+    for key in config:
+        if key not in Request.model_fields:
+            choices = ", ".join(Request.model_fields)
             raise UserError(f"--config {key}: unknown key; the keys are {choices}")
-        try:
-            asked[key] = _checked(key, value, folder)
-        except ValueError as error:
-            raise UserError(f"--config {key}={value}: {error}") from error
-    return Request(**asked)
-
-
-def _checked(key: str, value: object, folder: Path) -> object:
-    """Return the value of a key. Raises ValueError, stating what is valid, for any other."""
-    if key == "gpu":
-        return known_gpu(value)
-    if key == "set":
-        return assignments(value)
-    if key in LIMITS:
-        return _count(str(value))
-    if key in SWITCHES:
-        return _choice(str(value).lower(), ["true", "false"]) == "true"
-    return _choice(str(value), scales(folder))
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise ValueError("it must be a whole number above 0")
-    return int(text)
-
-
-def _choice(text: str, choices: list[str]) -> str:
-    if text not in choices:
-        raise ValueError(f"choose one of {', '.join(choices)}")
-    return text
+    try:
+        request = Request.model_validate(config)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+        if problem["type"].startswith("bool"):
+            message = "choose one of true, false"
+        raise UserError(f"--config {key}={config[key]}: {message}") from error
+    known = scales(folder)
+    if request.scale not in known:
+        raise UserError(f"--config scale={request.scale}: choose one of {', '.join(known)}")
+    return request

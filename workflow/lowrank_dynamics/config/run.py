@@ -141,7 +141,7 @@ class Run:
 
     @property
     def claims_hold(self) -> Path:
-        """The file that is there if no claim is not reproduced."""
+        """The file that exists unless some claim is not reproduced."""
         return self.results / "claims.hold"
 
     def figure(self, name: str, extension: str) -> Path:

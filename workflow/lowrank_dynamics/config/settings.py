@@ -1,6 +1,6 @@
 """All settings of one scale, and the cells of its experiments."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,17 +17,10 @@ from lowrank_dynamics.config.registries import (
     OBSERVABLES,
     OPTIMIZERS,
     PARAMETERIZATIONS,
-    Activation,
-    Convolutions,
-    Images,
-    Observable,
-    Optimizer,
-    Parameterization,
     activation,
 )
 from lowrank_dynamics.errors import UserError
 
-_Entry = Activation | Parameterization | Optimizer | Observable | Convolutions | Images
 DERIVED = ("dimension", "classes", "training_samples", "test_images", "stored")
 """What a data set's class computes from its settings, or fixes, and numbers depend on."""
 
@@ -60,14 +53,9 @@ class Settings(Frozen):
         """Return the settings with at most `trials` per experiment and `trials_per_job` per job."""
         experiments = {}
         for name, experiment in self.experiments.items():
-            count, size = experiment.trials, experiment.trials_per_job
-            if trials is not None:
-                count = min(count, trials)
-            if trials_per_job is not None:
-                size = trials_per_job
-            if size is not None:
-                size = min(size, count)
-            changes = {"trials": count, "trials_per_job": size}
+            count = min(experiment.trials, trials or experiment.trials)
+            size = trials_per_job or experiment.trials_per_job
+            changes = {"trials": count, "trials_per_job": size and min(size, count)}
             experiments[name] = experiment.model_copy(update=changes)
         return self.model_copy(update={"experiments": experiments})
 
@@ -105,7 +93,7 @@ class Settings(Frozen):
         fields that no number depends on.
         """
         data = self.experiment(name).of_variant(cell.variant).data
-        entries: list[_Entry] = [*self._entries(name, cell)]
+        entries = self._entries(name, cell)
         if isinstance(data, ConvolvedData):
             entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
         derived = {field: getattr(data, field) for field in DERIVED}
@@ -128,9 +116,8 @@ class Settings(Frozen):
                 modules.append(module)
         return modules
 
-    def _entries(
-        self, name: str, cell: Cell
-    ) -> list[Activation | Parameterization | Optimizer | Observable]:
+    def _entries(self, name: str, cell: Cell) -> list[Any]:
+        """Return the registry entries that a cell's code depends on."""
         settings = self.experiment(name).of_variant(cell.variant)
         return [
             activation(cell.activation),

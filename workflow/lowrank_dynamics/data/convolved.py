@@ -7,6 +7,7 @@ them.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -92,7 +93,7 @@ def extract(
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
     features = []
     done = 0
-    with Progress(name, len(images), unit="image") as progress:
+    with closing(Progress(name, len(images), unit="image")) as progress:
         for group in by_channel.tensor_split(groups):
             inputs = as_input(group.float() / 255, size)
             features.append(pooled(convolutions, inputs, pool).cpu())

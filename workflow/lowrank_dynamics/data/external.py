@@ -1,7 +1,7 @@
 """What a run downloads, by name: fetched once, checked, and kept in a folder, or else a note there
 on why it is unavailable.
 
-A run continues without what is unavailable, so the folder is there either way. This module imports
+A run continues without what is unavailable, so the folder always exists. This module imports
 torch only to fetch.
 """
 
@@ -46,7 +46,7 @@ def fetch(name: str, folder: Path, *, allow_unverified: bool) -> None:
 
 
 def missing(folder: Path) -> str:
-    """Return why the content of `folder` is unavailable; empty if it is there."""
+    """Return why the content of `folder` is unavailable; empty if it is available."""
     note = folder / MISSING
     if not note.exists():
         return ""

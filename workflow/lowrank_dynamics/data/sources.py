@@ -46,9 +46,6 @@ class Folder:
                 return path
         raise RejectedError(f"has no {file}")
 
-    def discard(self, file: str) -> None:
-        """Leave a file that is not used where it is: the folder is the user's."""
-
 
 class Download:
     """A place files are downloaded from, into the user's cache; an interrupted download leaves no
@@ -56,10 +53,6 @@ class Download:
     """
 
     cache: ClassVar[Path] = pooch.os_cache("lowrank-dynamics")
-
-    def discard(self, file: str) -> None:
-        """Remove a download that is wrong, so that it is fetched again next time."""
-        (self.cache / file).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,8 @@ def first_accepted(
         try:
             return _read(source, file, read), source.name
         except RejectedError as problem:
-            source.discard(file)
+            if isinstance(source, Download):  # it is downloaded again next time
+                (source.cache / file).unlink(missing_ok=True)
             attempts.append(f"{source.name}: {problem}")
             log.warning("%s from %s is not used: %s", file, source.name, problem)
     reasons = "; ".join(attempts)
@@ -194,16 +188,13 @@ def _decoded(path: Path, sha256: str) -> bytes:
     """Return the content of a file, decompressed if it is compressed. Raises RejectedError if its
     digest differs.
     """
-    raw = path.read_bytes()
-    try:
-        content = gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        digest = hashlib.sha256(raw).hexdigest()
-        raise RejectedError(
-            f"{path} is truncated or corrupt ({error}): found sha256 {digest} undecoded, expected"
-            f" {sha256} decoded"
-        ) from error
+    content, problem = path.read_bytes(), ""
+    if content.startswith(GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            problem = f" when decompressed; it is truncated or corrupt ({error})"
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
-        raise RejectedError(f"{path} has sha256 {digest}, expected {sha256}")
+        raise RejectedError(f"{path} has sha256 {digest}, expected {sha256}{problem}")
     return content

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from lowrank_dynamics.config.figures import FIGURES, OURS
+from lowrank_dynamics.config.figures import figures_of
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report import crate
@@ -23,7 +23,7 @@ from lowrank_dynamics.report.verify import problems, require_none, traceable
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
-from lowrank_dynamics.storage.provenance import sha256
+from lowrank_dynamics.storage.provenance import CellOrigin, sha256
 from lowrank_dynamics.storage.repository import git
 from lowrank_dynamics.version import __version__
 
@@ -69,12 +69,13 @@ def write_archive(run: Run, folder: Path) -> Archived:
     run.settings  # noqa: B018 (a mistake in them is reported before all else)
     results = _results(root, scale)
     require_none(problems(run), f"delete it, run `make SCALE={scale}`, and then this again")
-    remarks = _absent(scale, results) + _of_other_code(root, results, commit)
+    remarks = _absent(run, results) + _of_other_code(root, results, commit)
     names = _git_lines(root, "ls-files") + results
     written = {crate.NAME: _description(root, scale, names, remarks)}
     digests = {name: sha256(root / name) for name in names}
     digests[crate.NAME] = hashlib.sha256(written[crate.NAME]).hexdigest()
-    written[CHECKSUMS] = _checksums(digests)
+    checksums = [f"{digest}  {name}\n" for name, digest in sorted(digests.items())]
+    written[CHECKSUMS] = "".join(checksums).encode()
     path = folder / f"lowrank-dynamics-{__version__}-{scale}-{commit[:8]}.zip"
     _pack(root, results, written, path)
     return Archived(path, len(digests), remarks)
@@ -117,7 +118,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 
 def _git_lines(root: Path, command: str, *arguments: str) -> list[str]:
-    """Return the names that a command of git lists, however they are spelled."""
+    """Return the names that a git command lists; they may contain any characters."""
     return _git(root, command, "-z", *arguments).decode().split("\0")[:-1]
 
 
@@ -141,12 +142,11 @@ def _results(root: Path, scale: str) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
-def _absent(scale: str, results: Sequence[str]) -> list[str]:
-    """Return a sentence on the figures of metrics that a run lacks, if there are any."""
+def _absent(run: Run, results: Sequence[str]) -> list[str]:
+    """Return a sentence on the figures that a run lacks, if there are any."""
     absent = []
-    for name, figure in FIGURES.items():
-        is_wanted = not figure.table and figure.part != OURS
-        if is_wanted and f"figures/{scale}/{name}.pdf" not in results:
+    for name in figures_of(run.settings.experiments):
+        if f"figures/{run.name}/{name}.pdf" not in results:
             absent.append(name)
     return [f"Not in this run: {', '.join(absent)}."] if absent else []
 
@@ -175,21 +175,12 @@ def _description(root: Path, scale: str, names: Sequence[str], remarks: Sequence
     """Return the description of the run for other programs; its time is that of the commit."""
     committed = _git(root, "show", "--no-patch", "--format=%ct", "HEAD")
     time = datetime.fromtimestamp(int(committed), UTC)
-    runs = {}
+    origins: list[CellOrigin] = []
     for name in names:
         if name.startswith(f"results/{scale}/metrics/"):
-            runs[Path(name).stem] = metrics.read(root / name)
-    return crate.metadata(
-        root / "CITATION.cff", scale, time, runs, names, remarks=" ".join(remarks)
-    )
-
-
-def _checksums(digests: Mapping[str, str]) -> bytes:
-    """Return the file of checksums, by name."""
-    lines = ""
-    for name, digest in sorted(digests.items()):
-        lines += f"{digest}  {name}\n"
-    return lines.encode()
+            origins += metrics.read(root / name).cells.values()
+    citation = root / "CITATION.cff"
+    return crate.metadata(citation, scale, time, origins, names, remarks=" ".join(remarks))
 
 
 def _pack(root: Path, results: Sequence[str], written: Mapping[str, bytes], path: Path) -> None:

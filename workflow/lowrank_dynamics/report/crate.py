@@ -4,7 +4,7 @@ https://www.researchobject.org/workflow-run-crate/ has the profiles.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import metadata as installed
 from pathlib import Path
@@ -15,7 +15,6 @@ from rocrate.rocrate import ROCrate
 
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.yaml import read_yaml
-from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.version import __version__
 
@@ -42,7 +41,7 @@ def metadata(
     citation: Path,
     scale: str,
     published: datetime,
-    runs: Mapping[str, Metrics],
+    origins: Sequence[CellOrigin],
     files: Iterable[str],
     *,
     remarks: str,
@@ -50,61 +49,46 @@ def metadata(
     """Return the description of a run: the workflow, its inputs and outputs, when and with what it
     was made.
 
-    `citation` is a CITATION.cff that names the software and its paper; `runs` are the metrics by
-    experiment, `files` all names in the archive. The same arguments give the same bytes.
+    `citation` is a CITATION.cff that names the software and its paper; `origins` are those of all
+    cells, `files` all names in the archive. The same arguments give the same bytes.
     """
     cited = read_yaml(citation)
     crate = ROCrate(version="1.1")
-    authors = _authors(crate, cited)
-    names = sorted(files)
-    settings = _files(crate, names, "configs/")
-    results = _files(crate, names, f"results/{scale}/", f"figures/{scale}/")
-    workflow = _workflow(crate, runs, authors)
-    _describe(crate, cited, scale, published, authors)
-    parameter = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
-    workflow["input"] = parameter
-    argument = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
-    argument["exampleOfWork"] = parameter
-    began, ended = _time(runs)
-    properties = {
-        "name": f"The run at {scale} scale",
-        "startTime": began,
-        "endTime": ended,
-        "description": remarks,
-    }
-    inputs: list[Any] = [argument]
-    inputs += settings
-    inputs += _data(crate, runs)
-    action = crate.add_action(workflow, "#run", inputs, results, properties)
-    action["agent"] = authors
-    crate.root_dataset["mentions"] = action
-    content = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
-    return f"{content}\n".encode()
-
-
-def _describe(
-    crate: ROCrate, cited: Mapping[str, Any], scale: str, published: datetime, authors: Any
-) -> None:
-    """Describe the whole: its name, publisher, date, license and profiles."""
     crate.name = f"{cited['title']} at {scale} scale"
     crate.description = cited["abstract"]
     crate.datePublished = published
     crate.license = LICENSES[cited["license"]]
-    crate.root_dataset["author"] = crate.root_dataset["publisher"] = authors
-    crate.root_dataset["citation"] = _paper(crate, cited["preferred-citation"])
+    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} license")
+    root = crate.root_dataset
+    authors = _authors(crate, cited)
+    root["author"] = root["publisher"] = authors
+    root["citation"] = _paper(crate, cited["preferred-citation"])
     profiles = []
     for url, name in PROFILES.items():
         version = url.split("/")[-1]
         profiles.append(_thing(crate, url, "CreativeWork", name=name, version=version))
-    crate.root_dataset["conformsTo"] = profiles
-    _thing(crate, crate.license, "CreativeWork", name=f"{cited['license']} license")
-    readme = crate.add_file(dest_path="README.md", properties={"encodingFormat": "text/markdown"})
-    readme["about"] = crate.root_dataset
+    root["conformsTo"] = profiles
+    _file(crate, "README.md")["about"] = root
+    names = sorted(files)
+    argument = _thing(crate, "#scale-of-the-run", "PropertyValue", name="scale", value=scale)
+    parameter = _thing(crate, "#scale", "FormalParameter", name="scale", additionalType="Text")
+    argument["exampleOfWork"] = parameter
+    workflow = _workflow(crate, origins)
+    workflow["input"] = parameter
+    workflow["author"] = authors
+    inputs = [argument, *_files(crate, names, "configs/"), *_data(crate, origins)]
+    results = _files(crate, names, f"results/{scale}/", f"figures/{scale}/")
+    properties = {"name": f"The run at {scale} scale", "description": remarks, **_times(origins)}
+    action = crate.add_action(workflow, "#run", inputs, results, properties)
+    action["agent"] = authors
+    root["mentions"] = action
+    content = json.dumps(crate.metadata.generate(), indent=1, sort_keys=True, ensure_ascii=False)
+    return f"{content}\n".encode()
 
 
 def _thing(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> ContextEntity:
     properties["@type"] = kind
-    return crate.add(ContextEntity(crate, identifier, properties=properties))
+    return crate.add(ContextEntity(crate, identifier.replace(" ", "-"), properties=properties))
 
 
 def _files(crate: ROCrate, names: Iterable[str], *folders: str) -> list[Any]:
@@ -126,68 +110,52 @@ def _title(path: Path) -> str:
     return f"{kind} {path.stem}".strip()
 
 
-def _workflow(crate: ROCrate, runs: Mapping[str, Metrics], authors: Any) -> Any:
-    """Add the Snakefile, with the libraries that computed the numbers."""
-    properties = {
-        "name": "lowrank-dynamics",
-        "version": __version__,
-        "encodingFormat": "text/plain",
-    }
+def _workflow(crate: ROCrate, origins: Iterable[CellOrigin]) -> Any:
+    """Add the Snakefile, with the programs that computed the numbers."""
     workflow = crate.add_workflow(
         dest_path="Snakefile",
         main=True,
         lang="snakemake",
         lang_version=installed.version("snakemake"),
-        properties=properties,
+        properties={
+            "name": "lowrank-dynamics",
+            "version": __version__,
+            "encodingFormat": "text/plain",
+        },
     )
-    programs = []
-    for name, version in sorted(_programs(runs)):
-        identifier = f"#{name}-{version}"
-        programs.append(
-            _thing(crate, identifier, "SoftwareApplication", name=name, version=version)
-        )
-    workflow["author"] = authors
-    workflow["softwareRequirements"] = programs
+    programs = set()
+    for origin in origins:
+        programs.add(("Python", origin.python))
+        programs.update(origin.libraries.items())
+    added = []
+    for name, version in sorted(programs):
+        kind = "SoftwareApplication"
+        added.append(_thing(crate, f"#{name}-{version}", kind, name=name, version=version))
+    workflow["softwareRequirements"] = added
     return workflow
 
 
-def _origins(runs: Mapping[str, Metrics]) -> list[CellOrigin]:
-    """Return the origins of the cells of all experiments."""
-    origins: list[CellOrigin] = []
-    for run in runs.values():
-        origins += run.cells.values()
-    return origins
-
-
-def _programs(runs: Mapping[str, Metrics]) -> set[tuple[str, str]]:
-    """Return the name and version of each program that computed the numbers."""
-    programs = set()
-    for origin in _origins(runs):
-        programs.add(("Python", origin.python))
-        programs.update(origin.libraries.items())
-    return programs
-
-
-def _data(crate: ROCrate, runs: Mapping[str, Metrics]) -> list[ContextEntity]:
+def _data(crate: ROCrate, origins: Iterable[CellOrigin]) -> list[ContextEntity]:
     """Add the data that the experiments read, with their sources."""
     sources: set[tuple[str, str]] = set()
-    for origin in _origins(runs):
+    for origin in origins:
         sources.update(origin.data.items())
     added = []
     for name, source in sorted(sources):
-        identifier = f"#data-{name}-{source}".replace(" ", "-")
+        identifier = f"#data-{name}-{source}"
         added.append(_thing(crate, identifier, "CreativeWork", name=name, description=source))
     return added
 
 
-def _time(runs: Mapping[str, Metrics]) -> tuple[str, str]:
+def _times(origins: Iterable[CellOrigin]) -> dict[str, str]:
     """Return when the first training began and the last one ended."""
     began, ended = [], []
-    for origin in _origins(runs):
+    for origin in origins:
         start = datetime.fromisoformat(origin.started)
         began.append(start)
         ended.append(start + timedelta(seconds=origin.seconds))
-    return min(began).isoformat(), max(ended).isoformat(timespec="seconds")
+    last = max(ended).isoformat(timespec="seconds")
+    return {"startTime": min(began).isoformat(), "endTime": last}
 
 
 def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:
@@ -196,18 +164,14 @@ def _authors(crate: ROCrate, cited: Mapping[str, Any]) -> Any:
     for author in cited["authors"]:
         kind = "Organization" if "name" in author else "Person"
         name = author.get("name") or f"{author['given-names']} {author['family-names']}"
-        added.append(_thing(crate, f"#{name.replace(' ', '-')}", kind, name=name))
+        added.append(_thing(crate, f"#{name}", kind, name=name))
     return added if len(added) > 1 else added[0]
 
 
 def _paper(crate: ROCrate, cited: Mapping[str, Any]) -> ContextEntity:
     """Add the reproduced paper."""
-    paper = _thing(
-        crate,
-        cited["url"],
-        "ScholarlyArticle",
-        name=cited["title"],
-        datePublished=str(cited["year"]),
-    )
+    published = str(cited["year"])
+    kind = "ScholarlyArticle"
+    paper = _thing(crate, cited["url"], kind, name=cited["title"], datePublished=published)
     paper["author"] = _authors(crate, cited)
     return paper

@@ -12,7 +12,7 @@ from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.yaml import as_yaml
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage.provenance import CellOrigin, concise
+from lowrank_dynamics.storage.provenance import CellOrigin, concise, most_memory
 
 SHARED = ("code", "libraries", "python", "machine")
 """What is stated once for an experiment's cells, if they have it in common."""
@@ -57,7 +57,7 @@ def experiment_record(run: Run, name: str, paper: Settings) -> ExperimentRecord:
         trials=min(origin.settings.trials for origin in origins if origin.settings),
         cells=measured.cells,
         seconds=sum(origin.seconds for origin in origins),
-        megabytes=_most_memory(origins),
+        megabytes=most_memory(origins),
         data=origins[0].data,
         shared={key: common[key] for key in SHARED if key in common},
         settings=_as_text(measured.provenance),
@@ -65,40 +65,23 @@ def experiment_record(run: Run, name: str, paper: Settings) -> ExperimentRecord:
     )
 
 
-def _most_memory(cells: Iterable[CellOrigin]) -> dict[str, int]:
-    """Return the most megabytes that any cell took, for each kind of memory."""
-    most: dict[str, int] = {}
-    for cell in cells:
-        for kind, megabytes in cell.megabytes.items():
-            most[kind] = max(megabytes, most.get(kind, 0))
-    return dict(sorted(most.items()))
-
-
 def _as_text(provenance: Mapping[str, Any]) -> str:
     """Return the settings as YAML, by variant if there are several."""
     by_variant = {}
     for cell in provenance["cells"].values():
-        by_variant[cell["variant"]] = cell["settings"]
-    if len(by_variant) == 1:
-        (settings,) = by_variant.values()
-        return as_yaml(settings)
-    return as_yaml(by_variant)
+        by_variant[cell["variant"]] = settings = cell["settings"]
+    return as_yaml(settings if len(by_variant) == 1 else by_variant)
 
 
 def _fewer_cells(run: Iterable[str], paper: Collection[Cell]) -> list[Difference]:
     """Return the parts of their names in which a run's cells differ from the paper's."""
-    cells = list(map(_cell, run))
+    cells = [Cell(*name.split("-")) for name in run]  # no part of a name has a dash
     differing = []
     for field in Cell._fields:
         here, there = _values(cells, field), _values(paper, field)
         if set(here) != set(there):
             differing.append(Difference(f"{field}s", ", ".join(here), ", ".join(there)))
     return differing
-
-
-def _cell(name: str) -> Cell:
-    """Return the cell of a name in a path; no part of it has a dash."""
-    return Cell(*name.split("-"))
 
 
 def _values(cells: Iterable[Cell], field: str) -> list[str]:

@@ -16,7 +16,6 @@ from PIL import Image
 from lowrank_dynamics.analysis import comparison, readable, sensitivity
 from lowrank_dynamics.analysis.claims import Role
 from lowrank_dynamics.analysis.table import COLUMNS, fewer_trials, verdict_counts
-from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.figures import (
     FIGURES,
     OURS,
@@ -45,6 +44,7 @@ class Shown(NamedTuple):
     """
 
     name: str
+    part: str
     title: str
     short_title: str
     caption: str
@@ -64,7 +64,8 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
     something else; an interrupted write leaves no file.
     """
     drawn = _drawn(pictures)
-    verdicts, findings = _verdicts(run), _findings(run.beyond)
+    verdicts = tables.read(run.table("claims"), COLUMNS).rows
+    findings = _findings(run.beyond)
     claims = _claims(verdicts) | _claims(findings)
     experiments = _experiments(drawn, run)
     figures = {}
@@ -74,11 +75,11 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         "report.html.j2",
         scale=run.name,
         results=run.results.as_posix(),
-        sentence=_sentence(run, verdict_counts(verdicts)),
         fewer_trials=fewer_trials(verdicts),
         counts=verdict_counts(verdicts),
         counts_of_checks=verdict_counts(verdicts, "check"),
         counts_of_findings=verdict_counts(findings),
+        summary=SUMMARY,
         ours=OURS,
         paper_claims=_names(verdicts, "claim"),
         checks=_names(verdicts, "check"),
@@ -86,7 +87,6 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         claims=claims,
         claims_caption=_caption(captions, "claims"),
         figures=figures,
-        parts=_parts(figures.values()),
         experiments=list(experiments.values()),
         compared=_comparison(run),
         varied=_sensitivity(run),
@@ -115,14 +115,10 @@ def _shown_figures(drawn: Iterable[str], run: Run) -> list[str]:
     return [name for name in FIGURES if name in names]
 
 
-def _verdicts(run: Run) -> pd.DataFrame:
-    return tables.read(run.table("claims"), COLUMNS).rows
-
-
 def _findings(run: Run) -> pd.DataFrame:
     """Return the verdicts on the studies beyond the paper; none if they were not run."""
     if run.table("claims").exists():
-        return _verdicts(run)
+        return tables.read(run.table("claims"), COLUMNS).rows
     return pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -144,36 +140,17 @@ def _names(rows: pd.DataFrame, role: Role) -> list[str]:
     return list(rows.loc[rows["role"] == role, "claim"].unique())
 
 
-def _sentence(run: Run, counts: Mapping[Verdict, int]) -> str:
-    """Return how much of the paper was reproduced."""
-    statements = sum(counts.values())
-    held = f"{counts[Verdict.REPRODUCED]} were reproduced and {counts[Verdict.PARTLY]} partly"
-    failed, undecided = counts[Verdict.NOT_REPRODUCED], counts[Verdict.UNDECIDED]
-    return (
-        f"Of {statements} statements of the paper, {held} in this run at {run.name} scale;"
-        f" {failed} were not, {undecided} are undecided, and {counts[Verdict.NOT_TESTABLE]} are not"
-        " testable here."
-    )
-
-
 def _experiments(figures: Iterable[str], run: Run) -> dict[str, ExperimentRecord]:
     """Return how the experiments in some figures were run, by name."""
-    ours = [name for name in figures if FIGURES[name].part == OURS]
-    papers = [name for name in figures if name not in ours]
-    records = _records(papers, run)
-    if ours:
-        records |= _records(ours, run.beyond)
-    return records
-
-
-def _records(figures: Iterable[str], run: Run) -> dict[str, ExperimentRecord]:
-    """Return how the experiments in some figures of one run were run."""
-    paper = run.at_paper_scale.settings
-    records = {}
+    wanted: set[str] = set()
     for figure in figures:
-        for name in FIGURES[figure].experiments:
-            if name not in records:
-                records[name] = experiment_record(run, name, paper)
+        wanted.update(FIGURES[figure].experiments)
+    records = {}
+    for source in (run, run.beyond):
+        paper = source.at_paper_scale.settings
+        for name in paper.experiments:
+            if name in wanted:
+                records[name] = experiment_record(source, name, paper)
     return records
 
 
@@ -189,6 +166,7 @@ def _shown(
     drawn_from = [experiments[source] for source in sources if source in experiments]
     shown = Shown(
         name=name,
+        part=FIGURES[name].part,
         title=title(name),
         short_title=short_title(name),
         caption=_caption(captions, name),
@@ -214,16 +192,6 @@ def data_uri(picture: Path) -> str:
     with Image.open(picture) as image:
         image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(content, "PNG")
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
-
-
-def _parts(figures: Iterable[Shown]) -> dict[str, list[Shown]]:
-    """Return the figures by part of the report, in its order, without those of the summary."""
-    parts: dict[str, list[Shown]] = {}
-    for figure in figures:
-        part = FIGURES[figure.name].part
-        if part != SUMMARY:
-            parts.setdefault(part, []).append(figure)
-    return dict(sorted(parts.items()))
 
 
 def _comparison(run: Run) -> dict[str, Any]:

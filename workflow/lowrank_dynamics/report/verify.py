@@ -101,7 +101,7 @@ def contradictions(run: Run) -> Iterator[str]:
         measured[name] = experiment
         if experiment.scale != run.name or experiment.values("experiment") != {name}:
             yield f"{file} belongs to a different experiment or scale than its path indicates"
-        elif not _digests(experiment) <= _planned_digests(run.settings, name):
+        elif not _is_planned(experiment, run.settings, name):
             yield f"{file} was computed with other settings than those in {run.configs}"
     path = run.table("claims")
     table = tables.read(path, COLUMNS)
@@ -117,17 +117,13 @@ def contradictions(run: Run) -> Iterator[str]:
         yield f"{path} contradicts the metrics next to it on {', '.join(names)}"
 
 
-def _digests(experiment: Metrics) -> set[str]:
-    """Return the digests of the settings that the cells were computed with."""
-    return {cell.settings_sha256 for cell in experiment.cells.values()}
-
-
-def _planned_digests(settings: Settings, name: str) -> set[str]:
-    """Return the digests of the settings of an experiment's variants; none if it does not exist."""
+def _is_planned(measured: Metrics, settings: Settings, name: str) -> bool:
+    """Return whether the cells of an experiment were computed with the settings of its variants."""
     if name not in settings.experiments:
-        return set()
+        return False
     variants = settings.experiments[name].variants
-    return {settings.of_variant(name, variant).digest for variant in variants}
+    digests = {settings.of_variant(name, variant).digest for variant in variants}
+    return all(cell.settings_sha256 in digests for cell in measured.cells.values())
 
 
 def _differing(table: pd.DataFrame, again: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import SCHEMA, Metrics, read
-from lowrank_dynamics.storage.provenance import CellOrigin
+from lowrank_dynamics.storage.provenance import CellOrigin, most_memory
 
 ORDER = ("quantity", "layer", "index", "trial", "step")
 """The columns by which the rows of a cell are sorted."""
@@ -107,10 +107,6 @@ def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
     settings = first.settings and first.settings.model_copy(update={"trials": trials})
     if len(parts) == 1:
         return first.model_copy(update={"settings": settings})
-    megabytes: dict[str, int] = {}
-    for part in parts:
-        for kind, most in part.megabytes.items():
-            megabytes[kind] = max(most, megabytes.get(kind, 0))
     codes = dict.fromkeys(part.code for part in parts)
     machines = dict.fromkeys(part.machine for part in parts)
     return first.model_copy(
@@ -120,7 +116,7 @@ def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
             "machine": "; ".join(machines),
             "started": min(part.started for part in parts),
             "seconds": round(sum(part.seconds for part in parts), 1),
-            "megabytes": dict(sorted(megabytes.items())),
+            "megabytes": most_memory(parts),
         }
     )
 

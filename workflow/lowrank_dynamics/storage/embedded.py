@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.seal import require_intact
+from lowrank_dynamics.storage.seal import intact
 
 DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
@@ -48,8 +48,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def _of_parquet(path: Path) -> str:
-    require_intact(path)
-    return (pq.read_schema(path).metadata or {})[b"provenance"].decode()
+    schema = pq.read_schema(pa.BufferReader(intact(path)))
+    return (schema.metadata or {})[b"provenance"].decode()
 
 
 def _of_png(path: Path) -> str:

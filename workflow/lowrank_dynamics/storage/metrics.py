@@ -4,7 +4,6 @@ A row is one number: its experiment and cell, trial and step, layer, quantity an
 Provenance is in the file's metadata. This module imports no torch.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
@@ -20,8 +18,8 @@ from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.registries import in_order
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage import parquet
 from lowrank_dynamics.storage.provenance import CellOrigin
-from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +34,8 @@ SCHEMA = pa.schema(
         pa.field("step", pa.int32()),
         pa.field("layer", pa.int32()),  # 0: the whole network
         pa.field("quantity", NAME),
-        pa.field(
-            "index", pa.int32()
-        ),  # of the singular value or block, from 1; 0: there is only one value
+        # of the singular value or block, from 1; 0: there is only one value
+        pa.field("index", pa.int32()),
         pa.field("value", pa.float64()),
     ]
 )
@@ -89,8 +86,7 @@ class Metrics(NamedTuple):
             by_variant.setdefault(cell.variant, {})[name] = cell
         variants = {}
         for variant, cells in by_variant.items():
-            rows = self.table.filter(pc.field("variant") == variant)
-            variants[variant] = Metrics(rows, cells)
+            variants[variant] = self.where(variant=variant)._replace(cells=cells)
         return variants
 
     @property
@@ -98,16 +94,14 @@ class Metrics(NamedTuple):
         """The metrics of each cell."""
         if len(self.cells) == 1:
             return dict.fromkeys(self.cells, self)
+        tables = {}
+        for keys in self.table.group_by(Cell._fields).aggregate([]).to_pylist():
+            tables[Cell(**keys).name] = self.where(**keys).table
         by_cell = {}
-        for keys in (
-            self.table.select(Cell._fields).group_by(Cell._fields).aggregate([]).to_pylist()
-        ):
-            by_cell[Cell(**keys).name] = self.where(**keys).table
-        metrics = {}
         for name, cell in self.cells.items():
-            if name in by_cell:
-                metrics[name] = Metrics(by_cell[name], {name: cell})
-        return metrics
+            if name in tables:
+                by_cell[name] = Metrics(tables[name], {name: cell})
+        return by_cell
 
     @property
     def trials(self) -> str:
@@ -238,13 +232,7 @@ def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
-    metadata = {
-        "schema_version": SCHEMA_VERSION,
-        "seal": SEAL,
-        "provenance": json.dumps(metrics.provenance),
-    }
-    with sealing(path) as partial:
-        pq.write_table(metrics.table.replace_schema_metadata(metadata), partial, compression="zstd")
+    parquet.write(metrics.table, SCHEMA_VERSION, metrics.provenance, path)
 
 
 def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
@@ -253,21 +241,7 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     Raises UserError if it is not such a file, was altered, or has another schema, experiment or
     scale.
     """
-    try:
-        require_intact(path)
-        table = pq.read_table(path)
-        metadata = table.schema.metadata or {}
-        version = metadata[b"schema_version"].decode()
-        provenance = metadata[b"provenance"].decode()
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a readable file of metrics ({error}); delete it and run again"
-        ) from error
-    if version != SCHEMA_VERSION or table.schema.names != SCHEMA.names:
-        raise UserError(
-            f"{path} has metrics schema {version}, expected {SCHEMA_VERSION}; delete it and run"
-            " again"
-        )
+    table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, SCHEMA.names)
     try:
         metrics = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
@@ -279,6 +253,13 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     if scale is not None:
         _require_only(scale, {cell.scale for cell in metrics.cells.values()}, path)
     return metrics
+
+
+def read_all(files: Iterable[Path], scale: str) -> dict[str, Metrics]:
+    """Return the metrics of experiments by name, each in a file named after it; raises what `read`
+    does.
+    """
+    return {path.stem: read(path, path.stem, scale) for path in files}
 
 
 def _require_only(expected: str, names: set[str], path: Path) -> None:

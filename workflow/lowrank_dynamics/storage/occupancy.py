@@ -1,8 +1,7 @@
-"""Who works in a folder of results: it tells the lock of a killed run, which is removed, from that
-of a run going on.
+"""Which run works in a folder: the lock of a killed run is removed, that of an active run is kept.
 
-Snakemake's own lock does not say whose it is. A run holds a lock of the system for as long as its
-process lives, however that ends, and leaves a note on itself.
+Snakemake's lock does not say whose it is. A run holds a lock of the system while its process lives,
+even if it is killed, and leaves a note about itself.
 """
 
 import fcntl
@@ -22,8 +21,8 @@ NOTE = "lowrank.json"
 
 
 class Occupant(NamedTuple):
-    """A run: its scale, process and machine, when it began, and whether its jobs end when it does,
-    however that is.
+    """A run: its scale, process and machine, when it began, and whether its jobs always end with
+    it.
     """
 
     scale: str
@@ -33,7 +32,7 @@ class Occupant(NamedTuple):
     local: bool
 
     def __str__(self) -> str:
-        """Return what a message calls it."""
+        """Return its description in messages."""
         return (
             f"a run at {self.scale} scale, process {self.process} on {self.machine} since"
             f" {self.began}"
@@ -42,53 +41,54 @@ class Occupant(NamedTuple):
 
 def clear(folder: Path) -> str:
     """Remove the lock that a killed run left in a folder of Snakemake's, such as `.snakemake`, and
-    return what to say.
+    return a message.
 
-    That is empty if nothing is locked there, if it is not known by whom, or where the file system
-    has no locks.
+    It is empty if nothing is locked there, if the owner is unknown, or where the file system has no
+    locks.
     """
     locks, occupant = folder / "locks", _noted(folder)
     if not (locks.is_dir() and any(locks.iterdir())) or occupant is None:
         return ""
     try:
-        descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)
-        alone = _lock(descriptor)
-        os.close(descriptor)
+        descriptor = _lock(folder)
     except OSError:
         return ""
-    return _of_killed(occupant, locks) if alone else _going_on(occupant)
+    if descriptor is None:
+        return _active(occupant)
+    os.close(descriptor)
+    return _of_killed(occupant, locks)
 
 
 def occupy(folder: Path, scale: str, *, local: bool) -> None:
     """Be the one run in a folder of Snakemake's until this process ends; `local` means that its
     jobs end with it.
 
-    Raises UserError, which says who is, if another run goes on there.
+    Raises UserError, which describes the other run, if one is active there.
     """
     with suppress(OSError):  # where the file system has no locks
-        descriptor = os.open(
-            folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666
-        )  # open until the process ends
-        if not _lock(descriptor):
-            raise UserError(_going_on(_noted(folder)))
+        if _lock(folder) is None:
+            raise UserError(_active(_noted(folder)))
     began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     occupant = Occupant(scale, os.getpid(), socket.gethostname(), began, local)
     (folder / NOTE).write_text(json.dumps(occupant._asdict()), encoding="utf-8")
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a file until it is closed, and return whether nobody else had. Raises OSError where
-    there are no locks.
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the returned descriptor is closed, or the process ends; None if another
+    process has locked it. Raises OSError where there are no locks.
     """
-    with suppress(BlockingIOError):
+    descriptor = os.open(folder / LIVING, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _of_killed(occupant: Occupant, locks: Path) -> str:
-    """Remove the locks of a run that has ended, unless its jobs may go on, and return what to
-    say.
+    """Remove the locks of a run that has ended, unless its jobs may still run, and return a
+    message.
     """
     if occupant.machine != socket.gethostname():
         return f"{occupant} may still be running; if it has ended, remove its lock: --unlock"
@@ -106,15 +106,15 @@ def _of_killed(occupant: Occupant, locks: Path) -> str:
     return f"{occupant} was killed; its lock is removed, and the next run resumes where it stopped"
 
 
-def _going_on(occupant: Occupant | None) -> str:
+def _active(occupant: Occupant | None) -> str:
     return (
-        f"{occupant or 'another run'} is going on in this folder: wait until it has ended, or run"
+        f"{occupant or 'another run'} is active in this folder: wait until it has ended, or run"
         " elsewhere, --directory FOLDER; --unlock would let both write the same files"
     )
 
 
 def _noted(folder: Path) -> Occupant | None:
-    """Return the run that began last in a folder; None if it left no note that can be read."""
+    """Return the last run in a folder; None if it left no readable note."""
     try:
         return Occupant(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -78,11 +78,12 @@ def require_past(folder: Path, *names: str) -> None:
     """
     with TemporaryFile(dir=folder) as probe:
         now = os.fstat(probe.fileno()).st_mtime
-    for path in (path for name in names for path in (folder / name).rglob("*")):
-        time = path.lstat().st_mtime
-        if time > now:
-            raise UserError(
-                f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and"
-                " what is made from it would be taken for old; set the clock, or date it anew:"
-                f" find {folder} -newermt now -exec touch {{}} +"
-            )
+    for name in names:
+        for path in (folder / name).rglob("*"):
+            time = path.lstat().st_mtime
+            if time > now:
+                raise UserError(
+                    f"{path} is dated {datetime.fromtimestamp(time):%Y-%m-%d %H:%M}, after now, and"
+                    " files made from it would seem outdated; set the clock, or reset the time:"
+                    f" find {folder} -newermt now -exec touch {{}} +"
+                )

@@ -5,15 +5,17 @@ every figure.
 import hashlib
 import platform
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.storage.repository import code_version
+
+if TYPE_CHECKING:
+    from lowrank_dynamics.storage.metrics import Metrics
 
 COMPUTING = ("torch", "numpy", "pyarrow")
 DRAWING = ("matplotlib", "seaborn", "pandas")
@@ -50,73 +52,46 @@ class CellOrigin(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def cell_origin(
-    settings: CellSettings,
-    scale: str,
-    variant: str,
-    *,
-    data: dict[str, str],
-    device: str,
-    megabytes: Mapping[str, int],
-    threads: int,
-    started: datetime,
-) -> CellOrigin:
-    """Return the origin of the numbers of a cell computed since `started`."""
-    return CellOrigin(
-        scale=scale,
-        variant=variant,
-        settings=settings,
-        settings_sha256=settings.digest,
-        data=data,
-        **_program(),
-        machine=(
-            f"{platform.system()} {platform.machine()}, {processor()}, {device}, {threads}"
-            " thread(s)"
-        ),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
-        megabytes=dict(megabytes),
-    )
+def most_memory(origins: Iterable[CellOrigin]) -> dict[str, int]:
+    """Return the most megabytes that any of the cells took, by kind of memory."""
+    most: dict[str, int] = {}
+    for origin in origins:
+        for kind, megabytes in origin.megabytes.items():
+            most[kind] = max(megabytes, most.get(kind, 0))
+    return dict(sorted(most.items()))
 
 
-def watch_origin(experiment: str, variant: str, started: datetime) -> CellOrigin:
-    """Return the origin of measurements of a user's own model."""
-    return CellOrigin(
-        watched=experiment,
-        variant=variant,
-        **_program(),
-        started=started.isoformat(timespec="seconds"),
-    )
-
-
-def verdicts_origin(
-    scale: str, claims: Path, metrics: Mapping[str, Mapping[str, CellOrigin]]
-) -> dict[str, Any]:
-    """Return what a table of verdicts depends on: the claims, and the settings of each cell of each
-    experiment.
-    """
+def program() -> dict[str, Any]:
+    """Return the fields of a `CellOrigin` on this program: its code, libraries and Python."""
     return {
-        "scale": scale,
-        "claims_sha256": sha256(claims),
-        "settings_sha256": _digests(metrics),
         "code": code_version(),
+        "libraries": _versions(COMPUTING),
+        "python": platform.python_version(),
     }
 
 
-def comparison_origin(
-    scale: str, reference: Path, metrics: Mapping[str, Mapping[str, CellOrigin]]
-) -> dict[str, Any]:
-    """Return what a comparison depends on: the reference, and the settings of each cell of each
-    experiment.
+def machine(device: str, threads: int) -> str:
+    """Return what numbers are computed on: this machine, a device of it, and threads."""
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{system}, {processor()}, {device}, {threads} thread(s)"
+
+
+def table_origin(scale: str, metrics: Mapping[str, "Metrics"], **inputs: Any) -> dict[str, Any]:
+    """Return what a table depends on: the digests of its `inputs`, those of the settings of each
+    cell of each experiment, and unverified data.
     """
-    files = {}
-    for path in sorted(reference.rglob("*.parquet")):
-        files[str(path.relative_to(reference))] = sha256(path)
+    digests = {}
+    unverified: set[str] = set()
+    for name, experiment in metrics.items():
+        cells = experiment.cells.items()
+        digests[name] = {cell: origin.settings_sha256 for cell, origin in cells}
+        unverified |= experiment.unverified
     return {
         "scale": scale,
-        "reference_sha256": files,
-        "settings_sha256": _digests(metrics),
+        **inputs,
+        "settings_sha256": digests,
         "code": code_version(),
+        "unverified": sorted(unverified),
     }
 
 
@@ -166,24 +141,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _program() -> dict[str, Any]:
-    return {
-        "code": code_version(),
-        "libraries": _versions(COMPUTING),
-        "python": platform.python_version(),
-    }
-
-
 def _versions(libraries: Iterable[str]) -> dict[str, str]:
     return {library: version(library) for library in libraries}
-
-
-def _digests(metrics: Mapping[str, Mapping[str, CellOrigin]]) -> dict[str, dict[str, str]]:
-    """Return the digest of the settings of each cell, by experiment."""
-    digests = {}
-    for experiment, cells in metrics.items():
-        digests[experiment] = {name: cell.settings_sha256 for name, cell in cells.items()}
-    return digests
 
 
 def _untimed(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage import parquet
 from lowrank_dynamics.storage.atomic import replacing
-from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
 
 SCHEMA_VERSION = "1"
 
@@ -32,43 +30,20 @@ def write(table: Table, page: str, path: Path) -> None:
     """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write
     leaves neither.
     """
-    with sealing(path) as partial, replacing(path.with_suffix(".md")) as partial_page:
-        pq.write_table(_contents(table), partial)
+    with replacing(path.with_suffix(".md")) as partial_page:
         partial_page.write_text(page, encoding="utf-8")
+        write_without_page(table, path)
 
 
 def write_without_page(table: Table, path: Path) -> None:
     """Write a table to `path`; an interrupted write leaves no file."""
-    with sealing(path) as partial:
-        pq.write_table(_contents(table), partial)
-
-
-def _contents(table: Table) -> pa.Table:
-    metadata = {
-        "schema_version": SCHEMA_VERSION,
-        "seal": SEAL,
-        "provenance": json.dumps(table.origin),
-    }
-    contents = pa.Table.from_pandas(table.rows, preserve_index=False)
-    return contents.replace_schema_metadata(metadata)
+    rows = pa.Table.from_pandas(table.rows, preserve_index=False)
+    parquet.write(rows, SCHEMA_VERSION, table.origin, path)
 
 
 def read(path: Path, columns: Sequence[str]) -> Table:
     """Return the table in `path`. Raises UserError if there is none or it lacks some of the
     columns.
     """
-    try:
-        require_intact(path)
-        contents = pq.read_table(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path} is not a readable table of verdicts ({error}); delete it and run again"
-        ) from error
-    metadata = contents.schema.metadata or {}
-    version = metadata.get(b"schema_version", b"").decode()
-    if version != SCHEMA_VERSION or not set(columns) <= set(contents.column_names):
-        raise UserError(
-            f"{path} holds other columns than verdicts of schema {SCHEMA_VERSION}; delete it and"
-            " run again"
-        )
-    return Table(contents.to_pandas(), json.loads(metadata[b"provenance"]))
+    rows, provenance = parquet.read(path, "table of verdicts", SCHEMA_VERSION, columns)
+    return Table(rows.to_pandas(), json.loads(provenance))

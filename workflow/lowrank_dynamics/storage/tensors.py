@@ -10,7 +10,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
+from lowrank_dynamics.storage.seal import SEAL, intact, sealing
 
 DataOrigin = dict[str, str]
 """Where the content came from, by part; the key `unverified` names data that could not be
@@ -23,12 +23,9 @@ def write_tensors(tensors: Mapping[str, Tensor], origin: DataOrigin, path: Path)
     OSError.
     """
     with sealing(path) as partial:
+        note = json.dumps({"seal": SEAL, "origin": origin})
         try:
-            save_file(
-                dict(tensors),
-                partial,
-                metadata={"note": json.dumps({"seal": SEAL, "origin": origin})},
-            )
+            save_file(dict(tensors), partial, metadata={"note": note})
         except SafetensorError as error:
             raise OSError(0, str(error), str(path)) from error
 
@@ -38,11 +35,8 @@ def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Te
     a `needed` one.
     """
     with _reading(path):
-        require_intact(path)
-        tensors, origin = (
-            load(path.read_bytes()),
-            _origin(path),
-        )  # not mapped into memory: see `seal`
+        content = intact(path)
+        tensors, origin = load(content), _origin(content)
     if lacking := [name for name in needed if name not in tensors]:
         raise UserError(
             f"{path} has no {lacking[0]}, only {', '.join(sorted(tensors))}; name another file"
@@ -53,15 +47,13 @@ def read_tensors(path: Path, needed: Collection[str] = ()) -> tuple[dict[str, Te
 def read_origin(path: Path) -> DataOrigin:
     """Return where the content of a file came from. Raises UserError if it cannot be read."""
     with _reading(path):
-        require_intact(path)
-        return _origin(path)
+        return _origin(intact(path))
 
 
-def _origin(path: Path) -> DataOrigin:
+def _origin(content: bytes) -> DataOrigin:
     """Return the origin in a file's one note; several would be in a varying order."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
     return json.loads(header["__metadata__"]["note"])["origin"]
 
 

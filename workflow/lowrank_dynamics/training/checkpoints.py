@@ -2,6 +2,7 @@
 code are the same.
 """
 
+import io
 import logging
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.storage.seal import SEAL, require_intact, sealing
+from lowrank_dynamics.storage.seal import SEAL, intact, sealing
 
 log = logging.getLogger(__name__)
 
@@ -70,22 +71,24 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            stored = _read(self.path)
+            content = io.BytesIO(intact(self.path))
+            stored = torch.load(content, weights_only=True, map_location="cpu")
+            state = State(**stored["state"])
         except Exception as error:  # a broken file makes the reader raise anything
             self._discard(f"cannot be read and is not used ({type(error).__name__})")
             return None
-        if stored.key != self.key:
+        if stored["key"] != self.key:
             self._discard(
                 "was written with different settings, data, code, torch or threads and is not used"
             )
             return None
-        if stored.device != self.device:
+        if stored["device"] != self.device:
             raise UserError(
-                f"{self.path} was written at step {stored.state.step} on {stored.device}, and this"
-                f" is {self.device}, which rounds differently; resume it there, or delete the file"
-                " to start over"
+                f"{self.path} was written at step {state.step} on {stored['device']}, and this is"
+                f" {self.device}, which rounds differently; resume it there, or delete the file to"
+                " start over"
             )
-        return stored.state
+        return state
 
     def is_due(self) -> bool:
         """Return whether it is time to write a state."""
@@ -123,20 +126,3 @@ class Checkpoint:
         """Remove a state that is of no use, and log the reason."""
         log.warning("%s %s", self.path, reason)
         self.remove()
-
-
-class _Stored(NamedTuple):
-    """The content of a checkpoint's file."""
-
-    key: str
-    device: str
-    state: State
-
-
-def _read(path: Path) -> _Stored:
-    """Return what is stored in a file, of which nothing is executed. Raises any exception for a
-    broken one.
-    """
-    require_intact(path)
-    content = torch.load(path, weights_only=True, map_location="cpu")
-    return _Stored(content["key"], content["device"], State(**content["state"]))

@@ -1,4 +1,4 @@
-"""Where networks are trained: the CPU, or a GPU that one job has to itself."""
+"""Where networks are trained: the CPU, or a GPU reserved for one job."""
 
 import ctypes
 import logging

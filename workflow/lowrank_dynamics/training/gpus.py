@@ -48,8 +48,8 @@ def claimed(names: Sequence[str], folder: Path | None = None) -> Iterator[int]:
     """Yield the position of the first of `names` that no other process has claimed, waiting until
     there is one.
 
-    A claim is a lock on a file in `folder`, by default one that the user has on this machine. It
-    ends with the process, however that ends.
+    A claim is a lock on a file in `folder`, by default the user's folder of locks on this machine.
+    It ends with the process, even if that is killed.
     """
     locks = folder or Path(gettempdir(), f"lowrank-dynamics-{os.getuid()}")
     locks.mkdir(mode=0o700, exist_ok=True)

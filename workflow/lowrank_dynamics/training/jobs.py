@@ -3,7 +3,7 @@ provenance.
 """
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.source_code import sources
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
-from lowrank_dynamics.storage.provenance import cell_origin, sha256
+from lowrank_dynamics.storage.provenance import CellOrigin, machine, program, sha256
 from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.device import description, peak_megabytes
@@ -37,15 +37,19 @@ def train_job(
             " lower trials, training.batch_size, data.size or the number of images, or run fewer"
             " jobs at once"
         ) from error
-    origin = cell_origin(
-        job.settings.of_variant(job.name, job.cell.variant),
-        scale,
-        job.cell.variant,
+    settings = job.settings.of_variant(job.name, job.cell.variant)
+    took = datetime.now(UTC) - started
+    origin = CellOrigin(
+        scale=scale,
+        variant=job.cell.variant,
+        settings=settings,
+        settings_sha256=settings.digest,
         data=setup.data.origin,
-        device=description(job.device),
+        **program(),
+        machine=machine(description(job.device), threads),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(took.total_seconds(), 1),
         megabytes=peak_megabytes(job.device),
-        threads=threads,
-        started=started,
     )
     return Metrics(table, {job.cell.name: origin})
 

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def train(
         run.restore(state)
         yield from run.recorded
     samples = batches(setup.data.train, settings.batch_size, job.generators("batches"), first=first)
-    with Progress(job.title, settings.steps) as progress:
+    with closing(Progress(job.title, settings.steps)) as progress:
         for step, batch in enumerate(samples, start=first):
             if checkpoint is not None and step > first and checkpoint.is_due():
                 checkpoint.save(run.state(step))

@@ -93,7 +93,7 @@ class Watch:
         """
         from lowrank_dynamics.config.cell import Cell
         from lowrank_dynamics.storage.metrics import Measurement, Metrics, table
-        from lowrank_dynamics.storage.provenance import watch_origin
+        from lowrank_dynamics.storage.provenance import CellOrigin, program
 
         if not self._recorded:
             raise UserError("nothing was recorded; call record(step) while the model trains")
@@ -104,7 +104,12 @@ class Watch:
                 row = Measurement(step, layer, quantity, values.numpy(), present)
                 measurements.append(row)
         cell = Cell(self._activation(), "full", variant)
-        origin = watch_origin(experiment, variant, self._started)
+        origin = CellOrigin(
+            watched=experiment,
+            variant=variant,
+            **program(),
+            started=self._started.isoformat(timespec="seconds"),
+        )
         return Metrics(table(experiment, cell, measurements, trial), {cell.name: origin})
 
     def write(

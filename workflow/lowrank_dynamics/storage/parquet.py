@@ -1,0 +1,47 @@
+"""Sealed Parquet files with a schema version and provenance in their metadata."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.storage.seal import SEAL, intact, sealing
+
+
+def write(rows: pa.Table, version: str, provenance: Mapping[str, Any], path: Path) -> None:
+    """Write rows of a schema's version to `path`; an interrupted write leaves no file."""
+    metadata = {
+        "schema_version": version,
+        "seal": SEAL,
+        "provenance": json.dumps(provenance),
+    }
+    with sealing(path) as partial:
+        pq.write_table(rows.replace_schema_metadata(metadata), partial, compression="zstd")
+
+
+def read(path: Path, kind: str, version: str, columns: Collection[str]) -> tuple[pa.Table, str]:
+    """Return the rows in `path`, and their provenance as JSON.
+
+    Raises UserError, calling what is expected a `kind`, if there is no readable file, it was
+    altered, is of another schema's version, or lacks some of the columns.
+    """
+    try:
+        rows = pq.read_table(pa.BufferReader(intact(path)))
+        metadata = rows.schema.metadata or {}
+        stored = metadata[b"schema_version"].decode()
+        provenance = metadata[b"provenance"].decode()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path} is not a readable {kind} ({error}); delete it and run again"
+        ) from error
+    lacking = sorted(set(columns).difference(rows.column_names))
+    if stored != version or lacking:
+        raise UserError(
+            f"{path} is not a {kind} of schema {version}: it has schema {stored} and lacks"
+            f" {', '.join(lacking) or 'no column'}; delete it and run again"
+        )
+    return rows, provenance
