@@ -35,7 +35,8 @@ in_a_browser = pytest.mark.skipif(
     not (BROWSER and DRIVER),
     reason="there is no chromium with its driver: apt install chromium chromium-driver",
 )
-CLAIMS = load_claims(ROOT / "configs" / CLAIMS_FILE).claims
+STATEMENTS = load_claims(ROOT / "configs" / CLAIMS_FILE).claims
+CLAIMS = {name: one for name, one in STATEMENTS.items() if one.role == "claim"}
 CAPTIONS = ROOT / "workflow" / "report"
 
 
@@ -100,7 +101,7 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(smoke: Run) -> None
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (CAPTIONS / f"{name}.rst").read_text().strip() in figure.text
             assert "in this run at paper scale" in figure.text
-        for claim in CLAIMS.values():
+        for claim in STATEMENTS.values():
             assert claim.statement in driver.find_element(By.ID, claim.figure).text
         assert driver.execute_script("return performance.getEntriesByType('resource')") == []
 
@@ -171,6 +172,7 @@ def test_the_studies_beyond_the_paper_have_a_part_of_their_own(
         assert finding.statement in section(part, finding.figure)
     assert part.count('<img src="data:') == sum(figure.part == OURS for figure in FIGURES.values())
     assert page.count('<tr class="claim"') == len(CLAIMS)
+    assert page.count('<tr class="check"') == len(STATEMENTS) - len(CLAIMS)
     assert_links_lead_somewhere(page)
 
 
@@ -182,8 +184,8 @@ def assert_links_lead_somewhere(page: str) -> None:
 
 def test_every_link_leads_to_a_place_on_the_page_and_back(page: str) -> None:
     assert_links_lead_somewhere(page)
-    for name, claim in CLAIMS.items():
-        assert f'<tr class="claim" id="claim-{name}"' in page
+    for name, claim in STATEMENTS.items():
+        assert f'<tr class="{claim.role}" id="claim-{name}"' in page
         assert f'href="#{claim.figure}"' in row(page, name)
         assert f'href="#claim-{name}"' in section(page, claim.figure)
 
