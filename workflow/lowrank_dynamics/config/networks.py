@@ -62,6 +62,12 @@ def adapted_mlp(settings: "Shared") -> list[Matrix]:
     return [*frozen, *downward, *upward, last]
 
 
+def factorized_mlp(settings: "Shared") -> list[Matrix]:
+    """Return A_1 .. A_{L-1}, B_1 .. B_{L-1} and W_L of an MLP whose hidden weights are B_l A_l."""
+    frozen = settings.network.depth - 1
+    return adapted_mlp(settings)[frozen:]
+
+
 def convolutions(data: "ConvolvedData") -> list[Matrix]:
     """Return the matrices of the convolutions, which apply to 3 x 3 pixels of all channels."""
     layers = []

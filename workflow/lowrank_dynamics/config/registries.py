@@ -173,6 +173,21 @@ PARAMETERIZATIONS = {
         f"{_BUILT_BY}:adapters",
         "lowrank_dynamics.config.networks:adapted_mlp",
     ),
+    "adapters_from_gradient": Parameterization(
+        "adapters from the gradient",
+        f"{_BUILT_BY}:adapters_from_gradient",
+        "lowrank_dynamics.config.networks:adapted_mlp",
+        needs_gradient=True,
+    ),
+    "adapters_of_one_step": Parameterization(
+        "adapters of one step",
+        f"{_BUILT_BY}:adapters_of_one_step",
+        "lowrank_dynamics.config.networks:adapted_mlp",
+        needs_gradient=True,
+    ),
+    "spectral": Parameterization(
+        "spectral", f"{_BUILT_BY}:spectral", "lowrank_dynamics.config.networks:factorized_mlp"
+    ),
 }
 
 

@@ -160,6 +160,34 @@ class AdaptedMLP(StackedNetwork):
         return self.last @ features
 
 
+class FactorizedMLP(StackedNetwork):
+    """W_L phi(B_{L-1} A_{L-1} phi(... phi(B_1 A_1 X))): every hidden weight as a product of two
+    factors.
+
+    `downward` holds A_l: (trials, r, n), `upward` B_l: (trials, m, r), and `last` is W_L.
+    """
+
+    def __init__(
+        self,
+        downward: Sequence[Tensor],
+        upward: Sequence[Tensor],
+        last: Tensor,
+        activation: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.downward = _copied(downward)
+        self.upward = _copied(upward)
+        self.last = nn.Parameter(last.clone())
+        self.activation = activation
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (d, N) or (trials, d, N) to outputs (trials, K, N)."""
+        features = inputs
+        for down, up in zip(self.downward, self.upward, strict=True):
+            features = self.activation(up @ (down @ features))
+        return self.last @ features
+
+
 class LowRankMLP(StackedNetwork):
     """W_L phi(U W~_{L-1} phi(W~_{L-2} ... phi(W~_1 V' X))): the low-rank MLP of equation (10).
 

@@ -21,7 +21,7 @@ from lowrank_dynamics.models.initialization import (
     uniform_like_linear,
     widened_factor,
 )
-from lowrank_dynamics.models.networks import MLP, AdaptedMLP, LowRankMLP
+from lowrank_dynamics.models.networks import MLP, AdaptedMLP, FactorizedMLP, LowRankMLP
 from lowrank_dynamics.models.subspaces import polar_factor, signed_svd, top_singular_subspaces
 
 
@@ -30,16 +30,17 @@ class Ingredients:
     """What a network may be made of: the full network at its initialization, its first gradient,
     the inputs, generators.
 
-    `matrices` describe the network. `mlp` is the full one, and `initial_gradient` computes its
-    G_1(0): (trials, m, d); `inputs` are X: (d, N) or (trials, d, N). Generators are new at each
-    call: everything random comes from `factor_generators`, except what widens or rotates
-    S_big, which comes from `complement_generators`, so that both factors have the same draws.
-    `cores`, `extra_columns` and `complements` are the settings of these names.
+    `matrices` describe the network. `mlp` is the full one; `initial_gradient` computes its G_1(0):
+    (trials, m, d), and `hidden_gradients` those of all hidden weights. `inputs` are X: (d, N) or
+    (trials, d, N). Generators are new at each call: everything random comes from
+    `factor_generators`, except what widens or rotates S_big, which comes from
+    `complement_generators`, so that both factors have the same draws.
     """
 
     matrices: Sequence[Matrix]
     mlp: MLP
     initial_gradient: Callable[[], Tensor]
+    hidden_gradients: Callable[[], Sequence[Tensor]]
     inputs: Tensor
     classes: int
     eps: float
@@ -54,6 +55,11 @@ class Ingredients:
     def rank(self) -> int:
         """The rank r of a low-rank MLP: the rows of V'."""
         return self.matrices[0].rows
+
+    @property
+    def adapter_rank(self) -> int:
+        """The rank r of products of two factors: the columns of B_{L-1}, before W_L."""
+        return self.matrices[-2].columns
 
     @cached_property
     def hidden_weights(self) -> list[Tensor]:
@@ -88,6 +94,58 @@ def adapters(given: Ingredients) -> AdaptedMLP:
         zero = last.new_zeros(len(last), matrix.rows, matrix.columns)
         upward.append(zero)
     return AdaptedMLP([*hidden, last], downward, upward, given.mlp.activation)
+
+
+def adapters_from_gradient(given: Ingredients) -> AdaptedMLP:
+    """Return adapters as LoRA-GA initializes them: A_l has the top r right singular vectors of
+    G_l(0), B_l the next r left ones, and the frozen weights are W_l(0) - B_l A_l, so that the
+    network computes the same at its initialization.
+
+    Both are scaled so that the singular values of B_l A_l are eps, those of W_l(0).
+    """
+    size = given.eps**0.5
+    last = given.mlp.weights[-1].detach()
+    frozen, downward, upward = [], [], []
+    for weight, gradient in zip(given.hidden_weights, given.hidden_gradients(), strict=True):
+        left, _, right_t = signed_svd(gradient.double())
+        down = size * right_t[:, : given.adapter_rank]
+        up = size * left[..., given.adapter_rank : 2 * given.adapter_rank]
+        frozen.append((weight - up @ down).to(last))
+        downward.append(down.to(last))
+        upward.append(up.to(last))
+    return AdaptedMLP([*frozen, last], downward, upward, given.mlp.activation)
+
+
+def adapters_of_one_step(given: Ingredients) -> AdaptedMLP:
+    """Return adapters as LoRA-One initializes them: B_l A_l is the best approximation of -G_l(0) of
+    rank r, scaled so that its largest singular value is eps.
+    """
+    last = given.mlp.weights[-1].detach()
+    downward, upward = [], []
+    for gradient in given.hidden_gradients():
+        left, values, right_t = signed_svd(gradient.double())
+        roots = (given.eps * values / values[:, :1]).sqrt()[:, : given.adapter_rank]
+        down = roots[..., None] * right_t[:, : given.adapter_rank]
+        up = -left[..., : given.adapter_rank] * roots[:, None]
+        downward.append(down.to(last))
+        upward.append(up.to(last))
+    return AdaptedMLP([*given.mlp.hidden_weights, last], downward, upward, given.mlp.activation)
+
+
+def spectral(given: Ingredients) -> FactorizedMLP:
+    """Return the network whose hidden weights are products of two factors, from the singular value
+    decompositions of W_l(0) (spectral initialization, Khodak et al. 2021).
+    """
+    last = given.mlp.weights[-1].detach()
+    downward, upward = [], []
+    for weight in given.hidden_weights:
+        left, values, right_t = signed_svd(weight)
+        roots = values.sqrt()[:, : given.adapter_rank]
+        down = roots[..., None] * right_t[:, : given.adapter_rank]
+        up = left[..., : given.adapter_rank] * roots[:, None]
+        downward.append(down.to(last))
+        upward.append(up.to(last))
+    return FactorizedMLP(downward, upward, last, given.mlp.activation)
 
 
 def low_rank_mlp(

@@ -32,7 +32,7 @@ from lowrank_dynamics.models.networks import MLP, StackedNetwork, make_activatio
 from lowrank_dynamics.models.parameterizations import Ingredients
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
 from lowrank_dynamics.training.device import CPU
-from lowrank_dynamics.training.losses import first_layer_gradient
+from lowrank_dynamics.training.losses import first_layer_gradient, hidden_gradients
 from lowrank_dynamics.training.observables.observer import Observer
 from lowrank_dynamics.training.projection import Projection, first_blocks
 from lowrank_dynamics.training.randomness import Purpose, trial_generator
@@ -158,6 +158,12 @@ class Setup:
         return first_layer_gradient(self.mlp, self.objective, samples, self.samples_at_once)
 
     @cached_property
+    def hidden_gradients(self) -> list[Tensor]:
+        """G_1(0) .. G_{L-1}(0): (trials, m, n), the gradients of the training loss."""
+        data = self.data.train
+        return hidden_gradients(self.mlp, self.objective, data, self.samples_at_once)
+
+    @cached_property
     def bases(self) -> list[LayerBases]:
         """The bases of theorem 3.5 in each hidden layer."""
         weights, classes = self.mlp.hidden_weights, self.data.train.classes
@@ -189,6 +195,7 @@ class Setup:
             matrices=pkgutil.resolve_name(job.parameterization.matrices)(job.experiment),
             mlp=self.mlp,
             initial_gradient=lambda: self.initial_gradient,
+            hidden_gradients=lambda: self.hidden_gradients,
             inputs=self.data.train.inputs,
             classes=self.data.train.classes,
             eps=self.eps,

@@ -116,6 +116,19 @@ def _pass(
     return Pass(outputs.detach(), losses.detach(), gradients)
 
 
+def hidden_gradients(
+    mlp: MLP, objective: str, data: Split, at_once: int | None = None
+) -> list[Tensor]:
+    """Return G_1 .. G_{L-1}: (trials, m, n), the gradients of the loss on `data` in the hidden
+    weights, as `first_layer_gradient`.
+    """
+    mlp.eval()
+    weights = mlp.weights[:-1]
+    gradients = forward_and_back(mlp, data, objective, weights, at_once).gradients
+    mlp.train()
+    return list(gradients)
+
+
 def first_layer_gradient(
     mlp: MLP, objective: str, data: Split, at_once: int | None = None
 ) -> Tensor:
