@@ -95,7 +95,7 @@ def of_gradient(gradient: Matrix, initial: Matrix) -> dict[str, Any]:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_bound_counts_the_side_that_has_turned_further(job: MakeJob, side: str) -> None:
-    """In training it is the left one throughout; here either is turned alone, by a rotation Q."""
+    """In training it is nearly always the left one; here either is turned alone, by a rotation."""
     setup = setup_of(job("elu", **TWO_LAYERS))
     initial = setup.initial_gradient.numpy()
     observer = GradientSpectrum(1, initial_gradient=setup.initial_gradient, bases=setup.bases)
