@@ -87,5 +87,5 @@ def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None
     with refused("not a readable table of verdicts"):
         tables.read(path, sensitivity.COLUMNS)
     tables.write(tables.Table(compared.drop(columns="choice"), {}), "", path)
-    with refused("is not a table of verdicts of schema 1: it has schema 1 and lacks choice"):
+    with refused("is not a table of verdicts of schema 1: it lacks choice"):
         tables.read(path, sensitivity.COLUMNS)

@@ -97,7 +97,7 @@ def test_config_asks_for_what_it_names(config: dict[str, Any], asked: Request) -
     assert requested(config) == asked
 
 
-WHOLE, PATH = "it must be a valid integer", "it must be path=value, such as"
+COUNT, PATH = "it must be a whole number above 0", "it must be path=value, such as"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,14 @@ WHOLE, PATH = "it must be a valid integer", "it must be path=value, such as"
             ": unknown key; the keys are scale, strict_claims, allow_unverified_data, ",
         ),
         ("strict_claims", "maybe", "=maybe: choose one of true, false"),
-        ("trials", "x", f"=x: {WHOLE}"),
-        ("trials", 0, "=0: it must be greater than 0"),
-        ("trials", 1.5, f"=1.5: {WHOLE}"),
-        ("trials_per_job", -1, "=-1: it must be greater than 0"),
+        ("strict_claims", "yes", "=yes: choose one of true, false"),
+        ("strict_claims", 1, "=1: choose one of true, false"),
+        ("trials", "x", f"=x: {COUNT}"),
+        ("trials", 0, f"=0: {COUNT}"),
+        ("trials", 1.5, f"=1.5: {COUNT}"),
+        ("trials", 3.0, f"=3.0: {COUNT}"),
+        ("trials", True, f"=True: {COUNT}"),
+        ("trials_per_job", -1, f"=-1: {COUNT}"),
         ("set", 1, f"=1: {PATH}"),
         ("set", {"a": 1}, f"={{'a': 1}}: {PATH}"),
         ("set", [1], f"=[1]: {PATH}"),

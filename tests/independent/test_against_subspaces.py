@@ -169,6 +169,9 @@ def test_movement_of_singular_subspaces(m: int, d: int, k: int) -> None:
             sigma = np.linalg.svd(iterates[step], compute_uv=False)
             assert_agree(found["singular_value"][trial], sigma)
             of_trial = {quantity: values[trial] for quantity, values in found.items()}
+            gaps = of_trial.pop("subspace_gap")
+            assert_agree(gaps[0], (sigma[k - 1] - sigma[k]) / sigma[0])
+            assert_agree(gaps[1], (sigma[-k - 1] - sigma[-k]) / sigma[0])
             if step == 0:
                 del of_trial["singular_value"]
                 assert all(value.isnan() for value in of_trial.values())

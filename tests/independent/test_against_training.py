@@ -106,7 +106,7 @@ def test_the_bound_counts_the_side_that_has_turned_further(job: MakeJob, side: s
         step=1,
         network=setup.network,
         batch=setup.data.train,
-        outputs=torch.empty(0),
+        outputs=setup.mlp(setup.data.train.inputs).detach(),
         losses=torch.empty(0),
         gradients=[torch.from_numpy(turned)],
         eta=ETA,

@@ -136,6 +136,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with refused("is not a file of metrics of schema 3: it has schema 0"):
         metrics.read(path)
     with sealing(path) as partial:
+        stranger = example().append_column("more", example()["value"])
+        written = {**other, "schema_version": metrics.SCHEMA_VERSION}
+        pq.write_table(stranger.replace_schema_metadata(written), partial)
+    with refused("has other columns than metrics of schema 3"):
+        metrics.read(path)
+    with sealing(path) as partial:
         foreign = other | {
             "schema_version": metrics.SCHEMA_VERSION,
             "provenance": '{"cells": {"elu-full": {"scale": 1}}}',

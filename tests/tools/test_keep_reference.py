@@ -11,11 +11,11 @@ from conftest import ROOT, planted, refused, row, run_named
 from losses import STEPS, TRIALS, run_of, values
 from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.comparison import compare, compare_all
-from lowrank_dynamics.analysis.reference import FOLDER
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.config.cell import Cell
+from lowrank_dynamics.config.folder import REFERENCE
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
@@ -137,7 +137,7 @@ def test_trials_of_run_and_reference_are_both_told() -> None:
 def test_other_settings_are_named_and_not_compared(laptop: Run) -> None:
     keep(laptop)
     wider = {KEPT: run_of(values(), network__width=64), "unknown": run_of(values())}
-    compared, uncompared = compare_all(wider, FOLDER, [KEPT, "vgg_heads"])
+    compared, uncompared = compare_all(wider, REFERENCE, [KEPT, "vgg_heads"])
     assert compared.empty
     assert dict(uncompared) == {
         "vgg_heads": "was not run",
@@ -149,7 +149,7 @@ def test_other_settings_are_named_and_not_compared(laptop: Run) -> None:
 def test_cells_that_were_not_run_are_named(laptop: Run) -> None:
     keep(laptop)
     other = planted({Cell("elu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
-    _, uncompared = compare_all({KEPT: other}, FOLDER)
+    _, uncompared = compare_all({KEPT: other}, REFERENCE)
     assert uncompared == [(f"{KEPT} gelu-full", "was not run")]
 
 
@@ -166,7 +166,7 @@ def test_a_broken_reference_is_named(laptop: Run) -> None:
     keep(laptop)
     (laptop.reference / f"{KEPT}.parquet").write_text("broken")
     with refused(f"the reference .*/{KEPT}.parquet cannot be read; restore it"):
-        compare_all({KEPT: run_of(values())}, FOLDER)
+        compare_all({KEPT: run_of(values())}, REFERENCE)
 
 
 @pytest.mark.usefixtures("laptop")

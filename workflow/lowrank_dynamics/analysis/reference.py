@@ -14,7 +14,6 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
 
-FOLDER = Path("results/reference")
 SERIES = [*Cell._fields, "quantity", "layer"]
 """The columns that identify one quantity of one layer of one cell."""
 NAMES = [*Cell._fields, "quantity"]

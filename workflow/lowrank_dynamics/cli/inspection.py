@@ -40,7 +40,7 @@ def resources(
     settings = Run.named(name, overrides=overrides).settings
     if gpu is not None:
         settings = requested({"gpu": gpu}).limited(settings)
-    columns = ["experiment", "job", "jobs", "expected min", "GPU GB", "requested min", "host GB"]
+    columns = ["experiment", "job", "jobs", "min", "GPU GB", "requested min", "host GB"]
     rows, hours = [], []
     for experiment in settings.experiments:
         jobs = list(jobs_of(settings, experiment))

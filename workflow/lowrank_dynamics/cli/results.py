@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
+from lowrank_dynamics.config.folder import REFERENCE
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
 from lowrank_dynamics.storage.repository import code_version
@@ -13,7 +14,6 @@ from lowrank_dynamics.storage.repository import code_version
 Page = Annotated[Path, typer.Option(help="the Parquet file; its page is written next to it")]
 Files = Annotated[list[Path], typer.Argument(help="metrics, each file named after its experiment")]
 Metrics = Annotated[list[Path], typer.Option(help="the metrics of an experiment; repeatable")]
-REFERENCE = Path("results/reference")
 
 
 @app.command()
@@ -59,7 +59,7 @@ def claims(
 def sensitivity(
     declared: Annotated[Path, typer.Argument(help="the verdicts at the declared values")],
     alternatives: Annotated[
-        list[Path], typer.Argument(help="those of others: NAME/claims.parquet")
+        list[Path], typer.Argument(help="those of alternatives, each NAME/claims.parquet")
     ],
     output: Page,
     name: RunName = "laptop",

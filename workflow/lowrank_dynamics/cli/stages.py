@@ -17,7 +17,8 @@ from lowrank_dynamics.errors import UserError
 
 Weights = Annotated[Path | None, typer.Option(help="the folder of weights that `fetch` wrote")]
 Images = Annotated[int, typer.Option(help="how many, a tenth of them from each class", min=10)]
-Digest = Annotated[str | None, typer.Option(help="the sha256 of the cell's settings or code")]
+Settings = Annotated[str | None, typer.Option(help="the digest its settings must have")]
+Code = Annotated[str | None, typer.Option(help="the digest its code must have")]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
@@ -103,8 +104,8 @@ def train(
     threads: Threads = 1,
     checkpoint: Annotated[Path | None, typer.Option(help="where to save and resume")] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
-    planned: Digest = None,
-    planned_code: Digest = None,
+    planned: Settings = None,
+    planned_code: Code = None,
 ) -> None:
     """Train trials of one cell and write the measurements."""
     from lowrank_dynamics.source_code import code_sha256

@@ -14,6 +14,8 @@ BEYOND = "studies/beyond.yaml"
 SENSITIVITY = "studies/sensitivity.yaml"
 CLAIMS = "statements/claims.yaml"
 FINDINGS = "statements/findings.yaml"
+REFERENCE = Path("results/reference")
+"""The folder of the runs kept for others to compare with."""
 SCALE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = ("data", "reference")
 """Folder names in `results` that no scale may have."""

@@ -4,13 +4,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.folder import CONFIGS, scales
 from lowrank_dynamics.config.overlay import assignments
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
+
+
+def _count(value: object) -> int:
+    text = str(value)
+    if not (text.isdecimal() and int(text) > 0):
+        raise ValueError("it must be a whole number above 0")
+    return int(text)
+
+
+def _switch(value: object) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise ValueError("choose one of true, false")
+    return text == "true"
+
+
+Count = Annotated[int | None, BeforeValidator(_count)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+"""Both as Snakemake passes them: a value of YAML, or text."""
 
 
 class Request(BaseModel):
@@ -21,13 +40,13 @@ class Request(BaseModel):
     settings to change, each as `path=value`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scale: str = "laptop"
-    strict_claims: bool = False
-    allow_unverified_data: bool = False
-    trials: PositiveInt | None = None
-    trials_per_job: PositiveInt | None = None
+    scale: Annotated[str, BeforeValidator(str)] = "laptop"
+    strict_claims: Switch = False
+    allow_unverified_data: Switch = False
+    trials: Count = None
+    trials_per_job: Count = None
     gpu: Gpu | None = None
     set: Annotated[tuple[str, ...], BeforeValidator(assignments)] = ()
 
@@ -50,9 +69,7 @@ def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:
     except ValidationError as error:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
-        message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it must")
-        if problem["type"].startswith("bool"):
-            message = "choose one of true, false"
+        message = problem["msg"].removeprefix("Value error, ")
         raise UserError(f"--config {key}={config[key]}: {message}") from error
     known = scales(folder)
     if request.scale not in known:

@@ -69,8 +69,11 @@ def _as_text(provenance: Mapping[str, Any]) -> str:
     """Return the settings as YAML, by variant if there are several."""
     by_variant = {}
     for cell in provenance["cells"].values():
-        by_variant[cell["variant"]] = settings = cell["settings"]
-    return as_yaml(settings if len(by_variant) == 1 else by_variant)
+        by_variant[cell["variant"]] = cell["settings"]
+    if len(by_variant) == 1:
+        (settings,) = by_variant.values()
+        return as_yaml(settings)
+    return as_yaml(by_variant)
 
 
 def _fewer_cells(run: Iterable[str], paper: Collection[Cell]) -> list[Difference]:

@@ -242,6 +242,11 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     scale.
     """
     table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, SCHEMA.names)
+    if table.schema.names != SCHEMA.names:
+        raise UserError(
+            f"{path} has other columns than metrics of schema {SCHEMA_VERSION}; delete it and run"
+            " again"
+        )
     try:
         metrics = Metrics(table, _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:

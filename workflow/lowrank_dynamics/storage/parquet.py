@@ -38,10 +38,14 @@ def read(path: Path, kind: str, version: str, columns: Collection[str]) -> tuple
         raise UserError(
             f"{path} is not a readable {kind} ({error}); delete it and run again"
         ) from error
+    problem = ""
     lacking = sorted(set(columns).difference(rows.column_names))
-    if stored != version or lacking:
+    if stored != version:
+        problem = f"it has schema {stored}"
+    elif lacking:
+        problem = f"it lacks {', '.join(lacking)}"
+    if problem:
         raise UserError(
-            f"{path} is not a {kind} of schema {version}: it has schema {stored} and lacks"
-            f" {', '.join(lacking) or 'no column'}; delete it and run again"
+            f"{path} is not a {kind} of schema {version}: {problem}; delete it and run again"
         )
     return rows, provenance
