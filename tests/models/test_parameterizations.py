@@ -11,7 +11,7 @@ from conftest import MakeJob, measured
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 from lowrank_dynamics.models.initialization import big_factors
-from lowrank_dynamics.models.networks import AdaptedMLP, LowRankMLP
+from lowrank_dynamics.models.networks import AdaptedMLP, FactorizedMLP, LowRankMLP
 from lowrank_dynamics.models.subspaces import (
     big_subspace,
     principal_angles,
@@ -216,3 +216,55 @@ def test_adapters_change_nothing_at_first_and_leave_the_weights(job: MakeJob) ->
     assert whole[20, "train_loss", 0, 0] < whole[0, "train_loss", 0, 0]
     alone = measured(job("elu", "adapters", trials=range(1, 2), parameterizations=["adapters"]))
     assert all(whole[key] == value for key, value in alone.items())
+
+
+def test_adapters_from_the_gradient_change_nothing_at_first(job: MakeJob) -> None:
+    """A_l spans the top r right singular vectors of G_l(0), B_l the next left ones."""
+    setup = initial(job, "adapters_from_gradient")
+    network, inputs = setup.network, setup.data.train.inputs
+    assert isinstance(network, AdaptedMLP)
+    torch.testing.assert_close(network(inputs), setup.mlp(inputs))
+    rank = network.downward[0].shape[-2]
+    for gradient, down, up in zip(
+        setup.hidden_gradients, network.downward, network.upward, strict=True
+    ):
+        left, _, right_t = torch.linalg.svd(gradient)
+        on_top = right_t[..., :rank, :].mT
+        angles = principal_angles(on_top, down.detach().mT / 0.1**0.5)
+        torch.testing.assert_close(angles, torch.zeros_like(angles), atol=1e-7, rtol=0)
+        next_ones = left[..., rank : 2 * rank]
+        angles = principal_angles(next_ones, up.detach() / 0.1**0.5)
+        torch.testing.assert_close(angles, torch.zeros_like(angles), atol=1e-7, rtol=0)
+        values = torch.linalg.svdvals(up @ down)[..., :rank]
+        torch.testing.assert_close(values, torch.full_like(values, 0.1))
+
+
+def test_adapters_of_one_step_descend(job: MakeJob) -> None:
+    """B_l A_l is the best approximation of -G_l(0) of its rank, of size eps."""
+    setup = initial(job, "adapters_of_one_step")
+    network = setup.network
+    assert isinstance(network, AdaptedMLP)
+    for gradient, down, up in zip(
+        setup.hidden_gradients, network.downward, network.upward, strict=True
+    ):
+        rank = down.shape[-2]
+        left, values, right_t = torch.linalg.svd(gradient, full_matrices=False)
+        best = left[..., :rank] * values[:, None, :rank] @ right_t[..., :rank, :]
+        expected = -0.1 * best / values[:, :1, None]
+        torch.testing.assert_close((up @ down).detach(), expected)
+
+
+def test_spectral_factors_have_the_best_approximation_of_the_weights(job: MakeJob) -> None:
+    """At full rank the network computes the same; below, all singular values are still eps."""
+    setup = initial(job, "spectral")
+    network = setup.network
+    assert isinstance(network, FactorizedMLP)
+    for weight, down, up in zip(
+        setup.mlp.hidden_weights, network.downward, network.upward, strict=True
+    ):
+        rank = down.shape[-2]
+        product = (up @ down).detach()
+        values = torch.linalg.svdvals(product)[..., :rank]
+        torch.testing.assert_close(values, torch.full_like(values, 0.1))
+        kept = (product * (weight - product)).sum(dim=(-2, -1))
+        torch.testing.assert_close(kept, torch.zeros_like(kept), atol=1e-12, rtol=0)

@@ -108,6 +108,19 @@ def test_a_diverged_loss_is_loud(job: MakeJob) -> None:
         measured(job("relu", training__learning_rate=1e6))
 
 
+def test_a_trial_that_may_diverge_ends_there(job: MakeJob) -> None:
+    """The others go on, with the same numbers."""
+    alone = {"observe__singular_structure": None, "observe__block_shares": None}
+    may = {"training__may_diverge": True, "training__learning_rate": 1e6, "observe__loss": 1}
+    rows = measured(job("relu", **alone, **may))
+    losses = [value for (_, quantity, _, _), value in rows.items() if quantity == "train_loss"]
+    assert np.isfinite(losses).all()
+    ends = {trial: value for (_, name, _, trial), value in rows.items() if name == "last_step"}
+    assert ends[1] < ends[0] == ends[2] == 20
+    for key, value in measured(job("relu", trials=range(1, 2), **alone, **may)).items():
+        assert rows[key] == value
+
+
 def test_divergence_is_found_before_it_reaches_an_observer(job: MakeJob) -> None:
     with refused("not finite at step"):
         measured(job(training__learning_rate=1e6, observe__loss=20, observe__singular_structure=5))

@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from lowrank_dynamics.analysis import fits, scaling
+from lowrank_dynamics.analysis.best_of_grid import gap_at_best
 from lowrank_dynamics.analysis.fits import TRIAL
 from lowrank_dynamics.analysis.matched_loss import at_levels, time_to_fall
 from lowrank_dynamics.analysis.trial_values import (
@@ -306,6 +307,7 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
         value_at_loss,
         compared_at_end,
         compared_at_loss,
+        gap_at_best,
         largest_gap,
         share_of_gain,
         share_at_chance,

@@ -18,6 +18,13 @@ EVALUATED_AT_ONCE = 1_000
 class Network(Frozen):
     """The MLP, full or low-rank, and its initialization."""
 
+    architecture: Literal["mlp", "transformer_block"] = Field(
+        default="mlp",
+        description=(
+            "transformer_block: W_1 and W_2 are the MLP of one block, which takes the rows of an"
+            " image one after another, and W_3 reads its mean out"
+        ),
+    )
     depth: int = Field(ge=2, le=1_000, description="L, the number of weight matrices")
     width: Count = Field(description="m, the hidden width")
     rank: Count | None = Field(description="r of the low-rank networks; null where there are none")
@@ -98,6 +105,10 @@ class Training(Frozen):
     renew_every: Count | None = Field(
         default=None, description="steps after which the gradient's block is taken anew"
     )
+    may_diverge: bool = Field(
+        default=False,
+        description="whether a trial whose loss is not finite ends there, instead of the run",
+    )
     stop_near_linear_fit: Positive | None = Field(
         description=(
             "stop a trial once its loss exceeds that of the best linear fit by at most this"
@@ -149,6 +160,10 @@ class Observe(Frozen):
     )
     block_shares: Count | None = Field(
         description="the four blocks' shares of the change of each hidden layer"
+    )
+    block_rank: Count | None = Field(
+        default=None,
+        description="K in the definition of the four blocks; null for the number of classes",
     )
     gradient: Count | None = Field(
         description="spectrum of G_1 and the updates that theorem 3.5 bounds"
@@ -209,6 +224,13 @@ class Shared(Common):
     network: Network
     training: Training
     observe: Observe
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of inputs of W_1."""
+        if self.network.architecture == "transformer_block":
+            return self.network.width
+        return self.data.dimension
 
 
 class CellSettings(Shared):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from lowrank_dynamics.config.blocks import Shared
-from lowrank_dynamics.config.data import ConvolvedData, DrawnData
-from lowrank_dynamics.config.registries import PARAMETERIZATIONS, activation
+from lowrank_dynamics.config.data import ConvolvedData, DrawnData, PixelData
+from lowrank_dynamics.config.registries import IMAGES, PARAMETERIZATIONS, activation
 
 LARGEST_HESSIAN = 4_096
 """Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
@@ -23,6 +23,8 @@ def _conflicts(
 ) -> Iterator[str]:
     """Yield a clause for each conflict. A check may presuppose that those before it found none."""
     low_rank = any(PARAMETERIZATIONS[name].low_rank for name in parameterizations)
+    if settings.network.architecture == "transformer_block":
+        yield from _of_transformers(settings, parameterizations)
     yield from _with_the_theory(settings, low_rank)
     if settings.training.project is not None:
         yield from _of_projections(settings, parameterizations)
@@ -39,9 +41,25 @@ def _conflicts(
         yield from _with_trained_convolutions(settings, parameterizations)
 
 
+def _of_transformers(settings: Shared, parameterizations: Sequence[str]) -> Iterator[str]:
+    """Check that a transformer block reads images and is the full network, and what is observed."""
+    network, training = settings.network, settings.training
+    if not isinstance(settings.data, PixelData) or IMAGES[settings.data.source].shape[0] != 1:
+        yield "network.architecture must be mlp except for the pixels of gray images"
+    if network.depth != 3 or list(parameterizations) != ["full"] or not network.train_last_layer:
+        where = "depth 3, train_last_layer true and the full network"
+        yield f"network.architecture must be mlp except for {where}"
+    if training.project is not None or training.stop_near_linear_fit is not None:
+        yield "training.project and stop_near_linear_fit must be null for a transformer_block"
+    if training.optimizer == "muon":
+        yield "training.optimizer must not be muon for a transformer_block"
+    if set(settings.observe.names) - {"loss", "block_shares", "change_rank"}:
+        yield "observe: only loss, block_shares and change_rank may be measured in transformer_blocks"
+
+
 def _with_the_theory(settings: Shared, low_rank: bool) -> Iterator[str]:
     """Check what section 2 needs: K < d/2, m >= d except for heads, and r >= 2K if low-rank."""
-    network, dimension, classes = settings.network, settings.data.dimension, settings.data.classes
+    network, dimension, classes = settings.network, settings.dimension, settings.data.classes
     if 2 * classes >= dimension:
         yield f"data.classes must be below dimension / 2 = {dimension / 2:g}, got {classes}"
     has_blocks = settings.observe.block_shares or settings.observe.gradient
@@ -109,6 +127,13 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     if observe.singular_structure and smallest <= 2 * classes:
         above = f"network.width is above 2K = {2 * classes}"
         yield f"observe.singular_structure must be null unless {above}"
+    largest = (settings.dimension - 1) // 2
+    if observe.block_rank is not None and observe.block_rank > largest:
+        yield f"observe.block_rank must be at most {largest}, below d/2, got {observe.block_rank}"
+    if observe.block_rank is not None and observe.gradient:
+        yield "observe.block_rank must be null where observe.gradient is measured"
+    if training.may_diverge and observe.names != ["loss"]:
+        yield "training.may_diverge must be false except where only the loss is observed"
     first = observe.subspace_reference
     if observe.singular_structure and first > max(training.steps, 1):
         most = f"at most training.steps = {training.steps}"

@@ -67,6 +67,10 @@ FIGURES = {
     "where_it_follows": FigureSource(
         OURS, ("nonsmooth_fashion_mnist", "digits"), "where_it_follows"
     ),
+    "starts_at_best": FigureSource(OURS, ("starts_at_best",), "starts_at_best"),
+    "transformer": FigureSource(
+        OURS, ("transformer_block", "transformer_block_by_spectrum"), "transformer"
+    ),
     "starts": FigureSource(OURS, ("starts",), "starts"),
     "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
 }

@@ -4,17 +4,21 @@ is computed; no torch.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lowrank_dynamics.config.registries import CONVOLUTIONS, POOL
+from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, POOL
 
 if TYPE_CHECKING:
     from lowrank_dynamics.config.blocks import Shared
     from lowrank_dynamics.config.data import ConvolvedData
 
 
+BLOCK_FACTOR = 4
+"""How many times as wide as a transformer block its MLP is inside."""
+
+
 class Matrix(NamedTuple):
     """One matrix of a network: its shape, whether it is trained, and whether it takes the inputs.
 
-    It applies to several `places` of a sample if it is a convolution's.
+    It applies to several `places` of a sample if it is a convolution's or a transformer's.
     """
 
     rows: int
@@ -36,6 +40,28 @@ def mlp(settings: "Shared") -> list[Matrix]:
     inner = [Matrix(network.width, network.width)] * (network.depth - 2)
     last = Matrix(data.classes, network.width, trained=network.train_last_layer)
     return [first, *inner, last]
+
+
+def transformer_block(settings: "Shared") -> list[Matrix]:
+    """Return the matrices of a transformer block: the embedding of a row of pixels and its place,
+    queries, keys, values and outputs of the attention, then W_1, W_2 and the readout W_3.
+    """
+    network, data = settings.network, settings.data
+    _, tokens, pixels = IMAGES[data.source].shape
+    width, inner = network.width, BLOCK_FACTOR * network.width
+    embedding = Matrix(width, pixels + tokens, takes_inputs=True, places=tokens)
+    attention = [Matrix(width, width, places=tokens)] * 4
+    first = Matrix(inner, width, places=tokens)
+    second = Matrix(width, inner, places=tokens)
+    last = Matrix(data.classes, width)
+    return [embedding, *attention, first, second, last]
+
+
+def full(settings: "Shared") -> list[Matrix]:
+    """Return the matrices of the full network."""
+    if settings.network.architecture == "transformer_block":
+        return transformer_block(settings)
+    return mlp(settings)
 
 
 def low_rank_mlp(settings: "Shared") -> list[Matrix]:

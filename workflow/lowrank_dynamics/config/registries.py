@@ -143,7 +143,7 @@ class Parameterization(NamedTuple):
 _BUILT_BY = "lowrank_dynamics.models.parameterizations"
 PARAMETERIZATIONS = {
     "full": Parameterization(
-        "full", f"{_BUILT_BY}:full", "lowrank_dynamics.config.networks:mlp", low_rank=False
+        "full", f"{_BUILT_BY}:full", "lowrank_dynamics.config.networks:full", low_rank=False
     ),
     "s_big": Parameterization(
         r"low-rank, $S_{\mathrm{big}}$", f"{_BUILT_BY}:s_big", needs_gradient=True

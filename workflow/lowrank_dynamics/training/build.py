@@ -31,6 +31,7 @@ from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
 from lowrank_dynamics.models.networks import MLP, StackedNetwork, make_activation
 from lowrank_dynamics.models.parameterizations import Ingredients
 from lowrank_dynamics.models.subspaces import LayerBases, big_subspace, layer_bases
+from lowrank_dynamics.models.transformer import TransformerBlock
 from lowrank_dynamics.training.device import CPU
 from lowrank_dynamics.training.losses import first_layer_gradient, hidden_gradients
 from lowrank_dynamics.training.observables.observer import Observer
@@ -166,9 +167,11 @@ class Setup:
     @cached_property
     def bases(self) -> list[LayerBases]:
         """The bases of theorem 3.5 in each hidden layer."""
-        weights, classes = self.mlp.hidden_weights, self.data.train.classes
-        big = big_subspace(weights[0], self.initial_gradient, classes, self.eps)
-        return layer_bases(weights, big, self.eps)
+        weights, gradient = self.mlp.hidden_weights, self.initial_gradient
+        classes = self.job.experiment.observe.block_rank or self.data.train.classes
+        big = big_subspace(weights[0], gradient, classes, self.eps)
+        keeps_lengths = all(weight.shape[-2] >= weight.shape[-1] for weight in weights)
+        return layer_bases(weights, big, self.eps if keeps_lengths else None)
 
     @cached_property
     def projection(self) -> Projection | None:
@@ -263,15 +266,18 @@ def full_network(job: Job) -> MLP:
     purpose: Purpose = "weights"
     if job.parameterization.low_rank and not network.shares_draw:
         purpose = "low_rank_weights"
-    weights = mlp_weights(
-        networks.mlp(job.experiment),
-        eps=network.eps,
-        last_eps=network.last_eps,
-        generators=job.generators(purpose),
-    )
+    matrices = networks.full(job.experiment)
+    around, of_mlp = matrices[: -network.depth], matrices[-network.depth :]
+    generators = job.generators(purpose)
+    weights = mlp_weights(of_mlp, eps=network.eps, last_eps=network.last_eps, generators=generators)
     activation = make_activation(job.cell.activation, job.generators("activation"))
     stacked = [weight.to(job.device, job.dtype) for weight in weights]
-    return MLP(stacked, activation, train_last_layer=network.train_last_layer)
+    if network.architecture == "mlp":
+        return MLP(stacked, activation, train_last_layer=network.train_last_layer)
+    _, tokens, _ = IMAGES[job.experiment.data.source].shape
+    drawn = [semi_orthogonal(matrix.rows, matrix.columns, generators) for matrix in around]
+    attention = [weight.to(job.device, job.dtype) for weight in drawn]
+    return TransformerBlock(stacked, attention, activation, tokens)
 
 
 def observers(setup: Setup) -> list[Observer]:

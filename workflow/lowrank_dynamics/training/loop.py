@@ -49,8 +49,9 @@ def train(
 
     Whenever the loss is due to be observed, a trial whose loss is within `stop_near_linear_fit` of
     the best linear fit's is stopped: it is measured a last time and its weights stay as they are.
-    The run ends when all have stopped, or after `steps`. Raises UserError, which names the
-    computation, trial and step, if a loss is not finite.
+    A trial that `may_diverge` is stopped, and not measured, when its loss is not finite. The run
+    ends when all have stopped, or after `steps`. Raises UserError, which names the computation,
+    trial and step, if any other loss is not finite.
     """
     job, settings = setup.job, setup.job.experiment.training
     run = _Run(setup, observers)
@@ -119,7 +120,7 @@ class _Run:
             self._trained,
             self.job.experiment.samples_at_once,
         )
-        self._require_finite(step, results.losses)
+        diverged = self._diverged(step, results.losses)
         iterate = Iterate(
             step=step,
             network=self.network,
@@ -128,10 +129,13 @@ class _Run:
             losses=results.losses,
             gradients=results.gradients,
             eta=eta,
-            running=self._running,
+            running=self._running & ~diverged,
             last=last,
         )
-        rows = self._measure(iterate)
+        rows = _last_step(iterate, diverged)
+        self._stop(diverged)
+        if not self.is_over:
+            rows += self._measure(iterate)
         if last or step % self.job.experiment.observe.loss == 0:
             progress.reach(step, f"mean training loss {float(results.losses.mean()):.4g}")
             near = self._near_linear_fit(results.losses)
@@ -148,15 +152,18 @@ class _Run:
             self._optimizer.step(gradients, eta)
         return rows
 
-    def _require_finite(self, step: int, losses: Tensor) -> None:
-        """Require that the losses (trials,) are finite."""
-        diverged = torch.nonzero(~losses.isfinite()).flatten().tolist()
-        if diverged:
-            trial = self.job.trials[diverged[0]]
+    def _diverged(self, step: int, losses: Tensor) -> Tensor:
+        """Return which of the running trials have losses that are not finite: (trials,). Raises
+        UserError if there are some and none `may_diverge`.
+        """
+        diverged = self._running & ~losses.isfinite()
+        if bool(diverged.any()) and not self.settings.may_diverge:
+            trial = self.job.trials[int(diverged.nonzero()[0])]
             raise UserError(
                 f"{self.job.title}: the training loss is not finite at step {step} in trial"
                 f" {trial}; lower training.learning_rate, which is {self.settings.learning_rate:g}"
             )
+        return diverged
 
     @torch.no_grad()
     def _measure(self, iterate: Iterate) -> list[Measurement]:

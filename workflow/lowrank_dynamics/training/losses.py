@@ -123,7 +123,7 @@ def hidden_gradients(
     weights, as `first_layer_gradient`.
     """
     mlp.eval()
-    weights = mlp.weights[:-1]
+    weights = list(mlp.weights)[:-1]
     gradients = forward_and_back(mlp, data, objective, weights, at_once).gradients
     mlp.train()
     return list(gradients)

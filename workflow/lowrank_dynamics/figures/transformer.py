@@ -1,0 +1,54 @@
+"""Figure transformer: the share of block 1 in the MLP of one transformer block."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lowrank_dynamics.figures import style
+from lowrank_dynamics.storage.metrics import Metrics
+
+ARMS = {
+    "small_descent": "gradient descent, eps = 0.1",
+    "usual_descent": "gradient descent, eps = 1",
+    "small_adam": "Adam, eps = 0.1",
+    "usual_adam": "Adam, eps = 1",
+}
+"""The variants by name, with their labels."""
+
+
+def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
+    """Draw the share of block 1 of W_1 and W_2, a row for either K, and the test accuracy: a line
+    for each arm, mean over trials with a band of one standard deviation.
+    """
+    figure, rows = plt.subplots(2, 3, figsize=(style.PAGE, 4.2), sharex=True, squeeze=False)
+    for metrics, (first, second, accuracy) in zip((outputs, spectrum), rows, strict=True):
+        rank = metrics.settings.observe.block_rank or metrics.settings.data.classes
+        for layer, axes in ((1, first), (2, second)):
+            shares = metrics.frame("block_share", layer=layer, index=0)
+            _draw_arms(shares, axes)
+            axes.axhline(_by_chance(metrics, rank), color="black", linewidth=0.6, linestyle=":")
+            axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
+            axes.set_title(f"$W_{layer}$" if metrics is outputs else "")
+        accuracies = metrics.frame("test_accuracy")
+        _draw_arms(accuracies.assign(value=100 * accuracies["value"]), accuracy)
+        accuracy.set(ylabel="test accuracy (%)")
+    for axes in rows[-1]:
+        axes.set_xlabel("step $t$")
+    style.legend_below(figure, columns=2)
+    return figure
+
+
+def _draw_arms(rows: pd.DataFrame, axes: Axes) -> None:
+    labeled = rows.assign(arm=rows["variant"].astype(str).map(ARMS))
+    colors = dict(zip(ARMS.values(), style.COLORS, strict=False))
+    style.lines(labeled, axes, "arm", ARMS.values(), palette=colors, linewidth=1.0)
+
+
+def _by_chance(metrics: Metrics, rank: int) -> float:
+    """Return the share of block 1 in a change whose entries have one variance: its part of all.
+
+    Either layer has 2K of w directions on one side and 4w - (w - 2K) of 4w on the other.
+    """
+    width = metrics.settings.network.width
+    return 2 * rank / width * (3 * width + 2 * rank) / (4 * width)
