@@ -54,7 +54,7 @@ def _of_transformers(settings: Shared, parameterizations: Sequence[str]) -> Iter
     if training.optimizer == "muon":
         yield "training.optimizer must not be muon for a transformer_block"
     if set(settings.observe.names) - {"loss", "block_shares", "change_rank"}:
-        yield "observe: only loss, block_shares and change_rank may be measured in transformer_blocks"
+        yield "observe: only loss, block_shares and change_rank may be measured in a transformer"
 
 
 def _with_the_theory(settings: Shared, low_rank: bool) -> Iterator[str]:
