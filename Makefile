@@ -26,15 +26,15 @@ REPORT = results/$(SCALE)/report.html
 
 .PHONY: figures sensitivity beyond open archive bench test test-all check tables format lock clean help
 
-figures: $(ENVIRONMENT)  ## every figure, the verdicts and the report
+figures: $(ENVIRONMENT)  ## (default) every figure, the verdicts and the report
 	@$(call run,)
 
 # The claims again, with one declared choice after another changed.
 sensitivity: $(ENVIRONMENT)  ## the verdicts again, with one declared choice after another changed
 	@$(call run,sensitivity)
 
-# Five studies of our own, beyond the paper.
-beyond: $(ENVIRONMENT)  ## five studies of our own, beyond the paper
+# Nine studies of our own, beyond the paper.
+beyond: $(ENVIRONMENT)  ## nine studies of our own, beyond the paper
 	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
 	@python -m lowrank_dynamics outcome --run $(SCALE)/beyond
 
@@ -55,11 +55,11 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 	@OMP_NUM_THREADS=1 python -m benchmarks
 
 # Science, settings, storage, figures, and one run at smoke scale.
-test: $(TOOLS)  ## the tests that take minutes
+test: $(TOOLS)  ## the quick tests, in some four minutes
 	pytest -m "not slow"
 
 # All of them: also Slurm, the browser, runs that are killed, and the documents carried out to the letter.
-test-all: $(TOOLS)  ## whole runs, Slurm and the browser too
+test-all: $(TOOLS)  ## all tests: whole runs, Slurm and the browser too
 	pytest
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
@@ -109,5 +109,5 @@ clean:  ## remove results and figures, except for the reference
 	find results figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -r {} +
 
 help:  ## list the targets
-	@echo "make [TARGET] [SCALE=$(SCALE)] [CORES=$(CORES)] [PYTHON=$(PYTHON)]; the target is figures if it is left out"
+	@echo "make [TARGET] [SCALE=$(SCALE)] [CORES=$(CORES)] [PYTHON=$(PYTHON)]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile

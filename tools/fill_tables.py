@@ -30,7 +30,28 @@ DOCUMENTS = (
     ROOT / "docs" / "beyond.md",
     ROOT / "docs" / "claims.md",
     ROOT / "docs" / "sensitivity.md",
+    ROOT / "docs" / "verdicts.md",
 )
+SUBJECTS = {
+    "figure_1": "singular values of the first layer",
+    "figure_2": "ELU against ReLU: movement of the middle subspace",
+    "figure_3": "share of block 1 in the setting of the theory",
+    "figure_4": "share of block 1 in four layers",
+    "figure_5": "the same with SGD, Adam and Muon on minibatches",
+    "figure_6": "full against low-rank networks, Fashion-MNIST",
+    "longer": "figures 6 and 14 in five times the epochs",
+    "figure_7": "full against low-rank heads of VGG-16",
+    "figure_8": "layer 1: singular values and subspaces",
+    "figure_9": "layer 2: the same",
+    "figure_10": "layer 3: the same",
+    "figure_11": "rank of the first gradient",
+    "figure_12": "decay of the gradient",
+    "figure_13": "tail of the gradient",
+    "bound": "theorem 3.5: updates against their bound",
+    "figure_14": "factors rotated away from S_big",
+    "figure_15": "wider low-rank heads",
+}
+"""What the README says of each figure that claims are about."""
 NEAR = 1.0
 """Errors of the mean from another verdict below which a claim is called near one."""
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
@@ -55,6 +76,7 @@ def filled(place: re.Match[str]) -> str:
     """Return a place between two markers, filled with the reference's table."""
     name = place[2]
     tables = {
+        "figures": figures,
         "held": held,
         "verdicts": verdicts,
         "converged": converged,
@@ -101,9 +123,39 @@ def counted(shown: pd.Series) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
 
 
+def figures() -> list[str]:
+    """Return the README's table: each figure that claims are about, with the number of those that
+    are reproduced at both scales.
+    """
+    rows = claims("laptop")
+    at_paper_scale = shown("paper")
+    lines = []
+    for name, part in rows[rows["role"] == "claim"].groupby("figure", sort=False):
+        heading = title(str(name))
+        anchor = heading.lower().replace(" ", "-").replace(".", "")
+        lines.append(
+            {
+                "figure": f"[{heading}]({picture(str(name))})",
+                "what it shows": SUBJECTS[str(name)],
+                "laptop scale": reproduced(part["shown"]),
+                "paper scale": reproduced(part["claim"].map(at_paper_scale)),
+                "": f"[verdicts](docs/verdicts.md#{anchor})",
+            }
+        )
+    return markdown(pd.DataFrame(lines))
+
+
+def picture(figure: str) -> str:
+    """Return the path of a figure in the reference: at paper scale, or else at laptop scale."""
+    at_paper_scale = f"figures/reference/paper/{figure}.png"
+    if (ROOT / at_paper_scale).exists():
+        return at_paper_scale
+    return f"figures/reference/laptop/{figure}.png"
+
+
 def verdicts() -> list[str]:
-    """Return the README's collapsible tables: every claim with its verdict at both scales, by
-    figure, and the checks of our code after them.
+    """Return a section for each figure: its claims with their verdicts at both scales, and the
+    checks of our code after them.
     """
     headings = {
         "claim": "claim",
@@ -115,24 +167,14 @@ def verdicts() -> list[str]:
     rows = claims("laptop")
     at_paper_scale = pd.concat([shown("paper"), shown("paper", "check")])
     rows["at_paper_scale"] = rows["claim"].map(at_paper_scale)
-    rows["claim"] = rows["claim"].map("[`{0}`](docs/artifact-evaluation.md#{0})".format)
     parts = {}
     for figure, part in rows[rows["role"] == "claim"].groupby("figure", sort=False):
         parts[title(str(figure))] = part
     parts["Checks of our code"] = rows[rows["role"] == "check"]
     lines = []
     for name, part in parts.items():
-        laptop = f"{reproduced(part['shown'])} at laptop scale"
-        paper = f"{reproduced(part['at_paper_scale'])} at paper scale"
-        lines += [
-            "<details>",
-            f"<summary>{name}: {laptop}, {paper}</summary>",
-            "",
-            *markdown(selected(part, headings)),
-            "",
-            "</details>",
-        ]
-    return lines
+        lines += [f"## {name}", "", *markdown(linked(selected(part, headings))), ""]
+    return lines[:-1]
 
 
 def reproduced(verdicts: pd.Series) -> str:

@@ -8,13 +8,16 @@ import shlex
 from pathlib import Path
 from statistics import NormalDist
 
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, settings_of
+from lowrank_dynamics.analysis import comparison
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.storage.metrics import SCHEMA
 from lowrank_dynamics.storage.tables import read
 from runs import DRAWN, SMOKE, snakemake, succeeding
 
@@ -59,17 +62,18 @@ def test_no_row_stands_outside_of_its_table(document: Path) -> None:
     assert re.findall(r"^(?!\|).+\n\| .*", prose, re.MULTILINE) == []
 
 
-def test_the_readme_names_every_figure() -> None:
-    named = re.search(
-        r"draws figures ([\w, ]+) into", " ".join((ROOT / "README.md").read_text().split())
-    )
+RUNNING = ROOT / "docs" / "running.md"
+
+
+def test_the_documents_name_every_figure() -> None:
+    named = re.search(r"draws figures ([\w, ]+) into", " ".join(RUNNING.read_text().split()))
     assert named
     names = {
         f"figure_{name}" if name.isdigit() else name for name in re.split(r", | and ", named[1])
     }
     assert names <= set(DRAWN)
     missing = ", ".join(sorted(set(DRAWN) - names))
-    assert not missing, f"README.md says what `make` draws, without {missing}: name it there"
+    assert not missing, f"docs/running.md says what `make` draws, without {missing}: name it there"
 
 
 EVALUATION = ROOT / "docs" / "artifact-evaluation.md"
@@ -81,14 +85,15 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
     """
     claims = load_claims(ROOT / "configs" / "statements" / "claims.yaml").claims
     shown = re.findall(r'^\| <a id="(\w+)"></a>`', EVALUATION.read_text(), re.MULTILINE)
-    readme = (ROOT / "README.md").read_text()
+    verdicts = (ROOT / "docs" / "verdicts.md").read_text()
     missing = [
         name
         for name, each in claims.items()
-        if name not in shown or f" | {each.statement} | " not in readme
+        if name not in shown or f" | {each.statement} | " not in verdicts
     ]
     assert not missing, (
-        f"the tables of README.md and docs/artifact-evaluation.md lack {', '.join(missing)}: keep a"
+        "the tables of docs/verdicts.md and docs/artifact-evaluation.md lack"
+        f" {', '.join(missing)}: keep a"
         " run with it as the reference (`tools/keep_reference.py`), give its experiment a section"
         " with a table there, and run `make tables`"
     )
@@ -148,6 +153,38 @@ def test_the_sensitivity_page_has_every_alternative_and_its_figure() -> None:
         section = page.split(heading)[1].split("\n## ")[0]
         assert f"| declared | {' | '.join(choice.alternatives)} |" in section
     assert "(../figures/reference/laptop/sensitivity.png)" in page
+
+
+def test_every_column_of_every_table_is_explained() -> None:
+    """In docs/outputs.md, where each kind of table has a section of its own."""
+    page = (ROOT / "docs" / "outputs.md").read_text()
+    sections = re.split(r'<a id="(\w+)"></a>', page.split("## Quantities")[0])[1:]
+    explained = {}
+    for kind, text in zip(sections[::2], sections[1::2], strict=True):
+        explained[kind] = set(re.findall(r"`(\w+)`", text))
+    reference = ROOT / "results" / "reference" / "laptop"
+    columns = {
+        "metrics": SCHEMA.names,
+        "claims": pq.read_schema(reference / "claims.parquet").names,
+        "comparison": [*comparison.COLUMNS, "scale"],
+        "sensitivity": pq.read_schema(reference / "sensitivity.parquet").names,
+    }
+    for kind, names in columns.items():
+        assert sorted(set(names) - explained[kind]) == [], kind
+
+
+def test_every_quantity_is_explained() -> None:
+    """Those that the reference has of the paper's experiments and of our studies."""
+    page = (ROOT / "docs" / "outputs.md").read_text().split("## Quantities")[1]
+    explained = re.findall(r"`([\w<>]+)`", page)
+    patterns = [re.sub("<[a-z]+>", "[a-z]+", quantity) for quantity in explained]
+    measured: set[str] = set()
+    for table in (ROOT / "results" / "reference").rglob("*.parquet"):
+        if "quantity" in pq.read_schema(table).names and "index" in pq.read_schema(table).names:
+            column = pq.read_table(table, columns=["quantity"])["quantity"]
+            measured |= set(column.unique().to_pylist())
+    unexplained = [name for name in measured if not re.fullmatch("|".join(patterns), name)]
+    assert unexplained == []
 
 
 def test_the_architecture_names_every_room() -> None:

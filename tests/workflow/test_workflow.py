@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from conftest import ROOT, settings_of
 from lowrank_dynamics.analysis.claims import load_claims
@@ -17,6 +19,7 @@ from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.cell import shard_name
 from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.data import pixels
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
@@ -330,3 +333,22 @@ def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     changed = metrics.read(folder / target)
     assert (changed.trials, changed.activations) == ("1 trial", ["silu", "relu"])
+
+
+def test_trained_weights_are_kept_on_request(edited: Path) -> None:
+    """The network that docs/outputs.md makes from them has the accuracy that was measured."""
+    cell = edited / "results" / "smoke" / "cells" / "fashion_mnist" / "gelu-s_big"
+    succeeding(edited, "snakemake", *SMOKE, "keep_weights=true", "--", str(cell / "0-1.parquet"))
+    page = (ROOT / "docs" / "outputs.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    described = "results/laptop/cells/fashion_mnist/gelu-s_big/0-4.safetensors"
+    assert described in code
+    scope: dict[str, Any] = {}
+    exec(code.replace(described, str(cell / "0-1.safetensors")), scope)
+    (images,) = (edited / "results" / "data" / "images").glob("fashion_mnist-100-100.safetensors")
+    test = pixels.load(images, torch.float32).test
+    assert test is not None
+    correct = scope["network"](test.inputs).argmax(dim=0) == test.labels
+    measured = metrics.read(cell / "0-1.parquet").frame("test_accuracy")
+    ends = measured[(measured["trial"] == 0) & (measured["step"] == measured["step"].max())]
+    assert float(correct.float().mean()) == pytest.approx(ends["value"].item())

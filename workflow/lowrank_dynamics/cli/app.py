@@ -21,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+FOR_A_RUN, FOR_READERS, FOR_JOBS = "For a run", "For readers", "For jobs of the workflow"
+"""The groups in which help lists the commands."""
 _RUN = typer.Option("--run", help="a scale, laptop/beyond, or such as laptop/sensitivity/width_64")
 RunName = Annotated[str, _RUN]
 AnyRunName = Annotated[str | None, _RUN]

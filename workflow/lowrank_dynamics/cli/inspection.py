@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import Overrides, RunName, app, color
+from lowrank_dynamics.cli.app import FOR_A_RUN, FOR_READERS, Overrides, RunName, app, color
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_A_RUN)
 def check(
     name: RunName = "laptop",
     overrides: Overrides = [],  # noqa: B006
@@ -23,7 +23,7 @@ def check(
         typer.echo(f"{experiment}: {content.trials} trials, {steps} steps at most; {cells}")
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_A_RUN)
 def resources(
     name: RunName = "paper",
     overrides: Overrides = [],  # noqa: B006
@@ -59,7 +59,7 @@ def resources(
         typer.echo(f"{least:,.1f} hours or more on {machines} at a time")
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_READERS)
 def verdicts(
     table: Annotated[Path, typer.Argument(help="the file that `claims` wrote")],
     strict: Annotated[bool, typer.Option(help="fail if a claim is not reproduced")] = False,
@@ -85,7 +85,7 @@ def verdicts(
         )
 
 
-@app.command("outcome")
+@app.command("outcome", rich_help_panel=FOR_READERS)
 def tell_outcome(
     name: RunName = "laptop",
     since: Annotated[float | None, typer.Option(help="its start, in seconds since 1970")] = None,
@@ -99,7 +99,7 @@ def tell_outcome(
         typer.echo(line)
 
 
-@app.command("provenance")
+@app.command("provenance", rich_help_panel=FOR_READERS)
 def show_provenance(
     file: Annotated[Path, typer.Argument(help="a Parquet file or a figure of a run")],
 ) -> None:
@@ -111,7 +111,7 @@ def show_provenance(
     typer.echo(as_yaml(concise(read_provenance(file)), width=120), nl=False)
 
 
-@app.command("archive")
+@app.command("archive", rich_help_panel=FOR_READERS)
 def make_archive(
     name: RunName = "laptop",
     output: Annotated[Path, typer.Option(help="the folder to write to")] = Path("archive"),
@@ -132,7 +132,7 @@ def make_archive(
     typer.echo(f"{written.path}: {written.files} files, {written.path.stat().st_size / 1e6:.1f} MB")
 
 
-@app.command("verify")
+@app.command("verify", rich_help_panel=FOR_READERS)
 def verify_results(
     results: Annotated[Path, typer.Argument(help="the folder results/<scale>")],
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
+from lowrank_dynamics.cli.app import FOR_JOBS, AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.config.folder import REFERENCE
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import provenance
@@ -16,7 +16,7 @@ Files = Annotated[list[Path], typer.Argument(help="metrics, each file named afte
 Metrics = Annotated[list[Path], typer.Option(help="the metrics of an experiment; repeatable")]
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def figure(
     figure_name: Annotated[str, typer.Argument(help="a name such as figure_6")],
     metrics: Metrics,
@@ -29,7 +29,7 @@ def figure(
     draw(figure_name, metrics, output, name)
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def claims(
     output: Page,
     metrics: Files = [],  # noqa: B006
@@ -55,7 +55,7 @@ def claims(
     tables.write(table, claims_page(table, run), output)
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def sensitivity(
     declared: Annotated[Path, typer.Argument(help="the verdicts at the declared values")],
     alternatives: Annotated[
@@ -90,7 +90,7 @@ def sensitivity(
     tables.write(table, sensitivity_page(table, run), output)
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def compare(
     metrics: Files,
     output: Page,
@@ -117,7 +117,7 @@ def compare(
     tables.write(table, comparison_page(table, run), output)
 
 
-@app.command("report")
+@app.command("report", rich_help_panel=FOR_JOBS)
 def write_report(
     pictures: Annotated[list[Path], typer.Argument(help="the figures to show, as PNG")],
     captions: Annotated[Path, typer.Option(help="the folder of the figures' captions")],

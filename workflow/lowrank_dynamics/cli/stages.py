@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowrank_dynamics.cli.app import AnyRunName, Output, Overrides, RunName, app
+from lowrank_dynamics.cli.app import FOR_JOBS, AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.cli.interruption import deferred
 from lowrank_dynamics.config.cell import Cell, shard_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES
@@ -22,7 +22,7 @@ Code = Annotated[str | None, typer.Option(help="the digest its code must have")]
 Threads = Annotated[int, typer.Option(min=1, help="threads that torch may use")]
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def fetch(
     name: Annotated[str, typer.Argument(help="vgg16 or cifar10")],
     output: Annotated[Path, typer.Option(help="the folder to write")],
@@ -34,10 +34,10 @@ def fetch(
         typer.echo(reason, err=True)
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def prepare(
     output: Output,
-    images: Annotated[str, typer.Argument(help="fashion_mnist or cifar10")],
+    images: Annotated[str, typer.Argument(help="fashion_mnist, digits or cifar10")],
     training_images: Images,
     test_images: Images,
     source: Annotated[Path | None, typer.Option(help="the folder that `fetch` wrote")] = None,
@@ -51,7 +51,7 @@ def prepare(
     data_module(images).prepare(training_images, test_images, output, fetched)
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def features(
     output: Output,
     images: Annotated[Path, typer.Option(help="the file that `prepare` wrote")],
@@ -91,7 +91,7 @@ def features(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def train(
     output: Output,
     experiment: Annotated[str, typer.Option(help="an experiment of the settings")],
@@ -103,6 +103,9 @@ def train(
     trials: Annotated[str | None, typer.Option(help="such as 0-4; all if left out")] = None,
     threads: Threads = 1,
     checkpoint: Annotated[Path | None, typer.Option(help="where to save and resume")] = None,
+    keep_weights: Annotated[
+        Path | None, typer.Option(help="the safetensors file to write the trained weights to")
+    ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
     planned: Settings = None,
     planned_code: Code = None,
@@ -127,7 +130,9 @@ def train(
         job = Job(run.settings, experiment, trained_cell, shard, data, stored_weights, device)
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
-            measured = train_job(job, run.name, kept, threads=threads, started=started)
+            measured = train_job(
+                job, run.name, kept, threads=threads, started=started, keep_weights=keep_weights
+            )
     metrics.write(measured, output)
     if kept:
         kept.remove()
@@ -162,7 +167,7 @@ def _shard(run: Run, experiment: str, trials: str | None) -> range:
     return shard
 
 
-@app.command()
+@app.command(rich_help_panel=FOR_JOBS)
 def aggregate(
     shards: Annotated[list[Path], typer.Argument(help="what the jobs wrote: CELL/TRIALS.parquet")],
     output: Output,

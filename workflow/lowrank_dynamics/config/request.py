@@ -35,9 +35,9 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 class Request(BaseModel):
     """What is asked of a run.
 
-    Whether to fail if a claim is not reproduced and to use data that cannot be checked; the most
-    trials to train per experiment, and per job; the GPU that jobs request time and memory for; and
-    settings to change, each as `path=value`.
+    Whether to fail if a claim is not reproduced, to use data that cannot be checked, and to keep
+    the trained weights; the most trials to train per experiment, and per job; the GPU that jobs
+    request time and memory for; and settings to change, each as `path=value`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +45,7 @@ class Request(BaseModel):
     scale: Annotated[str, BeforeValidator(str)] = "laptop"
     strict_claims: Switch = False
     allow_unverified_data: Switch = False
+    keep_weights: Switch = False
     trials: Count = None
     trials_per_job: Count = None
     gpu: Gpu | None = None

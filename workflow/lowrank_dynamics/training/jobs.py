@@ -13,6 +13,7 @@ from lowrank_dynamics.source_code import sources
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin, machine, program, sha256
+from lowrank_dynamics.storage.tensors import write_tensors
 from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.device import description, peak_megabytes
@@ -20,12 +21,20 @@ from lowrank_dynamics.training.loop import train
 
 
 def train_job(
-    job: Job, scale: str, checkpoint: Checkpoint | None, *, threads: int, started: datetime
+    job: Job,
+    scale: str,
+    checkpoint: Checkpoint | None,
+    *,
+    threads: int,
+    started: datetime,
+    keep_weights: Path | None = None,
 ) -> Metrics:
     """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training
     resumes.
 
-    Raises UserError, which says what to lower, if the device has too little memory.
+    With `keep_weights` the trained parameters are written to that file by their names in the
+    network, trials stacked on their first axis. Raises UserError, which says what to lower, if the
+    device has too little memory.
     """
     try:
         setup = setup_of(job)
@@ -37,6 +46,10 @@ def train_job(
             " lower trials, training.batch_size, data.size or the number of images, or run fewer"
             " jobs at once"
         ) from error
+    if keep_weights is not None:
+        weights = setup.network.state_dict()
+        contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+        write_tensors(contiguous, setup.data.origin, keep_weights)
     settings = job.settings.of_variant(job.name, job.cell.variant)
     took = datetime.now(UTC) - started
     origin = CellOrigin(
