@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import Chain
 from lowrank_dynamics.models.no_trace import random_numbers_kept
-from lowrank_dynamics.models.subspaces import RankTooLowError, big_subspace, in_float64
+from lowrank_dynamics.models.subspaces import (
+    RankTooLowError,
+    big_subspace,
+    in_float64,
+    where_float64_is,
+)
 
 Loss = Callable[[], Tensor]
 """Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
@@ -43,7 +48,7 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     scale = float(torch.linalg.matrix_norm(weight, 2))
     gradient, balanced = loss_gradient(chain, loss)
     try:
-        return big_subspace(weight, gradient.to(weight.device), chain.classes, scale)
+        return big_subspace(weight, where_float64_is(gradient), chain.classes, scale)
     except RankTooLowError as error:
         if balanced and error.rank == chain.classes - 1:
             raise _balanced_refusal(error.rank) from error

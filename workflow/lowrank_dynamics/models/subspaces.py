@@ -2,7 +2,7 @@
 principal angles.
 
 Every function takes matrices with any leading batch axes (the stacked trials) and, except for
-`in_float64`, keeps their dtype and device.
+`in_float64` and `where_float64_is`, keeps their dtype and device.
 """
 
 import warnings
@@ -50,9 +50,12 @@ class LayerBases(NamedTuple):
 
 def in_float64(tensor: Tensor) -> Tensor:
     """Return a tensor in float64, on its device or, where that has no float64, on the CPU."""
-    if _has_float64(tensor.device):
-        return tensor.double()
-    return tensor.cpu().double()
+    return where_float64_is(tensor).double()
+
+
+def where_float64_is(tensor: Tensor) -> Tensor:
+    """Return a tensor on its device or, where that has no float64, on the CPU; its dtype stays."""
+    return tensor if _has_float64(tensor.device) else tensor.cpu()
 
 
 def _has_float64(device: torch.device) -> bool:
