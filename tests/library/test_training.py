@@ -180,8 +180,11 @@ def test_a_cross_entropy_is_reported_at_rank_k_minus_1(classes: int) -> None:
     assert one.tail == pytest.approx(10 * tenth.tail, rel=0.05)
     values = tenth.singular_values
     assert tenth.tail == values[classes - 1] / values[classes - 2]
-    assert "cross-entropy with softmax" in str(one)
-    assert "its first gradient has rank K-1, and the K-th direction" in str(one)
+    further = values[classes] / values[classes - 1]
+    assert "cross-entropy with softmax" in str(tenth)
+    assert f"the K-th direction is of the tail (sigma_{{K+1}} / sigma_K = {further:.2g})" in str(
+        tenth
+    )
 
 
 def test_other_losses_are_reported_at_rank_k() -> None:

@@ -108,7 +108,7 @@ def test_an_adapter_around_a_layer_is_named() -> None:
     model = Model()
     model.head[2] = Adapted(model.head[2])
     with refused(
-        r"module 2 \(Adapted\) is an adapter, such as LoRA's, around the layer 2.base_layer; .*"
+        r"module 2 \(Adapted\) is an adapter, such as LoRA's, around a layer, its base_layer; .*"
         r" peft's unload\(\) or merge_and_unload\(\)"
     ):
         low_rank(model, loss_of(model), at="head")

@@ -84,10 +84,11 @@ def _require_traceable(mlp: nn.Module) -> None:
         )
     for path, module in mlp.named_modules():
         if isinstance(getattr(module, "base_layer", None), nn.Module):
+            name = f"module {path}" if path else "the part"
             raise UserError(
-                f"module {path} ({type(module).__name__}) is an adapter, such as LoRA's, around the"
-                f" layer {path}.base_layer; take the model without adapters, which peft's unload()"
-                " or merge_and_unload() returns"
+                f"{name} ({type(module).__name__}) is an adapter, such as LoRA's, around a layer,"
+                " its base_layer; take the model without adapters, which peft's unload() or"
+                " merge_and_unload() returns"
             )
 
 

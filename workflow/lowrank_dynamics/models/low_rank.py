@@ -44,12 +44,12 @@ def low_rank(
     S_big of an MLP.
 
     The MLP is `model`, or the part of it at the path `at`, such as `classifier`: then the model is
-    returned with the low-rank one in its place, a copy unless `inplace`. The result shares no
-    weight with the part, so make the optimizer after it. The MLP is a chain of
-    `nn.Linear`, with or without biases, of any widths, any initialization and dtype, however its
-    forward is written, with elementwise functions between them. Before the first layer and after
-    the last hidden one there may be normalization. `loss` returns the loss of the model, a scalar,
-    on one batch; it is called once, and its gradient in the first layer defines S_big, section 3.
+    returned with the low-rank one in its place, a copy unless `inplace`. It has weights of its own,
+    so make the optimizer afterwards. The MLP is a chain of `nn.Linear`, with or without biases, of
+    any widths, any initialization and dtype, however its forward is written, with elementwise
+    functions between them. Before the first layer and after the last hidden one there may be
+    normalization. `loss` returns the loss of the model, a scalar, on one batch; it is called once,
+    and its gradient in the first layer defines S_big, section 3.
 
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and
     W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP. All are
@@ -62,10 +62,10 @@ def low_rank(
 
     The columns beyond 2K are drawn from the complement of S_big by `generator`, on the CPU, or else
     by one that is the same at every call. Warns if the model seems trained, because the low-rank
-    one starts from scratch, and, if `inplace`, if an optimizer has the weights that are replaced.
-    Raises UserError where the theory does not apply: r < 2K, r above the
-    smallest width, K >= d/2, a gradient of rank below K; and for a model that is not a chain of
-    layers, or an invalid loss.
+    one starts from scratch, and, if `inplace`, if an optimizer has weights that are replaced.
+    Raises UserError where the theory does not apply: r < 2K, r above the smallest width, K >= d/2,
+    a gradient of rank below K; and for a model that is not a chain of layers, or has hooks on them,
+    or an invalid loss.
     """
     if inplace and not at:
         raise UserError(

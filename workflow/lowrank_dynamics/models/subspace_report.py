@@ -69,11 +69,7 @@ class SubspaceReport:
     @property
     def tail(self) -> float:
         """sigma_{k+1} / sigma_k of the first gradient; 0 if there is no further one."""
-        rank = self.gradient_rank
-        if len(self.singular_values) <= rank:
-            return 0.0
-        last, further = self.singular_values[rank - 1 : rank + 1]
-        return further / last if last else 0.0
+        return self._ratio(self.gradient_rank)
 
     @property
     def beyond_rank(self) -> float:
@@ -133,13 +129,10 @@ class SubspaceReport:
         }
         if self.balanced:
             lines["cross-entropy with softmax"] = (
-                "its first gradient has rank K-1, and the K-th direction comes from the tail"
+                "rank K-1 at most where phi is linear; the K-th direction is of the tail"
+                f" (sigma_{{K+1}} / sigma_K = {self._ratio(self.classes):.2g})"
             )
         return "\n".join(f"{name:45} {value}" for name, value in lines.items())
-
-    @property
-    def _rank_symbol(self) -> str:
-        return "K-1" if self.balanced else "K"
 
     def plot(self, path: Path | str) -> None:
         """Draw the decay of the first gradient's singular values to a file, such as a PNG; it needs
@@ -154,6 +147,17 @@ class SubspaceReport:
         axes.axvline(self.gradient_rank + 0.5, color="0.6", linewidth=0.8)
         axes.set(xlabel="$i$", ylabel=r"$\sigma_i(G_1(0))$", title=f"$K = {self.classes}$")
         figure.savefig(path, dpi=150)
+
+    def _ratio(self, rank: int) -> float:
+        """Return the singular value behind a rank relative to the one at it, 0 if there is none."""
+        if len(self.singular_values) <= rank:
+            return 0.0
+        last, further = self.singular_values[rank - 1 : rank + 1]
+        return further / last if last else 0.0
+
+    @property
+    def _rank_symbol(self) -> str:
+        return "K-1" if self.balanced else "K"
 
 
 def subspace_report(

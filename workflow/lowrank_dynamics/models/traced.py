@@ -21,8 +21,9 @@ from torch.nn import functional
 from lowrank_dynamics.errors import UserError
 
 WAY_OUT = 'name the part of the model that is an MLP, such as at="classifier"'
-SHAPE_METHODS = {"size", "dim", "ndimension", "numel"}
-SHAPE_ATTRIBUTES = {"shape", "ndim"}
+PROPERTIES = {"shape", "ndim", "dtype", "device", "is_cuda"}
+PROPERTY_METHODS = {"size", "dim", "ndimension", "numel"}
+"""What a branch may depend on though it does not depend on the values of a tensor."""
 LIBRARIES = (Path(torch.__file__).parent, Path(__file__).parent)
 """Where the code lies that is not the user's."""
 NAMED: dict[Any, type[nn.Module]] = {
@@ -94,7 +95,8 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, m.forward, args, kwargs)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        raise _BranchError("the shape of a tensor" if _is_of_shape(obj.node) else "values")
+        of_properties = _is_of_properties(obj.node)
+        raise _BranchError("the shape or type of a tensor" if of_properties else "values")
 
 
 def graph_of(mlp: nn.Module, *, training: bool) -> fx.Graph:
@@ -136,7 +138,7 @@ def _place_of(error: Exception) -> str:
 @contextmanager
 def _in_mode(mlp: nn.Module, *, training: bool) -> Iterator[None]:
     """Put all modules in training or in evaluation, and at the end each into its own mode."""
-    modes = {module: module.training for module in mlp.modules()}
+    modes = {module: module.training for module in mlp.modules() if hasattr(module, "training")}
     try:
         for module in modes:
             module.training = training  # `train` may be overridden
@@ -146,14 +148,14 @@ def _in_mode(mlp: nn.Module, *, training: bool) -> Iterator[None]:
             module.training = mode
 
 
-def _is_of_shape(node: fx.Node) -> bool:
-    """Return whether a node depends on the shapes of tensors and on nothing else of them."""
-    if node.op == "call_method" and node.target in SHAPE_METHODS:
+def _is_of_properties(node: fx.Node) -> bool:
+    """Return whether a node depends on the shape or type of tensors, and not on their values."""
+    if node.op == "call_method" and node.target in PROPERTY_METHODS:
         return True
-    if node.target is getattr and node.args[1] in SHAPE_ATTRIBUTES:
+    if node.target is getattr and node.args[1] in PROPERTIES:
         return True
     sources = node.all_input_nodes
-    return bool(sources) and all(map(_is_of_shape, sources))
+    return bool(sources) and all(map(_is_of_properties, sources))
 
 
 class ByMode(nn.Module):
