@@ -25,7 +25,7 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
     for metrics, (first, second, accuracy) in zip((outputs, spectrum), rows, strict=True):
         rank = metrics.settings.observe.block_rank or metrics.settings.data.classes
         for layer, axes in ((1, first), (2, second)):
-            shares = metrics.frame("block_share", layer=layer, index=0)
+            shares = metrics.frame("block_share", layer=layer, index=1)
             _draw_arms(shares, axes)
             axes.axhline(_by_chance(metrics, rank), color="black", linewidth=0.6, linestyle=":")
             axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
