@@ -67,6 +67,12 @@ def test_it_computes_what_torchs_modules_do(setup: Setup) -> None:
         torch.testing.assert_close(outputs, of_torch(network, trial, inputs.mT).mT)
 
 
+def test_images_of_its_own_for_each_trial_are_the_same(setup: Setup) -> None:
+    inputs = setup.data.train.inputs
+    stacked = inputs.expand(2, *inputs.shape)
+    torch.testing.assert_close(setup.network(stacked), setup.network(inputs))
+
+
 def test_it_has_the_matrices_that_its_cost_is_computed_from(setup: Setup) -> None:
     described = [(matrix.rows, matrix.columns) for matrix in matrices(setup.job.experiment, "full")]
     parameters = [tuple(parameter.shape[1:]) for parameter in setup.network.parameters()]

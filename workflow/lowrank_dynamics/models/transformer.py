@@ -37,7 +37,7 @@ class TransformerBlock(MLP):
         self.tokens = tokens
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map images (pixels, N), row by row, to outputs (trials, K, N)."""
+        """Map images (pixels, N) or (trials, pixels, N), row by row, to outputs (trials, K, N)."""
         first, second, last = self.weights
         embedded = self.embedding @ self._with_places(inputs)
         stream = embedded + self._attention(normalized(embedded))
@@ -47,12 +47,14 @@ class TransformerBlock(MLP):
         return last @ mean
 
     def _with_places(self, inputs: Tensor) -> Tensor:
-        """Return the rows of images (pixels, N), each above a unit vector of its place: (pixels of
-        a row + tokens, N tokens).
+        """Return the rows of images (..., pixels, N), each above a unit vector of its place: (...,
+        pixels of a row + tokens, N tokens).
         """
-        rows = inputs.mT.reshape(inputs.shape[-1] * self.tokens, -1)
-        places = torch.eye(self.tokens, dtype=inputs.dtype, device=inputs.device)
-        return torch.cat([rows.mT, places.repeat(1, inputs.shape[-1])])
+        *stack, pixels, images = inputs.shape
+        rows = inputs.mT.reshape(*stack, images * self.tokens, pixels // self.tokens)
+        unit = torch.eye(self.tokens, dtype=inputs.dtype, device=inputs.device)
+        places = unit.repeat(1, images).expand(*stack, self.tokens, images * self.tokens)
+        return torch.cat([rows.mT, places], dim=-2)
 
     def _attention(self, features: Tensor) -> Tensor:
         """Return the output of the attention head on features (trials, w, N tokens)."""
