@@ -103,15 +103,15 @@ def values(project: Path, experiment: str, column: str) -> list[Any]:
 
 
 def test_an_activation(project: Path) -> None:
-    assert carry_out("An activation", project) == {"theory_setting mish-full"}
-    assert set(values(project, "theory_setting", "activation")) == {"elu", "tanh", "mish"}
-    assert "Mish" in (project / "figures" / "smoke" / "figure_3.svg").read_text()
+    assert carry_out("An activation", project) == {"theory_setting bent_identity-full"}
+    assert set(values(project, "theory_setting", "activation")) == {"elu", "tanh", "bent_identity"}
+    assert "bent identity" in (project / "figures" / "smoke" / "figure_3.svg").read_text()
 
 
 def test_an_optimizer(project: Path) -> None:
-    assert carry_out("An optimizer", project) == {"deep_unwhitened elu-full-nadam"}
-    assert "nadam" in values(project, "deep_unwhitened", "variant")
-    assert "NAdam" in (project / "figures" / "smoke" / "figure_5.svg").read_text()
+    assert carry_out("An optimizer", project) == {"deep_unwhitened elu-full-rmsprop"}
+    assert "rmsprop" in values(project, "deep_unwhitened", "variant")
+    assert "RMSprop" in (project / "figures" / "smoke" / "figure_5.svg").read_text()
 
 
 def test_a_data_set(project: Path) -> None:
@@ -120,6 +120,22 @@ def test_a_data_set(project: Path) -> None:
     origins = read_provenance(found(project, "deep_whitened"))["cells"].values()
     assert {origin["settings"]["data"]["source"] for origin in origins} == {"cubes"}
     assert values(project, "deep_whitened", "value") != before
+
+
+def test_a_figure_of_an_experiment_that_is_there(project: Path) -> None:
+    assert carry_out("A figure of an experiment that is there", project) == set()
+    assert (project / "figures" / "smoke" / "losses.pdf").exists()
+
+
+def test_a_figure_without_a_caption_is_named(project: Path) -> None:
+    """Before anything runs."""
+    edits, _ = example("A figure of an experiment that is there")
+    for edit in edits:
+        if not edit.where.get("new", "").endswith(".rst"):
+            edit.apply(project)
+    run = snakemake(project, *SMOKE)
+    assert run.returncode != 0
+    assert "workflow/report/losses.rst" in run.stdout + run.stderr
 
 
 def test_an_experiment_with_its_figure_and_its_claim(project: Path) -> None:
@@ -146,5 +162,6 @@ def test_the_document_has_no_other_examples() -> None:
         "An activation",
         "An optimizer",
         "A data set",
+        "A figure of an experiment that is there",
         "An experiment with its figure and its claim",
     ]
