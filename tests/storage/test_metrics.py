@@ -46,6 +46,12 @@ def example(stop: int | None = None) -> pa.Table:
     return metrics.table("small", CELL, rows)
 
 
+def of_laptop() -> pa.Table:
+    """Return the example with the column that files have besides."""
+    scales = pa.array(["laptop"] * example().num_rows)
+    return example().add_column(0, "scale", scales)
+
+
 def test_write_and_read(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "cell.parquet"
     metrics.write(Metrics(example(), ORIGINS), path)
@@ -55,6 +61,20 @@ def test_write_and_read(tmp_path: Path) -> None:
     assert found.provenance == {"cells": {"elu-full": ORIGINS["elu-full"].as_json()}}
     assert found.settings.trials == 2
     assert [file.name for file in path.parent.iterdir()] == ["cell.parquet"]
+
+
+def test_files_of_several_runs_can_be_concatenated(tmp_path: Path) -> None:
+    """As any reader of Parquet does; each field says what it holds."""
+    files = []
+    for scale in ("laptop", "paper"):
+        of_scale = ORIGINS[CELL.name].model_copy(update={"scale": scale})
+        metrics.write(Metrics(example(), {CELL.name: of_scale}), tmp_path / f"{scale}.parquet")
+        files.append(pq.read_table(tmp_path / f"{scale}.parquet"))
+    both = pa.concat_tables([table.replace_schema_metadata(None) for table in files])
+    assert both["scale"].unique().to_pylist() == ["laptop", "paper"]
+    assert both.num_rows == 2 * example().num_rows
+    for field in both.schema:
+        assert field.metadata[b"meaning"].decode() == metrics.MEANINGS[field.name]
 
 
 def test_every_value_lands_in_its_row() -> None:
@@ -133,20 +153,20 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with sealing(path) as partial:
         other = {"schema_version": "0", "seal": SEAL, "provenance": "{}"}
         pq.write_table(example().replace_schema_metadata(other), partial)
-    with refused("is not a file of metrics of schema 3: it has schema 0"):
+    with refused("is not a file of metrics of schema 4: it has schema 0"):
         metrics.read(path)
     with sealing(path) as partial:
-        stranger = example().append_column("more", example()["value"])
+        stranger = of_laptop().append_column("more", example()["value"])
         written = {**other, "schema_version": metrics.SCHEMA_VERSION}
         pq.write_table(stranger.replace_schema_metadata(written), partial)
-    with refused("has other columns than metrics of schema 3"):
+    with refused("has other columns than metrics of schema 4"):
         metrics.read(path)
     with sealing(path) as partial:
         foreign = other | {
             "schema_version": metrics.SCHEMA_VERSION,
             "provenance": '{"cells": {"elu-full": {"scale": 1}}}',
         }
-        pq.write_table(example().replace_schema_metadata(foreign), partial)
+        pq.write_table(of_laptop().replace_schema_metadata(foreign), partial)
     with refused(r"cell\.parquet has a provenance of other code.*cells\.elu-full.*delete it"):
         metrics.read(path)
 

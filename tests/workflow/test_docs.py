@@ -17,7 +17,7 @@ from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.loading import load_study
-from lowrank_dynamics.storage.metrics import SCHEMA
+from lowrank_dynamics.storage.metrics import IN_FILES
 from lowrank_dynamics.storage.tables import read
 from runs import DRAWN, SMOKE, snakemake, succeeding
 
@@ -164,7 +164,7 @@ def test_every_column_of_every_table_is_explained() -> None:
         explained[kind] = set(re.findall(r"`(\w+)`", text))
     reference = ROOT / "results" / "reference" / "laptop"
     columns = {
-        "metrics": SCHEMA.names,
+        "metrics": IN_FILES,
         "claims": pq.read_schema(reference / "claims.parquet").names,
         "comparison": [*comparison.COLUMNS, "scale"],
         "sensitivity": pq.read_schema(reference / "sensitivity.parquet").names,

@@ -1,7 +1,8 @@
 """The one tidy Parquet schema of all measurements: record, write, read.
 
 A row is one number: its experiment and cell, trial and step, layer, quantity and index, and value.
-Provenance is in the file's metadata. This module imports no torch.
+A file also has a column with the scale, so that those of several runs can be concatenated, what
+each column means, and its provenance. This module imports no torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,21 +25,42 @@ from lowrank_dynamics.storage.provenance import CellOrigin
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 NAME = pa.dictionary(pa.int32(), pa.string())
+MEANINGS = {
+    "scale": "the run: a scale, or a study at a scale",
+    "experiment": "its name in the settings",
+    "activation": "phi, by its name in the settings",
+    "parameterization": "full, or how a low-rank network is initialized",
+    "variant": "base, or the name of the changed settings",
+    "trial": "from 0; the same trial has the same data and initial weights in every cell",
+    "step": "training steps before the measurement",
+    "layer": "l of W_l, from 1; 0 for the whole network",
+    "quantity": "what was measured",
+    "index": "of a quantity with several values, from 1; 0 if there is only one",
+    "value": "the measured number",
+}
+"""What each column of a file holds, as its fields' metadata say."""
+
+
+def _field(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, metadata={"meaning": MEANINGS[name]})
+
+
 SCHEMA = pa.schema(
     [
-        pa.field("experiment", NAME),
-        *(pa.field(key, NAME) for key in Cell._fields),
-        pa.field("trial", pa.int32()),
-        pa.field("step", pa.int32()),
-        pa.field("layer", pa.int32()),  # 0: the whole network
-        pa.field("quantity", NAME),
-        # of the singular value or block, from 1; 0: there is only one value
-        pa.field("index", pa.int32()),
-        pa.field("value", pa.float64()),
+        _field("experiment", NAME),
+        *(_field(key, NAME) for key in Cell._fields),
+        _field("trial", pa.int32()),
+        _field("step", pa.int32()),
+        _field("layer", pa.int32()),
+        _field("quantity", NAME),
+        _field("index", pa.int32()),
+        _field("value", pa.float64()),
     ]
 )
+IN_FILES = ["scale", *SCHEMA.names]
+"""The columns of a file; in a program, the cells' origins know their scale."""
 
 
 class Metrics(NamedTuple):
@@ -232,7 +254,9 @@ def _names(places: NDArray[Any], names: Sequence[str]) -> pa.Array:
 
 def write(metrics: Metrics, path: Path) -> None:
     """Write a tidy table with its provenance; an interrupted write leaves no file at `path`."""
-    parquet.write(metrics.table, SCHEMA_VERSION, metrics.provenance, path)
+    scale = _names(np.zeros(metrics.table.num_rows), [metrics.scale])
+    rows = metrics.table.add_column(0, _field("scale", NAME), scale)
+    parquet.write(rows, SCHEMA_VERSION, metrics.provenance, path)
 
 
 def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
@@ -241,14 +265,14 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
     Raises UserError if it is not such a file, was altered, or has another schema, experiment or
     scale.
     """
-    table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, SCHEMA.names)
-    if table.schema.names != SCHEMA.names:
+    table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, IN_FILES)
+    if table.schema.names != IN_FILES:
         raise UserError(
             f"{path} has other columns than metrics of schema {SCHEMA_VERSION}; delete it and run"
             " again"
         )
     try:
-        metrics = Metrics(table, _Provenance.model_validate_json(provenance).cells)
+        metrics = Metrics(table.drop("scale"), _Provenance.model_validate_json(provenance).cells)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         differs = f"{path} has a provenance of other code, which differs at {where}"
