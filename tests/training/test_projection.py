@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import MakeJob, rows_of
+from conftest import MakeJob, measured, rows_of
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.build import setup_of
 from lowrank_dynamics.training.loop import train
@@ -62,6 +62,16 @@ def test_the_gradients_block_is_taken_anew(job: MakeJob) -> None:
         left, right_t = left[..., :6], right_t[..., :6, :]
         expected = left @ (left.mT @ gradients[0] @ right_t.mT) @ right_t
         torch.testing.assert_close(taken, expected)
+
+
+def test_a_diverged_trial_has_no_block(job: MakeJob) -> None:
+    """The others go on, with blocks of their own."""
+    changes = {"project": "inside", "block": "gradient", "renew_every": 1, "may_diverge": True}
+    settings = {f"training__{key}": value for key, value in changes.items()}
+    alone = {"observe__singular_structure": None, "observe__block_shares": None}
+    rows = measured(job("relu", **settings, **alone, training__learning_rate=100))
+    ends = {trial: value for (_, name, _, trial), value in rows.items() if name == "last_step"}
+    assert ends[1] < max(ends.values()) == 20
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,32 @@
 
 import pandas as pd
 
-from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.trial_values import Key, of_cell, value_at_end
 from lowrank_dynamics.storage.metrics import Metrics
 
 
-def best_variants(metrics: Metrics) -> dict[str, str]:
-    """Return, by parameterization, the variant that ends with the least mean training loss.
-
-    A variant with a trial that took fewer steps than the others, because it diverged, is none.
+def losses_of_finished(metrics: Metrics) -> pd.DataFrame:
+    """Return the training loss at the end of the cells whose trials all took as many steps as the
+    grid has: none of them diverged.
     """
-    steps = metrics.frame("last_step")[[*TRIAL, "value"]].rename(columns={"value": "steps"})
-    ends = value_at_end(metrics, "train_loss").merge(steps, on=TRIAL)
-    every_step = ends["steps"].max()
+    steps = metrics.frame("last_step")
+    fewest = steps.groupby(CELL, observed=True)["value"].min().rename("fewest")
+    ends = value_at_end(metrics, "train_loss").join(fewest, on=CELL)
+    return ends[ends["fewest"] == steps["value"].max()]
+
+
+def best_variants(metrics: Metrics) -> dict[str, str]:
+    """Return, by parameterization, the variant that ends with the least mean training loss; those
+    with a trial that diverged are left out.
+    """
     best: dict[str, str] = {}
     least: dict[str, float] = {}
-    for cell, trials in ends.groupby(["parameterization", "variant"], observed=True):
+    finished = losses_of_finished(metrics)
+    for cell, trials in finished.groupby(["parameterization", "variant"], observed=True):
         name, variant = map(str, cell)
         loss = float(trials["value"].mean())
-        finished = bool((trials["steps"] == every_step).all())
-        if finished and loss < least.get(name, float("inf")):
+        if loss < least.get(name, float("inf")):
             best[name] = variant
             least[name] = loss
     return best

@@ -4,8 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.best_of_grid import at_best
-from lowrank_dynamics.analysis.trial_values import value_at_end
+from lowrank_dynamics.analysis.best_of_grid import at_best, losses_of_finished
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import PANELS
 from lowrank_dynamics.storage.metrics import Metrics
@@ -15,11 +14,15 @@ def draw(metrics: Metrics) -> Figure:
     """Draw the training loss at the end against the learning rate, and the test accuracy along
     training at the rate with the least: mean over trials, band of one standard deviation.
 
-    Points of diverged trials are left out.
+    A learning rate at which a trial diverged has no point.
     """
     figure, (grid, curves) = plt.subplots(1, 2, figsize=(style.PAGE, 2.7))
     grid.set(xscale="log", yscale="log")
-    style.network_lines(_over_rates(metrics), grid, x="rate", marker="o", markersize=3)
+    losses = _over_rates(metrics)
+    style.network_lines(losses, grid, x="rate", marker="o", markersize=3)
+    rates = sorted(losses["rate"].unique())
+    grid.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    grid.set_xticks([], minor=True)
     grid.set(xlabel=r"learning rate $\eta$", ylabel="training loss at the end")
     accuracies = at_best(metrics, "test_accuracy")
     percent = accuracies.assign(value=100 * accuracies["value"])
@@ -30,8 +33,8 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def _over_rates(metrics: Metrics) -> pd.DataFrame:
-    """Return the training loss at the end of trials that did not diverge, by learning rate."""
-    ends = value_at_end(metrics, "train_loss")
+    """Return the training loss at the end, by learning rate, of cells without a diverged trial."""
+    ends = losses_of_finished(metrics)
     rates = {}
     for name, variant in metrics.variants.items():
         rates[name] = variant.settings.training.learning_rate

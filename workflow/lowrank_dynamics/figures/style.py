@@ -30,7 +30,8 @@ DASHED = (4, 1.5)
 DOTTED = (1, 1)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _NETWORKS = list(dict.fromkeys(entry.label for entry in registries.PARAMETERIZATIONS.values()))
-NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0)]), strict=False))
+_DARK = sns.color_palette("dark")[3:6]
+NETWORK_COLORS = dict(zip(_NETWORKS, cycle([*COLORS, (0.0, 0.0, 0.0), *_DARK]), strict=False))
 NETWORK_DASHES = dict(zip(_NETWORKS, cycle((SOLID, DASHED, DOTTED)), strict=False))
 """How a network is drawn in every figure, by the label of its parameterization."""
 # the fourth activation, tanh, is in few figures: a pale color will do

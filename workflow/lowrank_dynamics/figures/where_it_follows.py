@@ -17,7 +17,7 @@ def draw(nonsmooth: Metrics, digits: Metrics) -> Figure:
     """Draw the test accuracy, a panel for each activation on either images: mean over trials, band
     of one standard deviation.
     """
-    panels = list(chain(_panels(nonsmooth, "Fashion-MNIST"), _panels(digits, "digits")))
+    panels = list(chain(_panels(nonsmooth, "clothes"), _panels(digits, "digits")))
     figure, row = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.0), sharey=True)
     for (title, rows), axes in zip(panels, row, strict=True):
         style.network_lines(rows, axes)

@@ -200,10 +200,11 @@ class _Run:
 
     def _of_running(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return gradients (trials, ., .) with zero for the trials that have stopped."""
-        if self.settings.stop_near_linear_fit is None:
+        if self.settings.stop_near_linear_fit is None and not self.settings.may_diverge:
             return gradients
-        moving = self._running.to(gradients[0].dtype)[:, None, None]
-        return [gradient * moving for gradient in gradients]
+        moving = self._running[:, None, None]
+        zero = gradients[0].new_zeros(())
+        return [gradient.where(moving, zero) for gradient in gradients]
 
     def state(self, step: int) -> State:
         """Return what is needed to resume before a step."""
