@@ -4,18 +4,15 @@ import base64
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webdriver import WebDriver
 
+from browser import in_a_browser, opened
 from conftest import ROOT, run_named, settings_of
 from lowrank_dynamics.analysis import comparison, readable
 from lowrank_dynamics.analysis.claims import load_claims
@@ -30,11 +27,6 @@ from lowrank_dynamics.report.page import write_page
 from lowrank_dynamics.storage import metrics, tables
 from runs import DRAWN, LOWRANK, SMOKE, snakemake, succeeding
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-in_a_browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER),
-    reason="there is no chromium with its driver: apt install chromium chromium-driver",
-)
 STATEMENTS = load_claims(ROOT / "configs" / CLAIMS_FILE).claims
 CLAIMS = {name: one for name, one in STATEMENTS.items() if one.role == "claim"}
 CAPTIONS = ROOT / "workflow" / "report"
@@ -68,27 +60,6 @@ def size(run: Run, figure: str) -> tuple[int, int]:
         return picture.size
 
 
-@contextmanager
-def opened(page: Path, width: int = 1400) -> Iterator[WebDriver]:
-    """Open a page in a browser that shows it to nobody, and see at the end that no script
-    failed.
-    """
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    try:
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        driver.get(page.as_uri())
-        yield driver
-        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
-    finally:
-        driver.quit()
-
-
 @in_a_browser
 def test_every_figure_is_on_the_page_with_what_belongs_to_it(smoke: Run) -> None:
     with opened(smoke.report) as driver:
@@ -100,7 +71,8 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(smoke: Run) -> None
             assert picture.is_displayed()
             assert figure.find_element(By.CSS_SELECTOR, "h2, h3").text == title(name)
             assert (CAPTIONS / f"{name}.rst").read_text().strip() in figure.text
-            assert "in this run at paper scale" in figure.text
+            keys_are_shown = "in this run at paper scale" in figure.text
+            assert keys_are_shown != (name == "overview"), "its keys come before the first claim"
         for claim in STATEMENTS.values():
             assert claim.statement in driver.find_element(By.ID, claim.figure).text
         assert driver.execute_script("return performance.getEntriesByType('resource')") == []
@@ -190,7 +162,7 @@ def test_every_link_leads_to_a_place_on_the_page_and_back(page: str) -> None:
         assert f'href="#claim-{name}"' in section(page, claim.figure)
 
 
-def test_every_claim_is_shown_by_its_weakest_cell(tmp_path: Path) -> None:
+def test_every_claim_is_shown_by_the_cell_that_decides_it(tmp_path: Path) -> None:
     """Also where there are findings; with tables of the reference, on a page without pictures."""
     project, run = run_named("laptop", ROOT), run_named("laptop", tmp_path)
     for kept, judged in ((project, run), (project.beyond, run.beyond)):
@@ -203,7 +175,7 @@ def test_every_claim_is_shown_by_its_weakest_cell(tmp_path: Path) -> None:
     claims = readable.claims(tables.read(run.table("claims"), COLUMNS).rows)
     for claim in claims.to_dict("records"):
         shown = row(page, claim["claim"])
-        assert f'<td data-label="weakest cell">{claim["cell"]}</td>' in shown
+        assert f'<td data-label="decided by">{claim["cell"]}</td>' in shown
         assert f'<td data-label="measured there">{claim["measured"]}</td>' in shown
         assert claim["verdict"] in shown
 

@@ -26,9 +26,10 @@ from lowrank_dynamics.config.figures import (
 )
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.report import explorer
 from lowrank_dynamics.report.experiment_records import ExperimentRecord, experiment_record
 from lowrank_dynamics.report.rendering import html
-from lowrank_dynamics.storage import tables
+from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import read_provenance
 
@@ -67,7 +68,8 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
     verdicts = tables.read(run.table("claims"), COLUMNS).rows
     findings = _findings(run.beyond)
     claims = _claims(verdicts) | _claims(findings)
-    experiments = _experiments(drawn, run)
+    runs = _runs_of_experiments(drawn, run)
+    experiments = _experiments(runs)
     figures = {}
     for name in _shown_figures(drawn, run):
         figures[name] = _shown(name, drawn.get(name), captions, claims, experiments)
@@ -88,6 +90,9 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         claims_caption=_caption(captions, "claims"),
         figures=figures,
         experiments=list(experiments.values()),
+        curves=_curves(runs),
+        points=explorer.POINTS,
+        digits=explorer.DIGITS,
         compared=_comparison(run),
         varied=_sensitivity(run),
         unverified=_unverified(experiments.values()),
@@ -140,18 +145,35 @@ def _names(rows: pd.DataFrame, role: Role) -> list[str]:
     return list(rows.loc[rows["role"] == role, "claim"].unique())
 
 
-def _experiments(figures: Iterable[str], run: Run) -> dict[str, ExperimentRecord]:
-    """Return how the experiments in some figures were run, by name."""
+def _runs_of_experiments(figures: Iterable[str], run: Run) -> dict[str, Run]:
+    """Return the run of each experiment in some figures, by name: this one, or its studies beyond
+    the paper.
+    """
     wanted: set[str] = set()
     for figure in figures:
         wanted.update(FIGURES[figure].experiments)
-    records = {}
+    runs = {}
     for source in (run, run.beyond):
-        paper = source.at_paper_scale.settings
-        for name in paper.experiments:
+        for name in source.at_paper_scale.settings.experiments:
             if name in wanted:
-                records[name] = experiment_record(source, name, paper)
+                runs[name] = source
+    return runs
+
+
+def _experiments(runs: Mapping[str, Run]) -> dict[str, ExperimentRecord]:
+    """Return how the experiments of some runs were run, by name."""
+    records = {}
+    for name, run in runs.items():
+        records[name] = experiment_record(run, name, run.at_paper_scale.settings)
     return records
+
+
+def _curves(runs: Mapping[str, Run]) -> str:
+    """Return the curves of the experiments of some runs as JSON; nothing if there are none."""
+    measured = {}
+    for name, run in runs.items():
+        measured[name] = metrics.read(run.metrics(name), name, run.name)
+    return explorer.explorer_data(measured) if measured else ""
 
 
 def _shown(

@@ -63,7 +63,7 @@ def claims_page(table: Table, run: Run) -> str:
         "statement": said,
         "budget": "trained for",
         "trials": "trials",
-        "cell": "weakest cell",
+        "cell": "decided by",
         "measured": "measured there",
         "threshold": "taken to mean",
         "verdict": "verdict",

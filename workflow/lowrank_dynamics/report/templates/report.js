@@ -33,9 +33,12 @@ function reveal() {
 }
 
 const contents = document.querySelector("#contents details");
-contents.open = matchMedia("(min-width: 1100px)").matches;
+const wide = matchMedia("(min-width: 1100px)");
+const unfold = () => { contents.open = wide.matches; };
+unfold();
+wide.addEventListener("change", unfold);
 contents.addEventListener("click", (event) => {
-  if (event.target.matches("a") && !matchMedia("(min-width: 1100px)").matches) contents.open = false;
+  if (event.target.matches("a") && !wide.matches) contents.open = false;
 });
 
 // The contents mark the figure or section that is being read.
