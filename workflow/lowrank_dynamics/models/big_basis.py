@@ -23,14 +23,16 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     """Return an orthonormal basis (d, 2K) of S_big, float64, from the weights as they are and one
     gradient.
 
-    Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a
+    For eps it takes the root mean square of the first layer's singular values, which is eps if that
+    is eps times a matrix with orthonormal columns or rows. S_big is the same for any. Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a
     gradient of rank below K.
     """
     require_few_outputs(chain)
     require_nonzero_weight(chain)
-    weight = chain.layers[0].weight.detach().double()
-    scale = float(torch.linalg.matrix_norm(weight, 2))
-    return big_subspace(weight, loss_gradient(chain, loss), chain.classes, scale)
+    weight = chain.layers[0].weight.detach()
+    norm = float(torch.linalg.vector_norm(weight, dtype=torch.float64))
+    eps = norm / min(weight.shape) ** 0.5
+    return big_subspace(weight.double(), loss_gradient(chain, loss), chain.classes, eps)
 
 
 def require_few_outputs(chain: Chain) -> None:

@@ -19,6 +19,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.big_basis import Loss, big_basis, require_few_outputs
 from lowrank_dynamics.models.chain import Chain, chain_of, part_of, with_part
 from lowrank_dynamics.models.initialization import widened_factor
+from lowrank_dynamics.models.large_matrices import spectral_norm
 from lowrank_dynamics.models.subspaces import polar_factor
 
 TRAINED = 1.2
@@ -106,9 +107,9 @@ def spread_of_start(weight: Tensor) -> float:
     size s.
     """
     m, d = weight.shape
-    values = weight.double()
-    size = float(values.square().mean().sqrt())
-    return float(torch.linalg.matrix_norm(values, 2)) / (size * (m**0.5 + d**0.5))
+    norm = float(torch.linalg.vector_norm(weight, dtype=torch.float64))
+    size = norm / (m * d) ** 0.5
+    return spectral_norm(weight) / (size * (m**0.5 + d**0.5))
 
 
 def _freeze(small: nn.Sequential, chain: Chain) -> None:
