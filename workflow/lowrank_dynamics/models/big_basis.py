@@ -24,8 +24,9 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     gradient.
 
     For eps it takes the root mean square of the first layer's singular values, which is eps if that
-    is eps times a matrix with orthonormal columns or rows. S_big is the same for any. Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a
-    gradient of rank below K.
+    is eps times a matrix with orthonormal columns or rows; S_big is the same for any. Raises
+    UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a gradient
+    of rank below K.
     """
     require_few_outputs(chain)
     require_nonzero_weight(chain)
