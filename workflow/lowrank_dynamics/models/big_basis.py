@@ -2,14 +2,20 @@
 
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.chain import Chain
-from lowrank_dynamics.models.no_trace import leaving_no_trace
-from lowrank_dynamics.models.subspaces import big_subspace
+from lowrank_dynamics.models.no_trace import random_numbers_kept
+from lowrank_dynamics.models.subspaces import (
+    RankTooLowError,
+    big_subspace,
+    in_float64,
+    where_float64_is,
+)
 
 Loss = Callable[[], Tensor]
 """Computes the loss, a scalar, of the model that an MLP is part of, on one batch."""
@@ -17,6 +23,16 @@ BALANCED = 1e-3
 """The sum of a sample's gradient in the outputs, relative to that of its absolute values, up to
 which it counts as zero, as a cross-entropy's is.
 """
+REENTRANT = "reentrant checkpointing, which use_reentrant=False replaces"
+
+
+class FirstGradient(NamedTuple):
+    """The gradient of a loss in the first layer's weight, as computed."""
+
+    values: Tensor  # G_1: (m, d)
+    balanced: bool
+    """Whether each sample's gradient in the outputs sums to zero, as it does for a cross-entropy
+    with softmax: then G_1 has rank at most K - 1 where the activations are linear."""
 
 
 def big_basis(chain: Chain, loss: Loss) -> Tensor:
@@ -30,10 +46,24 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     """
     require_few_outputs(chain)
     require_nonzero_weight(chain)
-    weight = chain.layers[0].weight.detach()
-    norm = float(torch.linalg.vector_norm(weight, dtype=torch.float64))
-    eps = norm / min(weight.shape) ** 0.5
-    return big_subspace(weight.double(), loss_gradient(chain, loss), chain.classes, eps)
+    weight = in_float64(chain.layers[0].weight.detach())
+    eps = float(torch.linalg.vector_norm(weight)) / min(weight.shape) ** 0.5
+    gradient, balanced = loss_gradient(chain, loss)
+    try:
+        return big_subspace(weight, where_float64_is(gradient), chain.classes, eps)
+    except RankTooLowError as error:
+        if balanced and error.rank == chain.classes - 1:
+            raise _balanced_refusal(error.rank) from error
+        raise
+
+
+def _balanced_refusal(rank: int) -> UserError:
+    return UserError(
+        f"the gradient has rank K - 1 = {rank}, and S_big needs K: a cross-entropy with softmax"
+        " gives no more, whatever the batch, where activations are linear or weights so small that"
+        " they seem so; take an activation that is not linear or, for two classes, one output and"
+        " binary_cross_entropy_with_logits"
+    )
 
 
 def require_few_outputs(chain: Chain) -> None:
@@ -45,20 +75,30 @@ def require_few_outputs(chain: Chain) -> None:
         )
 
 
+def require_values(chain: Chain) -> None:
+    """Raise UserError for layers whose weights have no values."""
+    if any(layer.weight.is_meta for layer in chain.layers):
+        raise UserError(
+            "the model is on the meta device, where weights have no values; put it on another one"
+            " (to_empty), and initialize or load its weights first"
+        )
+
+
 def require_nonzero_weight(chain: Chain) -> None:
-    """Raise UserError for a first layer that is zero or not finite."""
+    """Raise UserError for a first layer that is zero or not finite, or has no values."""
+    require_values(chain)
     weight = chain.layers[0].weight.detach()
     if not bool(weight.isfinite().all()) or not bool(weight.any()):
         raise UserError("the first layer's weight is zero or not finite: S_big is not defined")
 
 
 @torch.enable_grad()
-def loss_gradient(chain: Chain, loss: Loss) -> Tensor:
+def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
     """Return G_1: (m, d), the gradient of the loss in the first layer's weight.
 
-    The one call of the loss leaves the random state and the buffers of modules, such as running
-    means, as they were. Raises UserError for an invalid loss, one that leaves out an output, and a
-    gradient that is zero or not finite. Warns if the batch seems to have no sample of some class.
+    The one call of the loss leaves the random state as it was. Raises UserError for an invalid
+    loss, one that leaves out an output, and a gradient that is zero or not finite. Warns if the
+    batch seems to have no sample of some class.
     """
     weight = chain.layers[0].weight
     if not callable(loss):
@@ -76,13 +116,18 @@ def loss_gradient(chain: Chain, loss: Loss) -> Tensor:
 
     hook = chain.layers[-1].register_forward_hook(keep)
     try:
-        with leaving_no_trace(weight.device):
+        with random_numbers_kept(weight.device):
             value = _checked(loss())
-            gradients = torch.autograd.grad(value, [weight, *outputs], allow_unused=True)
+            gradients = _gradients(value, [weight, *outputs])
     finally:
         hook.remove()
     gradient, *of_outputs = gradients
-    if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.any()):
+    if gradient is None:
+        raise UserError(
+            "the loss has no gradient in the first layer: S_big is not defined; compute it from"
+            f" this layer, not under no_grad or with {REENTRANT}"
+        )
+    if not bool(gradient.isfinite().all()) or not bool(gradient.any()):
         raise UserError(
             "the loss has no finite gradient in the first layer, or one that is zero: S_big is not"
             " defined"
@@ -92,8 +137,22 @@ def loss_gradient(chain: Chain, loss: Loss) -> Tensor:
         raise UserError(
             "the loss does not pass through the last layer; compute it from the model's output"
         )
-    _look_for_each_class(torch.cat(used))
-    return gradient
+    pulls = torch.cat(used)
+    balanced = _is_balanced(pulls)
+    _look_for_each_class(pulls, balanced=balanced)
+    return FirstGradient(gradient, balanced)
+
+
+def _gradients(value: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a loss in some tensors, None for those that it does not use."""
+    try:
+        return torch.autograd.grad(value, tensors, allow_unused=True)
+    except RuntimeError as error:
+        if "heckpoint" not in str(error):
+            raise
+        raise UserError(
+            f"the loss has no gradient in a layer: the model uses {REENTRANT}"
+        ) from error
 
 
 def _checked(value: object) -> Tensor:
@@ -106,16 +165,22 @@ def _checked(value: object) -> Tensor:
         raise UserError(f"the loss must be a tensor with one value; got one of shape {shape}")
     if not value.requires_grad:
         raise UserError(
-            "the loss has no gradient: recompute it from the model, not under no_grad or"
-            " inference_mode"
+            "the loss has no gradient: recompute it from the model, not under no_grad,"
+            f" inference_mode, or with {REENTRANT}"
         )
     return value
 
 
-def _look_for_each_class(pulls: Tensor) -> None:
+def _is_balanced(pulls: Tensor) -> bool:
+    """Return whether the gradient in the outputs, `pulls` (n, K), sums to zero in each sample."""
+    sums = pulls.sum(dim=1).abs()
+    return bool(sums.sum() <= BALANCED * pulls.abs().sum())
+
+
+def _look_for_each_class(pulls: Tensor, *, balanced: bool) -> None:
     """Require that the loss depends on every output; `pulls` (n, K) is its gradient in the outputs.
 
-    That of a cross-entropy sums to zero in each sample, and is negative only at its class.
+    That of a cross-entropy is balanced, and negative only at its class.
     """
     unused = _numbers(~pulls.any(dim=0))
     if unused:
@@ -123,10 +188,8 @@ def _look_for_each_class(pulls: Tensor) -> None:
             f"the loss does not depend on {unused}, so S_big would lack directions; take a batch"
             " with samples of every class, and a loss that uses every output"
         )
-    sums = pulls.sum(dim=1).abs()
-    is_cross_entropy = bool((sums < BALANCED * pulls.abs().sum(dim=1)).all())
     absent = _numbers((pulls > 0).all(dim=0))
-    if is_cross_entropy and absent:
+    if balanced and absent:
         warnings.warn(
             f"no sample of the batch is of the class of {absent}; take a batch with samples of"
             " every class, or S_big may lack directions",

@@ -4,7 +4,6 @@ The model is traced by torch.fx. Between two of its layers there may be any elem
 the first one's output: a low-rank MLP has other units there.
 """
 
-import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,13 +13,13 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.no_trace import leaving_no_trace
-from lowrank_dynamics.models.traced import as_modules, name_of
+from lowrank_dynamics.models.no_trace import random_numbers_kept
+from lowrank_dynamics.models.parts import copy_of, unwrapped
+from lowrank_dynamics.models.traced import WAY_OUT, as_modules, graph_of, name_of
 
 NORMALIZATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
 WITH_WEIGHTS = (*NORMALIZATION, nn.PReLU)
 """Modules that may have weights: they stay as they are."""
-WAY_OUT = 'name the part of the model that is an MLP, such as at="classifier"'
 
 
 class Chain(NamedTuple):
@@ -48,95 +47,62 @@ class Chain(NamedTuple):
         return self.layers[-1].out_features
 
 
-class _Tracer(fx.Tracer):
-    """Traces any module without Linear layers as one step."""
-
-    def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
-        del module_qualified_name
-        if isinstance(module, nn.Linear):
-            return True
-        if isinstance(module, nn.Sequential):
-            return False
-        return not any(isinstance(part, nn.Linear) for part in module.modules())
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside a compiled or data-parallel one. Raises UserError for anything but a
-    module.
-    """
-    if not isinstance(model, nn.Module):
-        raise UserError(f"the model must be an nn.Module; got a {type(model).__name__}")
-    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return unwrapped(model.module)
-    compiled = getattr(model, "_orig_mod", None)
-    if isinstance(compiled, nn.Module):
-        return unwrapped(compiled)
-    return model
-
-
-def part_of(model: nn.Module, at: str) -> nn.Module:
-    """Return the part of a model at a path such as `classifier.head`, all of it at the empty one,
-    not wrapped.
-
-    Raises UserError if there is no such part.
-    """
-    model = unwrapped(model)
-    try:
-        return unwrapped(model.get_submodule(at))
-    except AttributeError as error:
-        names = ", ".join(name for name, _ in model.named_children())
-        raise UserError(f"the model has no part {at!r}; its parts are {names}") from error
-
-
-def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = False) -> nn.Module:
-    """Return a model with another part at a path, a copy unless `inplace`; the part itself if the
-    path is empty.
-    """
-    if not at:
-        return part
-    whole = unwrapped(model)
-    if not inplace:
-        whole = copy.deepcopy(whole)
-    whole.set_submodule(at, part)
-    return whole
-
-
 def chain_of(mlp: nn.Module) -> Chain:
     """Return the parts of an MLP. Raises UserError, which names the place, if it is not a chain of
-    layers.
+    layers, in training and in evaluation.
     """
     mlp = unwrapped(mlp)
-    if any(isinstance(parameter, UninitializedParameter) for parameter in mlp.parameters()):
-        raise UserError(
-            "a lazy layer of the model has no weights yet; call the model on a batch first"
-        )
-    tracer = _Tracer()
+    _require_traceable(mlp)
+    layers, pieces = _pieces(mlp, training=mlp.training)
     try:
-        graph = tracer.trace(mlp)
-    except Exception as error:  # a forward may raise anything for an fx proxy
-        lines = str(error).splitlines()
-        reason = lines[0] if lines else type(error).__name__
+        same_layers, others = _pieces(mlp, training=not mlp.training)
+    except UserError as error:
+        mode = "evaluation" if mlp.training else "training"
+        raise UserError(f"in {mode}, {error}") from error
+    if layers != same_layers:
         raise UserError(
-            f"the forward of {type(mlp).__name__} cannot be traced ({reason}); it must not branch"
-            f" on values, and must take exactly one input; or {WAY_OUT}"
-        ) from error
-    layers, pieces = _pieces(graph, dict(mlp.named_modules()))
-    if len(layers) < 2:
-        raise UserError(
-            f"an MLP needs at least two Linear layers, and {type(mlp).__name__} has {len(layers)}"
+            f"{type(mlp).__name__} has other layers in training than in evaluation; {WAY_OUT}"
         )
-    modules = [as_modules(mlp, piece) for piece in pieces]
-    chain = Chain(modules[0], layers, modules[1:])
+    if len(layers) < 2:
+        raise _too_few(mlp, len(layers))
+    in_training, in_evaluation = (pieces, others) if mlp.training else (others, pieces)
+    before, *after = [
+        as_modules(mlp, *piece) for piece in zip(in_training, in_evaluation, strict=True)
+    ]
+    chain = Chain(before, layers, after)
     _require_any_width(chain)
     return chain
 
 
-def _pieces(
-    graph: fx.Graph, modules: dict[str, nn.Module]
-) -> tuple[list[nn.Linear], list[list[fx.Node]]]:
+def _require_traceable(mlp: nn.Module) -> None:
+    """Require that the layers of an MLP can be seen: they exist, and nothing stands around them."""
+    if isinstance(mlp, nn.Linear):
+        raise _too_few(mlp, 1)
+    if any(isinstance(parameter, UninitializedParameter) for parameter in mlp.parameters()):
+        raise UserError(
+            "a lazy layer of the model has no weights yet; call the model on a batch first"
+        )
+    for path, module in mlp.named_modules():
+        if isinstance(getattr(module, "base_layer", None), nn.Module):
+            name = f"module {path}" if path else "the part"
+            raise UserError(
+                f"{name} ({type(module).__name__}) is an adapter, such as LoRA's, around a layer,"
+                " its base_layer; take the model without adapters, which peft's unload() or"
+                " merge_and_unload() returns"
+            )
+
+
+def _too_few(mlp: nn.Module, count: int) -> UserError:
+    return UserError(
+        f"an MLP needs at least two Linear layers, and {type(mlp).__name__} has {count}"
+    )
+
+
+def _pieces(mlp: nn.Module, *, training: bool) -> tuple[list[nn.Linear], list[list[fx.Node]]]:
     """Return the layers, and the nodes before the first, between them, and after the last, each
     from its source on.
     """
+    graph, modules = graph_of(mlp, training=training), dict(mlp.named_modules())
     output = graph.output_node()
     (end,) = output.args
     if not isinstance(end, fx.Node):
@@ -228,7 +194,14 @@ def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) 
             f"the weight of {named} is computed from other parameters; remove the parametrization"
             " first"
         )
-    if type(layer).forward is not nn.Linear.forward:
+    if hasattr(layer.weight, "full_tensor"):
+        raise UserError(
+            f"the weight of {named} is divided among processes; make the low-rank model first, and"
+            " shard that"
+        )
+    if layer.weight.is_complex():
+        raise UserError(f"the weight of {named} is complex, and the theory is about real ones")
+    if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
         raise UserError(f"{named} overrides forward, so an ordinary layer cannot replace it")
 
 
@@ -253,24 +226,37 @@ def _require_any_width(chain: Chain) -> None:
             )
 
 
-@torch.no_grad()
 def is_elementwise(module: nn.Module, like: Tensor) -> bool:
-    """Return whether a module, in evaluation, keeps any shape and maps each entry alone; tried in
+    """Return whether a module keeps any shape and maps each entry alone, in either mode; tried in
     `like`'s dtype.
     """
-    trial = copy.deepcopy(module).eval()
-    for width in (6, 5):
-        entries = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=like.device)
-        inputs = entries.reshape(2, width)
-        changed = inputs.clone()
-        changed[0, 0] = 0.5
-        try:
-            with leaving_no_trace(like.device):
-                outputs, others = trial(inputs), trial(changed)
-        except Exception:  # a module that takes no such input raises anything
-            return False
-        if outputs.shape != inputs.shape:
-            return False
-        if not torch.allclose(outputs.flatten()[1:], others.flatten()[1:], equal_nan=True):
-            return False
+    device = torch.device("cpu") if like.is_meta else like.device
+    trial = copy_of(module).to_empty(device=device) if like.is_meta else copy_of(module)
+    for training in (False, True):
+        trial.train(training)
+        for width in (6, 5):
+            inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=device)
+            if not _keeps_entries(trial, inputs.reshape(2, width)):
+                return False
     return True
+
+
+@torch.no_grad()
+def _keeps_entries(module: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a module maps `inputs`, from -1 to 1, to as many entries, of which only the
+    first and last change with the first and last input.
+    """
+    changed = inputs.clone()
+    # in training rrelu draws a number for each negative entry, so none may change its sign
+    changed[0, 0] = -0.5 if module.training else 0.5
+    changed[-1, -1] = 0.5
+    try:
+        with random_numbers_kept(inputs.device):
+            outputs = module(inputs.clone())
+        with random_numbers_kept(inputs.device):
+            others = module(changed)
+    except Exception:  # a module that takes no such input raises anything
+        return False
+    if not isinstance(outputs, Tensor) or outputs.shape != inputs.shape:
+        return False
+    return torch.allclose(outputs.flatten()[1:-1], others.flatten()[1:-1], equal_nan=True)

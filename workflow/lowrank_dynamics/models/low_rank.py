@@ -5,7 +5,7 @@ This module needs no settings and no workflow. `training.watch` measures the tra
 models.
 """
 
-import copy
+import gc
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.big_basis import Loss, big_basis, require_few_outputs
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of, with_part
+from lowrank_dynamics.models.chain import Chain, chain_of
+from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.initialization import widened_factor
 from lowrank_dynamics.models.large_matrices import spectral_norm
-from lowrank_dynamics.models.subspaces import polar_factor
+from lowrank_dynamics.models.no_trace import buffers_kept
+from lowrank_dynamics.models.parts import copy_of, part_of, with_part
+from lowrank_dynamics.models.subspaces import in_float64, polar_factor, where_float64_is
 
 TRAINED = 1.2
 """The `spread_of_start` above which a first layer counts as trained: training adds a few large
@@ -42,15 +45,16 @@ def low_rank(
     S_big of an MLP.
 
     The MLP is `model`, or the part of it at the path `at`, such as `classifier`: then the model is
-    returned with the low-rank one in its place, a copy unless `inplace`. It is a chain of
-    `nn.Linear`, with or without biases, of any widths, any initialization and dtype, however its
-    forward is written, with elementwise functions between them. Before the first layer and after
-    the last hidden one there may be normalization. `loss` returns the loss of the model, a scalar,
-    on one batch; it is called once, and its gradient in the first layer defines S_big, section 3.
+    returned with the low-rank one in its place, a copy unless `inplace`. It has weights of its own,
+    so make the optimizer afterwards. The MLP is a chain of `nn.Linear`, with or without biases, of
+    any widths, any initialization and dtype, however its forward is written, with elementwise
+    functions between them. Before the first layer and after the last hidden one there may be
+    normalization. `loss` returns the loss of the model, a scalar, on one batch; it is called once,
+    and its gradient in the first layer defines S_big, section 3.
 
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and
     W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP. All are
-    trained; if `keep_frozen`, those that replace frozen layers are not. If the weights are eps
+    trained; if `keep_frozen`, what replaces frozen weights or biases is not. If the weights are eps
     times orthonormal columns, U and V are those of the paper, and the cores are eps times the
     identity. In general a core is W_l in the bases that it maps to one another: U_l' W_l U_{l-1},
     with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree
@@ -59,9 +63,10 @@ def low_rank(
 
     The columns beyond 2K are drawn from the complement of S_big by `generator`, on the CPU, or else
     by one that is the same at every call. Warns if the model seems trained, because the low-rank
-    one starts from scratch. Raises UserError where the theory does not apply: r < 2K, r above the
-    smallest width, K >= d/2, a gradient of rank below K; and for a model that is not a chain of
-    layers, or an invalid loss.
+    one starts from scratch, and, if `inplace`, if an optimizer has weights that are replaced.
+    Raises UserError where the theory does not apply: r < 2K, r above the smallest width, K >= d/2,
+    a gradient of rank below K; and for a model that is not a chain of layers, or has hooks on them,
+    or an invalid loss.
     """
     if inplace and not at:
         raise UserError(
@@ -69,11 +74,14 @@ def low_rank(
         )
     part = part_of(model, at)
     chain = chain_of(part)
-    factor = _input_factor(chain, loss, rank, generator)
-    small = nn.Sequential(_modules(chain, factor))
-    small.requires_grad_(True).train(part.training)
-    if keep_frozen:
-        _freeze(small, chain)
+    require_no_hooks(part)
+    with buffers_kept(model, loss):
+        factor = _input_factor(chain, loss, rank, generator)
+    small = nn.Sequential(_modules(chain, factor)).train(part.training)
+    if not keep_frozen:
+        small.requires_grad_(True)
+    if inplace:
+        _warn_of_optimizers(part)
     return with_part(model, at, small, inplace=inplace)
 
 
@@ -107,16 +115,27 @@ def spread_of_start(weight: Tensor) -> float:
     size s.
     """
     m, d = weight.shape
-    norm = float(torch.linalg.vector_norm(weight, dtype=torch.float64))
+    values = where_float64_is(weight)
+    norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
     size = norm / (m * d) ** 0.5
-    return spectral_norm(weight) / (size * (m**0.5 + d**0.5))
+    return spectral_norm(values) / (size * (m**0.5 + d**0.5))
 
 
-def _freeze(small: nn.Sequential, chain: Chain) -> None:
-    """Freeze what represents frozen layers: a core for a hidden one, the last layer itself."""
-    for number, layer in enumerate(chain.layers, start=1):
-        name = "last" if layer is chain.layers[-1] else f"core_{number}"
-        small.get_submodule(name).requires_grad_(layer.weight.requires_grad)
+def _warn_of_optimizers(replaced: nn.Module) -> None:
+    """Warn if there is an optimizer of weights that are replaced."""
+    weights = set(map(id, replaced.parameters()))
+    for thing in gc.get_objects():
+        if not issubclass(type(thing), torch.optim.Optimizer):
+            continue
+        trained = [weight for group in thing.param_groups for weight in group["params"]]
+        if not weights.isdisjoint(map(id, trained)):
+            warnings.warn(
+                f"an optimizer ({type(thing).__name__}) has weights that low_rank replaced, and"
+                " none of the new ones, so it will not train them; make the optimizer after"
+                " low_rank, from the parameters as they are then",
+                stacklevel=3,
+            )
+            return
 
 
 def _checked_rank(chain: Chain, rank: SupportsIndex) -> int:
@@ -138,31 +157,40 @@ def _checked_rank(chain: Chain, rank: SupportsIndex) -> int:
 
 @torch.no_grad()
 def _modules(chain: Chain, factor: Tensor) -> "OrderedDict[str, nn.Module]":
-    """Return the modules of the low-rank MLP by name; `factor` is V (d, r)."""
+    """Return the modules of the low-rank MLP by name; `factor` is V (d, r).
+
+    Frozen are the cores of frozen weights, what represents frozen biases, and copies as they were.
+    """
     like = chain.layers[0].weight
     modules = OrderedDict(copied("before", chain.before))
     modules["input_factor"] = layer_of(factor.mT, None, like)
     basis = factor
     for number, layer in enumerate(chain.hidden, start=1):
         last = layer is chain.hidden[-1]
-        image = layer.weight.double() @ basis
+        image = in_float64(layer.weight) @ basis
         output = polar_factor(image)
         bias = None
         if layer.bias is not None and not last:
-            bias = output.mT @ layer.bias.double()
-        modules[f"core_{number}"] = layer_of(output.mT @ image, bias, like)
+            bias = output.mT @ in_float64(layer.bias)
+        core = layer_of(output.mT @ image, bias, like)
+        core.weight.requires_grad_(layer.weight.requires_grad)
+        modules[f"core_{number}"] = core
+        with_bias = core
         if last:
-            modules["output_factor"] = layer_of(output, layer.bias, like)
+            with_bias = layer_of(output, layer.bias, like)
+            modules["output_factor"] = with_bias
+        if layer.bias is not None:
+            with_bias.bias.requires_grad_(layer.bias.requires_grad)
         modules |= copied(f"activation_{number}", chain.after[number - 1])
         basis = output
-    modules["last"] = copy.deepcopy(chain.layers[-1])
+    modules["last"] = copy_of(chain.layers[-1])
     modules |= copied("after", chain.after[-1])
     return modules
 
 
 def copied(prefix: str, modules: Sequence[nn.Module]) -> dict[str, nn.Module]:
     """Return copies of modules by names, which are the prefix and a number from 0 on."""
-    return {f"{prefix}_{place}": copy.deepcopy(module) for place, module in enumerate(modules)}
+    return {f"{prefix}_{place}": copy_of(module) for place, module in enumerate(modules)}
 
 
 def layer_of(weight: Tensor, bias: Tensor | None, like: Tensor) -> nn.Linear:

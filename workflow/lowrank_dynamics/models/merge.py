@@ -1,13 +1,15 @@
 """A trained low-rank MLP for inference: factors with nothing between them are multiplied."""
 
-import copy
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.models.chain import chain_of, part_of, with_part
+from lowrank_dynamics.models.chain import chain_of
+from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.low_rank import copied, layer_of
+from lowrank_dynamics.models.parts import copy_of, part_of, with_part
+from lowrank_dynamics.models.subspaces import in_float64
 
 
 @torch.no_grad()
@@ -17,19 +19,21 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
 
     A low-rank MLP of L layers then has L instead of L + 2: V' goes into the first core and U into
     the last one, which makes a full matrix if L = 2. `model` stays as it is; with `at` the MLP is
-    the part of it at that path, and a copy of the model is returned. Products are taken in float64.
-    Raises UserError for a model that is not a chain of layers.
+    the part of it at that path, and a copy of the model is returned. Products are taken in float64,
+    and trained if a factor is. Raises UserError for a model that is not a chain of layers, or that
+    has hooks.
     """
     part = part_of(model, at)
     chain = chain_of(part)
+    require_no_hooks(part)
     modules = OrderedDict(copied("before", chain.before))
-    merged = copy.deepcopy(chain.layers[0])
+    merged = copy_of(chain.layers[0])
     number = 1
     for layer, between in zip(chain.layers[1:], chain.after[:-1], strict=True):
         if between:
             modules[f"layer_{number}"] = merged
             modules |= copied(f"after_{number}", between)
-            merged = copy.deepcopy(layer)
+            merged = copy_of(layer)
             number += 1
         else:
             merged = _product(merged, layer)
@@ -40,9 +44,17 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
     """Return the layer that applies `first`, then `second`."""
-    weight = second.weight.double() @ first.weight.double()
+    weight = in_float64(second.weight) @ in_float64(first.weight)
     bias: Tensor | None = second.bias
     if first.bias is not None:
-        image = second.weight.double() @ first.bias.double()
-        bias = image if bias is None else bias.double() + image
-    return layer_of(weight, bias, second.weight)
+        image = in_float64(second.weight) @ in_float64(first.bias)
+        bias = image if bias is None else in_float64(bias) + image
+    product = layer_of(weight, bias, second.weight)
+    product.weight.requires_grad_(_is_trained(first.weight, second.weight))
+    if bias is not None:
+        product.bias.requires_grad_(_is_trained(first.bias, second.bias))
+    return product
+
+
+def _is_trained(*parameters: Tensor | None) -> bool:
+    return any(parameter is not None and parameter.requires_grad for parameter in parameters)

@@ -1,15 +1,22 @@
 """What the theory says about your own model before anything is trained."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lowrank_dynamics.models.big_basis import Loss, loss_gradient, require_nonzero_weight
-from lowrank_dynamics.models.chain import Chain, chain_of, is_elementwise, part_of
+from lowrank_dynamics.models.big_basis import (
+    FirstGradient,
+    Loss,
+    loss_gradient,
+    require_nonzero_weight,
+)
+from lowrank_dynamics.models.chain import Chain, chain_of, is_elementwise
 from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
+from lowrank_dynamics.models.no_trace import buffers_kept
+from lowrank_dynamics.models.parts import copy_of, part_of
+from lowrank_dynamics.models.subspaces import in_float64
 
 SMALL_REST = 0.05
 """The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps =
@@ -37,7 +44,9 @@ class SubspaceReport:
     from a constant matrix relative to its norm, on the batch of the loss; `later_spread` the
     same for normal pre-activations of size 0.3, as they are when a network has learned the linear
     part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times orthonormal
-    columns; `spread_of_start` tells a trained first layer from a random one.
+    columns; `spread_of_start` tells a trained first layer from a random one. `balanced` tells a
+    cross-entropy with softmax, whose first gradient has rank at most K - 1 where the activations
+    are linear, from other losses.
     """
 
     classes: int
@@ -48,20 +57,25 @@ class SubspaceReport:
     later_spread: float
     conditions: tuple[float, ...]
     spread_of_start: float
+    balanced: bool = False
+
+    @property
+    def gradient_rank(self) -> int:
+        """The rank k that the first gradient nearly has: K, or K - 1 for a cross-entropy with
+        softmax.
+        """
+        return self.classes - 1 if self.balanced else self.classes
 
     @property
     def tail(self) -> float:
-        """sigma_{K+1} / sigma_K of the first gradient; 0 if there is no further one."""
-        if len(self.singular_values) <= self.classes:
-            return 0.0
-        last, further = self.singular_values[self.classes - 1 : self.classes + 1]
-        return further / last if last else 0.0
+        """sigma_{k+1} / sigma_k of the first gradient; 0 if there is no further one."""
+        return self._ratio(self.gradient_rank)
 
     @property
     def beyond_rank(self) -> float:
-        """How much of the squared first gradient lies beyond rank K."""
+        """How much of the squared first gradient lies beyond rank k."""
         squares = [value**2 for value in self.singular_values]
-        return sum(squares[self.classes :]) / sum(squares)
+        return sum(squares[self.gradient_rank :]) / sum(squares)
 
     @property
     def expectation(self) -> str:
@@ -83,8 +97,8 @@ class SubspaceReport:
             )
         if self.beyond_rank > SMALL_REST:
             return (
-                "doubtful: the first gradient is not nearly of rank K; smaller weights (eps) make"
-                " it so"
+                f"doubtful: the first gradient is not nearly of rank {self._rank_symbol}; smaller"
+                " weights (eps) make it so"
             )
         if max(self.conditions) > FAR:
             return (
@@ -95,15 +109,17 @@ class SubspaceReport:
 
     def __str__(self) -> str:
         """Return the whole report in lines."""
-        percent = 100 * self.beyond_rank
+        percent, little = 100 * self.beyond_rank, 100 * SMALL_REST
+        rank = self._rank_symbol
+        values = "sigma_K / sigma_{K-1}" if self.balanced else "sigma_{K+1} / sigma_K"
         conditions = [f"{condition:.3g}" for condition in self.conditions]
         lines = {
             "outputs K, inputs d, hidden widths": (
                 f"{self.classes}, {self.dimension}, {self.widths}"
             ),
             "smallest rank 2K": f"{2 * self.classes}",
-            "sigma_{K+1} / sigma_K of the first gradient": f"{self.tail:.2g}",
-            "its square beyond rank K": f"{percent:.2g} % (little up to {100 * SMALL_REST:g} %)",
+            f"{values} of the first gradient": f"{self.tail:.2g}",
+            f"its square beyond rank {rank}": f"{percent:.2g} % (little up to {little:g} %)",
             "spread of phi' now": f"{self.derivative_spread:.2g}",
             "spread of phi' at the linear fit": (
                 f"{self.later_spread:.2g} (weak to {WEAK:g}, strong from {STRONG:g})"
@@ -111,6 +127,11 @@ class SubspaceReport:
             "sigma_max / sigma_min of hidden weights": ", ".join(conditions),
             "S_big is": self.expectation,
         }
+        if self.balanced:
+            lines["cross-entropy with softmax"] = (
+                "rank K-1 at most where phi is linear; the K-th direction is of the tail"
+                f" (sigma_{{K+1}} / sigma_K = {self._ratio(self.classes):.2g})"
+            )
         return "\n".join(f"{name:45} {value}" for name, value in lines.items())
 
     def plot(self, path: Path | str) -> None:
@@ -123,9 +144,20 @@ class SubspaceReport:
         axes = figure.subplots()
         numbers = range(1, len(self.singular_values) + 1)
         axes.semilogy(numbers, self.singular_values, "o", markersize=3)
-        axes.axvline(self.classes + 0.5, color="0.6", linewidth=0.8)
+        axes.axvline(self.gradient_rank + 0.5, color="0.6", linewidth=0.8)
         axes.set(xlabel="$i$", ylabel=r"$\sigma_i(G_1(0))$", title=f"$K = {self.classes}$")
         figure.savefig(path, dpi=150)
+
+    def _ratio(self, rank: int) -> float:
+        """Return the singular value behind a rank relative to the one at it, 0 if there is none."""
+        if len(self.singular_values) <= rank:
+            return 0.0
+        last, further = self.singular_values[rank - 1 : rank + 1]
+        return further / last if last else 0.0
+
+    @property
+    def _rank_symbol(self) -> str:
+        return "K-1" if self.balanced else "K"
 
 
 def subspace_report(
@@ -140,17 +172,19 @@ def subspace_report(
     """
     chain = chain_of(part_of(model, at))
     require_nonzero_weight(chain)
-    gradient, pre_activations = _gradient_and_pre_activations(chain, loss)
-    weights = [layer.weight.detach().double() for layer in chain.hidden]
+    with buffers_kept(model, loss):
+        gradient, pre_activations = _gradient_and_pre_activations(chain, loss)
+    weights = [in_float64(layer.weight.detach()) for layer in chain.hidden]
     report = SubspaceReport(
         classes=chain.classes,
         dimension=chain.dimension,
         widths=tuple(layer.out_features for layer in chain.hidden),
-        singular_values=tuple(torch.linalg.svdvals(gradient).tolist()),
+        singular_values=tuple(torch.linalg.svdvals(in_float64(gradient.values)).tolist()),
         derivative_spread=_spread(chain, pre_activations),
-        later_spread=_spread(chain, _normal_quantiles().to(weights[0].device)),
+        later_spread=_spread(chain, _normal_quantiles()),
         conditions=tuple(map(_condition, weights)),
         spread_of_start=spread_of_start(chain.layers[0].weight),
+        balanced=gradient.balanced,
     )
     print(report)
     if plot is not None:
@@ -158,8 +192,8 @@ def subspace_report(
     return report
 
 
-def _gradient_and_pre_activations(chain: Chain, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Return G_1: (m, d), float64, and the entries of W_1 X, which one call of the loss gives."""
+def _gradient_and_pre_activations(chain: Chain, loss: Loss) -> tuple[FirstGradient, Tensor]:
+    """Return G_1 and the entries of W_1 X, which one call of the loss gives."""
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -167,7 +201,7 @@ def _gradient_and_pre_activations(chain: Chain, loss: Loss) -> tuple[Tensor, Ten
 
     hook = chain.layers[0].register_forward_hook(keep)
     try:
-        gradient = loss_gradient(chain, loss).double()
+        gradient = loss_gradient(chain, loss)
     finally:
         hook.remove()
     return gradient, torch.cat(seen)
@@ -192,14 +226,14 @@ def _spread(chain: Chain, values: Tensor) -> float:
     A normalization of the only hidden layer is not part of phi.
     """
     like = chain.layers[0].weight
-    inputs = values.to(like.dtype).unsqueeze(-1).requires_grad_()
+    inputs = values.to(like.dtype).to(like.device).unsqueeze(-1).requires_grad_()
     activation = nn.Sequential()
     for module in chain.after[0]:
         if is_elementwise(module, like):
-            activation.append(copy.deepcopy(module))
+            activation.append(copy_of(module))
     activation.eval()
     outputs = activation(inputs.clone())  # it may work in place
     (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
-    slope = gradient.double()
+    slope = in_float64(gradient)
     distance = torch.linalg.vector_norm(slope - slope.mean())
     return float(distance / torch.linalg.vector_norm(slope))

@@ -1,8 +1,8 @@
 """The linear algebra of section 2 and theorem 3.5: S_big and S_small, block decomposition,
 principal angles.
 
-Every function takes matrices with any leading batch axes (the stacked trials) and keeps their dtype
-and device.
+Every function takes matrices with any leading batch axes (the stacked trials) and, except for
+`in_float64` and `where_float64_is`, keeps their dtype and device.
 """
 
 import warnings
@@ -27,6 +27,17 @@ no two digits to spare.
 """
 
 
+class RankTooLowError(UserError):
+    """A gradient has rank below K, so S_big is not defined; `rank` is its rank, to rounding."""
+
+    def __init__(self, rank: int, k: int) -> None:
+        super().__init__(
+            f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a"
+            " batch with more samples, some of every class, and a loss that uses every output"
+        )
+        self.rank = rank
+
+
 class LayerBases(NamedTuple):
     """Orthogonal U_l = [U_{l,1} U_{l,2}] and V_l = [V_{l,1} V_{l,2}] of one layer, of shape m x
     n.
@@ -36,6 +47,24 @@ class LayerBases(NamedTuple):
     u2: Tensor  # (..., m, p)
     v1: Tensor  # (..., n, n-p)
     v2: Tensor  # (..., n, p)
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, on its device or, where that has no float64, on the CPU."""
+    return where_float64_is(tensor).double()
+
+
+def where_float64_is(tensor: Tensor) -> Tensor:
+    """Return a tensor on its device or, where that has no float64, on the CPU; its dtype stays."""
+    return tensor if _has_float64(tensor.device) else tensor.cpu()
+
+
+def _has_float64(device: torch.device) -> bool:
+    try:
+        torch.empty(0, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):  # as Apple's and some of Intel's GPUs raise
+        return False
+    return True
 
 
 def orthogonal_complement(basis: Tensor) -> Tensor:
@@ -117,10 +146,7 @@ def _require_rank(values: Tensor, k: int, rounding: Tensor) -> None:
     ranks = (values > rounding.unsqueeze(-1)).sum(dim=-1)
     rank = int(ranks.min())
     if rank < k:
-        raise UserError(
-            f"the gradient has rank below K = {k}, only {rank}, and S_big is not defined; take a"
-            " batch with more samples, some of every class, and a loss that uses every output"
-        )
+        raise RankTooLowError(rank, k)
 
 
 def _warn_of_equal_values(values: Tensor, k: int, apart: Tensor) -> None:

@@ -16,10 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.big_basis import Loss, big_basis
-from lowrank_dynamics.models.chain import Chain, chain_of, part_of
+from lowrank_dynamics.models.big_basis import Loss, big_basis, require_values
+from lowrank_dynamics.models.chain import Chain, chain_of
 from lowrank_dynamics.models.movement import References, singular_structure
-from lowrank_dynamics.models.subspaces import LayerBases, block_shares_by_norms, layer_bases
+from lowrank_dynamics.models.no_trace import buffers_kept
+from lowrank_dynamics.models.parts import part_of
+from lowrank_dynamics.models.subspaces import (
+    LayerBases,
+    block_shares_by_norms,
+    in_float64,
+    layer_bases,
+)
 
 if TYPE_CHECKING:
     from lowrank_dynamics.storage.metrics import Metrics
@@ -54,6 +61,7 @@ class Watch:
         layers: Collection[int] | None = None,
     ) -> None:
         self._chain = chain_of(part_of(model, at))
+        require_values(self._chain)
         self._layers = _checked_layers(layers, len(self._chain.hidden))
         _require_known(quantities)
         self._started = datetime.now(UTC)
@@ -61,7 +69,8 @@ class Watch:
         self._blocks: dict[int, tuple[Tensor, LayerBases]] = {}
         self._references: References | None = None
         if "block_shares" in quantities:
-            self._blocks = self._defined_blocks(loss)
+            with buffers_kept(model, loss):
+                self._blocks = self._defined_blocks(loss)
         if "singular_structure" in quantities:
             self._references = {}
             self._require_three_groups()
@@ -149,7 +158,8 @@ class Watch:
 
     def _weight(self, layer: int) -> Tensor:
         """Return the weight of a layer, float64, (1, m, n) like a stack of one trial."""
-        return self._chain.hidden[layer - 1].weight.detach().double().unsqueeze(0)
+        weight = self._chain.hidden[layer - 1].weight.detach()
+        return in_float64(weight).unsqueeze(0)
 
     def _defined_blocks(self, loss: Loss | None) -> dict[int, tuple[Tensor, LayerBases]]:
         """Return, by watched layer, the weight and the bases that the shares of a change refer
@@ -161,7 +171,7 @@ class Watch:
             )
         last = self._layers[-1]
         _require_width(self._chain, last)
-        hidden = [layer.weight.detach().double() for layer in self._chain.hidden[:last]]
+        hidden = [in_float64(layer.weight.detach()) for layer in self._chain.hidden[:last]]
         bases = layer_bases(hidden, big_basis(self._chain, loss))
         blocks = {}
         for layer in self._layers:
