@@ -35,7 +35,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def steps(names: dict[str, Any]) -> list[int]:
-    """Return the steps at which the watch recorded block 1's share."""
+    """Return the steps, of three, at which the watch recorded shares: at 0 nothing has changed."""
     shares = names["watch"].metrics().frame("block_share", layer=1)
     return sorted(set(shares["step"].tolist()))
 
@@ -47,7 +47,7 @@ def test_transformers_loads_a_trained_low_rank_head_and_its_trainer_is_watched(
     small, loaded, tokens = names["small"].eval(), names["loaded"].eval(), names["tokens"]
     assert torch.equal(loaded(tokens).logits, small(tokens).logits)
     assert loaded(tokens).logits.isfinite().all()
-    assert steps(names) == [0, 1, 2]
+    assert steps(names) == [1, 2]
 
 
 def test_lightning_loads_a_trained_low_rank_head_and_its_trainer_is_watched(example: Any) -> None:
@@ -55,4 +55,4 @@ def test_lightning_loads_a_trained_low_rank_head_and_its_trainer_is_watched(exam
     small, loaded, (inputs, _) = names["small"], names["loaded"], names["batch"]
     assert torch.equal(loaded.head(inputs), small.head(inputs))
     assert loaded.head(inputs).isfinite().all()
-    assert steps(names) == [0, 1, 2]
+    assert steps(names) == [1, 2]
