@@ -14,7 +14,7 @@ LARGE = 1024
 """The smaller side of a matrix up to which it is decomposed as a whole; all at laptop scale are."""
 FURTHER = 10
 """How many more columns a block has than singular vectors are wanted."""
-NORM_TOLERANCE = 1e-3
+NORM_TOLERANCE = 1e-2
 """The relative distance of a singular value from what is returned as a norm, at most."""
 SINE_TOLERANCE = 1e-9
 """The sine of the largest angle of leading singular subspaces to the exact ones, at most."""
@@ -50,7 +50,7 @@ def is_large(matrix: Tensor) -> bool:
 
 
 def spectral_norm(matrix: Tensor) -> float:
-    """Return the largest singular value of a matrix (m, n); of a large one to three digits."""
+    """Return the largest singular value of a matrix (m, n); of a large one to a percent."""
     if is_large(matrix):
         wide_enough = torch.promote_types(matrix.dtype, torch.float32)
         for ritz in ritz_triplets(matrix.to(wide_enough), 1):
