@@ -7,6 +7,7 @@ PYTHON = python3
 
 ENVIRONMENT := .venv/.complete
 TOOLS := .venv/.complete-with-tools
+LIBRARY := .venv/.complete-with-library
 OLD = $(PYTHON) is older than Python 3.11; name another one, such as: make PYTHON=python3.12
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The user's settings of pip for other environments, such as `user = true`, and of this Makefile's names do not count.
@@ -58,8 +59,9 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 test: $(TOOLS)  ## the quick tests, in some four minutes
 	pytest -m "not slow"
 
-# All of them: also Slurm, the browser, runs that are killed, and the documents carried out to the letter.
-test-all: $(TOOLS)  ## all tests: whole runs, Slurm and the browser too
+# All of them: also Slurm, the browser, runs that are killed, the documents carried out to the letter, and the packages that
+# people use the library with.
+test-all: $(LIBRARY)  ## all tests: whole runs, Slurm and the browser too
 	pytest
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
@@ -103,6 +105,10 @@ $(ENVIRONMENT): requirements.txt
 
 $(TOOLS): $(ENVIRONMENT) requirements-dev.txt
 	pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+$(LIBRARY): $(TOOLS) requirements-library.txt
+	pip install --quiet --constraint requirements-dev.txt --requirement requirements-library.txt
 	touch $@
 
 clean:  ## remove results and figures, except for the reference

@@ -1,5 +1,5 @@
 """Measure every row and write the page: `make bench`; with `gpu` as argument the rows about a
-GPU.
+GPU, with `heads` those about large heads.
 """
 
 import os
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from benchmarks.gpu import gpu_rows
+from benchmarks.large_heads import large_head_rows
 from benchmarks.rows import Row, rows
 from benchmarks.savings import TIMES, accuracies, savings
 from lowrank_dynamics.report.rendering import markdown
@@ -21,9 +22,10 @@ from lowrank_dynamics.storage.repository import code_version
 from lowrank_dynamics.training.device import description, use_cpu
 
 PERFORMANCE, LIBRARY = Path("docs/performance.md"), Path("docs/library.md")
-START, START_GPU, END = (
+START, START_GPU, START_HEADS, END = (
     "<!-- the last run of `make bench` -->",
     "<!-- the last run on a GPU -->",
+    "<!-- the last run of large heads -->",
     "<!-- end -->",
 )
 SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
@@ -43,18 +45,20 @@ REACHED = ("network", *(f"test accuracy after {seconds:g} seconds" for seconds i
 
 
 def main() -> None:
-    """Measure on one core, and on the first GPU if asked, and put the table into the page."""
+    """Measure on one core, or on the first GPU, what is asked for, and put it into the pages."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     use_cpu(1)
-    if sys.argv[1:] not in ([], ["gpu"]):
-        sys.exit("usage: python -m benchmarks [gpu]")
-    if sys.argv[1:] and not torch.cuda.is_available():
-        sys.exit("torch finds no GPU here")
-    if sys.argv[1:]:
+    if sys.argv[1:] not in ([], ["gpu"], ["heads"]):
+        sys.exit("usage: python -m benchmarks [gpu | heads]")
+    machine = f"{processor()}, one core"
+    if sys.argv[1:] == ["gpu"]:
+        if not torch.cuda.is_available():
+            sys.exit("torch finds no GPU here")
         device = torch.device("cuda", 0)
         write(PERFORMANCE, START_GPU, description(device), COMPARED, map(cells, gpu_rows(device)))
+    elif sys.argv[1:] == ["heads"]:
+        write(PERFORMANCE, START_HEADS, machine, COMPARED, map(cells, large_head_rows()))
     else:
-        machine = f"{processor()}, one core"
         write(LIBRARY, SAVINGS, machine, SAVED, (saving.cells for saving in savings()))
         write(LIBRARY, ACCURACIES, machine, REACHED, accuracies())
         write(PERFORMANCE, START, machine, COMPARED, map(cells, rows()))

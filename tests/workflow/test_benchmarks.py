@@ -113,7 +113,7 @@ def test_what_a_head_saves_is_measured_of_heads_of_one_start() -> None:
     """Adapters begin as the full head, with hidden layers frozen; of the low-rank head all weights
     are trained.
     """
-    pytest.importorskip("peft", reason="peft is installed by make bench only")
+    pytest.importorskip("peft", reason="peft is installed by make bench and make test-all")
     full, rank = savings.head(64, 80), 20
     images = torch.randn(30, 80, generator=torch.Generator().manual_seed(0))
     expected = full(images)

@@ -51,6 +51,16 @@ def test_every_dependency_is_pinned_and_users_get_none_of_the_tools() -> None:
     )
 
 
+def test_packages_of_the_librarys_tests_change_none_of_the_others() -> None:
+    """They are pinned apart, and the package needs none of them."""
+    further, developers = pins("requirements-library.txt"), pins("requirements-dev.txt")
+    assert not further.keys() & developers.keys()
+    assert {"transformers", "peft", "lightning", "opacus"} <= further.keys()
+    for path in (ROOT / "workflow" / "lowrank_dynamics").rglob("*.py"):
+        imported = re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+        assert not further.keys() & set(imported), path
+
+
 def test_conda_installs_the_same_requirements() -> None:
     """In a file that stands by itself, because Snakemake copies it to where it makes an environment
     from it.

@@ -39,16 +39,18 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     """Return an orthonormal basis (d, 2K) of S_big, float64, from the weights as they are and one
     gradient.
 
-    Raises UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a
-    gradient of rank below K.
+    For eps it takes the root mean square of the first layer's singular values, which is eps if that
+    is eps times a matrix with orthonormal columns or rows; S_big is the same for any. Raises
+    UserError where S_big is not defined: K >= d/2, a weight that is zero or not finite, a gradient
+    of rank below K.
     """
     require_few_outputs(chain)
     require_nonzero_weight(chain)
     weight = in_float64(chain.layers[0].weight.detach())
-    scale = float(torch.linalg.matrix_norm(weight, 2))
+    eps = float(torch.linalg.vector_norm(weight)) / min(weight.shape) ** 0.5
     gradient, balanced = loss_gradient(chain, loss)
     try:
-        return big_subspace(weight, where_float64_is(gradient), chain.classes, scale)
+        return big_subspace(weight, where_float64_is(gradient), chain.classes, eps)
     except RankTooLowError as error:
         if balanced and error.rank == chain.classes - 1:
             raise _balanced_refusal(error.rank) from error

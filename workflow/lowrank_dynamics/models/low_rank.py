@@ -10,7 +10,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from operator import index
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from lowrank_dynamics.models.big_basis import Loss, big_basis, require_few_outpu
 from lowrank_dynamics.models.chain import Chain, chain_of
 from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.initialization import widened_factor
+from lowrank_dynamics.models.large_matrices import spectral_norm
 from lowrank_dynamics.models.no_trace import buffers_kept
 from lowrank_dynamics.models.parts import copy_of, part_of, with_part
-from lowrank_dynamics.models.subspaces import in_float64, polar_factor
+from lowrank_dynamics.models.subspaces import in_float64, polar_factor, where_float64_is
 
 TRAINED = 1.2
 """The `spread_of_start` above which a first layer counts as trained: training adds a few large
@@ -67,21 +68,50 @@ def low_rank(
     a gradient of rank below K; and for a model that is not a chain of layers, or has hooks on them,
     or an invalid loss.
     """
-    if inplace and not at:
-        raise UserError(
-            'inplace replaces a part of the model, which `at` names, such as at="classifier"'
-        )
+    _require_place(at, inplace=inplace)
     part = part_of(model, at)
     chain = chain_of(part)
     require_no_hooks(part)
     with buffers_kept(model, loss):
         factor = _input_factor(chain, loss, rank, generator)
-    small = nn.Sequential(_modules(chain, factor)).train(part.training)
+    small = _assembled(chain, _matrices(chain, factor)).train(part.training)
     if not keep_frozen:
         small.requires_grad_(True)
     if inplace:
         _warn_of_optimizers(part)
     return with_part(model, at, small, inplace=inplace)
+
+
+def low_rank_like(
+    model: nn.Module, rank: SupportsIndex | None = None, *, at: str = "", inplace: bool = False
+) -> nn.Module:
+    """Return the modules of `low_rank` without a loss or a batch, so that the saved state of a
+    low-rank model can be loaded into them.
+
+    The arguments are those of `low_rank`; the model may be on the meta device. Weights that
+    `low_rank` computes are NaN until a state is loaded, so that a model without one cannot go
+    unnoticed; all others are the model's, in its mode, and all are trained. Raises UserError as
+    `low_rank` does, for a rank, K >= d/2 and a model that is not a chain of layers.
+    """
+    _require_place(at, inplace=inplace)
+    part = part_of(model, at)
+    chain = chain_of(part)
+    require_no_hooks(part)
+    require_few_outputs(chain)
+    rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
+    small = _assembled(chain, _placeholders(chain, rank)).train(part.training)
+    small.requires_grad_(True)
+    if inplace:
+        _warn_of_optimizers(part)
+    return with_part(model, at, small, inplace=inplace)
+
+
+def _require_place(at: str, *, inplace: bool) -> None:
+    """Require the path of a part that is to be replaced in place."""
+    if inplace and not at:
+        raise UserError(
+            'inplace replaces a part of the model, which `at` names, such as at="classifier"'
+        )
 
 
 def _input_factor(
@@ -114,9 +144,10 @@ def spread_of_start(weight: Tensor) -> float:
     size s.
     """
     m, d = weight.shape
-    values = in_float64(weight)
-    size = float(values.square().mean().sqrt())
-    return float(torch.linalg.matrix_norm(values, 2)) / (size * (m**0.5 + d**0.5))
+    values = where_float64_is(weight)
+    norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
+    size = norm / (m * d) ** 0.5
+    return spectral_norm(values) / (size * (m**0.5 + d**0.5))
 
 
 def _warn_of_optimizers(replaced: nn.Module) -> None:
@@ -153,37 +184,71 @@ def _checked_rank(chain: Chain, rank: SupportsIndex) -> int:
     return rank
 
 
+class _Matrices(NamedTuple):
+    """The matrices of a low-rank MLP, and the biases (r,) of its cores, None where there is
+    none.
+    """
+
+    input_factor: Tensor  # V: (d, r)
+    cores: list[Tensor]  # W~_1 .. W~_{L-1}: (r, r)
+    biases: list[Tensor | None]
+    output_factor: Tensor  # U: (m, r)
+
+
 @torch.no_grad()
-def _modules(chain: Chain, factor: Tensor) -> "OrderedDict[str, nn.Module]":
-    """Return the modules of the low-rank MLP by name; `factor` is V (d, r).
+def _matrices(chain: Chain, factor: Tensor) -> _Matrices:
+    """Return the matrices, float64, that the weights of a chain give with V, the `factor` (d,
+    r).
+    """
+    cores: list[Tensor] = []
+    biases: list[Tensor | None] = []
+    basis = factor
+    for layer in chain.hidden:
+        image = in_float64(layer.weight) @ basis
+        basis = polar_factor(image)
+        cores.append(basis.mT @ image)
+        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
+        biases.append(basis.mT @ in_float64(layer.bias) if has_bias else None)
+    return _Matrices(factor, cores, biases, basis)
+
+
+def _placeholders(chain: Chain, rank: int) -> _Matrices:
+    """Return matrices of the same shapes that are NaN."""
+    like = chain.layers[0].weight
+    cores: list[Tensor] = []
+    biases: list[Tensor | None] = []
+    for layer in chain.hidden:
+        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
+        cores.append(like.new_full((rank, rank), torch.nan))
+        biases.append(like.new_full((rank,), torch.nan) if has_bias else None)
+    width = chain.hidden[-1].out_features
+    input_factor = like.new_full((chain.dimension, rank), torch.nan)
+    return _Matrices(input_factor, cores, biases, like.new_full((width, rank), torch.nan))
+
+
+@torch.no_grad()
+def _assembled(chain: Chain, matrices: _Matrices) -> nn.Sequential:
+    """Return the low-rank MLP of a chain, with its modules by name.
 
     Frozen are the cores of frozen weights, what represents frozen biases, and copies as they were.
     """
     like = chain.layers[0].weight
     modules = OrderedDict(copied("before", chain.before))
-    modules["input_factor"] = layer_of(factor.mT, None, like)
-    basis = factor
+    modules["input_factor"] = layer_of(matrices.input_factor.mT, None, like)
     for number, layer in enumerate(chain.hidden, start=1):
-        last = layer is chain.hidden[-1]
-        image = in_float64(layer.weight) @ basis
-        output = polar_factor(image)
-        bias = None
-        if layer.bias is not None and not last:
-            bias = output.mT @ in_float64(layer.bias)
-        core = layer_of(output.mT @ image, bias, like)
+        core = layer_of(matrices.cores[number - 1], matrices.biases[number - 1], like)
         core.weight.requires_grad_(layer.weight.requires_grad)
         modules[f"core_{number}"] = core
         with_bias = core
-        if last:
-            with_bias = layer_of(output, layer.bias, like)
+        if layer is chain.hidden[-1]:
+            with_bias = layer_of(matrices.output_factor, layer.bias, like)
             modules["output_factor"] = with_bias
         if layer.bias is not None:
             with_bias.bias.requires_grad_(layer.bias.requires_grad)
         modules |= copied(f"activation_{number}", chain.after[number - 1])
-        basis = output
     modules["last"] = copy_of(chain.layers[-1])
     modules |= copied("after", chain.after[-1])
-    return modules
+    return nn.Sequential(modules)
 
 
 def copied(prefix: str, modules: Sequence[nn.Module]) -> dict[str, nn.Module]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.large_matrices import is_large, leading_triplets
 
 SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
@@ -82,9 +83,16 @@ def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     entry of the right one that is largest in absolute value is positive.
     """
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
-    largest = right_t.abs().argmax(dim=-1, keepdim=True)
-    signs = right_t.gather(-1, largest).sign()
+    signs = _signs(right_t)
     return left * signs.mT, values, right_t * signs
+
+
+def _signs(right_t: Tensor) -> Tensor:
+    """Return the signs (..., k, 1) that make the largest entry of each row of V' (..., k, n)
+    positive.
+    """
+    largest = right_t.abs().argmax(dim=-1, keepdim=True)
+    return right_t.gather(-1, largest).sign()
 
 
 def top_singular_subspaces(
@@ -94,16 +102,43 @@ def top_singular_subspaces(
     singular subspaces.
 
     They are of the given `dtype`, or that of `matrix`, which tells how exact its numbers are.
-    Raises UserError if its rank, to rounding, is below k, because then the subspaces are not
-    defined; warns if rounding decides their directions.
+    Those of a large matrix are exact to 1e-9, see `large_matrices`. Raises UserError if its rank,
+    to rounding, is below k, because then the subspaces are not defined; warns if rounding decides
+    their directions.
     """
-    left, values, right_t = signed_svd(matrix.to(dtype or matrix.dtype))
+    dtype = dtype or matrix.dtype
+    if is_large(matrix):
+        left, values, right_t = _stacked_triplets(matrix, k, dtype)
+    else:
+        left, values, right_t = signed_svd(matrix.to(dtype))
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps * values[..., 0]
     _require_rank(values, k, rounding)
     if values.shape[-1] > k:
         apart = rounding if torch.finfo(matrix.dtype).bits < 32 else APART * rounding
         _warn_of_equal_values(values, k, apart)
     return left[..., :k], right_t[..., :k, :].mT
+
+
+def _stacked_triplets(matrix: Tensor, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Return U (..., m, k), the k + 1 largest values and V' (..., k, n) of a large matrix.
+
+    Each trial is decomposed alone, in float64 and in memory of its own, so that its numbers do not
+    depend on the others.
+    """
+    rounding = ROUNDING * torch.finfo(matrix.dtype).eps
+    parts = []
+    for trial in matrix.reshape(-1, *matrix.shape[-2:]):
+        exact = trial.to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+        triplets = leading_triplets(exact, k, rounding)
+        left, values, right_t = triplets or torch.linalg.svd(exact, full_matrices=False)
+        signs = _signs(right_t[:k])
+        parts.append((left[:, :k] * signs.mT, values[: k + 1], right_t[:k] * signs))
+    stacked = []
+    for part in zip(*parts, strict=True):
+        whole = torch.stack(part).to(dtype)
+        stacked.append(whole.reshape(*matrix.shape[:-2], *whole.shape[1:]))
+    left, values, right_t = stacked
+    return left, values, right_t
 
 
 def _require_rank(values: Tensor, k: int, rounding: Tensor) -> None:
