@@ -1,6 +1,7 @@
 """The shared look of all figures: sizes, colors and line styles, and byte-identical saving."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,16 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
     The files hold no dates, so that equal figures have equal bytes.
     """
     metadata = figure_metadata(origin)
+    with settled(figure, note) as page:
+        for extension in FORMATS:
+            said = metadata[extension]
+            with replacing(stem.with_suffix(f".{extension}")) as partial:
+                figure.savefig(partial, format=extension, metadata=said, bbox_inches=page)
+
+
+@contextmanager
+def settled(figure: Figure, note: str = "") -> Iterator[Bbox]:
+    """Fix the layout of a figure, write a note in a strip below it, and yield the area to save."""
     figure.draw_without_rendering()
     # the layout is computed once, without the strip
     with mpl.rc_context({"figure.constrained_layout.use": False}):
@@ -208,8 +219,4 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
         width, height = figure.get_size_inches()
         place = (0.995, -FOOT / height)
         figure.text(*place, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
-        page = Bbox.from_extents(0, -FOOT, width, height)
-        for extension in FORMATS:
-            said = metadata[extension]
-            with replacing(stem.with_suffix(f".{extension}")) as partial:
-                figure.savefig(partial, format=extension, metadata=said, bbox_inches=page)
+        yield Bbox.from_extents(0, -FOOT, width, height)
