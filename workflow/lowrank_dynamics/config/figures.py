@@ -94,6 +94,32 @@ def figures_of(experiments: Iterable[str]) -> list[str]:
     ]
 
 
+NAMES = {
+    "case_study": "singular values",
+    "deep_whitened": "block 1",
+    "fashion_mnist": "Fashion-MNIST",
+    "vgg_full_model": "(a)",
+    "vgg_heads": "(b)",
+    "fashion_mnist_longer": "figure 6",
+    "rotated_factors_longer": "figure 14",
+    "rank_of_change": "two layers",
+    "deep_rank_of_change": "four layers",
+    "share_and_size": "width, samples and inputs",
+    "share_and_depth": "depth",
+    "projected_case_study": "training loss",
+    "projected_fashion_mnist": "test accuracy",
+    "nonsmooth_fashion_mnist": "Fashion-MNIST",
+    "transformer_block": "K of outputs",
+    "transformer_block_by_spectrum": "K of the spectrum",
+}
+"""What readers of a figure of several experiments see of each."""
+
+
+def in_words(experiment: str) -> str:
+    """Return what readers of a figure see of an experiment."""
+    return NAMES.get(experiment, experiment.replace("_", " "))
+
+
 def title(name: str) -> str:
     """Return the heading of the figure called `name`."""
     return "Bound of theorem 3.5" if name == "bound" else name.replace("_", " ").capitalize()

@@ -52,8 +52,9 @@ def _in_common_colors(pictures: Sequence[Image.Image]) -> list[Image.Image]:
     undithered = Image.Dither.NONE
     suited = pictures[-1].quantize(COLORS, dither=undithered)
     reduced = [picture.quantize(palette=suited, dither=undithered) for picture in pictures]
-    palette = np.reshape(suited.getpalette(), (-1, 3))
-    palette[reduced[0].getpixel((0, 0))] = 255
+    palette = np.array(suited.getpalette()).reshape(-1, 3)
+    background = np.asarray(reduced[0])[0, 0]
+    palette[background] = 255
     for picture in reduced:
         picture.putpalette(palette.flatten().tolist())
     return reduced

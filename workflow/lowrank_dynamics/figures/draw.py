@@ -10,7 +10,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.config.figures import ANIMATED, FIGURES
+from lowrank_dynamics.config.figures import ANIMATED, FIGURES, in_words
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.figures import animation, style
 from lowrank_dynamics.storage import metrics, tables
@@ -93,7 +93,7 @@ def extent_in_words(runs: Mapping[str, Metrics]) -> str:
     thinned.
     """
     counts = {name: run.trials for name, run in runs.items()}
-    words = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    words = ", ".join(f"{in_words(name)}: {count}" for name, count in counts.items())
     if len(set(counts.values())) == 1:
         (words,) = set(counts.values())
     steps = 0

@@ -93,7 +93,7 @@ def _networks(
         loss = losses[losses["activation"] == name].set_index("step")["value"]
         entry = registries.activation(name)
         image = _draw_panel(axes, changes[-1], entries["value"].max(), corner)
-        dashes = style.SOLID if entry.smooth else style.DASHED
+        dashes = style.activation_dashes(name)
         (curve,) = below.plot([], [], color=colors[name], dashes=dashes, label=entry.label)
         networks.append(Network(entry.label, changes, loss / loss.iloc[0], image, curve))
     bar = above.colorbar(image, ax=above.axes, shrink=0.9)
