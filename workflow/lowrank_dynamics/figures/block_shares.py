@@ -59,7 +59,7 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     panels = figure.subplots(rows, columns, sharex=sharing, sharey=True, squeeze=False)
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
-        style.lines(shown, axes, "block", palette=style.COLORS[:4])
+        style.lines(shown, axes, "block", palette=style.COLORS[:4], limits=(0, 1))
         axes.axhline(0.5, color="0.6", linewidth=0.6, zorder=0)
         axes.set(xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
     labels = [registries.activation(activation).label for activation in activations]
