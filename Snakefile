@@ -29,7 +29,16 @@ from lowrank_dynamics import snakemake_internals as internals
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config import folder
 from lowrank_dynamics.config.cost import features_demand, impossible, training_demand
-from lowrank_dynamics.config.figures import FIGURES, FORMATS, SUMMARY, figures_of, sortable, title
+from lowrank_dynamics.config.figures import (
+    ANIMATED,
+    ANIMATION,
+    FIGURES,
+    FORMATS,
+    SUMMARY,
+    figures_of,
+    sortable,
+    title,
+)
 from lowrank_dynamics.config.parts import part_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.request import requested
@@ -106,6 +115,7 @@ rule all:
     input:
         drawn_without_download(main),
         lambda wildcards: drawn_with_download(main),
+        animations(main),
         main.table("claims"),
         main.table("comparison"),
         main.report,

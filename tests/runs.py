@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conftest import ROOT, run_named, settings_of
-from lowrank_dynamics.config.figures import FORMATS, figures_of
+from lowrank_dynamics.config.figures import ANIMATED, ANIMATION, FORMATS, figures_of
 
 SMOKE = ("--config", "scale=smoke")
 LOWRANK = ("python", "-m", "lowrank_dynamics")
@@ -94,6 +94,7 @@ def assert_same_results(folder: Path, whole: Path, figures: Collection[str] = DR
     assert len(of_run) == len(of_whole) or figures != DRAWN
     for file, table in of_run.items():
         assert table.equals(of_whole[file]), file
-    for figure, extension in product(figures, FORMATS):
+    animated = [(figure, ANIMATION) for figure in figures if figure in ANIMATED]
+    for figure, extension in (*product(figures, FORMATS), *animated):
         drawn = run_named("smoke", folder).figure(figure, extension).read_bytes()
         assert drawn == run_named("smoke", whole).figure(figure, extension).read_bytes(), figure

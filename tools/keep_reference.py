@@ -20,11 +20,11 @@ from lowrank_dynamics.analysis.readable import claims_summary
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
-from lowrank_dynamics.config.figures import FIGURES
+from lowrank_dynamics.config.figures import ANIMATION, FIGURES
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.figures.draw import draw
+from lowrank_dynamics.figures.draw import animate, draw
 from lowrank_dynamics.storage import metrics, provenance, tables
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.repository import DIRTY
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def keep(run: Run) -> list[Kept]:
-    """Make a run the reference: thinned metrics, verdicts and PNG figures.
+    """Make a run the reference: thinned metrics, verdicts, and figures as PNG or animation.
 
     If an experiment is not aggregated yet, its complete jobs are kept. Trials and cells that an
     earlier call kept stay if they have the same settings and code. Experiments that the reference
@@ -199,9 +199,12 @@ def _keep_figures(run: Run, wanted: Collection[str], sources: Mapping[str, Path]
             continue
         files = [sources[experiment] for experiment in figure.experiments]
         if any(run.reference in file.parents for file in files):
-            yield _keep_drawn(run, name, files)
-        elif run.figure(name, "png").exists():
-            yield _keep_picture(run, run.figure(name, "png"))
+            yield from _keep_drawn(run, name, files)
+            continue
+        for extension in _pictures(name):
+            picture = run.figure(name, extension)
+            if picture.exists():
+                yield _keep_picture(run, picture)
 
 
 def _keep_summaries(run: Run) -> Iterator[Path]:
@@ -211,14 +214,25 @@ def _keep_summaries(run: Run) -> Iterator[Path]:
     for name, figure in FIGURES.items():
         table = run.reference / f"{figure.table}.parquet"
         if figure.table and table.exists():
-            yield _keep_drawn(run, name, [table])
+            yield from _keep_drawn(run, name, [table])
 
 
-def _keep_drawn(run: Run, name: str, files: list[Path]) -> Path:
-    """Draw a figure from files of the reference, and keep it."""
+def _keep_drawn(run: Run, name: str, files: list[Path]) -> Iterator[Path]:
+    """Draw a figure, and its animation if it has one, from files of the reference, and keep
+    them.
+    """
     with TemporaryDirectory() as place:
-        draw(name, files, Path(place) / name, run.name)
-        return _keep_picture(run, Path(place) / f"{name}.png")
+        stem = Path(place) / name
+        draw(name, files, stem, run.name)
+        if FIGURES[name].animated:
+            animate(name, files, stem.with_suffix(f".{ANIMATION}"), run.name)
+        for extension in _pictures(name):
+            yield _keep_picture(run, stem.with_suffix(f".{extension}"))
+
+
+def _pictures(name: str) -> list[str]:
+    """Return the formats in which a figure is kept."""
+    return ["png", ANIMATION] if FIGURES[name].animated else ["png"]
 
 
 def _keep_picture(run: Run, picture: Path) -> Path:

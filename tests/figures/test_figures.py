@@ -9,12 +9,23 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from conftest import ROOT, planted, refused, row
 from lowrank_dynamics.config.cell import Cell
-from lowrank_dynamics.config.figures import FORMATS
-from lowrank_dynamics.figures import draw, singular_values, style
+from lowrank_dynamics.config.figures import FIGURES, FORMATS, in_words
+from lowrank_dynamics.config.registries import ACTIVATIONS
+from lowrank_dynamics.figures import (
+    draw,
+    emergence,
+    head_ranks,
+    layer_movement,
+    singular_values,
+    style,
+)
 from lowrank_dynamics.storage import metrics as stored
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.provenance import concise
@@ -137,7 +148,14 @@ def test_figures_of_several_experiments_say_the_trials_of_each(tmp_path: Path) -
     )
     assert draw.extent_in_words({"vgg_full_model": heads, "vgg_heads": heads}) == "2 trials"
     several = draw.extent_in_words({"vgg_full_model": one, "vgg_heads": parts})
-    assert several == "vgg_full_model: 1 trial, vgg_heads: 1 to 2 trials"
+    assert several == "(a): 1 trial, (b): 1 to 2 trials"
+
+
+def test_no_note_shows_an_internal_name() -> None:
+    for figure in FIGURES.values():
+        if len(figure.experiments) > 1:
+            assert [name for name in figure.experiments if "_" in in_words(name)] == []
+            assert len(set(map(in_words, figure.experiments))) == len(figure.experiments)
 
 
 def test_figures_of_thinned_metrics_say_so(tmp_path: Path) -> None:
@@ -156,6 +174,101 @@ def test_an_activation_has_one_color_in_every_figure() -> None:
     )
     assert together["relu"] == alone["relu"]
     assert len({together[name] for name in ("elu", "relu", "swish_1", "swish_2")}) == 4
+
+
+def test_equal_curves_of_nonsmooth_activations_show_each_other() -> None:
+    """By their dashes; smooth ones are solid."""
+    nonsmooth = [name for name, entry in ACTIVATIONS.items() if not entry.smooth]
+    assert len({style.activation_dashes(name) for name in nonsmooth}) == len(nonsmooth)
+    assert style.activation_dashes("elu") == style.activation_dashes("swish_1") == style.SOLID
+
+
+def test_groups_of_singular_values_have_the_color_of_no_activation() -> None:
+    colors = style.activation_colors(list(ACTIVATIONS)).values()
+    groups = map(to_rgb, style.GROUP_COLORS)
+    assert not set(groups) & set(map(to_rgb, colors))
+
+
+@pytest.mark.parametrize("measure", layer_movement.LIMITS)
+def test_a_band_stays_within_the_limits_of_the_values(measure: str) -> None:
+    """Also where a standard deviation exceeds them; the axis shows all of it."""
+    quantity = f"{measure}_left_top"
+    most = np.pi / 2 if measure == "angle" else 1.0
+    cells = {Cell("elu", "full"): [row(step, quantity, [0.0, most]) for step in (0, 10)]}
+    _, axes = plt.subplots()
+    layer_movement.draw_movement(planted(cells, trials=2), 1, quantity, axes)
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]  # type: ignore[index]
+    least, largest = layer_movement.LIMITS[measure]
+    assert (heights.min(), heights.max()) == (least, largest)
+    low, high = axes.get_ylim()
+    assert low < least < largest < high
+    plt.close("all")
+
+
+def test_what_is_enlarged_is_framed(tmp_path: Path) -> None:
+    """The frame is the area that the other panel shows, and covers no panel."""
+    figure = head_ranks.draw(stored.read(heads_file(tmp_path / "heads.parquet", {})))
+    accuracy, enlarged, *_ = figure.axes
+    (frame,) = accuracy.patches
+    assert isinstance(frame, Rectangle)
+    assert (frame.get_x(), frame.get_x() + frame.get_width()) == pytest.approx(enlarged.get_xlim())
+    bottom = frame.get_y()
+    assert (bottom, bottom + frame.get_height()) == pytest.approx(enlarged.get_ylim())
+    figure.draw_without_rendering()
+    assert not accuracy.get_window_extent().overlaps(enlarged.get_window_extent())
+    plt.close("all")
+
+
+LARGEST = 2_000_000
+"""The most bytes of an animation."""
+
+
+def changes_file(path: Path) -> Path:
+    """Write metrics of two networks whose change fills block 1 and the whole matrix."""
+    steps = range(0, 41, 10)
+    inside = np.zeros((12, 12))
+    inside[:6, :6] = 1
+    cells = {}
+    for name, entries in (("elu", inside), ("relu", np.ones((12, 12)))):
+        rows = [row(step, "block_magnitude", step * entries.reshape(1, -1)) for step in steps]
+        rows += [row(step, "train_loss", [50.0 - step], layer=0) for step in steps]
+        cells[Cell(name, "full")] = rows
+    found = planted(cells, "emergence", trials=1, network__width=12)
+    stored.write(found, path)
+    return path
+
+
+def test_an_animation_has_a_frame_for_each_step_and_equal_bytes(tmp_path: Path) -> None:
+    source = changes_file(tmp_path / "emergence.parquet")
+    files = [tmp_path / "one.gif", tmp_path / "other.gif"]
+    for file in files:
+        draw.animate("emergence", [source], file)
+    one, other = (file.read_bytes() for file in files)
+    assert one == other
+    assert len(one) < LARGEST
+    with Image.open(files[0]) as drawn:
+        assert isinstance(drawn, GifImageFile)
+        assert drawn.n_frames == 5
+    assert read_provenance(files[0])["figure"] == "emergence"
+
+
+def test_each_frame_gives_the_share_of_block_1(tmp_path: Path) -> None:
+    """And the figure is the last of them."""
+    metrics = stored.read(changes_file(tmp_path / "emergence.parquet"))
+    titles = []
+    for figure in emergence.frames(metrics):
+        titles.append([axes.get_title() for axes in figure.subfigs[0].axes[:2]])
+    assert titles[0] == ["ELU: no change", "ReLU: no change"]
+    assert titles[-1] == [f"{name} % of the change in block 1" for name in ("ELU: 100", "ReLU: 25")]
+    last = emergence.draw(metrics).subfigs[0].axes[:2]
+    assert [axes.get_title() for axes in last] == titles[-1]
+    plt.close("all")
+
+
+def test_a_figure_without_frames_is_not_animated(tmp_path: Path) -> None:
+    with refused("there is no animation 'figure_15'; choose one of emergence"):
+        draw.animate("figure_15", [], tmp_path / "figure.gif")
 
 
 @pytest.mark.parametrize("extension", FORMATS)

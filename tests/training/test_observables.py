@@ -202,3 +202,13 @@ def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(job: MakeJob
         none, half, whole = (factors[degrees][side] for degrees in (0.0, 45.0, 90.0))
         torch.testing.assert_close(half, (none + whole) / 2**0.5)
         assert (none.mT @ whole).abs().max() < 1e-13
+
+
+def test_the_entries_of_the_change_have_the_shares_of_its_blocks(job: MakeJob) -> None:
+    """Block 1 is the upper left corner: the first 2K columns, and m - d + 2K rows."""
+    rows = measured(job(observe__block_magnitudes=5, observe__block_shares=5))
+    for trial in range(3):
+        entries = rows[5, "block_magnitude", 1, trial].reshape(14, 12)
+        corner = np.square(entries[:8, :6]).sum() / np.square(entries).sum()
+        assert corner == pytest.approx(rows[5, "block_share", 1, trial][0], rel=1e-9)
+        assert (rows[0, "block_magnitude", 1, trial] == 0).all()

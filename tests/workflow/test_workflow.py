@@ -17,7 +17,7 @@ from conftest import ROOT, settings_of
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.cell import shard_name
-from lowrank_dynamics.config.figures import FORMATS
+from lowrank_dynamics.config.figures import ANIMATED, ANIMATION, FORMATS
 from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.data import pixels
 from lowrank_dynamics.storage import metrics
@@ -62,6 +62,8 @@ def test_every_figure_exists_in_every_format(finished: Path) -> None:
     for figure in DRAWN:
         for extension in FORMATS:
             assert (finished / "figures" / "smoke" / f"{figure}.{extension}").stat().st_size > 1_000
+    for figure in ANIMATED:
+        assert read_provenance(finished / "figures" / "smoke" / f"{figure}.{ANIMATION}")
 
 
 def test_every_job_left_a_benchmark_and_the_metrics_their_origin(finished: Path) -> None:

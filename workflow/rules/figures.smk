@@ -1,4 +1,4 @@
-# Figures: each drawn from the aggregated metrics of its experiments, or from a table of the run, and nothing else.
+# Figures and animations: each drawn from the aggregated metrics of its experiments, or from a table of the run, and nothing else.
 
 
 rule figure:
@@ -34,3 +34,37 @@ rule figure:
     shell:
         "python -m lowrank_dynamics figure {wildcards.figure} {params.metrics} "
         "--run {wildcards.run} --output figures/{wildcards.run}/{wildcards.figure} 2> {log:q}"
+
+
+rule animation:
+    input:
+        metrics=figure_source,
+    output:
+        report(
+            "figures/{run}/{figure}.gif",
+            caption="../report/figure.rst",
+            category=lambda wildcards: FIGURES[wildcards.figure].part,
+            labels=lambda wildcards: {"figure": f"{sortable(title(wildcards.figure))}, animated"},
+        ),
+    log:
+        "results/{run}/logs/animation/{figure}.log",
+    benchmark:
+        "results/{run}/benchmarks/animation/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(ANIMATED),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        code=lambda wildcards: code_sha256(
+            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
+        ),
+        labels=lambda wildcards: labels(),
+        metrics=lambda wildcards, input: " ".join(
+            option("--metrics", path) for path in input.metrics
+        ),
+    message:
+        "Animate {wildcards.figure}"
+    shell:
+        "python -m lowrank_dynamics animation {wildcards.figure} {params.metrics} "
+        "--run {wildcards.run} --output {output:q} 2> {log:q}"

@@ -148,6 +148,12 @@ def drawn_with_download(run, formats=FORMATS):
     return files
 
 
+def animations(run):
+    """The files of the animations of a run; none of them needs a download."""
+    names = figures_of(run.settings.experiments)
+    return [run.figure(name, ANIMATION) for name in names if name in ANIMATED]
+
+
 def further_figures():
     """The figures that the target `all` leaves out and that are there: the report shows them too."""
     tables = [name for name, figure in FIGURES.items() if figure.table and name != "verdicts"]

@@ -8,6 +8,7 @@ rule report:
     input:
         drawn=drawn_without_download(main, ["png"]),
         drawn_of_downloads=lambda wildcards: drawn_with_download(main, ["png"]),
+        animations=animations(main),
         claims=main.table("claims"),
         comparison=main.table("comparison"),
     output:

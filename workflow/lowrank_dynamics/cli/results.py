@@ -30,6 +30,19 @@ def figure(
 
 
 @app.command(rich_help_panel=FOR_JOBS)
+def animation(
+    figure_name: Annotated[str, typer.Argument(help="the name of an animated figure")],
+    metrics: Metrics,
+    output: Annotated[Path, typer.Option(help="the file to write")],
+    name: AnyRunName = None,
+) -> None:
+    """Draw the animation of one figure as GIF."""
+    from lowrank_dynamics.figures.draw import animate
+
+    animate(figure_name, metrics, output, name)
+
+
+@app.command(rich_help_panel=FOR_JOBS)
 def claims(
     output: Page,
     metrics: Files = [],  # noqa: B006

@@ -161,6 +161,10 @@ class Observe(Frozen):
     block_shares: Count | None = Field(
         description="the four blocks' shares of the change of each hidden layer"
     )
+    block_magnitudes: Count | None = Field(
+        default=None,
+        description="each entry of the change of W_1, in the bases that define its four blocks",
+    )
     block_rank: Count | None = Field(
         default=None,
         description="K in the definition of the four blocks; null for the number of classes",

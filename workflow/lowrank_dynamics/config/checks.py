@@ -62,7 +62,8 @@ def _with_the_theory(settings: Shared, low_rank: bool) -> Iterator[str]:
     network, dimension, classes = settings.network, settings.dimension, settings.data.classes
     if 2 * classes >= dimension:
         yield f"data.classes must be below dimension / 2 = {dimension / 2:g}, got {classes}"
-    has_blocks = settings.observe.block_shares or settings.observe.gradient
+    observe = settings.observe
+    has_blocks = observe.block_shares or observe.block_magnitudes or observe.gradient
     may_be_narrow = isinstance(settings.data, ConvolvedData) and not has_blocks
     if network.width < dimension and not may_be_narrow:
         least = f"at least the input dimension {dimension}"
@@ -168,6 +169,7 @@ def _with_a_common_stop(settings: Shared) -> Iterator[str]:
     cadences = (
         observe.singular_structure,
         observe.block_shares,
+        observe.block_magnitudes,
         observe.gradient,
         observe.change_rank,
         observe.linearity,

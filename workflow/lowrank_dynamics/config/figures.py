@@ -11,7 +11,8 @@ class FigureSource(NamedTuple):
 
     The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A
     figure that shows a `table` of the run gets that instead; its module has `COLUMNS`, and no run
-    draws it by itself.
+    draws it by itself. The module of one that is `animated` also has `frames`, of which the figure
+    is the last.
     """
 
     part: str
@@ -19,6 +20,7 @@ class FigureSource(NamedTuple):
     module: str
     options: Mapping[str, int] = {}
     table: str = ""
+    animated: bool = False
 
 
 SUMMARY = "0. Summary"
@@ -32,6 +34,7 @@ OURS = "6. Beyond the paper"
 
 FIGURES = {
     "overview": FigureSource(SUMMARY, ("case_study", "deep_whitened", "fashion_mnist"), "overview"),
+    "emergence": FigureSource(SUMMARY, ("emergence",), "emergence", animated=True),
     "figure_1": FigureSource(CASE_STUDY, ("case_study",), "singular_values"),
     "figure_2": FigureSource(CASE_STUDY, ("case_study",), "smooth_against_nonsmooth"),
     "figure_3": FigureSource(THEORY, ("theory_setting",), "block_shares"),
@@ -75,6 +78,10 @@ FIGURES = {
     "starts_longer": FigureSource(OURS, ("starts",), "starts_longer"),
 }
 FORMATS = ("pdf", "svg", "png")
+"""The formats of every figure."""
+ANIMATION = "gif"
+"""The format of an animation, which an animated figure has besides."""
+ANIMATED = [name for name, figure in FIGURES.items() if figure.animated]
 
 
 def figures_of(experiments: Iterable[str]) -> list[str]:
@@ -85,6 +92,32 @@ def figures_of(experiments: Iterable[str]) -> list[str]:
         for name, figure in FIGURES.items()
         if not figure.table and run.issuperset(figure.experiments)
     ]
+
+
+NAMES = {
+    "case_study": "singular values",
+    "deep_whitened": "block 1",
+    "fashion_mnist": "Fashion-MNIST",
+    "vgg_full_model": "(a)",
+    "vgg_heads": "(b)",
+    "fashion_mnist_longer": "figure 6",
+    "rotated_factors_longer": "figure 14",
+    "rank_of_change": "two layers",
+    "deep_rank_of_change": "four layers",
+    "share_and_size": "width, samples and inputs",
+    "share_and_depth": "depth",
+    "projected_case_study": "training loss",
+    "projected_fashion_mnist": "test accuracy",
+    "nonsmooth_fashion_mnist": "Fashion-MNIST",
+    "transformer_block": "K of outputs",
+    "transformer_block_by_spectrum": "K of the spectrum",
+}
+"""What readers of a figure of several experiments see of each."""
+
+
+def in_words(experiment: str) -> str:
+    """Return what readers of a figure see of an experiment."""
+    return NAMES.get(experiment, experiment.replace("_", " "))
 
 
 def title(name: str) -> str:

@@ -217,6 +217,9 @@ OBSERVABLES = {
     "block_shares": Observable(
         f"{_OBSERVABLES}.block_shares:BlockShares", ("initial_weights", "bases")
     ),
+    "block_magnitudes": Observable(
+        f"{_OBSERVABLES}.block_magnitudes:BlockMagnitudes", ("initial_weights", "bases")
+    ),
     "gradient": Observable(
         f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum", ("initial_gradient", "bases")
     ),

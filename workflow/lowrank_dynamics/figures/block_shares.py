@@ -22,15 +22,19 @@ def draw(metrics: Metrics) -> Figure:
     variants = list(metrics.variants.values())
     layers = metrics.frame("block_share")["layer"].nunique()
     rows = len(metrics.activations) if layers > 1 else 1
-    row_height = 1.5 if len(variants) == 1 else 0.85
-    height = row_height * rows + 0.3
-    figure = plt.figure(figsize=(style.PAGE, height * len(variants)))
-    groups = figure.subfigures(len(variants), 1, squeeze=False)
+    row_height, labels = (1.5, 0.3) if len(variants) == 1 else (0.5, 0.55)
+    heights = [row_height * rows + labels] * len(variants)
+    if len(variants) > 1:
+        heights[-1] += 0.35  # the label of the horizontal axes, and the legend
+    figure = plt.figure(figsize=(style.PAGE, sum(heights)))
+    groups = figure.subfigures(len(variants), 1, squeeze=False, height_ratios=heights)
     for variant, group in zip(variants, groups.flat, strict=True):
         _draw_variant(variant, group)
         if len(variants) > 1:
             optimizer = OPTIMIZERS[variant.settings.training.optimizer]
-            group.suptitle(optimizer.label, fontsize=8, weight="bold")
+            group.suptitle(optimizer.label, x=0.01, ha="left", fontsize=8, weight="bold")
+    for group in groups.flat[:-1]:
+        plt.setp(group.axes, xlabel="")
     style.legend_below(figure)
     return figure
 
@@ -55,11 +59,16 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     panels = figure.subplots(rows, columns, sharex=sharing, sharey=True, squeeze=False)
     for (activation, layer), axes in zip(cells, panels.flat, strict=True):
         shown = shares[(shares["activation"] == activation) & (shares["layer"] == layer)]
-        style.lines(shown, axes, "block", palette=style.COLORS[:4])
-        title = registries.activation(activation).label
-        if len(layers) > 1:
-            title += f", layer {layer}"
+        style.lines(shown, axes, "block", palette=style.COLORS[:4], limits=(0, 1))
         axes.axhline(0.5, color="0.6", linewidth=0.6, zorder=0)
-        axes.set(title=title, xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
+        axes.set(xlabel="", ylabel="", ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
+    labels = [registries.activation(activation).label for activation in activations]
     plt.setp(panels[-1], xlabel="step $t$")
     plt.setp(panels[:, 0], ylabel="share")
+    titles = labels
+    if len(layers) > 1:
+        titles = [f"layer {layer}" for layer in layers]
+        for label, axes in zip(labels, panels[:, 0], strict=True):
+            axes.set_ylabel(f"{label}\nshare")
+    for title, axes in zip(titles, panels[0], strict=True):
+        axes.set_title(title)

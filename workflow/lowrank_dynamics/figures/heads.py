@@ -10,12 +10,22 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
+
+PANELS = {
+    "test_accuracy": "test accuracy (%)",
+    "test_loss": "test loss",
+    "train_loss": "training loss",
+}
+ROW, FRAME = 1.25, 0.85
+"""The heights of a row of panels, and of what is around them, in inches."""
 
 
 def draw(full_model: Metrics, heads: Metrics) -> Figure:
@@ -23,16 +33,18 @@ def draw(full_model: Metrics, heads: Metrics) -> Figure:
     heads alone.
     """
     narrowest, *_ = heads.variants.values()
-    figure = plt.figure(figsize=(style.PAGE, 6.6))
     parts = {"(a) full model": full_model, "(b) head only": narrowest}
+    heights = [FRAME + ROW * len(metrics.activations) for metrics in parts.values()]
+    figure = plt.figure(figsize=(style.PAGE, sum(heights)))
     labels = {}
     for name in ("full", "s_big", "random"):
         labels[name] = registries.PARAMETERIZATIONS[name].label
-    subfigures = figure.subfigures(2, 1, squeeze=False)
+    subfigures = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
     for (title, metrics), part in zip(parts.items(), subfigures.flat, strict=True):
         curves = head_curves(metrics)
         curves["network"] = curves["parameterization"].astype(str).map(labels)
-        draw_heads(part, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
+        panels = part.subplots(len(metrics.activations), len(PANELS), squeeze=False)
+        draw_heads(panels, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
         part.suptitle(title, x=0.005, ha="left")
         _say_if_untrained(metrics, part)
     style.legend_below(figure)
@@ -43,46 +55,50 @@ def head_curves(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     """Return the losses, and the test accuracy in percent, of the rows with these values, with
     their `epoch`.
     """
-    quantities = ("test_accuracy", "test_loss", "train_loss")
-    curves = pd.concat(metrics.frame(quantity, **equal) for quantity in quantities)
+    curves = pd.concat(metrics.frame(quantity, **equal) for quantity in PANELS)
     curves.loc[curves["quantity"] == "test_accuracy", "value"] *= 100
     return curves.assign(epoch=curves["step"] / _steps_per_epoch(metrics))
 
 
 def draw_heads(
-    figure: Figure | SubFigure,
+    panels: NDArray[Any],
     metrics: Metrics,
     curves: pd.DataFrame,
     networks: Sequence[str],
     palette: Mapping[str, Any],
 ) -> None:
-    """Draw the curves of `networks`, values of that column: rows are accuracy and loss, columns
-    activations.
+    """Draw the curves of `networks`, values of that column, into `panels`: a row for each
+    activation, a column for each of `PANELS`.
 
-    The horizontal axes count epochs and, on top, steps. The training loss is thin; the gray line is
-    the loss at chance, log K, of outputs that say nothing.
+    The horizontal axes count epochs and, on top, steps. The gray line is the loss at chance, log K,
+    of outputs that say nothing.
     """
-    panels = figure.subplots(2, len(metrics.activations), sharex=True, sharey="row", squeeze=False)
-    count, chance = _steps_per_epoch(metrics), math.log(metrics.settings.data.classes)
-    for activation, (above, below) in zip(metrics.activations, panels.T, strict=True):
+    chance = math.log(metrics.settings.data.classes)
+    for activation, row in zip(metrics.activations, panels, strict=True):
         of_activation = curves[curves["activation"] == activation]
-        for quantity, axes, width in (
-            ("test_accuracy", above, 1.2),
-            ("test_loss", below, 1.2),
-            ("train_loss", below, 0.5),
-        ):
+        losses = of_activation[of_activation["quantity"] != "test_accuracy"]
+        highest = 1.05 * max(losses["value"].max(), chance)
+        for (quantity, title), axes in zip(PANELS.items(), row, strict=True):
             shown = of_activation[of_activation["quantity"] == quantity]
-            style.lines(shown, axes, "network", networks, "epoch", palette=palette, linewidth=width)
-        title = registries.activation(activation).label
-        above.set(title=title, xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100))
-        below.set(xlabel="epoch", ylabel="loss", ylim=(0, max(below.get_ylim()[1], 1.05 * chance)))
-        below.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
-        for axes in (above, below):
+            style.lines(shown, axes, "network", networks, "epoch", palette=palette)
+            axes.set(xlabel="epoch", ylabel="", ylim=(0, highest))
+            if quantity == "test_accuracy":
+                axes.set(ylabel=registries.activation(activation).label, ylim=(0, 100))
+            else:
+                axes.axhline(chance, color="0.6", linewidth=0.6, zorder=0)
             axes.label_outer()
-        to_steps, to_epochs = partial(np.multiply, count), partial(np.multiply, 1 / count)
-        steps = above.secondary_xaxis("top", functions=(to_steps, to_epochs))
-        steps.set_xlabel("step")
-        steps.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.tick_params(labelleft=True)
+            if axes in panels[0]:
+                axes.set_title(title)
+                _count_steps(axes, _steps_per_epoch(metrics))
+
+
+def _count_steps(axes: Axes, count: int) -> None:
+    """Draw a second horizontal axis on top, for `count` steps an epoch."""
+    to_steps, to_epochs = partial(np.multiply, count), partial(np.multiply, 1 / count)
+    steps = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
+    steps.set_xlabel("step")
+    steps.xaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:

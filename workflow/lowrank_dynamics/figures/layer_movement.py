@@ -10,20 +10,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
 
 MEASURES = {"sine": r"$\|\sin\Theta\|_2/\sqrt{\dim}$", "angle": "largest angle (°)"}
+LIMITS = {"sine": (0, 1), "angle": (0, 90)}
+TICKS = {"sine": (0, 0.5, 1), "angle": (0, 30, 60, 90)}
+MARGIN = 0.04
+"""The part of the limits by which an axis exceeds them, so that lines at a limit are whole."""
 
 
 def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each
     measure and side.
     """
-    figure = plt.figure(figsize=(style.PAGE, 8.2))
-    spectra, distances = figure.subfigures(2, 1, height_ratios=[2, 4], squeeze=False).flat
+    figure = plt.figure(figsize=(style.PAGE, 6.6))
+    spectra, distances = figure.subfigures(2, 1, height_ratios=[2.4, 4.2], squeeze=False).flat
     activations = metrics.activations
     rows = math.ceil(len(activations) / 3)
     panels = spectra.subplots(rows, 3, sharex=True, sharey=True, squeeze=False)
@@ -31,13 +36,18 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     for axes in panels.flat[len(activations) :]:
         axes.set_visible(False)
     plt.setp(panels[:, 0], ylabel=rf"$\sigma_i(W_{layer}(t))$")
+    for axes in panels.flat:
+        axes.label_outer()
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     style.legend_below(spectra)
     grid = distances.subplots(4, 3, sharex=True, sharey="row")
     for row, (measure, side) in zip(grid, product(MEASURES, ("left", "right")), strict=True):
-        for (group, label), axes in zip(style.GROUP_LABELS.items(), row, strict=True):
+        for group, axes in zip(style.GROUP_LABELS, row, strict=True):
             draw_movement(metrics, layer, f"{measure}_{side}_{group}", axes)
-            axes.set_title(f"{label}, {side}")
-        row[0].set_ylabel(MEASURES[measure])
+            axes.set_ylabel(f"{MEASURES[measure]}\n{side}")
+            axes.label_outer()
+    for label, axes in zip(style.GROUP_LABELS.values(), grid[0], strict=True):
+        axes.set_title(label)
     style.legend_below(distances)
     return figure
 
@@ -47,11 +57,15 @@ def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equ
     iterate on.
     """
     moved = metrics.frame(quantity, layer=layer, **equal)
-    if quantity.startswith("angle"):
+    measure, *_ = quantity.split("_")
+    if measure == "angle":
         moved["value"] = np.degrees(moved["value"])
     else:
         _draw_limits(metrics, quantity, axes)
-    style.activation_lines(moved, axes)
+    least, most = LIMITS[measure]
+    style.activation_lines(moved, axes, limits=(least, most))
+    margin = MARGIN * most
+    axes.set(ylim=(least - margin, most + margin), yticks=TICKS[measure])
     axes.set(xlabel="step $t$", ylabel="")
 
 

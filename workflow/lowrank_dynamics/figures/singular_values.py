@@ -1,6 +1,7 @@
 """Figure 1: all singular values of the first layer over training, one panel per activation."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -42,8 +43,8 @@ def draw_singular_values(
     classes, count = metrics.settings.data.classes, means["index"].max()
     ends = [0, classes, count - classes, count]
     means["group"] = pd.cut(means["index"], ends, labels=list(style.GROUP_LABELS.values()))
-    look = {
-        "palette": style.COLORS[:3],
+    look: dict[str, Any] = {
+        "palette": list(style.GROUP_COLORS),
         "dashes": [style.SOLID, style.SOLID, style.DOTTED],
         "linewidth": 0.7,
     }

@@ -21,7 +21,7 @@ def draw(metrics: Metrics) -> Figure:
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
     for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):
         draw_movement(metrics, 1, f"sine_{side}_middle", axes, activation=SHOWN)
-        axes.set(title=f"middle, {side}", ylabel=MEASURES["sine"])
+        axes.set(title=f"middle, {side}", ylabel=MEASURES["sine"], ylim=(-0.03, 0.63))
     style.legend_below(distances)
     panels = spectra.subplots(1, 2, sharey=True)
     draw_singular_values(metrics, 1, SHOWN, panels)

@@ -1,6 +1,8 @@
 """The shared look of all figures: sizes, colors and line styles, and byte-identical saving."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,12 @@ FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")
 GROUP_LABELS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
+GROUP_COLORS = ("black", "0.6", "0.35")
+"""The labels and colors of the groups of singular values; the colors are those of no activation."""
 SOLID: tuple[float, ...] = (1, 0)
 DASHED = (4, 1.5)
 DOTTED = (1, 1)
+DASH_DOTTED = (5, 1.2, 1, 1.2)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _NETWORKS = list(dict.fromkeys(entry.label for entry in registries.PARAMETERIZATIONS.values()))
 _DARK = sns.color_palette("dark")[3:6]
@@ -95,10 +100,11 @@ def lines(
     by: str,
     order: Iterable[str] | None = None,
     x: str = "step",
+    limits: tuple[float, float] = (-math.inf, math.inf),
     **options: Any,
 ) -> None:
     """Draw `curves` of the mean over trials, with a band of one standard deviation, both on the
-    scale of the axes.
+    scale of the axes; the band ends at the `limits` of the values.
 
     Seaborn would do the same group by group, which takes longer than the rest of a figure.
     """
@@ -109,8 +115,8 @@ def lines(
     spread = scaled.groupby([by, x], observed=True)["value"].agg(["mean", "std"])
     columns = {
         "value": unscaled(spread["mean"]),
-        "low": unscaled(spread["mean"] - spread["std"]),
-        "high": unscaled(spread["mean"] + spread["std"]),
+        "low": unscaled(spread["mean"] - spread["std"]).clip(*limits),
+        "high": unscaled(spread["mean"] + spread["std"]).clip(*limits),
     }
     drawn = pd.DataFrame(columns, spread.index).reset_index()
     curves(drawn, axes, by, names, x, **options)
@@ -124,15 +130,12 @@ def lines(
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones
-    dashed.
+    broken.
     """
     names = registries.in_order(data["activation"].unique())
     colors = activation_colors(names)
-    labels, dashes = {}, []
-    for name in names:
-        activation = registries.activation(name)
-        labels[name] = activation.label
-        dashes.append(SOLID if activation.smooth else DASHED)
+    dashes = [activation_dashes(name) for name in names]
+    labels = {name: registries.activation(name).label for name in names}
     labeled = data.assign(activation=data["activation"].astype(str).map(labels))
     palette = [colors[name] for name in names]
     lines(labeled, axes, "activation", labels.values(), palette=palette, dashes=dashes, **options)
@@ -143,6 +146,17 @@ def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, flo
     fixed = [name for name, entry in registries.ACTIVATIONS.items() if not entry.parameter]
     others = [name for name in names if name not in fixed]
     return dict(zip(fixed + others, cycle(_HUES), strict=False))
+
+
+def activation_dashes(name: str) -> tuple[float, ...]:
+    """Return the dashes of an activation's line: solid if it is smooth; nonsmooth ones differ, so
+    that equal curves show each other.
+    """
+    if registries.activation(name).smooth:
+        return SOLID
+    nonsmooth = [other for other, entry in registries.ACTIVATIONS.items() if not entry.smooth]
+    patterns = cycle((DASHED, DOTTED, DASH_DOTTED))
+    return dict(zip(nonsmooth, patterns, strict=False)).get(name, DASHED)
 
 
 def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
@@ -198,6 +212,16 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
     The files hold no dates, so that equal figures have equal bytes.
     """
     metadata = figure_metadata(origin)
+    with settled(figure, note) as page:
+        for extension in FORMATS:
+            said = metadata[extension]
+            with replacing(stem.with_suffix(f".{extension}")) as partial:
+                figure.savefig(partial, format=extension, metadata=said, bbox_inches=page)
+
+
+@contextmanager
+def settled(figure: Figure, note: str = "") -> Iterator[Bbox]:
+    """Fix the layout of a figure, write a note in a strip below it, and yield the area to save."""
     figure.draw_without_rendering()
     # the layout is computed once, without the strip
     with mpl.rc_context({"figure.constrained_layout.use": False}):
@@ -209,8 +233,4 @@ def save(figure: Figure, stem: Path, origin: Mapping[str, Any], note: str = "") 
         width, height = figure.get_size_inches()
         place = (0.995, -FOOT / height)
         figure.text(*place, note, fontsize=NOTE, color="0.4", ha="right", va="bottom")
-        page = Bbox.from_extents(0, -FOOT, width, height)
-        for extension in FORMATS:
-            said = metadata[extension]
-            with replacing(stem.with_suffix(f".{extension}")) as partial:
-                figure.savefig(partial, format=extension, metadata=said, bbox_inches=page)
+        yield Bbox.from_extents(0, -FOOT, width, height)

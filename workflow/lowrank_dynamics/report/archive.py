@@ -41,6 +41,7 @@ IF_THERE = (
     "results/{scale}/comparison.md",
     "results/{scale}/sensitivity.parquet",
     "results/{scale}/sensitivity.md",
+    "figures/{scale}/*.gif",
 )
 """What an archive has of a run."""
 SOURCES = ("configs", "workflow", "Snakefile")

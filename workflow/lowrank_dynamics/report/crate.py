@@ -25,6 +25,7 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 MEDIA_TYPES = {
+    ".gif": "image/gif",
     ".html": "text/html",
     ".json": "application/json",
     ".md": "text/markdown",

@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
-from lowrank_dynamics.config.figures import FORMATS
+from lowrank_dynamics.config.figures import ANIMATION, FORMATS
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
@@ -64,7 +64,7 @@ def require_none(problems: Iterable[str], remedy: str) -> None:
 
 def traceable(name: str | Path) -> bool:
     """Return whether a file of results must have provenance."""
-    return Path(name).suffix.removeprefix(".") in ("parquet", *FORMATS)
+    return Path(name).suffix.removeprefix(".") in ("parquet", *FORMATS, ANIMATION)
 
 
 def _run_in(results: Path) -> Run:

@@ -1,4 +1,4 @@
-"""Where Parquet, PNG, SVG and PDF files hold provenance."""
+"""Where Parquet, PNG, SVG, PDF and GIF files hold provenance."""
 
 import json
 import re
@@ -24,12 +24,19 @@ def figure_metadata(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "pdf": {"CreationDate": None, "Subject": text},
         "svg": {"Date": None, "Description": text},
         "png": {"Description": text},
+        "gif": {"comment": text},
     }
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
     """Return the provenance in a file. Raises UserError if it has none or cannot be read."""
-    readers = {".parquet": _of_parquet, ".png": _of_png, ".svg": _of_svg, ".pdf": _of_pdf}
+    readers = {
+        ".parquet": _of_parquet,
+        ".png": _of_png,
+        ".svg": _of_svg,
+        ".pdf": _of_pdf,
+        ".gif": _of_gif,
+    }
     if path.suffix not in readers:
         raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")
     try:
@@ -55,6 +62,11 @@ def _of_parquet(path: Path) -> str:
 def _of_png(path: Path) -> str:
     with Image.open(path) as image:
         return image.info["Description"]
+
+
+def _of_gif(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.info["comment"].decode()
 
 
 def _of_svg(path: Path) -> str:
