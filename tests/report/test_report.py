@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from browser import in_a_browser, opened
 from conftest import ROOT, run_named, settings_of
@@ -102,6 +104,25 @@ def test_the_claims_can_be_searched_and_filtered(smoke: Run) -> None:
         followed = driver.find_element(By.CSS_SELECTOR, "tr.claim:target")
         assert followed.is_displayed(), "a link leads to a claim that a filter hides"
         assert followed.find_element(By.TAG_NAME, "table").is_displayed(), "its cells are folded"
+
+
+@in_a_browser
+def test_an_animation_has_a_slider(smoke: Run) -> None:
+    with opened(smoke.report) as browser:
+        shown = browser.find_element(By.ID, "emergence")
+        picture, slider = (
+            shown.find_element(By.TAG_NAME, "img"),
+            shown.find_element(By.CSS_SELECTOR, "input[type=range]"),
+        )
+        seen = {picture.get_attribute("src")}
+        for _ in range(int(slider.get_attribute("max") or 0)):
+            slider.send_keys(Keys.ARROW_LEFT)
+            seen.add(picture.get_attribute("src"))
+        with Image.open(smoke.figure("emergence", "gif")) as animation:
+            assert len(seen) == animation.n_frames
+        shown.find_element(By.TAG_NAME, "button").click()
+        last = slider.get_attribute("max")
+        WebDriverWait(browser, 10).until(lambda _: slider.get_attribute("value") == last)
 
 
 @in_a_browser

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from lowrank_dynamics.analysis import comparison, readable, sensitivity
 from lowrank_dynamics.analysis.claims import Role
@@ -37,11 +37,13 @@ COLORS = 256
 """The most colors of a picture on the page; this makes it a third as large without a visible
 change.
 """
+FRAME_COLORS = 64
+"""The most colors of a frame of an animation."""
 
 
 class Shown(NamedTuple):
     """A figure on the page: what to look for, its claims and experiments; if it was drawn, also its
-    picture as data, its file and what drew it.
+    picture as data, the frames of one that is animated, its file and what drew it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Shown(NamedTuple):
     claims: list[str]
     experiments: list[ExperimentRecord]
     picture: str = ""
+    frames: Sequence[str] = ()
     file: str = ""
     drawn_by: Mapping[str, Any] = {}
 
@@ -199,6 +202,7 @@ def _shown(
         return shown
     return shown._replace(
         picture=data_uri(picture),
+        frames=_frames(name, picture.with_suffix(".gif")),
         file=picture.with_suffix("").as_posix(),
         drawn_by=read_provenance(picture)["drawn_by"],
     )
@@ -208,11 +212,25 @@ def _caption(captions: Path, name: str) -> str:
     return (captions / f"{name}.rst").read_text(encoding="utf-8").strip()
 
 
+def _frames(name: str, animation: Path) -> list[str]:
+    """Return the frames of an animated figure as data URIs; none of others."""
+    if not FIGURES[name].animated:
+        return []
+    with Image.open(animation) as image:
+        return [_encoded(frame, FRAME_COLORS) for frame in ImageSequence.Iterator(image)]
+
+
 def data_uri(picture: Path) -> str:
     """Return a PNG, with at most `COLORS` colors, as a data URI."""
-    content = io.BytesIO()
     with Image.open(picture) as image:
-        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(content, "PNG")
+        return _encoded(image, COLORS)
+
+
+def _encoded(image: Image.Image, colors: int) -> str:
+    """Return an image with few colors as the data URI of a PNG."""
+    content = io.BytesIO()
+    reduced = image.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
+    reduced.save(content, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

@@ -50,6 +50,30 @@ const reading = new IntersectionObserver((entries) => {
 }, { rootMargin: "-10% 0px -80% 0px" });
 links.forEach((_, id) => reading.observe(document.getElementById(id)));
 
+// An animated figure has a slider; without this script it shows its last frame.
+for (const controls of document.querySelectorAll(".frames")) {
+  const figure = controls.closest("article");
+  const frames = JSON.parse(figure.querySelector(".frames-of-it").textContent);
+  const picture = figure.querySelector("img");
+  const slider = controls.querySelector("input");
+  const button = controls.querySelector("button");
+  let timer = null;
+  const draw = () => { picture.src = frames[slider.value]; };
+  const stop = () => { clearInterval(timer); timer = null; button.textContent = "play"; };
+  const advance = () => {
+    slider.value = (Number(slider.value) + 1) % frames.length;
+    draw();
+    if (Number(slider.value) === frames.length - 1) stop();
+  };
+  slider.addEventListener("input", () => { stop(); draw(); });
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    button.textContent = "pause";
+    timer = setInterval(advance, 150);
+  });
+  controls.hidden = false;
+}
+
 search.addEventListener("input", show);
 filters.forEach((box) => box.addEventListener("change", show));
 addEventListener("hashchange", reveal);
