@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +46,9 @@ def modules_named_by(function: object) -> list[nn.Module]:
     of.
     """
     owner = getattr(function, "__self__", None)
+    written: Any = getattr(function, "__func__", function)
     try:
-        variables = inspect.getclosurevars(getattr(function, "__func__", function))  # type: ignore[arg-type]
+        variables = inspect.getclosurevars(written)
     except (TypeError, ValueError):  # not written in Python, or a variable has no value yet
         values = [owner]
     else:
