@@ -77,13 +77,16 @@ def _warn_of_unused_gpu() -> None:
 
 
 def description(device: torch.device) -> str:
-    """Return the name of a device in the provenance: `cpu`, or the model of the GPU."""
-    return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
+    """Return the name of a device in the provenance: `cpu`, or its kind and model."""
+    if device.type == "cpu":
+        return "cpu"
+    model = torch.get_device_module(device).get_device_name(device)
+    return f"{device.type} ({model})"
 
 
 def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
     peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     if device.type != "cpu":
-        peaks["gpu"] = torch.cuda.max_memory_allocated(device) // 2**20
+        peaks["gpu"] = torch.get_device_module(device).max_memory_allocated(device) // 2**20
     return peaks
