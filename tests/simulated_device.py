@@ -1,6 +1,6 @@
-"""A device in Python: its tensors hold their numbers in the host's memory, so they are the CPU's. It
-refuses what a GPU would refuse, counts what a GPU would wait for, and fails when told to.
+"""A device in Python: its tensors hold their numbers in the host's memory, so they are the CPU's.
 
+It refuses what a GPU would refuse, counts what a GPU would wait for, and fails when told to.
 What it cannot show: the rounding of a GPU, its memory, its time, and what its driver does. Import
 this module before the first backward pass of a process, because autograd then asks torch once which
 devices there are.
