@@ -8,15 +8,19 @@ from pathlib import Path
 
 import torch
 
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.source_code import sources
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin, machine, program, sha256
 from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
-from lowrank_dynamics.training.device import description, peak_megabytes
+from lowrank_dynamics.training.device import description, failures_told, peak_megabytes
 from lowrank_dynamics.training.loop import train
+
+SMALLER = (
+    "lower trials, training.batch_size, data.size or the number of images, or run fewer jobs at"
+    " once"
+)
 
 
 def train_job(
@@ -25,18 +29,13 @@ def train_job(
     """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training
     resumes.
 
-    Raises UserError, which says what to lower, if the device has too little memory.
+    Raises UserError, which says what to lower, if the device has too little memory, and if the
+    device fails; the last state stays.
     """
-    try:
+    with failures_told(job.title, job.device, SMALLER):
         setup = setup_of(job)
         measurements = train(setup, observers(setup), checkpoint)
         table = metrics.table(job.name, job.cell, measurements, job.trials[0])
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"{job.title} does not fit into the memory of the device {description(job.device)};"
-            " lower trials, training.batch_size, data.size or the number of images, or run fewer"
-            " jobs at once"
-        ) from error
     settings = job.settings.of_variant(job.name, job.cell.variant)
     took = datetime.now(UTC) - started
     origin = CellOrigin(
