@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from benchmarks.counts import COUNTED, counted
 from benchmarks.gpu import gpu_rows
 from benchmarks.rows import Row, rows
 from benchmarks.savings import TIMES, accuracies, savings
@@ -26,6 +27,7 @@ START, START_GPU, END = (
     "<!-- the last run on a GPU -->",
     "<!-- end -->",
 )
+COUNTS = "<!-- the last counts of a step -->"
 SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
 CODE = code_version()  # before this writes into the pages
 MET = {True: "yes", False: "**no**", None: ""}
@@ -39,15 +41,29 @@ SAVED = (
     "step, full / low-rank",
     "step, LoRA / low-rank",
 )
+ASKED = (
+    "experiment",
+    "cell",
+    "operations",
+    "reads",
+    "uploaded",
+    *(f"launches / arithmetic, {card}" for card in COUNTED),
+)
 REACHED = ("network", *(f"test accuracy after {seconds:g} seconds" for seconds in TIMES))
 
 
 def main() -> None:
-    """Measure on one core, and on the first GPU if asked, and put the table into the page."""
+    """Measure on one core, or on the first GPU, or count what a step asks of one, and put the table
+    into the page.
+    """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     use_cpu(1)
-    if sys.argv[1:] not in ([], ["gpu"]):
-        sys.exit("usage: python -m benchmarks [gpu]")
+    if sys.argv[1:] not in ([], ["gpu"], ["counts"]):
+        sys.exit("usage: python -m benchmarks [gpu | counts]")
+    if sys.argv[1:] == ["counts"]:
+        rows_of_counts = (kind.cells for kind in counted())
+        write(PERFORMANCE, COUNTS, "the simulated device", ASKED, rows_of_counts)
+        return
     if sys.argv[1:] and not torch.cuda.is_available():
         sys.exit("torch finds no GPU here")
     if sys.argv[1:]:

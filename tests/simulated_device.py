@@ -345,6 +345,15 @@ def _copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Te
     return _device.overwritten(target, source, non_blocking)
 
 
+def _conv2d_in_bfloat16(
+    inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *options: Any
+) -> Tensor:
+    """Compute a convolution as CUDA does where autocast is on; the workflow has it there only."""
+    lower = [None if each is None else each.to(torch.bfloat16) for each in (inputs, weight, bias)]
+    with torch.autocast(NAME, enabled=False):
+        return torch.conv2d(*lower, *options)  # type: ignore[arg-type]
+
+
 if not WHY_NOT:
     getattr(backend_registration, EXPERIMENTAL)(NAME, backend_module=_Module())
     _library = torch.library.Library("aten", "IMPL")
@@ -353,3 +362,6 @@ if not WHY_NOT:
     _library.impl("_copy_from", _copy_from, "PrivateUse1")
     for _name in OF_ITS_OWN:
         _library.impl(_name, _device.computed, "PrivateUse1")
+    _library.impl("conv2d", _conv2d_in_bfloat16, "AutocastPrivateUse1")
+    _others = torch.library.Library("_", "IMPL")
+    _others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")

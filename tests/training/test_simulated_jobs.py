@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import stacks
-from conftest import MINIBATCH, MakeJob, assert_same, refused, rows_of, settings_of
+from conftest import MINIBATCH, ROOT, MakeJob, assert_same, refused, rows_of, settings_of
+from lowrank_dynamics.config.cell import shard_of
 from lowrank_dynamics.config.parts import Part
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data import digits
 from lowrank_dynamics.data.convolved import prepare_part
 from lowrank_dynamics.models.low_rank import low_rank
@@ -110,8 +112,8 @@ def test_a_device_that_fails_leaves_the_last_state(
     sentence: str,
 ) -> None:
     """In a step, in a measurement, while a state is restored; then the next run resumes."""
-    run, path = replace(job(), device=THERE), tmp_path / "state.pt"
-    whole = list(rows_of(job()))
+    here, path = job(**LOSS_ALONE), tmp_path / "state.pt"
+    run, whole = replace(here, device=THERE), list(rows_of(here))
     cut_off = rows_of(run, checkpoint_of(run, path, every=0))
     list(islice(cut_off, len(whole) // 2))
     cut_off.close()  # type: ignore[attr-defined]
@@ -165,10 +167,13 @@ def test_each_kind_of_job_gives_the_numbers_of_the_cpu(
     finished: Path, device: SimulatedDevice, experiment: str, cell: str
 ) -> None:
     job = replace(job_of("smoke", experiment, cell, finished / "results/data"), device=THERE)
-    (stored,) = (finished / f"results/smoke/cells/{experiment}/{cell}").glob("*.parquet")
-    found = metrics.table(job.name, job.cell, rows_of(job), job.trials[0])
+    shards = sorted((finished / f"results/smoke/cells/{experiment}/{cell}").glob("*.parquet"))
+    for stored in shards:
+        shard = replace(job, trials=shard_of(stored.stem))
+        found = metrics.table(job.name, job.cell, rows_of(shard), shard.trials[0])
+        assert found.equals(metrics.read(stored).table)
+    assert shards
     assert device.counts.operations > 0
-    assert found.equals(metrics.read(stored).table)
 
 
 @pytest.mark.slow
@@ -192,11 +197,9 @@ def test_convolutions_in_mixed_precision_give_nearly_the_numbers_of_the_cpu(
     finished: Path,
 ) -> None:
     """bfloat16 has 8 bits; which operations use it is torch's choice for a kind of device."""
+    mixed = ["experiments.vgg_full_model.training.mixed_precision=true"]
+    settings = Run.named("smoke", Path(), ROOT / "configs", overrides=mixed).settings
     job = job_of("smoke", "vgg_full_model", "gelu-full", finished / "results/data")
-    experiment = job.settings.experiment(job.name)
-    mixed = experiment.training.model_copy(update={"mixed_precision": True})
-    changed = experiment.model_copy(update={"training": mixed})
-    settings = job.settings.model_copy(update={"experiments": {job.name: changed}})
     job = replace(job, settings=settings)
     assert setup_of(job).network.mixed_precision
     for found, expected in zip(rows_of(replace(job, device=THERE)), rows_of(job), strict=True):
