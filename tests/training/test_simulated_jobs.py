@@ -196,7 +196,7 @@ def test_every_job_gives_the_numbers_of_the_cpu(finished: Path, tmp_path: Path, 
 def test_convolutions_in_mixed_precision_give_nearly_the_numbers_of_the_cpu(
     finished: Path,
 ) -> None:
-    """bfloat16 has 8 bits; which operations use it is torch's choice for a kind of device."""
+    """bfloat16 has 8 bits, and the simulated device computes only convolutions in it."""
     mixed = ["experiments.vgg_full_model.training.mixed_precision=true"]
     settings = Run.named("smoke", Path(), ROOT / "configs", overrides=mixed).settings
     job = job_of("smoke", "vgg_full_model", "gelu-full", finished / "results/data")
