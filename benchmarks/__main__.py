@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from benchmarks.counts import COUNTED, counted
 from benchmarks.gpu import gpu_rows
 from benchmarks.large_heads import large_head_rows
 from benchmarks.rows import Row, rows
@@ -28,6 +29,7 @@ START, START_GPU, START_HEADS, END = (
     "<!-- the last run of large heads -->",
     "<!-- end -->",
 )
+COUNTS = "<!-- the last counts of a step -->"
 SAVINGS, ACCURACIES = "<!-- what a head saves -->", "<!-- what is reached in the same time -->"
 CODE = code_version()  # before this writes into the pages
 MET = {True: "yes", False: "**no**", None: ""}
@@ -41,17 +43,30 @@ SAVED = (
     "step, full / low-rank",
     "step, LoRA / low-rank",
 )
+ASKED = (
+    "experiment",
+    "cell",
+    "operations",
+    "reads",
+    "uploaded",
+    *(f"launches / arithmetic, {card}" for card in COUNTED),
+)
 REACHED = ("network", *(f"test accuracy after {seconds:g} seconds" for seconds in TIMES))
 
 
 def main() -> None:
-    """Measure on one core, or on the first GPU, what is asked for, and put it into the pages."""
+    """Measure on one core, or on the first GPU, what is asked for, or count what a step asks of a
+    GPU, and put it into the pages.
+    """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     use_cpu(1)
-    if sys.argv[1:] not in ([], ["gpu"], ["heads"]):
-        sys.exit("usage: python -m benchmarks [gpu | heads]")
+    if sys.argv[1:] not in ([], ["gpu"], ["heads"], ["counts"]):
+        sys.exit("usage: python -m benchmarks [gpu | heads | counts]")
     machine = f"{processor()}, one core"
-    if sys.argv[1:] == ["gpu"]:
+    if sys.argv[1:] == ["counts"]:
+        rows_of_counts = (kind.cells for kind in counted())
+        write(PERFORMANCE, COUNTS, "the simulated device", ASKED, rows_of_counts)
+    elif sys.argv[1:] == ["gpu"]:
         if not torch.cuda.is_available():
             sys.exit("torch finds no GPU here")
         device = torch.device("cuda", 0)

@@ -24,11 +24,11 @@ IMAGES = Path("results/benchmarks/images.safetensors")
 Changes = dict[str, Any]
 
 
-def settings_of(name: str, *changes: Changes) -> Settings:
-    """Return the laptop settings, on the CPU, with changes of one experiment, which is the only
+def settings_of(name: str, *changes: Changes, scale: str = "laptop") -> Settings:
+    """Return the settings of a scale, on the CPU, with changes of one experiment, which is the only
     one.
     """
-    settings = Run(Path(), "laptop").settings
+    settings = Run(Path(), scale).settings
     content = {"experiments": {name: settings.experiment(name).model_dump(mode="json")}}
     for change in changes:
         content = overlaid(content, Layer("benchmark", {"experiments": {name: change}}))
@@ -37,14 +37,19 @@ def settings_of(name: str, *changes: Changes) -> Settings:
 
 
 def setup(
-    name: str, cell: Cell, *changes: Changes, device: torch.device = CPU, times: int = 1
+    name: str,
+    cell: Cell,
+    *changes: Changes,
+    device: torch.device = CPU,
+    times: int = 1,
+    scale: str = "laptop",
 ) -> Setup:
     """Return what the training of a cell begins with, with all trials and its samples repeated so
     many `times`.
 
     Images are prepared if it needs them.
     """
-    settings = settings_of(name, *changes)
+    settings = settings_of(name, *changes, scale=scale)
     experiment = settings.experiment(name)
     trials = range(experiment.trials)
     job = Job(settings, name, cell, trials, _images(experiment), device=device)

@@ -200,6 +200,10 @@ FEATURES += ["--pool", "1", "--part", "train-0-9"]
             [*FEATURES, "--size", "8", "--device", "cudda"],
             "there is no device 'cudda'; choose one of auto, cpu, cuda",
         ),
+        (
+            [*FEATURES, "--size", "8", "--device", "mps"],
+            "the device mps is not supported, because Apple's GPUs have no float64, in which",
+        ),
     ],
 )
 def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:

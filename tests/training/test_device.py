@@ -5,6 +5,7 @@ they are computed.
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,14 +15,19 @@ import numpy as np
 import pytest
 import torch
 
+import simulated_device
 from conftest import ROOT, MakeJob, assert_same, measured, rows_of
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import device as devices
 from lowrank_dynamics.training import gpus
 from lowrank_dynamics.training.jobs import checkpoint_of
+from simulated_device import NAME, WHY_NOT
 
-GPU = torch.device("cuda")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+HARDWARE = "only a GPU shows its rounding, and whether that is the same every time; there is none"
+DEVICES = [
+    pytest.param(NAME, marks=pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)),
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason=HARDWARE)),
+]
 
 
 def test_jobs_side_by_side_take_different_gpus(tmp_path: Path) -> None:
@@ -119,7 +125,14 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
         pass
 
 
-@needs_gpu
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Return a device of each kind, which no other job has."""
+    claimed = {"cuda": devices.claimed_device, NAME: simulated_device.claimed_device}
+    with claimed[request.param](request.param) as device:
+        yield device
+
+
 @pytest.mark.parametrize(
     ("activation", "parameterization", "changes"),
     [
@@ -128,33 +141,38 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
         ("gelu", "s_big", {}),
     ],
 )
-def test_a_gpu_gives_the_numbers_of_the_cpu(
-    job: MakeJob, activation: str, parameterization: str, changes: dict[str, Any]
+def test_a_device_gives_the_numbers_of_the_cpu(
+    job: MakeJob,
+    device: torch.device,
+    activation: str,
+    parameterization: str,
+    changes: dict[str, Any],
 ) -> None:
-    """Within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon, which
-    computes in bfloat16.
+    """On a GPU within 1e-6 in double precision after 20 steps, subspaces within 1e-4; not Muon,
+    which computes in bfloat16. On the simulated device to the bit.
     """
     here = job(activation, parameterization, **changes)
     expected = measured(here)
-    with devices.claimed_device("cuda") as device:
-        found = measured(replace(here, device=device))
+    found = measured(replace(here, device=device))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         tolerance = 1e-4 if key[1].startswith(("sine", "angle")) else 1e-6
+        if device.type == NAME:
+            tolerance = 0.0
         np.testing.assert_allclose(
             found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key)
         )
 
 
-@needs_gpu
-def test_a_gpu_gives_the_same_bytes_twice(job: MakeJob) -> None:
-    first, second = (measured(replace(job(), device=GPU)) for _ in range(2))
+def test_a_device_gives_the_same_bytes_twice(job: MakeJob, device: torch.device) -> None:
+    first, second = (measured(replace(job(), device=device)) for _ in range(2))
     assert all(np.array_equal(first[key], second[key], equal_nan=True) for key in first)
 
 
-@needs_gpu
-def test_a_training_that_was_cut_off_goes_on_on_a_gpu(job: MakeJob, tmp_path: Path) -> None:
-    run = replace(job(training__optimizer="adam", training__batch_size=7), device=GPU)
+def test_a_training_that_was_cut_off_goes_on_on_a_device(
+    job: MakeJob, device: torch.device, tmp_path: Path
+) -> None:
+    run = replace(job(training__optimizer="adam", training__batch_size=7), device=device)
     whole = list(rows_of(run))
     cut_off = rows_of(run, checkpoint_of(run, tmp_path / "state.pt", every=0))
     list(islice(cut_off, len(whole) // 2))

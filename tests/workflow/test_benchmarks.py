@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cells, gpu, savings, timing
+from benchmarks import cells, counts, gpu, savings, timing
 from benchmarks.__main__ import COMPARED, END, START, START_GPU, write
 from benchmarks.__main__ import cells as as_cells
 from benchmarks.loops import bare_products, plain_loop
@@ -19,6 +19,7 @@ from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.training.build import Job, Setup, setup_of
 from lowrank_dynamics.training.device import CPU
+from simulated_device import WHY_NOT
 
 
 @pytest.fixture
@@ -56,6 +57,15 @@ def test_the_rows_about_a_gpu_can_be_measured(
     found = list(gpu.gpu_rows(CPU, times=2))
     assert len(found) == 4
     assert found[0].met in {True, False}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+def test_what_a_step_asks_of_a_gpu_is_counted() -> None:
+    """At paper scale; RReLU uploads slopes of 3 layers of 32 units, 10 trials and 1,000 samples."""
+    plain, random = counts.counted(counts.KINDS[:2])
+    assert plain.counts == (67, 0, 0, 0, 0)
+    assert random.counts == (73, 0, 0, 0, 3 * 10 * 32 * 1_000 * 8)
 
 
 def test_images_are_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

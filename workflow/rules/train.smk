@@ -10,8 +10,8 @@ rule train:
         data=stored_data,
         weights=trained_weights,
     output:
-        "results/{run}/cells/{experiment}/{cell}/{trials}.parquet",
-        [kept_weights] if request.keep_weights else [],
+        metrics="results/{run}/cells/{experiment}/{cell}/{trials}.parquet",
+        weights=[kept_weights] if request.keep_weights else [],
     log:
         "results/{run}/logs/train/{experiment}/{cell}/{trials}.log",
     benchmark:
@@ -44,4 +44,4 @@ rule train:
         "--experiment {wildcards.experiment} --cell {wildcards.cell} --trials {wildcards.trials} "
         "{params.data} {params.weights} {params.kept} --threads {threads} --checkpoint {params.checkpoint:q} "
         "--planned {params.settings} --planned-code {params.code} "
-        "--output {output[0]:q} 2> {log:q}"
+        "--output {output.metrics:q} 2> {log:q}"

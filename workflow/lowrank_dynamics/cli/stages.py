@@ -66,7 +66,7 @@ def features(
     """Compute the features of some images with frozen convolutions."""
     from lowrank_dynamics.config.parts import part_of
     from lowrank_dynamics.data.convolved import prepare_part
-    from lowrank_dynamics.training.device import claimed_device, use_cpu
+    from lowrank_dynamics.training.device import claimed_device, failures_told, use_cpu
 
     if convolutions not in CONVOLUTIONS:
         raise UserError(
@@ -78,7 +78,10 @@ def features(
     images_of_part = part_of(part)
     use_cpu(threads)
     stored = weights and external.content(weights)
-    with claimed_device(device) as claimed:
+    with (
+        claimed_device(device) as claimed,
+        failures_told(f"the part {part} of the features", claimed, "run fewer jobs at once"),
+    ):
         prepare_part(
             images,
             convolutions,

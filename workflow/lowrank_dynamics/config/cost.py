@@ -104,7 +104,7 @@ def features_demand(settings: Settings, name: str, part: Part) -> Demand:
     data, device = settings.experiment(name).data, device_of(settings)
     assert isinstance(data, ConvolvedData)
     layers, kept = convolutions(data), 2 * part.images * data.dimension
-    together = images_at_once(data.size, "cpu" if device is CPU else "cuda")
+    together = images_at_once(data.size, on_gpu=device is not CPU)
     passing = OUTPUT_COPIES["convolutions"] * together * _outputs(layers)
     return _demand(device, "float32", layers, part.images, passing, kept, calls=0)
 

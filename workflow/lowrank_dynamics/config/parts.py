@@ -8,7 +8,7 @@ from lowrank_dynamics.errors import UserError
 
 IMAGES_A_PART = 2_000
 """Images whose features one job computes: at 224 pixels 6 to 15 minutes of a CPU core."""
-PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**22}
+PIXELS_ON_CPU, PIXELS_ON_GPU = 2**17, 2**22
 """Pixels that pass through convolutions together: on a CPU as many as its cache holds, on a GPU as
 many as fill it.
 """
@@ -55,11 +55,10 @@ def part_of(name: str) -> Part:
     return Part(split, int(first), int(last))
 
 
-def images_at_once(size: int, device: str) -> int:
-    """Return how many images of `size` pixels a side pass through convolutions together on a kind
-    of device.
-    """
-    return max(1, PIXELS_AT_ONCE[device] // size**2)
+def images_at_once(size: int, *, on_gpu: bool) -> int:
+    """Return how many images of `size` pixels a side pass through convolutions together."""
+    pixels = PIXELS_ON_GPU if on_gpu else PIXELS_ON_CPU
+    return max(1, pixels // size**2)
 
 
 def parts_of(split: str, images: int) -> list[Part]:

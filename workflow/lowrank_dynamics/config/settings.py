@@ -1,6 +1,6 @@
 """All settings of one scale, and the cells of its experiments."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -9,6 +9,7 @@ from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cards import Gpu
 from lowrank_dynamics.config.cell import BASE, Cell
 from lowrank_dynamics.config.data import ConvolvedData
+from lowrank_dynamics.config.devices import Device
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.registries import (
     CONVOLUTIONS,
@@ -29,9 +30,7 @@ class Settings(Frozen):
     """All settings of one scale."""
 
     seed: int = Field(ge=0, lt=2**63, description="the root of every random draw")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        description="where networks are trained; auto: cuda if there is one"
-    )
+    device: Device = Field(description="where networks are trained; auto: cuda if there is one")
     gpu: Gpu = Field(
         description=(
             "what time and memory are requested for: a GPU of cards.py, or operations a second"

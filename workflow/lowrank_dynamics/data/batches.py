@@ -30,7 +30,8 @@ def _indices(data: Split, size: int, generators: Sequence[torch.Generator]) -> I
     """Yield the indices (trials, n) of each step's samples, n at most `size`, without end."""
     while True:
         order = _order(data.inputs.shape[-1], generators)
-        yield from order.to(data.inputs.device).split(size, dim=-1)
+        moved = order.to(data.inputs.device, non_blocking=True)
+        yield from moved.split(size, dim=-1)
 
 
 def _order(count: int, generators: Sequence[torch.Generator]) -> Tensor:

@@ -89,7 +89,8 @@ def extract(
 
     They pass through in equal groups, because a single image is rounded differently from several.
     """
-    groups = math.ceil(len(images) / images_at_once(size, images.device.type))
+    at_once = images_at_once(size, on_gpu=images.device.type != "cpu")
+    groups = math.ceil(len(images) / at_once)
     by_channel = images.unsqueeze(1) if images.ndim == 3 else images
     features = []
     done = 0

@@ -34,7 +34,9 @@ class RReLU(nn.Module):
         slopes = torch.empty(z.shape, dtype=z.dtype)
         for trial, generator in zip(slopes, self.generators, strict=True):
             trial.uniform_(self.lower, self.upper, generator=generator)
-        return slopes.to(z.device).masked_fill_(z >= 0, 1.0) * z
+        # a GPU computes on while its slopes are drawn and moved
+        moved = slopes.to(z.device, non_blocking=True)
+        return moved.masked_fill_(z >= 0, 1.0) * z
 
 
 class Swish(nn.Module):

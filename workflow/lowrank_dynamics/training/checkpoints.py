@@ -112,6 +112,8 @@ class Checkpoint:
         try:
             with sealing(self.path) as partial:
                 torch.save(content, partial)
+        except torch.AcceleratorError:  # the device failed, and not the disk
+            raise
         except (OSError, RuntimeError) as error:  # torch reports a full disk by a RuntimeError
             reason = str(error).splitlines()[0]
             log.warning("%s cannot be written, training continues without (%s)", self.path, reason)

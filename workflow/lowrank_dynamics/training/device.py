@@ -9,12 +9,15 @@ from contextlib import contextmanager
 
 import torch
 
+from lowrank_dynamics.config.devices import DEVICES, require_supported
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.training import gpus
 
 log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
+FAILED = ("CUDA error", "CUDA driver error", "cuDNN error")
+"""How torch begins to say that a GPU or one of its libraries failed."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Options of mallopt(3): how much freed memory is kept, and how many blocks lie apart, which are
 never kept.
@@ -41,13 +44,13 @@ def claimed_device(name: str) -> Iterator[torch.device]:
     CPU.
 
     Of several GPUs it is one that no other job of this project and user has; it waits while all are
-    taken. Raises UserError if `cuda` is named and there is none, and for any other name.
+    taken. Raises UserError if `cuda` is named and there is none, and for any other name, with the
+    reason if torch knows it.
 
     On cuda, convolutions are kept to algorithms that give the same numbers every time, in full
     precision; where less is wanted, the setting `mixed_precision` says so.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"there is no device {name!r}; choose one of auto, cpu, cuda")
+    _require_known(name)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device is cuda, but torch finds no such device; set it to auto or cpu")
@@ -67,6 +70,15 @@ def claimed_device(name: str) -> Iterator[torch.device]:
         yield torch.device("cuda", index)
 
 
+def _require_known(name: str) -> None:
+    try:
+        require_supported(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if name not in DEVICES:
+        raise UserError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
+
+
 def _warn_of_unused_gpu() -> None:
     """Log that Slurm gave this job a GPU which torch does not find, if so."""
     if os.environ.get("SLURM_GPUS_ON_NODE", "0") != "0":
@@ -77,13 +89,37 @@ def _warn_of_unused_gpu() -> None:
 
 
 def description(device: torch.device) -> str:
-    """Return the name of a device in the provenance: `cpu`, or the model of the GPU."""
-    return "cpu" if device.type == "cpu" else f"cuda ({torch.cuda.get_device_name(device)})"
+    """Return the name of a device in the provenance: `cpu`, or its kind and model."""
+    if device.type == "cpu":
+        return "cpu"
+    model = torch.get_device_module(device).get_device_name(device)
+    return f"{device.type} ({model})"
+
+
+@contextmanager
+def failures_told(title: str, device: torch.device, smaller: str) -> Iterator[None]:
+    """Raise UserError where the device has too little memory, which says to make the computation
+    of this `title` `smaller`, and where the device itself fails, after which it answers nothing.
+    """
+    name = description(device)
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"{title} does not fit into the memory of the device {name}; {smaller}"
+        ) from error
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        if not isinstance(error, torch.AcceleratorError) and not reason.startswith(FAILED):
+            raise
+        raise UserError(
+            f"{title} ended because the device {name} failed ({reason}); run the same command again"
+        ) from error
 
 
 def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
     peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
     if device.type != "cpu":
-        peaks["gpu"] = torch.cuda.max_memory_allocated(device) // 2**20
+        peaks["gpu"] = torch.get_device_module(device).max_memory_allocated(device) // 2**20
     return peaks

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.source_code import sources
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
@@ -16,8 +15,13 @@ from lowrank_dynamics.storage.provenance import CellOrigin, machine, program, sh
 from lowrank_dynamics.storage.tensors import write_tensors
 from lowrank_dynamics.training.build import Job, observers, setup_of
 from lowrank_dynamics.training.checkpoints import Checkpoint
-from lowrank_dynamics.training.device import description, peak_megabytes
+from lowrank_dynamics.training.device import description, failures_told, peak_megabytes
 from lowrank_dynamics.training.loop import train
+
+SMALLER = (
+    "lower trials, training.batch_size, data.size or the number of images, or run fewer jobs at"
+    " once"
+)
 
 
 def train_job(
@@ -34,22 +38,17 @@ def train_job(
 
     With `keep_weights` the trained parameters are written to that file by their names in the
     network, trials stacked on their first axis. Raises UserError, which says what to lower, if the
-    device has too little memory.
+    device has too little memory, and if the device fails; the last state stays.
     """
-    try:
+    with failures_told(job.title, job.device, SMALLER):
         setup = setup_of(job)
         measurements = train(setup, observers(setup), checkpoint)
         table = metrics.table(job.name, job.cell, measurements, job.trials[0])
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"{job.title} does not fit into the memory of the device {description(job.device)};"
-            " lower trials, training.batch_size, data.size or the number of images, or run fewer"
-            " jobs at once"
-        ) from error
     if keep_weights is not None:
-        weights = setup.network.state_dict()
-        contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-        write_tensors(contiguous, setup.data.origin, keep_weights)
+        weights = {}
+        for name, tensor in setup.network.state_dict().items():
+            weights[name] = tensor.cpu().contiguous()
+        write_tensors(weights, setup.data.origin, keep_weights)
     settings = job.settings.of_variant(job.name, job.cell.variant)
     took = datetime.now(UTC) - started
     origin = CellOrigin(

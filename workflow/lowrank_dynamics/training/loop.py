@@ -52,6 +52,10 @@ def train(
     A trial that `may_diverge` is stopped, and not measured, when its loss is not finite. The run
     ends when all have stopped, or after `steps`. Raises UserError, which names the computation,
     trial and step, if any other loss is not finite.
+
+    Whether losses are finite is looked at before something is measured or saved, because a GPU
+    would run idle if each step waited for the answer. So a step between two measurements reads
+    nothing back.
     """
     job, settings = setup.job, setup.job.experiment.training
     run = _Run(setup, observers)
@@ -68,6 +72,9 @@ def train(
     with closing(Progress(job.title, settings.steps)) as progress:
         for step, batch in enumerate(samples, start=first):
             if checkpoint is not None and step > first and checkpoint.is_due():
+                yield from run.check()
+                if run.is_over:
+                    return
                 checkpoint.save(run.state(step))
                 if checkpoint.interrupted:
                     raise Interrupted(_interrupted(job.title, step, checkpoint))
@@ -103,6 +110,7 @@ class _Run:
         )
         self._projection = setup.projection
         self._running = torch.ones(self.network.trials, dtype=torch.bool, device=setup.job.device)
+        self._unchecked: list[tuple[int, Tensor]] = []
         self._generators: list[torch.Generator] = []
         for module in self.network.modules():
             self._generators += getattr(module, "generators", [])
@@ -120,7 +128,12 @@ class _Run:
             self._trained,
             self.job.experiment.samples_at_once,
         )
-        diverged = self._diverged(step, results.losses)
+        self._unchecked.append((step, results.losses))
+        observers = [each for each in self.observers if each.is_due(step, last=last)]
+        reports = last or step % self.job.experiment.observe.loss == 0
+        rows: list[Measurement] = []
+        if observers or reports or self._renews_projection(step):
+            rows += self.check()
         iterate = Iterate(
             step=step,
             network=self.network,
@@ -129,22 +142,19 @@ class _Run:
             losses=results.losses,
             gradients=results.gradients,
             eta=eta,
-            running=self._running & ~diverged,
+            running=self._running,
             last=last,
         )
-        rows = _last_step(iterate, diverged)
-        self._stop(diverged)
         if not self.is_over:
-            rows += self._measure(iterate)
-        if last or step % self.job.experiment.observe.loss == 0:
+            rows += self._recorded(_measured(iterate, observers))
+        if reports:
             progress.reach(step, f"mean training loss {float(results.losses.mean()):.4g}")
             near = self._near_linear_fit(results.losses)
-            rows += _last_step(iterate, self._running if last else near)
+            rows += self._recorded(_last_step(iterate, self._running if last else near))
             self._stop(near)
         if last:
             self.is_over = True
             self._warn_of_unfinished()
-        self.recorded += rows
         if not self.is_over:
             gradients = self._of_running(results.gradients)
             if self._projection is not None:
@@ -152,26 +162,51 @@ class _Run:
             self._optimizer.step(gradients, eta)
         return rows
 
-    def _diverged(self, step: int, losses: Tensor) -> Tensor:
-        """Return which of the running trials have losses that are not finite: (trials,). Raises
-        UserError if there are some and none `may_diverge`.
+    def check(self) -> list[Measurement]:
+        """Look at the losses of the steps since the last check. Trials that `may_diverge` are
+        stopped where theirs is not finite, and that step is returned as their last one. Raises
+        UserError for others.
         """
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
+            return []
+        losses = torch.stack([of_step for _, of_step in unchecked])
         diverged = self._running & ~losses.isfinite()
-        if bool(diverged.any()) and not self.settings.may_diverge:
-            trial = self.job.trials[int(diverged.nonzero()[0])]
-            raise UserError(
-                f"{self.job.title}: the training loss is not finite at step {step} in trial"
-                f" {trial}; lower training.learning_rate, which is {self.settings.learning_rate:g}"
-            )
-        return diverged
-
-    @torch.no_grad()
-    def _measure(self, iterate: Iterate) -> list[Measurement]:
-        """Return what the observers that are due measure."""
+        if not bool(diverged.any()):
+            return []
         rows: list[Measurement] = []
-        for observer in self.observers:
-            if observer.is_due(iterate.step, last=iterate.last):
-                rows += observer.measure(iterate)
+        running = self._running.cpu()
+        for (step, _), of_step in zip(unchecked, diverged.cpu(), strict=True):
+            ended = of_step & running
+            running = running & ~ended
+            if bool(ended.any()):
+                self._require_may_diverge(step, ended)
+                steps = np.full(len(ended), float(step))
+                rows.append(Measurement(step, 0, "last_step", steps, ended.numpy()))
+        self._stop(~running.to(self._running.device))
+        return self._recorded(rows)
+
+    def _require_may_diverge(self, step: int, diverged: Tensor) -> None:
+        """Raise UserError, which names the first of the diverged trials (trials,), unless they
+        `may_diverge`.
+        """
+        if self.settings.may_diverge:
+            return
+        trial = self.job.trials[int(diverged.nonzero()[0])]
+        raise UserError(
+            f"{self.job.title}: the training loss is not finite at step {step} in trial {trial};"
+            f" lower training.learning_rate, which is {self.settings.learning_rate:g}"
+        )
+
+    def _renews_projection(self, step: int) -> bool:
+        """Return whether the gradients of this step are decomposed, which they can only be if they
+        are finite.
+        """
+        return self._projection is not None and self._projection.is_renewed(step)
+
+    def _recorded(self, rows: list[Measurement]) -> list[Measurement]:
+        """Return rows, after they were added to those of a checkpoint."""
+        self.recorded += rows
         return rows
 
     def _near_linear_fit(self, losses: Tensor) -> Tensor:
@@ -242,6 +277,15 @@ class _Run:
         for step, layer, quantity, values, present in state.measurements:
             row = Measurement(step, layer, quantity, np.array(values), np.array(present))
             self.recorded.append(row)
+
+
+@torch.no_grad()
+def _measured(iterate: Iterate, observers: Sequence[Observer]) -> list[Measurement]:
+    """Return what these observers measure."""
+    rows: list[Measurement] = []
+    for observer in observers:
+        rows += observer.measure(iterate)
+    return rows
 
 
 def _last_step(iterate: Iterate, ended: Tensor) -> list[Measurement]:

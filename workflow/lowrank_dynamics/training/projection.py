@@ -43,9 +43,13 @@ class Projection:
         self.renew_every = renew_every
         self.rank = rank
 
+    def is_renewed(self, step: int) -> bool:
+        """Return whether the blocks are taken anew at a step."""
+        return self.renew_every is not None and step % self.renew_every == 0
+
     def of(self, step: int, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return what is left of the gradients of W_1 .. W_L at a step."""
-        if self.renew_every is not None and step % self.renew_every == 0:
+        if self.is_renewed(step):
             self.blocks = [self._top_block(gradient) for gradient in gradients[:-1]]
         taken = []
         for block, gradient in zip(self.blocks, gradients, strict=False):

@@ -20,6 +20,7 @@ class SingularStructure(Observer):
     def __init__(self, every: int, *, subspace_reference: int) -> None:
         super().__init__(every)
         self.subspace_reference = subspace_reference
+        self._complete = False
 
     def is_due(self, step: int, *, last: bool) -> bool:
         """Return whether to measure at this step."""
@@ -52,8 +53,13 @@ class SingularStructure(Observer):
                 yield iterate.measured(quantity, layer, defined)
 
     def _has_all_references(self) -> bool:
-        """Return whether no trial lacks a reference in a layer that was measured before."""
+        """Return whether no trial lacks a reference in a layer that was measured before; once
+        true, it stays so, and the device is not asked again.
+        """
+        if self._complete:
+            return True
         for (_, name), tensor in self.state.items():
             if name == HAS_REFERENCE and not bool(tensor.all()):
                 return False
+        self._complete = bool(self.state)
         return True
