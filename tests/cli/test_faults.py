@@ -189,7 +189,7 @@ FEATURES += ["--pool", "1", "--part", "train-0-9"]
         ),
         (
             ["report", "holiday.png", *REPORT],
-            "holiday.png is not a figure of a run; the figures are overview, figure_1",
+            "holiday.png is not a figure of a run; the figures are overview, emergence",
         ),
         ([*FEATURES, "--size", "3"], "--size must be at least 4 for tiny, got 3"),
         (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -154,7 +155,7 @@ def process() -> Iterator[None]:
 @pytest.mark.parametrize(
     "shard",
     [
-        fully_shard,
+        lambda model: fully_shard(model, mesh=init_device_mesh("cpu", (1,))),
         lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
         lambda model: nn.Sequential(
             FullyShardedDataParallel(model[0], device_id=torch.device("cpu")), *model[1:]

@@ -141,11 +141,12 @@ def test_a_device_that_fails_leaves_the_last_state(
         assert_same(list(rows_of(run, checkpoint_of(run, path, every=3600))), whole)
 
 
+SLOW = pytest.mark.slow
 KINDS = [
-    ("case_study", "rrelu-full"),
+    pytest.param("case_study", "rrelu-full", marks=SLOW),
     ("theory_setting", "elu-full"),
     ("first_gradient", "relu-full"),
-    ("deep_unwhitened", "elu-full-muon"),
+    pytest.param("deep_unwhitened", "elu-full-muon", marks=SLOW),
     ("fashion_mnist", "gelu-s_big"),
     ("fashion_mnist_longer", "silu-random"),
     ("vgg_heads", "gelu-full-2k"),
