@@ -52,6 +52,7 @@ SUBJECTS = {
     "figure_15": "wider low-rank heads",
 }
 """What the README says of each figure that claims are about."""
+CHECKS = "Checks of our code"
 NEAR = 1.0
 """Errors of the mean from another verdict below which a claim is called near one."""
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
@@ -170,9 +171,11 @@ def verdicts() -> list[str]:
     parts = {}
     for figure, part in rows[rows["role"] == "claim"].groupby("figure", sort=False):
         parts[title(str(figure))] = part
-    parts["Checks of our code"] = rows[rows["role"] == "check"]
+    parts[CHECKS] = rows[rows["role"] == "check"]
     lines = []
     for name, part in parts.items():
+        if name == CHECKS:
+            headings["statement"] = "what follows from the mathematics"
         lines += [f"## {name}", "", *markdown(linked(selected(part, headings))), ""]
     return lines[:-1]
 
