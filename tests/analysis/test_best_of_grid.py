@@ -7,7 +7,7 @@ from lowrank_dynamics.analysis.best_of_grid import best_variants, gap_at_best
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 
-TRIALS, STEPS = 2, 10
+TRIALS, STEPS = 2, 20  # the steps of SMALL
 ENDS = {
     ("full", "slow"): (4.0, 0.5),
     ("full", "fast"): (1.0, 0.8),

@@ -255,7 +255,7 @@ def test_adapters_of_one_step_descend(job: MakeJob) -> None:
 
 
 def test_spectral_factors_have_the_best_approximation_of_the_weights(job: MakeJob) -> None:
-    """At full rank the network computes the same; below, all singular values are still eps."""
+    """All of its singular values are eps, as those of the weights, and the rest is orthogonal."""
     setup = initial(job, "spectral")
     network = setup.network
     assert isinstance(network, FactorizedMLP)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from conftest import planted, refused, row
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage.aggregation import aggregate
+from lowrank_dynamics.storage.aggregation import aggregate, combine
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.storage.seal import SEAL, sealing
@@ -177,3 +177,17 @@ def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
     )
     with refused("have no settings"):
         _ = Metrics(example(), {CELL.name: watched}).settings
+
+
+def test_a_trial_that_diverged_keeps_its_last_values() -> None:
+    """Where the others are measured; it ended at a step at which nothing is."""
+    goes_on = np.array([True, False])
+    rows = [row(step, "train_loss", [10.0 - step, 20.0 - step], layer=0) for step in (0, 5)]
+    rows.append(row(7, "last_step", [7, 7], layer=0)._replace(present=~goes_on))
+    rows.append(row(10, "train_loss", [0.0, 0.0], layer=0)._replace(present=goes_on))
+    rows.append(row(10, "last_step", [10, 10], layer=0)._replace(present=goes_on))
+    whole = combine([planted({CELL: rows}, trials=2)])
+    losses = whole.frame("train_loss", step=10).set_index("trial")["value"]
+    assert losses.to_dict() == {0: 0.0, 1: 15.0}
+    ends = whole.frame("last_step").groupby("trial")["value"].min()
+    assert ends.to_dict() == {0: 10.0, 1: 7.0}

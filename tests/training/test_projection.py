@@ -80,7 +80,7 @@ def test_a_diverged_trial_has_no_block(job: MakeJob) -> None:
         ({"project": "inside", "optimizer": "adam"}, "project must be null except for gradient_d"),
         ({"project": "inside", "block": "gradient"}, "renew_every must be set for block gradient"),
         ({"project": "inside", "renew_every": 5}, "renew_every must be set for block gradient"),
-        ({"block": "random"}, "block must be s_big unless project is set"),
+        ({"block": "random"}, "block must be s_big unless project is inside or outside"),
     ],
 )
 def test_a_projection_without_meaning_is_refused(

@@ -60,6 +60,7 @@ rule animation:
             "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
         ),
         labels=lambda wildcards: labels(),
+        options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
         metrics=lambda wildcards, input: " ".join(
             option("--metrics", path) for path in input.metrics
         ),

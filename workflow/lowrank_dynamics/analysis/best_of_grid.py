@@ -4,17 +4,24 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.trial_values import Key, of_cell, value_at_end
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 
 def losses_of_finished(metrics: Metrics) -> pd.DataFrame:
-    """Return the training loss at the end of the cells whose trials all took as many steps as the
-    grid has: none of them diverged.
+    """Return the training loss at the end of the cells whose trials all took the steps of their
+    settings: none of them diverged. Raises UserError if there are none.
     """
     steps = metrics.frame("last_step")
     fewest = steps.groupby(CELL, observed=True)["value"].min().rename("fewest")
     ends = value_at_end(metrics, "train_loss").join(fewest, on=CELL)
-    return ends[ends["fewest"] == steps["value"].max()]
+    wanted = {}
+    for name, variant in metrics.variants.items():
+        wanted[name] = variant.settings.training.steps
+    finished = ends[ends["fewest"] == ends["variant"].astype(str).map(wanted)]
+    if finished.empty:
+        raise UserError("a trial of every cell diverged; lower the learning rates of the variants")
+    return finished
 
 
 def best_variants(metrics: Metrics) -> dict[str, str]:

@@ -60,10 +60,10 @@ def time_to_fall(metrics: Metrics, to_level: float, of: dict[Key, str]) -> pd.Da
     For a trial that never gets there the last step counts, which is less than it would need.
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
+    last = float(losses["step"].max())
     times = []
     for trial, series in losses.groupby(TRIAL, observed=True):
         (step,) = _steps_to(series, [to_level])
-        last = float(series["step"].iloc[-1])
         value = last if np.isnan(step) else step
         times.append(dict(zip(TRIAL, trial, strict=True)) | {"value": value})
     rows = pd.DataFrame(times).assign(layer=0, index=0)

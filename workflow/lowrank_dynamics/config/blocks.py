@@ -135,8 +135,8 @@ class Training(Frozen):
             )
         if (self.block == "gradient") != (self.renew_every is not None):
             raise ValueError("renew_every must be set for block gradient, and only for that")
-        if self.block != "s_big" and not self.project:
-            raise ValueError("block must be s_big unless project is set")
+        if self.block != "s_big" and self.project not in ("inside", "outside"):
+            raise ValueError("block must be s_big unless project is inside or outside")
         if self.weight_decay and self.optimizer == "gradient_descent":
             raise ValueError("weight_decay must be 0.0 for gradient_descent, which has none")
         return self

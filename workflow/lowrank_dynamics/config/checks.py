@@ -6,6 +6,8 @@ from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData, PixelData
 from lowrank_dynamics.config.registries import IMAGES, PARAMETERIZATIONS, activation
 
+FROM_HIDDEN_GRADIENTS = ("adapters_from_gradient", "adapters_of_one_step")
+"""The parameterizations that need the gradients of all hidden weights."""
 LARGEST_HESSIAN = 4_096
 """Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
 
@@ -26,6 +28,8 @@ def _conflicts(
     if settings.network.architecture == "transformer_block":
         yield from _of_transformers(settings, parameterizations)
     yield from _with_the_theory(settings, low_rank)
+    if "adapters_from_gradient" in parameterizations:
+        yield from _of_two_ranks(settings)
     if settings.training.project is not None:
         yield from _of_projections(settings, parameterizations)
     if settings.dtype == "float32" and isinstance(settings.data, DrawnData):
@@ -51,6 +55,8 @@ def _of_transformers(settings: Shared, parameterizations: Sequence[str]) -> Iter
         yield f"network.architecture must be mlp except for {where}"
     if training.project is not None or training.stop_near_linear_fit is not None:
         yield "training.project and stop_near_linear_fit must be null for a transformer_block"
+    if network.rank is not None:
+        yield "network.rank must be null for a transformer_block"
     if training.optimizer == "muon":
         yield "training.optimizer must not be muon for a transformer_block"
     if set(settings.observe.names) - {"loss", "block_shares", "change_rank"}:
@@ -79,6 +85,14 @@ def _with_the_theory(settings: Shared, low_rank: bool) -> Iterator[str]:
     yield from _of_low_rank_choices(settings)
     if low_rank and not network.train_last_layer:
         yield "network.train_last_layer must be true: low-rank networks train all their weights"
+
+
+def _of_two_ranks(settings: Shared) -> Iterator[str]:
+    """Check that gradients have the next r left singular vectors after the first r."""
+    network = settings.network
+    most = min(settings.dimension, network.width) // 2
+    if network.rank is not None and network.rank > most:
+        yield f"network.rank must be at most {most} for adapters_from_gradient, got {network.rank}"
 
 
 def _of_projections(settings: Shared, parameterizations: Sequence[str]) -> Iterator[str]:
@@ -131,6 +145,10 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     largest = (settings.dimension - 1) // 2
     if observe.block_rank is not None and observe.block_rank > largest:
         yield f"observe.block_rank must be at most {largest}, below d/2, got {observe.block_rank}"
+    if observe.block_rank is not None and training.project is not None:
+        yield "observe.block_rank must be null where training.project is set"
+    if observe.block_rank is not None and not (observe.block_shares or observe.block_magnitudes):
+        yield "observe.block_rank must be null where no blocks are measured"
     if observe.block_rank is not None and observe.gradient:
         yield "observe.block_rank must be null where observe.gradient is measured"
     if training.may_diverge and observe.names != ["loss"]:
@@ -186,6 +204,10 @@ def _with_trained_convolutions(settings: Shared, parameterizations: Sequence[str
     where = "where convolutions are trained"
     if settings.observe.names != ["loss"]:
         yield f"observe: only loss may be measured {where}"
+    if settings.training.project or set(parameterizations) & set(FROM_HIDDEN_GRADIENTS):
+        yield f"neither training.project nor starts from hidden gradients may be used {where}"
+    if settings.training.may_diverge:
+        yield f"training.may_diverge must be false {where}"
     if settings.training.optimizer == "muon" or settings.training.stop_near_linear_fit:
         yield f"training: neither muon nor stop_near_linear_fit may be used {where}"
     if "principal_components" in parameterizations:

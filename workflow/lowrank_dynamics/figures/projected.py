@@ -33,8 +33,9 @@ def draw(synthetic: Metrics, images: Metrics) -> Figure:
     losses = synthetic.frame("train_loss")
     first = losses[losses["step"] == 0].groupby("activation", observed=True)["value"].mean()
     relative = losses["value"] / losses["activation"].map(first).astype(float)
-    _draw_panels(above, losses.assign(value=relative), synthetic.activations, columns=3)
-    plt.setp(above.axes, yscale="log", xlabel="step $t$", ylabel="training loss / first")
+    shown = losses.assign(value=relative)
+    _draw_panels(above, shown, synthetic.activations, columns=3, scale="log")
+    plt.setp(above.axes, xlabel="step $t$", ylabel="training loss / first")
     accuracies = per_image(images, "test_accuracy")
     _draw_panels(below, accuracies, images.activations, columns=len(images.activations))
     plt.setp(below.axes, xlabel="epoch", ylabel="test accuracy (%)")
@@ -45,9 +46,13 @@ def draw(synthetic: Metrics, images: Metrics) -> Figure:
     return figure
 
 
-def _draw_panels(figure: SubFigure, rows: pd.DataFrame, names: list[str], columns: int) -> None:
+def _draw_panels(
+    figure: SubFigure, rows: pd.DataFrame, names: list[str], columns: int, scale: str = "linear"
+) -> None:
+    """Draw a panel for each activation, on an axis of this scale."""
     count = -(-len(names) // columns)
     panels = figure.subplots(count, columns, sharex=True, sharey=True, squeeze=False)
+    plt.setp(panels.flat, yscale=scale)
     for name, axes in zip(names, panels.flat, strict=False):
         shown = rows[rows["activation"] == name]
         _draw_arms(shown, axes)

@@ -135,14 +135,23 @@ def adapters_of_one_step(given: Ingredients) -> AdaptedMLP:
 def spectral(given: Ingredients) -> FactorizedMLP:
     """Return the network whose hidden weights are products of two factors, from the singular value
     decompositions of W_l(0) (spectral initialization, Khodak et al. 2021).
+
+    All singular values are eps, so any orthonormal directions are singular vectors: they are drawn,
+    because rounding would choose them otherwise.
     """
+    root = given.eps**0.5
     last = given.mlp.weights[-1].detach()
+    generators = given.factor_generators()
     downward, upward = [], []
     for weight in given.hidden_weights:
-        left, values, right_t = signed_svd(weight)
-        roots = values.sqrt()[:, : given.adapter_rank]
-        down = roots[..., None] * right_t[:, : given.adapter_rank]
-        up = left[..., : given.adapter_rank] * roots[:, None]
+        rows, columns = weight.shape[-2:]
+        drawn = semi_orthogonal(min(rows, columns), given.adapter_rank, generators).to(weight)
+        if rows >= columns:
+            down = root * drawn.mT
+            up = weight @ drawn / root
+        else:
+            up = root * drawn
+            down = drawn.mT @ weight / root
         downward.append(down.to(last))
         upward.append(up.to(last))
     return FactorizedMLP(downward, upward, last, given.mlp.activation)

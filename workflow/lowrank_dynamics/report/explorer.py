@@ -17,6 +17,8 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 CURVE = [*Cell._fields, "layer", "quantity", "index"]
 """The columns whose values a curve has; those of the metrics besides trial and step."""
+LEFT_OUT = ("last_step", "block_magnitude")
+"""One number of each trial, and a thousand entries of a picture."""
 POINTS = 60
 """The most steps of a curve on the page."""
 DIGITS = 4
@@ -29,9 +31,9 @@ def curves(metrics: Metrics, points: int = POINTS) -> pd.DataFrame:
 
     `deviation` is the sample standard deviation over the trials, NaN for one trial; `trials` is
     their number. A curve keeps at most `points` (at least 2) of its steps, spread evenly over them,
-    among them the first and the last. Left out is `last_step`, one number of each trial.
+    among them the first and the last. The quantities `LEFT_OUT` are no curves.
     """
-    rows = metrics.table.filter(pc.field("quantity") != "last_step").to_pandas()
+    rows = metrics.table.filter(~pc.field("quantity").isin(LEFT_OUT)).to_pandas()
     of_step = rows.groupby([*CURVE, "step"], observed=True)["value"]
     whole = of_step.agg(mean="mean", deviation="std", trials="count").reset_index()
     of_curve = whole.groupby(CURVE, observed=True)["step"]

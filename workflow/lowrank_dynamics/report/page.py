@@ -213,8 +213,8 @@ def _caption(captions: Path, name: str) -> str:
 
 
 def _frames(name: str, animation: Path) -> list[str]:
-    """Return the frames of an animated figure as data URIs; none of others."""
-    if not FIGURES[name].animated:
+    """Return the frames of an animated figure as data URIs; none of others, or without the file."""
+    if not FIGURES[name].animated or not animation.exists():
         return []
     with Image.open(animation) as image:
         return [_encoded(frame, FRAME_COLORS) for frame in ImageSequence.Iterator(image)]

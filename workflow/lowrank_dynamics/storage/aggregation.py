@@ -123,8 +123,15 @@ def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
 
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
     """Return the table of a cell with each trial's last values repeated at the later steps of the
-    other trials.
+    other trials. A trial's last step is apart: one that diverged ends where nothing is measured.
     """
+    is_last = pc.field("quantity").isin(["last_step"])
+    parts = [_held(metrics.filter(~is_last)), _held(metrics.filter(is_last))]
+    return pa.concat_tables(parts)
+
+
+def _held(metrics: pa.Table) -> pa.Table:
+    """Return a table with each trial's last values repeated at the later steps of the others."""
     ends = metrics.group_by("trial").aggregate([("step", "max")])
     position = SCHEMA.get_field_index("step")
     held = [metrics]

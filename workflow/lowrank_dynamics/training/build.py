@@ -181,7 +181,7 @@ class Setup:
             return None
         rank = 2 * self.data.train.classes
         bases: list[LayerBases] = []
-        if training.block == "s_big":
+        if training.block == "s_big" and training.project != "frozen":
             bases = self.bases
         elif training.block == "random":
             weights = self.mlp.hidden_weights

@@ -148,7 +148,8 @@ class _Run:
         if not self.is_over:
             rows += self._recorded(_measured(iterate, observers))
         if reports:
-            progress.reach(step, f"mean training loss {float(results.losses.mean()):.4g}")
+            running = results.losses[self._running]
+            progress.reach(step, f"mean training loss {float(running.mean()):.4g}")
             near = self._near_linear_fit(results.losses)
             rows += self._recorded(_last_step(iterate, self._running if last else near))
             self._stop(near)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from lowrank_dynamics.models.subspaces import LayerBases, signed_svd
@@ -51,17 +52,14 @@ class Projection:
         """Return what is left of the gradients of W_1 .. W_L at a step."""
         if self.is_renewed(step):
             self.blocks = [self._top_block(gradient) for gradient in gradients[:-1]]
+        *hidden, last = gradients
+        if self.part == "frozen":
+            return [*map(torch.zeros_like, hidden), last]
         taken = []
-        for block, gradient in zip(self.blocks, gradients, strict=False):
-            taken.append(self._taken(block, gradient))
-        return [*taken, gradients[-1]]
-
-    def _taken(self, block: Block, gradient: Tensor) -> Tensor:
-        if self.part == "inside":
-            return block.of(gradient)
-        if self.part == "outside":
-            return gradient - block.of(gradient)
-        return gradient.new_zeros(gradient.shape)
+        for block, gradient in zip(self.blocks, hidden, strict=True):
+            inside = block.of(gradient)
+            taken.append(inside if self.part == "inside" else gradient - inside)
+        return [*taken, last]
 
     def _top_block(self, gradient: Tensor) -> Block:
         left, _, right_t = signed_svd(gradient)

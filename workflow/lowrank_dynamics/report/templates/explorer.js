@@ -30,7 +30,7 @@ function words(column, value) {
   if (data.labels[column]) return data.labels[column][value];
   if (column === "layer") return value === 0 ? "whole network" : `layer ${value}`;
   if (column === "variant") return spaced(value);
-  return chosenQuantity.value.startsWith("block_") ? `block ${value}` : `index ${value}`;
+  return chosenQuantity.value === "block_share" ? `block ${value}` : `index ${value}`;
 }
 
 function shortened(number) {
