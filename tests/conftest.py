@@ -15,6 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+import simulated_device  # noqa: F401  # torch learns of devices before the first backward pass
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.overlay import Layer, completed

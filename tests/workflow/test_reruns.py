@@ -37,7 +37,8 @@ JUDGED = {"Give a verdict on the claims at smoke scale"} | REPORT
 
 
 def drawn(*figures: str) -> set[str]:
-    return {f"Draw {name}" for name in figures} | REPORT
+    animated = {f"Animate {name}" for name in figures if FIGURES[name].animated}
+    return {f"Draw {name}" for name in figures} | animated | REPORT
 
 
 def trained(*experiments: str, changed: str = "") -> set[str]:
