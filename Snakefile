@@ -36,6 +36,7 @@ from lowrank_dynamics.config.figures import (
     FORMATS,
     SUMMARY,
     figures_of,
+    require_captions,
     sortable,
     title,
 )
@@ -60,6 +61,7 @@ if not internals.has_conda(workflow):
 try:
     places.require_place(Path(), "results", "figures")
     places.require_plain(project, Path.cwd())
+    require_captions(project / "workflow" / "report")
     request = requested(config)
     main = Run(Path(), request.scale, overrides=request.set)
     runs = {run.name: run for run in (main, main.beyond, *main.alternatives)}

@@ -4,7 +4,6 @@
 rule figure:
     input:
         metrics=figure_source,
-        caption=ancient(str(project / "workflow" / "report" / "{figure}.rst")),
     output:
         multiext("figures/{run}/{figure}", ".pdf", ".svg"),
         report(

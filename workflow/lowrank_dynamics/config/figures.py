@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+from lowrank_dynamics.errors import UserError
 
 
 class FigureSource(NamedTuple):
@@ -113,6 +116,14 @@ NAMES = {
     "transformer_block_by_spectrum": "K of the spectrum",
 }
 """What readers of a figure of several experiments see of each."""
+
+
+def require_captions(folder: Path) -> None:
+    """Raise UserError, naming the file, if a figure has no caption in a folder."""
+    for name, figure in FIGURES.items():
+        caption = folder / f"{name}.rst"
+        if not figure.table and not caption.exists():
+            raise UserError(f"{caption} is missing; say there what to look for in figure {name}")
 
 
 def in_words(experiment: str) -> str:
