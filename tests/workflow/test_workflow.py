@@ -340,7 +340,9 @@ def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
 def test_trained_weights_are_kept_on_request(edited: Path) -> None:
     """The network that docs/outputs.md makes from them has the accuracy that was measured."""
     cell = edited / "results" / "smoke" / "cells" / "fashion_mnist" / "gelu-s_big"
-    succeeding(edited, "snakemake", *SMOKE, "keep_weights=true", "--", str(cell / "0-1.parquet"))
+    target = str(cell.relative_to(edited) / "0-1.safetensors")
+    command = ["snakemake", "--cores", "2", *SMOKE, "keep_weights=true", "--", target]
+    succeeding(edited, *command)
     page = (ROOT / "docs" / "outputs.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     described = "results/laptop/cells/fashion_mnist/gelu-s_big/0-4.safetensors"
