@@ -1,5 +1,5 @@
 """Measure every row and write the page: `make bench`; with `gpu` as argument the rows about a
-GPU, with `heads` those about large heads.
+GPU, with `heads` those about large heads, with `counts` what a step asks of a GPU.
 """
 
 import os

@@ -14,7 +14,7 @@ from torch.nn import functional
 from benchmarks.rows import Row, judged
 from benchmarks.savings import CLASSES
 from benchmarks.timing import Ratio, paired
-from lowrank_dynamics.models import large_matrices
+from lowrank_dynamics.models import subspaces
 from lowrank_dynamics.models.low_rank import low_rank
 
 Call = Callable[[], object]
@@ -52,7 +52,7 @@ def low_rank_call(inputs: int, width: int, batch: int) -> Call:
 
 def decomposed(call: Call) -> object:
     """Return what a call returns if every matrix is decomposed as a whole."""
-    with mock.patch.object(large_matrices, "LARGE", 1_000_000):
+    with mock.patch.object(subspaces, "LARGE", 1_000_000):
         return call()
 
 

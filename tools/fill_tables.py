@@ -20,6 +20,7 @@ from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.report.rendering import choice_table, markdown, selected
+from lowrank_dynamics.storage.metrics import MEANINGS
 from lowrank_dynamics.storage.tables import read
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ DOCUMENTS = (
     ROOT / "docs" / "artifact-evaluation.md",
     ROOT / "docs" / "beyond.md",
     ROOT / "docs" / "claims.md",
+    ROOT / "docs" / "outputs.md",
     ROOT / "docs" / "sensitivity.md",
     ROOT / "docs" / "verdicts.md",
 )
@@ -83,6 +85,7 @@ def filled(place: re.Match[str]) -> str:
         "converged": converged,
         "findings": findings,
         "alternatives": alternatives,
+        "columns": columns,
         "nearest": nearest,
     }
     lines = tables[name]() if name in tables else expected(name)
@@ -144,6 +147,12 @@ def figures() -> list[str]:
             }
         )
     return markdown(pd.DataFrame(lines))
+
+
+def columns() -> list[str]:
+    """Return the table of what the columns of metrics hold, as the files themselves say."""
+    rows = {"column": [f"`{name}`" for name in MEANINGS], "meaning": list(MEANINGS.values())}
+    return markdown(pd.DataFrame(rows))
 
 
 def picture(figure: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import refused
-from lowrank_dynamics.models import large_matrices
+from lowrank_dynamics.models import large_matrices, subspaces
 from lowrank_dynamics.models.big_basis import big_basis
 from lowrank_dynamics.models.chain import chain_of
 from lowrank_dynamics.models.large_matrices import Ritz, leading_triplets, spectral_norm
@@ -51,7 +51,7 @@ FAST = {
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Make matrices of a few hundred rows count as large."""
-    monkeypatch.setattr(large_matrices, "LARGE", 100)
+    monkeypatch.setattr(subspaces, "LARGE", 100)
     return monkeypatch
 
 
@@ -144,5 +144,5 @@ def test_a_norm_is_exact_to_a_percent(matrix: Tensor, dtype: torch.dtype) -> Non
 
 
 def test_matrices_of_the_laptop_scale_are_decomposed_as_a_whole() -> None:
-    assert not large_matrices.is_large(torch.empty(1024, 4608))
-    assert large_matrices.is_large(torch.empty(5, 4096, 4608))
+    assert not subspaces.is_large(torch.empty(1024, 4608))
+    assert subspaces.is_large(torch.empty(5, 4096, 4608))

@@ -24,7 +24,7 @@ from lowrank_dynamics.training.watch import Watch
 from runs import environment
 from stacks import loss_of, mlp, of_weights
 
-MOST_MODULES = 13
+MOST_MODULES = 12
 LOADED = """
 import sys
 from lowrank_dynamics import Watch

@@ -92,10 +92,9 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
         if name not in shown or f" | {each.statement} | " not in verdicts
     ]
     assert not missing, (
-        "the tables of docs/verdicts.md and docs/artifact-evaluation.md lack"
-        f" {', '.join(missing)}: keep a"
-        " run with it as the reference (`tools/keep_reference.py`), give its experiment a section"
-        " with a table there, and run `make tables`"
+        f"the tables of docs/verdicts.md and docs/artifact-evaluation.md lack {', '.join(missing)}:"
+        " keep a run with it as the reference (`tools/keep_reference.py`), give its experiment a"
+        " section with a table there, and run `make tables`"
     )
     assert sorted(shown) == sorted(claims)
 

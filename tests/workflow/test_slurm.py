@@ -46,7 +46,7 @@ def test_a_run_on_slurm_gives_the_same_bytes(
     assert_same_results(folder, finished)
     said = (tmp_path / "said.txt").read_text()
     submitted = len(re.findall("has been submitted with SLURM jobid", said))
-    assert 5 <= submitted <= 10  # the two parts of the features together, and 43 jobs by eight
+    assert 5 <= submitted <= 10  # the two parts of the features together, and 53 jobs by eight
     log = folder / "results" / "smoke" / "logs" / "train" / "case_study" / "elu-full" / "0-1.log"
     assert "Slurm gave this job a GPU" in log.read_text()
     assert (

@@ -1,4 +1,5 @@
-# Figures and animations: each drawn from the aggregated metrics of its experiments, or from a table of the run, and nothing else.
+# Figures and animations: each drawn from the aggregated metrics of its experiments, or from a table of the run, and nothing
+# else.
 
 
 rule figure:

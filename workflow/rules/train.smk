@@ -2,16 +2,17 @@
 # On a cluster, cells that take a few minutes share a job (profiles/slurm says how many).
 
 
-kept_weights = "results/{run}/cells/{experiment}/{cell}/{trials}.safetensors"
-
-
 rule train:
     input:
         data=stored_data,
         weights=trained_weights,
     output:
         metrics="results/{run}/cells/{experiment}/{cell}/{trials}.parquet",
-        weights=[kept_weights] if request.keep_weights else [],
+        weights=(
+            ["results/{run}/cells/{experiment}/{cell}/{trials}.safetensors"]
+            if request.keep_weights
+            else []
+        ),
     log:
         "results/{run}/logs/train/{experiment}/{cell}/{trials}.log",
     benchmark:
@@ -35,13 +36,12 @@ rule train:
         checkpoint="results/{run}/checkpoints/{experiment}/{cell}/{trials}.pt",
         data=stored_option,
         weights=lambda wildcards, input: option("--weights", input.weights),
-        kept=option("--keep-weights", kept_weights) if request.keep_weights else "",
     message:
         "Train {wildcards.experiment} {wildcards.cell}, trials {wildcards.trials}"
     shell:
         "python -m lowrank_dynamics train "
         f"--run {{wildcards.run}} {overrides} "
         "--experiment {wildcards.experiment} --cell {wildcards.cell} --trials {wildcards.trials} "
-        "{params.data} {params.weights} {params.kept} --threads {threads} --checkpoint {params.checkpoint:q} "
+        "{params.data} {params.weights} --threads {threads} --checkpoint {params.checkpoint:q} "
         "--planned {params.settings} --planned-code {params.code} "
-        "--output {output.metrics:q} 2> {log:q}"
+        "--output {output.metrics:q} {output.weights:q} 2> {log:q}"

@@ -106,8 +106,8 @@ def train(
     trials: Annotated[str | None, typer.Option(help="such as 0-4; all if left out")] = None,
     threads: Threads = 1,
     checkpoint: Annotated[Path | None, typer.Option(help="where to save and resume")] = None,
-    keep_weights: Annotated[
-        Path | None, typer.Option(help="the safetensors file to write the trained weights to")
+    trained: Annotated[
+        Path | None, typer.Argument(help="a safetensors file to write the trained weights to")
     ] = None,
     every: Annotated[float, typer.Option(help="seconds between two checkpoints", min=0)] = 60,
     planned: Settings = None,
@@ -134,7 +134,7 @@ def train(
         kept = checkpoint_of(job, checkpoint, every) if checkpoint else None
         with deferred(kept.interrupt) if kept else nullcontext():
             measured = train_job(
-                job, run.name, kept, threads=threads, started=started, keep_weights=keep_weights
+                job, run.name, kept, threads=threads, started=started, trained=trained
             )
     metrics.write(measured, output)
     if kept:

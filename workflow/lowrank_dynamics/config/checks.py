@@ -6,8 +6,6 @@ from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData, PixelData
 from lowrank_dynamics.config.registries import IMAGES, PARAMETERIZATIONS, activation
 
-FROM_HIDDEN_GRADIENTS = ("adapters_from_gradient", "adapters_of_one_step")
-"""The parameterizations that need the gradients of all hidden weights."""
 LARGEST_HESSIAN = 4_096
 """Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
 
@@ -204,10 +202,8 @@ def _with_trained_convolutions(settings: Shared, parameterizations: Sequence[str
     where = "where convolutions are trained"
     if settings.observe.names != ["loss"]:
         yield f"observe: only loss may be measured {where}"
-    if settings.training.project or set(parameterizations) & set(FROM_HIDDEN_GRADIENTS):
-        yield f"neither training.project nor starts from hidden gradients may be used {where}"
-    if settings.training.may_diverge:
-        yield f"training.may_diverge must be false {where}"
+    if settings.training.project or settings.training.may_diverge:
+        yield f"training: neither project nor may_diverge may be used {where}"
     if settings.training.optimizer == "muon" or settings.training.stop_near_linear_fit:
         yield f"training: neither muon nor stop_near_linear_fit may be used {where}"
     if "principal_components" in parameterizations:

@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from lowrank_dynamics.config import registries
@@ -55,16 +54,10 @@ def _draw_panels(
     plt.setp(panels.flat, yscale=scale)
     for name, axes in zip(names, panels.flat, strict=False):
         shown = rows[rows["activation"] == name]
-        _draw_arms(shown, axes)
+        style.variant_lines(shown, axes, ARMS)
         axes.set_title(registries.activation(name).label)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
-
-
-def _draw_arms(rows: pd.DataFrame, axes: Axes) -> None:
-    labeled = rows.assign(arm=rows["variant"].astype(str).map(ARMS))
-    colors = dict(zip(ARMS.values(), style.COLORS, strict=False))
-    style.lines(labeled, axes, "arm", ARMS.values(), palette=colors, linewidth=1.0)
 
 
 def _remove_legends(figure: SubFigure) -> None:

@@ -128,6 +128,13 @@ def lines(
         axes.fill_between(band[x], band["low"], band["high"], color=color, alpha=0.2, linewidth=0)
 
 
+def variant_lines(data: pd.DataFrame, axes: Axes, labels: Mapping[str, str]) -> None:
+    """Draw `lines`, one for each variant under its label, in the order of `labels`."""
+    named = data.assign(variant=data["variant"].astype(str).map(labels))
+    colors = dict(zip(labels.values(), COLORS, strict=False))
+    lines(named, axes, "variant", labels.values(), palette=colors, linewidth=1.0)
+
+
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     """Draw `lines`, one for each activation under its label: smooth ones solid, nonsmooth ones
     broken.

@@ -1,8 +1,6 @@
 """Figure transformer: the share of block 1 in the MLP of one transformer block."""
 
 import matplotlib.pyplot as plt
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
@@ -26,23 +24,18 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
         rank = metrics.settings.observe.block_rank or metrics.settings.data.classes
         for layer, axes in ((1, first), (2, second)):
             shares = metrics.frame("block_share", layer=layer, index=1)
-            _draw_arms(shares, axes)
+            style.variant_lines(shares, axes, ARMS)
             axes.axhline(_by_chance(metrics, rank), color="black", linewidth=0.6, linestyle=":")
             axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
             axes.set_title(f"$W_{layer}$" if metrics is outputs else "")
         accuracies = metrics.frame("test_accuracy")
-        _draw_arms(accuracies.assign(value=100 * accuracies["value"]), accuracy)
+        percent = accuracies.assign(value=100 * accuracies["value"])
+        style.variant_lines(percent, accuracy, ARMS)
         accuracy.set(ylabel="test accuracy (%)")
     for axes in rows[-1]:
         axes.set_xlabel("step $t$")
     style.legend_below(figure, columns=2)
     return figure
-
-
-def _draw_arms(rows: pd.DataFrame, axes: Axes) -> None:
-    labeled = rows.assign(arm=rows["variant"].astype(str).map(ARMS))
-    colors = dict(zip(ARMS.values(), style.COLORS, strict=False))
-    style.lines(labeled, axes, "arm", ARMS.values(), palette=colors, linewidth=1.0)
 
 
 def _by_chance(metrics: Metrics, rank: int) -> float:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-LARGE = 1024
-"""The smaller side of a matrix up to which it is decomposed as a whole; all at laptop scale are."""
+from lowrank_dynamics.models.subspaces import is_large
+
 FURTHER = 10
 """How many more columns a block has than singular vectors are wanted."""
 NORM_TOLERANCE = 1e-2
@@ -42,11 +42,6 @@ class Triplets(NamedTuple):
     left: Tensor
     values: Tensor
     right_t: Tensor
-
-
-def is_large(matrix: Tensor) -> bool:
-    """Return whether a matrix (..., m, n) is too large to be decomposed as a whole."""
-    return min(matrix.shape[-2:]) > LARGE
 
 
 def spectral_norm(matrix: Tensor) -> float:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from lowrank_dynamics.errors import UserError
-from lowrank_dynamics.models.large_matrices import is_large, leading_triplets
 
+LARGE = 1024
+"""The smaller side of a matrix up to which it is decomposed as a whole; all at laptop scale are."""
 SMALLEST_SINE = 1e-10
 """The sine of an angle below which two directions count as one."""
 ROUNDING = 10.0
@@ -75,6 +76,11 @@ def orthogonal_complement(basis: Tensor) -> Tensor:
     return complete[..., basis.shape[-1] :]
 
 
+def is_large(matrix: Tensor) -> bool:
+    """Return whether a matrix (..., m, n) is too large to be decomposed as a whole."""
+    return min(matrix.shape[-2:]) > LARGE
+
+
 def signed_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the thin singular value decomposition U, S, V' of a matrix (..., m, n), the same on
     every machine.
@@ -125,6 +131,8 @@ def _stacked_triplets(matrix: Tensor, k: int, dtype: torch.dtype) -> tuple[Tenso
     Each trial is decomposed alone, in float64 and in memory of its own, so that its numbers do not
     depend on the others.
     """
+    from lowrank_dynamics.models.large_matrices import leading_triplets  # few have large ones
+
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps
     parts = []
     for trial in matrix.reshape(-1, *matrix.shape[-2:]):

@@ -17,6 +17,7 @@ from lowrank_dynamics.analysis import comparison, readable, sensitivity
 from lowrank_dynamics.analysis.claims import Role
 from lowrank_dynamics.analysis.table import COLUMNS, fewer_trials, verdict_counts
 from lowrank_dynamics.config.figures import (
+    ANIMATION,
     FIGURES,
     OURS,
     SUMMARY,
@@ -202,7 +203,7 @@ def _shown(
         return shown
     return shown._replace(
         picture=data_uri(picture),
-        frames=_frames(name, picture.with_suffix(".gif")),
+        frames=_frames(name, picture.with_suffix(f".{ANIMATION}")),
         file=picture.with_suffix("").as_posix(),
         drawn_by=read_provenance(picture)["drawn_by"],
     )

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "4"
 NAME = pa.dictionary(pa.int32(), pa.string())
 MEANINGS = {
-    "scale": "the run: a scale, or a study at a scale",
+    "scale": "the run: a scale, or a study at a scale such as `laptop/beyond`",
     "experiment": "its name in the settings",
     "activation": "phi, by its name in the settings",
-    "parameterization": "full, or how a low-rank network is initialized",
-    "variant": "base, or the name of the changed settings",
+    "parameterization": "`full`, `s_big`, `random`, or another initialization of a network",
+    "variant": "`base`, or which optimizer, eps, angle, width or learning rate",
     "trial": "from 0; the same trial has the same data and initial weights in every cell",
     "step": "training steps before the measurement",
     "layer": "l of W_l, from 1; 0 for the whole network",

@@ -149,20 +149,29 @@ class Setup:
         """G_1(0): (trials, m, d), the gradient in W_1 of the training loss, or of that of
         `first_batch`.
         """
-        size = self.job.experiment.network.first_batch
-        samples = next(batches(self.data.train, size, self.job.generators("first_batch")))
-        network = self._on_convolutions(self.mlp)
-        if isinstance(network, FineTuned):
-            with torch.no_grad():
-                features = network.features(samples.inputs)
-            samples = Split(features, samples.labels, samples.classes)
+        samples = self._first_samples()
         return first_layer_gradient(self.mlp, self.objective, samples, self.samples_at_once)
 
     @cached_property
     def hidden_gradients(self) -> list[Tensor]:
-        """G_1(0) .. G_{L-1}(0): (trials, m, n), the gradients of the training loss."""
-        data = self.data.train
-        return hidden_gradients(self.mlp, self.objective, data, self.samples_at_once)
+        """G_1(0) .. G_{L-1}(0): (trials, m, n), the gradients of the same loss in all hidden
+        weights.
+        """
+        samples = self._first_samples()
+        return hidden_gradients(self.mlp, self.objective, samples, self.samples_at_once)
+
+    def _first_samples(self) -> Split:
+        """Return the samples whose gradient defines S_big, as the MLP gets them: features, if
+        convolutions are trained below it.
+        """
+        size = self.job.experiment.network.first_batch
+        samples = next(batches(self.data.train, size, self.job.generators("first_batch")))
+        network = self._on_convolutions(self.mlp)
+        if not isinstance(network, FineTuned):
+            return samples
+        with torch.no_grad():
+            features = network.features(samples.inputs)
+        return Split(features, samples.labels, samples.classes)
 
     @cached_property
     def bases(self) -> list[LayerBases]:
@@ -272,7 +281,7 @@ def full_network(job: Job) -> MLP:
     weights = mlp_weights(of_mlp, eps=network.eps, last_eps=network.last_eps, generators=generators)
     activation = make_activation(job.cell.activation, job.generators("activation"))
     stacked = [weight.to(job.device, job.dtype) for weight in weights]
-    if network.architecture == "mlp":
+    if not around:
         return MLP(stacked, activation, train_last_layer=network.train_last_layer)
     _, tokens, _ = IMAGES[job.experiment.data.source].shape
     drawn = [semi_orthogonal(matrix.rows, matrix.columns, generators) for matrix in around]

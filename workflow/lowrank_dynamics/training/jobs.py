@@ -31,12 +31,12 @@ def train_job(
     *,
     threads: int,
     started: datetime,
-    keep_weights: Path | None = None,
+    trained: Path | None = None,
 ) -> Metrics:
     """Train the cell of a job and return its metrics; with a `checkpoint`, an interrupted training
     resumes.
 
-    With `keep_weights` the trained parameters are written to that file by their names in the
+    The trained parameters are written to the file `trained`, if it is named, by their names in the
     network, trials stacked on their first axis. Raises UserError, which says what to lower, if the
     device has too little memory, and if the device fails; the last state stays.
     """
@@ -44,11 +44,11 @@ def train_job(
         setup = setup_of(job)
         measurements = train(setup, observers(setup), checkpoint)
         table = metrics.table(job.name, job.cell, measurements, job.trials[0])
-    if keep_weights is not None:
+    if trained is not None:
         weights = {}
         for name, tensor in setup.network.state_dict().items():
             weights[name] = tensor.cpu().contiguous()
-        write_tensors(weights, setup.data.origin, keep_weights)
+        write_tensors(weights, setup.data.origin, trained)
     settings = job.settings.of_variant(job.name, job.cell.variant)
     took = datetime.now(UTC) - started
     origin = CellOrigin(

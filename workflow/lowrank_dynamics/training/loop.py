@@ -129,7 +129,7 @@ class _Run:
             self.job.experiment.samples_at_once,
         )
         self._unchecked.append((step, results.losses))
-        observers = [each for each in self.observers if each.is_due(step, last=last)]
+        observers = [observer for observer in self.observers if observer.is_due(step, last=last)]
         reports = last or step % self.job.experiment.observe.loss == 0
         rows: list[Measurement] = []
         if observers or reports or self._renews_projection(step):

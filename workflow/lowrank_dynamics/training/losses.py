@@ -122,11 +122,7 @@ def hidden_gradients(
     """Return G_1 .. G_{L-1}: (trials, m, n), the gradients of the loss on `data` in the hidden
     weights, as `first_layer_gradient`.
     """
-    mlp.eval()
-    weights = list(mlp.weights)[:-1]
-    gradients = forward_and_back(mlp, data, objective, weights, at_once).gradients
-    mlp.train()
-    return list(gradients)
+    return _at_mean_slopes(mlp, list(mlp.weights)[:-1], objective, data, at_once)
 
 
 def first_layer_gradient(
@@ -137,7 +133,14 @@ def first_layer_gradient(
 
     `objective` is a name in `OBJECTIVES`; samples go through the network `at_once` at a time.
     """
-    mlp.eval()
-    (gradient,) = forward_and_back(mlp, data, objective, [mlp.weights[0]], at_once).gradients
-    mlp.train()
+    (gradient,) = _at_mean_slopes(mlp, [mlp.weights[0]], objective, data, at_once)
     return gradient
+
+
+def _at_mean_slopes(
+    mlp: MLP, weights: Sequence[Tensor], objective: str, data: Split, at_once: int | None
+) -> list[Tensor]:
+    mlp.eval()
+    gradients = forward_and_back(mlp, data, objective, weights, at_once).gradients
+    mlp.train()
+    return list(gradients)
