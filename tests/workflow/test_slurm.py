@@ -3,6 +3,7 @@ kills a job.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+import simulated_device
 import slurm_cluster
+from conftest import ROOT
+from lowrank_dynamics.storage import metrics as stored
 from runs import SMOKE, assert_same_results, copied, environment, snakemake
 
 pytestmark = [
@@ -37,21 +41,31 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.
         yield cluster
 
 
-def test_a_run_on_slurm_gives_the_same_bytes(
+def with_simulated_gpus(folder: Path) -> Path:
+    """Let the jobs of a copy of the project find the simulated device where they look for a GPU."""
+    package = folder / "workflow"
+    shutil.copy(ROOT / "tests" / "simulated_device.py", package)
+    with (package / "lowrank_dynamics" / "training" / "device.py").open("a") as module:
+        module.write("from simulated_device import claimed_device\n")
+    return folder
+
+
+@pytest.mark.skipif(bool(simulated_device.WHY_NOT), reason=simulated_device.WHY_NOT)
+def test_a_run_on_slurm_whose_jobs_have_gpus_gives_the_same_bytes(
     cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path
 ) -> None:
-    folder = copied(tmp_path / "project")
+    folder = with_simulated_gpus(copied(tmp_path / "project"))
     run = cluster.start(*RUN, *SMOKE, cwd=folder, log=tmp_path / "said.txt")
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     assert_same_results(folder, finished)
     said = (tmp_path / "said.txt").read_text()
     submitted = len(re.findall("has been submitted with SLURM jobid", said))
     assert 5 <= submitted <= 10  # the two parts of the features together, and 53 jobs by eight
-    log = folder / "results" / "smoke" / "logs" / "train" / "case_study" / "elu-full" / "0-1.log"
-    assert "Slurm gave this job a GPU" in log.read_text()
-    assert (
-        list((folder / ".snakemake" / "slurm_logs").rglob("*.log")) == []
-    )  # kept of jobs that failed
+    for experiment in (folder / "results" / "smoke" / "metrics").glob("*.parquet"):
+        for origin in stored.read(experiment).cells.values():
+            assert "simulated (in host memory)" in origin.machine
+    kept_of_failed_jobs = list((folder / ".snakemake" / "slurm_logs").rglob("*.log"))
+    assert kept_of_failed_jobs == []
 
 
 def test_one_trial_a_job_gives_the_rows_of_the_local_run(
@@ -65,6 +79,8 @@ def test_one_trial_a_job_gives_the_rows_of_the_local_run(
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     shards = {path.name for path in folder.glob("results/smoke/cells/theory_over_eps/*/*.parquet")}
     assert shards == {"0-0.parquet", "1-1.parquet"}
+    (log,) = folder.glob("results/smoke/logs/train/theory_over_eps/*/0-0.log")
+    assert "Slurm gave this job a GPU, but torch" in log.read_text()
     assert pq.read_table(folder / metrics).equals(pq.read_table(finished / metrics))
 
 
