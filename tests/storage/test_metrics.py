@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from conftest import planted, refused, row
+from conftest import ROOT, planted, refused, row
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.aggregation import aggregate, combine
 from lowrank_dynamics.storage.metrics import Measurement, Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin
 from lowrank_dynamics.storage.seal import SEAL, sealing
+from runs import succeeding
 
 CELL = Cell("elu", "full")
 BOTH = np.array([True, True])
@@ -191,3 +193,13 @@ def test_a_trial_that_diverged_keeps_its_last_values() -> None:
     assert losses.to_dict() == {0: 0.0, 1: 15.0}
     ends = whole.frame("last_step").groupby("trial")["value"].min()
     assert ends.to_dict() == {0: 10.0, 1: 7.0}
+
+
+@pytest.mark.slow
+def test_a_process_that_only_reads_ends_well(tmp_path: Path) -> None:
+    """With Arrow's threads one in eight of them aborted at its end."""
+    path = tmp_path / "metrics.parquet"
+    metrics.write(Metrics(example(), ORIGINS), path)
+    reading = f"from lowrank_dynamics.storage import metrics; metrics.read(Path({str(path)!r}))"
+    for _ in range(10):
+        succeeding(ROOT / "workflow", "python", "-c", f"from pathlib import Path; {reading}")

@@ -10,12 +10,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import simulated_device
 import slurm_cluster
-from conftest import ROOT
+from conftest import ROOT, run_named
 from lowrank_dynamics.storage import metrics as stored
-from runs import SMOKE, assert_same_results, copied, environment, snakemake
+from runs import DRAWN, SMOKE, assert_same_tables, copied, environment, snakemake
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,18 +52,23 @@ def with_simulated_gpus(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(bool(simulated_device.WHY_NOT), reason=simulated_device.WHY_NOT)
-def test_a_run_on_slurm_whose_jobs_have_gpus_gives_the_same_bytes(
+def test_a_run_on_slurm_whose_jobs_have_gpus_gives_the_same_numbers(
     cluster: slurm_cluster.Cluster, finished: Path, tmp_path: Path
 ) -> None:
+    """And the same pictures, whose files differ in the machine that they name."""
     folder = with_simulated_gpus(copied(tmp_path / "project"))
     run = cluster.start(*RUN, *SMOKE, cwd=folder, log=tmp_path / "said.txt")
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
-    assert_same_results(folder, finished)
+    assert_same_tables(folder, finished)
+    for figure in DRAWN:
+        pictures = [run_named("smoke", root).figure(figure, "png") for root in (folder, finished)]
+        first, second = (Image.open(picture).tobytes() for picture in pictures)
+        assert first == second, figure
     said = (tmp_path / "said.txt").read_text()
     submitted = len(re.findall("has been submitted with SLURM jobid", said))
     assert 5 <= submitted <= 10  # the two parts of the features together, and 53 jobs by eight
-    for experiment in (folder / "results" / "smoke" / "metrics").glob("*.parquet"):
-        for origin in stored.read(experiment).cells.values():
+    for experiment in run_named("smoke", folder).settings.experiments:
+        for origin in stored.read(run_named("smoke", folder).metrics(experiment)).cells.values():
             assert "simulated (in host memory)" in origin.machine
     kept_of_failed_jobs = list((folder / ".snakemake" / "slurm_logs").rglob("*.log"))
     assert kept_of_failed_jobs == []
@@ -79,7 +85,7 @@ def test_one_trial_a_job_gives_the_rows_of_the_local_run(
     assert run.wait(timeout=600) == 0, (tmp_path / "said.txt").read_text()
     shards = {path.name for path in folder.glob("results/smoke/cells/theory_over_eps/*/*.parquet")}
     assert shards == {"0-0.parquet", "1-1.parquet"}
-    (log,) = folder.glob("results/smoke/logs/train/theory_over_eps/*/0-0.log")
+    log, *_ = folder.glob("results/smoke/logs/train/theory_over_eps/*/0-0.log")
     assert "Slurm gave this job a GPU, but torch" in log.read_text()
     assert pq.read_table(folder / metrics).equals(pq.read_table(finished / metrics))
 

@@ -26,11 +26,12 @@ def write(rows: pa.Table, version: str, provenance: Mapping[str, Any], path: Pat
 def read(path: Path, kind: str, version: str, columns: Collection[str]) -> tuple[pa.Table, str]:
     """Return the rows in `path`, and their provenance as JSON.
 
-    Raises UserError, calling what is expected a `kind`, if there is no readable file, it was
-    altered, is of another schema's version, or lacks some of the columns.
+    They are read without threads, with which a process that ends soon after sometimes aborts
+    (apache/arrow#34314). Raises UserError, calling what is expected a `kind`, if there is no
+    readable file, it was altered, is of another schema's version, or lacks some of the columns.
     """
     try:
-        rows = pq.read_table(pa.BufferReader(intact(path)))
+        rows = pq.read_table(pa.BufferReader(intact(path)), use_threads=False)
         metadata = rows.schema.metadata or {}
         stored = metadata[b"schema_version"].decode()
         provenance = metadata[b"provenance"].decode()
