@@ -178,8 +178,11 @@ def test_each_kind_of_job_gives_the_numbers_of_the_cpu(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("run", ["smoke", "smoke/beyond"])
-def test_every_job_gives_the_numbers_of_the_cpu(finished: Path, tmp_path: Path, run: str) -> None:
+def test_every_job_beyond_the_paper_gives_the_numbers_of_the_cpu(
+    finished: Path, tmp_path: Path
+) -> None:
+    """All jobs of the paper's experiments run there in the tests with Slurm."""
+    run = "smoke/beyond"
     data = tmp_path / "data"
     data.symlink_to(finished / "results/data")
     settings = settings_of(run)
