@@ -180,6 +180,17 @@ def finished(_smoke: Started) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished_beyond(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of it in which the studies beyond the paper have run too."""
+    from runs import SMOKE, succeeding
+
+    folder = tmp_path_factory.mktemp("beyond") / "project"
+    shutil.copytree(finished, folder, symlinks=True)
+    succeeding(folder, "snakemake", "--cores", "2", *SMOKE, "--", "beyond")
+    return folder
+
+
 @pytest.fixture
 def settings() -> Callable[..., Settings]:
     """Return a function that makes settings of one small experiment, with changes of SMALL."""

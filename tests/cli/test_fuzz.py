@@ -60,8 +60,13 @@ def write(folder: Path, content: bytes) -> None:
 
 
 def load_with(folder: Path, place: tuple[str, ...], value: Any) -> None:
-    """Load settings with a value in one place, and require that they are taken or refused."""
+    """Load settings with a value in one place, and require that they are taken or refused.
+
+    Of the experiments only the one with that place is there, because one is quickly read.
+    """
     content = copy.deepcopy(SMOKE)
+    if place[0] == "experiments" and len(place) > 1:
+        content["experiments"] = {place[1]: content["experiments"][place[1]]}
     put(content, list(place), value)
     write(folder, yaml.safe_dump(content).encode())
     try:

@@ -14,11 +14,19 @@ import torch
 from torch import Tensor, nn
 
 import stacks
-from conftest import MINIBATCH, ROOT, MakeJob, assert_same, refused, rows_of, settings_of
+from conftest import (
+    MINIBATCH,
+    ROOT,
+    MakeJob,
+    assert_same,
+    refused,
+    rows_of,
+    run_named,
+    settings_of,
+)
 from lowrank_dynamics.config.cell import shard_of
 from lowrank_dynamics.config.parts import Part
 from lowrank_dynamics.config.run import Run
-from lowrank_dynamics.data import digits
 from lowrank_dynamics.data.convolved import prepare_part
 from lowrank_dynamics.models.low_rank import low_rank
 from lowrank_dynamics.models.merge import merge
@@ -163,38 +171,39 @@ def job_of(run: str, experiment: str, cell: str, data: Path) -> Job:
     return replace(job, stored=data / stored if stored else None)
 
 
+def shards(finished: Path, run: str, experiment: str, cell: str) -> Iterator[tuple[Job, Path]]:
+    """Yield the jobs of a cell that have run on the CPU, for the device, and their metrics."""
+    job = replace(job_of(run, experiment, cell, finished / "results" / "data"), device=THERE)
+    for stored in run_named(run, finished).cell_folder(experiment, cell).glob("*.parquet"):
+        yield replace(job, trials=shard_of(stored.stem)), stored
+
+
+def assert_same_metrics(jobs: Iterator[tuple[Job, Path]]) -> None:
+    """Train on the device and require the metrics of the CPU."""
+    count = 0
+    for job, stored in jobs:
+        with simulated() as device:
+            found = metrics.table(job.name, job.cell, rows_of(job), job.trials[0])
+        assert device.counts.operations > 0
+        assert found.equals(metrics.read(stored).table)
+        count += 1
+    assert count > 0
+
+
 @pytest.mark.parametrize(("experiment", "cell"), KINDS)
 def test_each_kind_of_job_gives_the_numbers_of_the_cpu(
-    finished: Path, device: SimulatedDevice, experiment: str, cell: str
+    finished: Path, experiment: str, cell: str
 ) -> None:
-    job = replace(job_of("smoke", experiment, cell, finished / "results/data"), device=THERE)
-    shards = sorted((finished / f"results/smoke/cells/{experiment}/{cell}").glob("*.parquet"))
-    for stored in shards:
-        shard = replace(job, trials=shard_of(stored.stem))
-        found = metrics.table(job.name, job.cell, rows_of(shard), shard.trials[0])
-        assert found.equals(metrics.read(stored).table)
-    assert shards
-    assert device.counts.operations > 0
+    assert_same_metrics(shards(finished, "smoke", experiment, cell))
 
 
 @pytest.mark.slow
-def test_every_job_beyond_the_paper_gives_the_numbers_of_the_cpu(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_every_job_beyond_the_paper_gives_the_numbers_of_the_cpu(finished_beyond: Path) -> None:
     """All jobs of the paper's experiments run there in the tests with Slurm."""
-    run = "smoke/beyond"
-    data = tmp_path / "data"
-    data.symlink_to(finished / "results/data")
-    settings = settings_of(run)
-    for name, experiment in settings.experiments.items():
-        for cell in settings.cells(name):
-            here = job_of(run, name, cell.name, data)
-            if experiment.data.source == "digits":
-                here = replace(here, stored=tmp_path / "digits.safetensors")
-                digits.prepare(100, 100, tmp_path / "digits.safetensors")
-            with simulated():
-                found = list(rows_of(replace(here, device=THERE)))
-            assert_same(found, list(rows_of(here)))
+    settings = settings_of("smoke/beyond")
+    for experiment in settings.experiments:
+        for cell in settings.cells(experiment):
+            assert_same_metrics(shards(finished_beyond, "smoke/beyond", experiment, cell.name))
 
 
 def test_convolutions_in_mixed_precision_give_nearly_the_numbers_of_the_cpu(
