@@ -115,11 +115,10 @@ def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) 
     python = tmp_path / "environment" / "bin" / "python"
     (wheel,) = tmp_path.glob("*.whl")
     installed = ["install", "--constraint", ROOT / "requirements.txt", wheel]
-    subprocess.run([*pip, "--python", python, *installed], check=True)
-
     own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
         "OMP_NUM_THREADS": "1"
     }
+    subprocess.run([*pip, "--python", python, *installed], check=True, env=own)
     command = [python, "-W", "error", "-c", example[1]]
     run = subprocess.run(
         command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False
