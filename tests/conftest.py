@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def folder(tmp_path: Path) -> Path:
     for studies in ("studies", "statements"):
         shutil.copytree(ROOT / "configs" / studies, configs / studies)
     return configs
+
+
+def job_of(run: str, experiment: str, cell: str, data: Path, *overrides: str) -> Job:
+    """Return the job of a cell of a run, such as `smoke`, on the CPU; `data` are its images and
+    features.
+    """
+    settings = Run.named(run, Path(), ROOT / "configs", overrides=overrides).settings
+    shared = settings.experiment(experiment)
+    stored = shared.data.stored
+    job = Job(settings, experiment, settings.cell(experiment, cell), range(shared.trials))
+    return replace(job, stored=data / stored if stored else None)
 
 
 def run_named(name: str, root: Path = Path(), configs: Path = ROOT / "configs") -> Run:

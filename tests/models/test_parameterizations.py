@@ -3,11 +3,12 @@ low-rank ones the directions of their name, and adapters change nothing at first
 """
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import MakeJob, measured
+from conftest import MakeJob, job_of, measured
 from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 from lowrank_dynamics.models.initialization import big_factors
@@ -138,6 +139,21 @@ def test_extra_columns_may_be_the_image_of_those_of_v(job: MakeJob, name: str) -
     for weight in initial(job, "s_big").mlp.hidden_weights:
         through = weight @ through / 0.1
     torch.testing.assert_close(image.output_factor, through)
+
+
+@pytest.mark.parametrize("width", [200, 216])
+def test_extra_columns_lie_outside_both_factors_of_any_width(finished: Path, width: int) -> None:
+    """Below the dimension of the features the columns of U are not orthonormal."""
+    changes = [f"experiments.vgg_heads.network.width={width}"]
+    job = job_of("smoke", "vgg_heads", "gelu-s_big-4k", finished / "results/data", *changes)
+    network = setup_of(job).network
+    assert isinstance(network, LowRankMLP)
+    for factor in (network.input_factor.detach(), network.output_factor.detach()):
+        inside, extra = factor.double().tensor_split([2 * 10], dim=-1)
+        overlap, gram = inside.mT @ extra, extra.mT @ extra
+        torch.testing.assert_close(overlap, torch.zeros_like(overlap), atol=1e-6, rtol=0)
+        identity = torch.eye(20).double().expand_as(gram)
+        torch.testing.assert_close(gram, identity, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("degrees", [30.0, 90.0])

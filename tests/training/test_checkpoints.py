@@ -21,6 +21,7 @@ from lowrank_dynamics import source_code
 from lowrank_dynamics.errors import Interrupted
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.seal import SEAL, sealing
+from lowrank_dynamics.training import checkpoints
 from lowrank_dynamics.training.checkpoints import Checkpoint
 from lowrank_dynamics.training.jobs import checkpoint_of
 from runs import LOWRANK, environment
@@ -57,6 +58,23 @@ def test_it_goes_on_with_the_same_numbers(
         cut_off.close()  # type: ignore[attr-defined]
     assert path.exists()
     assert_same(list(rows_of(run, checkpoint_of(run, path, every=0))), whole)
+
+
+@pytest.mark.parametrize("problem", [OSError, MemoryError, Interrupted])
+def test_a_state_that_cannot_be_read_now_is_kept(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[BaseException]
+) -> None:
+    run, path = job(), tmp_path / "state.pt"
+    list(islice(rows_of(run, checkpoint_of(run, path, every=0)), 60))
+
+    def fail(_: Path) -> bytes:
+        raise problem
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "intact", fail)
+        with pytest.raises(problem):
+            checkpoint_of(run, path, every=60).load()
+    assert checkpoint_of(run, path, every=60).load() is not None
 
 
 def test_a_state_of_other_settings_or_other_code_is_not_used(

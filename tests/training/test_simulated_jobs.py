@@ -16,9 +16,9 @@ from torch import Tensor, nn
 import stacks
 from conftest import (
     MINIBATCH,
-    ROOT,
     MakeJob,
     assert_same,
+    job_of,
     refused,
     rows_of,
     run_named,
@@ -26,7 +26,6 @@ from conftest import (
 )
 from lowrank_dynamics.config.cell import shard_of
 from lowrank_dynamics.config.parts import Part
-from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.data.convolved import prepare_part
 from lowrank_dynamics.models.low_rank import low_rank
 from lowrank_dynamics.models.merge import merge
@@ -162,15 +161,6 @@ KINDS = [
 ]
 
 
-def job_of(run: str, experiment: str, cell: str, data: Path) -> Job:
-    """Return the job of a cell of the smoke scale, or of the studies there, on the CPU."""
-    settings = settings_of(run)
-    shared = settings.experiment(experiment)
-    stored = shared.data.stored
-    job = Job(settings, experiment, settings.cell(experiment, cell), range(shared.trials))
-    return replace(job, stored=data / stored if stored else None)
-
-
 def shards(finished: Path, run: str, experiment: str, cell: str) -> Iterator[tuple[Job, Path]]:
     """Yield the jobs of a cell that have run on the CPU, for the device, and their metrics."""
     job = replace(job_of(run, experiment, cell, finished / "results" / "data"), device=THERE)
@@ -211,9 +201,7 @@ def test_convolutions_in_mixed_precision_give_nearly_the_numbers_of_the_cpu(
 ) -> None:
     """bfloat16 has 8 bits, and the simulated device computes only convolutions in it."""
     mixed = ["experiments.vgg_full_model.training.mixed_precision=true"]
-    settings = Run.named("smoke", Path(), ROOT / "configs", overrides=mixed).settings
-    job = job_of("smoke", "vgg_full_model", "gelu-full", finished / "results/data")
-    job = replace(job, settings=settings)
+    job = job_of("smoke", "vgg_full_model", "gelu-full", finished / "results/data", *mixed)
     assert setup_of(job).network.mixed_precision
     for found, expected in zip(rows_of(replace(job, device=THERE)), rows_of(job), strict=True):
         assert found.values == pytest.approx(expected.values, rel=0.05, abs=0.05)

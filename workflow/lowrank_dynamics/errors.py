@@ -8,8 +8,12 @@ class UserError(Exception):
     """The exit status of a command that ends with it."""
 
 
-class Interrupted(UserError):  # noqa: N818 (nothing went wrong)
-    """A command was asked to stop, by Ctrl-C or by a scheduler, and did."""
+class Interrupted(BaseException):
+    """A command was asked to stop, by Ctrl-C or by a scheduler, and did.
+
+    A signal raises it anywhere, so like KeyboardInterrupt it is no Exception, which might be taken
+    for a broken file or a failed download.
+    """
 
     status = 130
     """As shells have it for Ctrl-C."""

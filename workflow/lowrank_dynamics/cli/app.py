@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.cli.interruption import RUN, end_when_asked, end_with
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.errors import Interrupted, UserError
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -84,7 +84,7 @@ def main() -> None:
         end_when_asked()
         end_with(os.environ.get(RUN))
         app(prog_name="lowrank-dynamics")
-    except UserError as error:
+    except (UserError, Interrupted) as error:
         _end(str(error), error.status)
     except OSError as error:
         where, why = error.filename or "a file", error.strerror or error

@@ -276,8 +276,18 @@ def _widened(given: Ingredients, narrow: Factors) -> Factors:
         extra = v[..., narrow.v.shape[-1] :]
         image = _with_image(given, extra).u
         return Factors(v, torch.cat([narrow.u, image.cpu()], dim=-1))
-    u = widened_factor(narrow.u, given.rank, given.complement_generators())
+    basis = _basis_of(narrow)
+    wide = widened_factor(basis, given.rank, given.complement_generators())
+    u = torch.cat([narrow.u, wide[..., basis.shape[-1] :]], dim=-1)
     return Factors(v, u)
+
+
+def _basis_of(factors: Factors) -> Tensor:
+    """Return orthonormal columns that span the same as U: U itself unless m < d, see
+    `big_factors`.
+    """
+    inputs, outputs = factors.v.shape[-2], factors.u.shape[-2]
+    return factors.u if outputs >= inputs else polar_factor(factors.u)
 
 
 def _rotated(given: Ingredients, narrow: Factors) -> Factors:

@@ -74,6 +74,8 @@ class Checkpoint:
             content = io.BytesIO(intact(self.path))
             stored = torch.load(content, weights_only=True, map_location="cpu")
             state = State(**stored["state"])
+        except (OSError, MemoryError):  # the file may be whole
+            raise
         except Exception as error:  # a broken file makes the reader raise anything
             self._discard(f"cannot be read and is not used ({type(error).__name__})")
             return None
