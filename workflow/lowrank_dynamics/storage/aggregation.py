@@ -100,25 +100,39 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
-    """Return the origin of a cell: its first job's, with the total time, most memory, every code
-    and machine.
+    """Return the origin of a cell: its jobs' total time and most memory, and every code, library,
+    Python, machine and source of data that one of them had.
     """
     first = parts[0]
     settings = first.settings and first.settings.model_copy(update={"trials": trials})
     if len(parts) == 1:
         return first.model_copy(update={"settings": settings})
-    codes = dict.fromkeys(part.code for part in parts)
-    machines = dict.fromkeys(part.machine for part in parts)
     return first.model_copy(
         update={
             "settings": settings,
-            "code": "; ".join(codes),
-            "machine": "; ".join(machines),
+            "data": _distinct_by_key(part.data for part in parts),
+            "code": _distinct(part.code for part in parts),
+            "libraries": _distinct_by_key(part.libraries for part in parts),
+            "python": _distinct(part.python for part in parts),
+            "machine": _distinct(part.machine for part in parts),
             "started": min(part.started for part in parts),
             "seconds": round(sum(part.seconds for part in parts), 1),
             "megabytes": most_memory(parts),
         }
     )
+
+
+def _distinct_by_key(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return every key of some mappings with the distinct values that they have, in one text."""
+    values: dict[str, list[str]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            values.setdefault(key, []).append(value)
+    return {key: _distinct(of_key) for key, of_key in values.items()}
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
 
 
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
