@@ -201,8 +201,8 @@ def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
         _ = Metrics(example(), {CELL.name: watched}).settings
 
 
-def test_a_trial_that_diverged_keeps_its_last_values() -> None:
-    """Where the others are measured; it ended at a step at which nothing is."""
+def test_a_trial_that_diverged_keeps_its_last_measurement() -> None:
+    """Where the others are measured; it ended later, at a step at which nothing is."""
     goes_on = np.array([True, False])
     rows = [row(step, "train_loss", [10.0 - step, 20.0 - step], layer=0) for step in (0, 5)]
     rows.append(row(7, "last_step", [7, 7], layer=0)._replace(present=~goes_on))

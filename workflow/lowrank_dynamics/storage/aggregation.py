@@ -25,10 +25,12 @@ def aggregate(
     """Combine the metrics of an experiment's jobs, each in a file CELL/TRIALS.parquet.
 
     The cells keep the order of `paths`, and have the same rows however their trials were split into
-    jobs. Every trial gets a row at every step of its cell: one that stopped early keeps its last
-    values, as its weights do. Raises UserError if a file is of another cell, experiment or scale,
-    if trials are missing (each cell must have `trials`, if given), and if the jobs of one variant
-    come from different settings.
+    jobs. Every trial gets a row at every step of its cell: one that stopped near the linear fit
+    keeps its last values, as its weights do. One that diverged keeps those of its last measurement,
+    when its loss was finite, though it went on from there: its `last_step` tells such a trial, so
+    that a comparison of ends can leave it out. Raises UserError if a file is of another cell,
+    experiment or scale, if trials are missing (each cell must have `trials`, if given), and if the
+    jobs of one variant come from different settings.
     """
     shards = []
     for path in paths:
@@ -136,8 +138,9 @@ def _distinct(values: Iterable[str]) -> str:
 
 
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
-    """Return the table of a cell with each trial's last values repeated at the later steps of the
-    other trials. A trial's last step is apart: one that diverged ends where nothing is measured.
+    """Return the table of a cell with each trial's last measurement repeated at the later steps of
+    the other trials. A trial's `last_step` is apart: one that diverged ends after its last
+    measurement, at a step at which nothing is measured.
     """
     is_last = pc.field("quantity").isin(["last_step"])
     parts = [_held(metrics.filter(~is_last)), _held(metrics.filter(is_last))]
@@ -145,7 +148,7 @@ def _held_to_the_end(metrics: pa.Table) -> pa.Table:
 
 
 def _held(metrics: pa.Table) -> pa.Table:
-    """Return a table with each trial's last values repeated at the later steps of the others."""
+    """Return a table with each trial's last measurement repeated at later steps of the others."""
     ends = metrics.group_by("trial").aggregate([("step", "max")])
     position = SCHEMA.get_field_index("step")
     held = [metrics]
