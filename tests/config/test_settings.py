@@ -1,6 +1,7 @@
 """The settings: what is refused, and with which words."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,17 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT, SCALES, change, refused, settings_of
+from lowrank_dynamics.config.checks import NOT_WHERE_TRIALS_STOP
 from lowrank_dynamics.config.data import PixelData
-from lowrank_dynamics.config.registries import ACTIVATIONS, CONVOLUTIONS, OPTIMIZERS, POOL, labels
+from lowrank_dynamics.config.registries import (
+    ACTIVATIONS,
+    CONVOLUTIONS,
+    OBSERVABLES,
+    OPTIMIZERS,
+    POOL,
+    labels,
+)
+from lowrank_dynamics.config.settings import Settings
 
 REFUSED = [
     ("case_study.training.learning_rate", -1.0, "greater than 0, got -1.0"),
@@ -161,6 +171,18 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     after = settings_of("laptop", folder)
     assert before.of_variant("case_study").digest != after.of_variant("case_study").digest
     assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest
+
+
+@pytest.mark.parametrize("name", sorted({*OBSERVABLES} - {"loss", *NOT_WHERE_TRIALS_STOP}))
+def test_whatever_is_observed_is_measured_where_a_trial_stops(
+    settings: Callable[..., Settings], name: str
+) -> None:
+    """The loss is, so a cadence of 7 beside 5 would lose the last measurement of most trials."""
+    observe = {"observe__singular_structure": None, "observe__block_shares": None}
+    theory = {"network__depth": 2, "training__stop_near_linear_fit": 0.1, "observe__loss": 7}
+    settings(**theory, **observe | {f"observe__{name}": 7})
+    with pytest.raises(ValidationError, match=r"observe\.loss must be a multiple of the other"):
+        settings(**theory | {"observe__loss": 5}, **observe | {f"observe__{name}": 7})
 
 
 @pytest.mark.parametrize(

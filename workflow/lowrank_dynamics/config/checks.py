@@ -6,6 +6,10 @@ from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData, PixelData
 from lowrank_dynamics.config.registries import IMAGES, PARAMETERIZATIONS, activation
 
+NOT_WHERE_TRIALS_STOP = ("start_eps", "constants")
+"""What need not be measured when a trial stops: `start_eps` is about the start, and `constants`,
+which decompose a Hessian, are compared with their bounds wherever they are measured.
+"""
 LARGEST_HESSIAN = 4_096
 """Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
 
@@ -180,19 +184,16 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
 
 
 def _with_a_common_stop(settings: Shared) -> Iterator[str]:
-    """Check that everything is measured where a trial may stop, which is when the loss is."""
+    """Check that what has a last value is measured where a trial may stop, which is when the loss
+    is.
+    """
     observe = settings.observe
-    cadences = (
-        observe.singular_structure,
-        observe.block_shares,
-        observe.block_magnitudes,
-        observe.gradient,
-        observe.change_rank,
-        observe.linearity,
-        observe.loss_gradient,
-    )
-    for cadence in filter(None, cadences):
-        if settings.training.stop_near_linear_fit and observe.loss % cadence:
+    if settings.training.stop_near_linear_fit is None:
+        return
+    for name in observe.names:
+        if name in NOT_WHERE_TRIALS_STOP:
+            continue
+        if observe.loss % getattr(observe, name):
             why = "because trials stop when it is measured"
             yield f"observe.loss must be a multiple of the other cadences, {why}"
 
