@@ -89,6 +89,34 @@ def test_in_evaluation_the_result_computes_what_the_model_does() -> None:
         torch.testing.assert_close(small.train(training)(inputs), model.train(training)(inside))
 
 
+class Swish(nn.Module):
+    def forward(self, inputs: Tensor, beta: float = 1.0) -> Tensor:
+        return inputs * torch.sigmoid(beta * inputs)
+
+
+CALLS: dict[str, Between] = {
+    "position": lambda model, inputs: model.swish(inputs, 5.0),
+    "keyword": lambda model, inputs: model.swish(inputs, beta=5.0),
+    "all keywords": lambda model, inputs: model.swish(inputs=inputs, beta=5.0),
+    "by mode": lambda model, inputs: model.swish(inputs, 5.0 if model.training else 1.0),
+    "none": lambda model, inputs: model.swish(inputs),
+}
+
+
+@pytest.mark.parametrize("between", CALLS.values(), ids=CALLS)
+def test_a_module_keeps_the_arguments_that_it_is_called_with(between: Between) -> None:
+    model = Written(between)
+    model.swish = Swish()
+    inputs, _ = batch(model)
+    merged, small = merge(model), low_rank(model, loss_of(model))
+    activation = nn.Sequential(*chain_of(small).after[1])
+    for training in (True, False):
+        model.train(training)
+        torch.testing.assert_close(merged.train(training)(inputs), model(inputs))
+        expected = between(model, torch.tanh(inputs))
+        torch.testing.assert_close(activation.train(training)(inputs), expected)
+
+
 def test_dropout_that_is_always_on_stays_on() -> None:
     model = Written(lambda _, inputs: functional.dropout(inputs)).eval()
     inputs, _ = batch(model)

@@ -226,12 +226,14 @@ def name_of(module: nn.Module) -> str:
 
 
 def _has_module(step: Step) -> bool:
-    """Return whether a step is a module, or a function that torch has as a module."""
+    """Return whether a step is a module that takes its input and nothing else, or a function that
+    torch has as a module.
+    """
     one, other = step
-    if one.op == "call_module":
-        return True
-    if len(one.args) != 1:
+    if any(node.args != tuple(node.all_input_nodes) for node in step):
         return False
+    if one.op == "call_module":
+        return not one.kwargs and not other.kwargs
     if one.target in NAMED_BY_MODE:
         return one.kwargs == {**other.kwargs, "training": True} and not other.kwargs["training"]
     return one.target in NAMED and one.kwargs == other.kwargs
