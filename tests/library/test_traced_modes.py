@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import refused
-from lowrank_dynamics import low_rank, merge
+from lowrank_dynamics import low_rank, low_rank_like, merge
 from lowrank_dynamics.models.chain import chain_of, is_elementwise
 from stacks import batch, loss_of, mlp
 
@@ -145,6 +145,36 @@ def test_tracing_leaves_every_module_in_its_mode() -> None:
     modes = [module.training for module in model.modules()]
     chain_of(model)
     assert [module.training for module in model.modules()] == modes
+
+
+class Frozen(nn.Module):
+    """An MLP of which everything but the whole is frozen in evaluation."""
+
+    def __init__(self, between: Between) -> None:
+        super().__init__()
+        self.normalized = nn.BatchNorm1d(14, dtype=torch.float64)
+        self.layers = Written(between)
+        self.dropout = nn.Dropout()
+        self.normalized(2 * batch(self.layers)[0] + 1)
+        for module in self.children():
+            module.eval()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.dropout(self.layers(self.normalized(inputs)))
+
+
+@pytest.mark.parametrize("between", RANDOM_IN_TRAINING.values(), ids=RANDOM_IN_TRAINING)
+def test_what_is_frozen_in_evaluation_stays_so_in_a_training_model(between: Between) -> None:
+    model = Frozen(between)
+    inputs, _ = batch(model)
+    merged, small = merge(model), low_rank(model, loss_of(model))
+    torch.testing.assert_close(merged(inputs), model(inputs))
+    assert not is_random(small, inputs)
+    for network in (merged, small, low_rank_like(model)):
+        assert network.training
+        for module in network.children():
+            assert module.training == isinstance(module, nn.Linear)
+        assert is_random(network.train(), inputs)
 
 
 class OtherLayers(Written):

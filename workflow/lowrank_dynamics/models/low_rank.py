@@ -53,8 +53,9 @@ def low_rank(
     and its gradient in the first layer defines S_big, section 3.
 
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and
-    W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP. All are
-    trained; if `keep_frozen`, what replaces frozen weights or biases is not. If the weights are eps
+    W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP; what stands
+    between layers keeps its own mode. All are trained; if `keep_frozen`, what replaces frozen
+    weights or biases is not. If the weights are eps
     times orthonormal columns, U and V are those of the paper, and the cores are eps times the
     identity. In general a core is W_l in the bases that it maps to one another: U_l' W_l U_{l-1},
     with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree
@@ -74,7 +75,7 @@ def low_rank(
     require_no_hooks(part)
     with buffers_kept(model, loss):
         factor = _input_factor(chain, loss, rank, generator)
-    small = _assembled(chain, _matrices(chain, factor)).train(part.training)
+    small = _assembled(chain, _matrices(chain, factor), training=part.training)
     if not keep_frozen:
         small.requires_grad_(True)
     if inplace:
@@ -99,7 +100,7 @@ def low_rank_like(
     require_no_hooks(part)
     require_few_outputs(chain)
     rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
-    small = _assembled(chain, _placeholders(chain, rank)).train(part.training)
+    small = _assembled(chain, _placeholders(chain, rank), training=part.training)
     small.requires_grad_(True)
     if inplace:
         _warn_of_optimizers(part)
@@ -227,8 +228,8 @@ def _placeholders(chain: Chain, rank: int) -> _Matrices:
 
 
 @torch.no_grad()
-def _assembled(chain: Chain, matrices: _Matrices) -> nn.Sequential:
-    """Return the low-rank MLP of a chain, with its modules by name.
+def _assembled(chain: Chain, matrices: _Matrices, *, training: bool) -> nn.Sequential:
+    """Return the low-rank MLP of a chain, with its modules by name, in a mode.
 
     Frozen are the cores of frozen weights, what represents frozen biases, and copies as they were.
     """
@@ -248,7 +249,19 @@ def _assembled(chain: Chain, matrices: _Matrices) -> nn.Sequential:
         modules |= copied(f"activation_{number}", chain.after[number - 1])
     modules["last"] = copy_of(chain.layers[-1])
     modules |= copied("after", chain.after[-1])
-    return nn.Sequential(modules)
+    return in_a_row(modules, training=training)
+
+
+def in_a_row(modules: OrderedDict[str, nn.Module], *, training: bool) -> nn.Sequential:
+    """Return modules by name as an MLP in a mode; what stands between its layers keeps its own,
+    such as a normalization that is frozen in evaluation.
+    """
+    row = nn.Sequential(modules)
+    row.training = training
+    for module in row:
+        if isinstance(module, nn.Linear):
+            module.training = training
+    return row
 
 
 def copied(prefix: str, modules: Sequence[nn.Module]) -> dict[str, nn.Module]:
