@@ -48,6 +48,7 @@ REFUSED = [
     ("fashion_mnist.network.rank", 19, "network.rank must be between 2K = 20 and d = 784, got 19"),
     ("fashion_mnist.data.training_images", 60010, "less than or equal to 60000, got 60010"),
     ("fashion_mnist.data.training_images", 15, "multiple of 10, got 15"),
+    ("fashion_mnist.data.test_images", 10010, "less than or equal to 10000, got 10010"),
     ("deep_whitened.observe.block_shares", 3, "observe.loss must be a multiple"),
     ("deep_whitened.activations", ["swish"], "'swish' is not one of elu, gelu"),
     ("case_study.data.color", 1, "unknown key"),
@@ -138,6 +139,15 @@ def test_a_wrong_value_is_refused_with_file_key_and_what_is_right(
     assert "laptop.yaml" in sentence or "paper.yaml" in sentence
     assert "experiments" in sentence
     assert key.partition(".")[0] in sentence
+
+
+@pytest.mark.parametrize(("images", "most"), [("training_images", 1400), ("test_images", 330)])
+def test_more_images_than_there_are_are_refused(images: str, most: int) -> None:
+    few = {"training_images": 10, "test_images": 10}
+    PixelData(source="digits", **few | {images: most})
+    message = f"{images} must be at most {most} of digits, is {most + 10}"
+    with pytest.raises(ValidationError, match=message):
+        PixelData(source="digits", **few | {images: most + 10})
 
 
 def test_the_file_at_fault_is_named(folder: Path) -> None:
