@@ -30,15 +30,17 @@ class GradientOverEps(Observer):
         self.objective = objective
         self.train = data.train
 
+    def is_due(self, step: int, *, last: bool) -> bool:
+        """Return whether this step is the start."""
+        del last
+        return step == 0
+
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
-        """Yield, at step 0 only, `gradient_tail` and `derivative_spread`, with one value for each
-        of `start_eps`.
+        """Yield `gradient_tail` and `derivative_spread`, with one value for each of `start_eps`.
 
         `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of
         phi'(W_1(0) X) from the nearest constant matrix, relative to its norm.
         """
-        if iterate.step > 0:
-            return
         assert isinstance(iterate.network, MLP)
         tails, spreads = [], []
         for factor in self.factors:
