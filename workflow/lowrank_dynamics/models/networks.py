@@ -1,5 +1,5 @@
-"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of
-each weight.
+"""The networks that the workflow trains, with their trials stacked on the leading axis of each
+weight, and their activations: the paper's MLP and LowRankMLP, and an MLP with adapters or factors.
 """
 
 import pkgutil
