@@ -69,10 +69,7 @@ def low_rank(
     a gradient of rank below K; and for a model that is not a chain of layers, or has hooks on them,
     or an invalid loss.
     """
-    _require_place(at, inplace=inplace)
-    part = part_of(model, at)
-    chain = chain_of(part)
-    require_no_hooks(part)
+    part, chain = _replaceable(model, at, inplace=inplace)
     with buffers_kept(model, loss):
         factor = _input_factor(chain, loss, rank, generator)
     small = _assembled(chain, _matrices(chain, factor), training=part.training)
@@ -94,10 +91,7 @@ def low_rank_like(
     unnoticed; all others are the model's, in its mode, and all are trained. Raises UserError as
     `low_rank` does, for a rank, K >= d/2 and a model that is not a chain of layers.
     """
-    _require_place(at, inplace=inplace)
-    part = part_of(model, at)
-    chain = chain_of(part)
-    require_no_hooks(part)
+    part, chain = _replaceable(model, at, inplace=inplace)
     require_few_outputs(chain)
     rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
     small = _assembled(chain, _placeholders(chain, rank), training=part.training)
@@ -107,12 +101,18 @@ def low_rank_like(
     return with_part(model, at, small, inplace=inplace)
 
 
-def _require_place(at: str, *, inplace: bool) -> None:
-    """Require the path of a part that is to be replaced in place."""
+def _replaceable(model: nn.Module, at: str, *, inplace: bool) -> tuple[nn.Module, Chain]:
+    """Return the part of a model that is to be replaced, and its chain. Raises UserError if it
+    cannot be replaced.
+    """
     if inplace and not at:
         raise UserError(
             'inplace replaces a part of the model, which `at` names, such as at="classifier"'
         )
+    part = part_of(model, at)
+    chain = chain_of(part)
+    require_no_hooks(part)
+    return part, chain
 
 
 def _input_factor(
@@ -208,9 +208,13 @@ def _matrices(chain: Chain, factor: Tensor) -> _Matrices:
         image = in_float64(layer.weight) @ basis
         basis = polar_factor(image)
         cores.append(basis.mT @ image)
-        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
-        biases.append(basis.mT @ in_float64(layer.bias) if has_bias else None)
+        biases.append(basis.mT @ in_float64(layer.bias) if _core_has_bias(chain, layer) else None)
     return _Matrices(factor, cores, biases, basis)
+
+
+def _core_has_bias(chain: Chain, layer: nn.Linear) -> bool:
+    """Return whether the core of a hidden layer has a bias; that of the last is one of U."""
+    return layer.bias is not None and layer is not chain.hidden[-1]
 
 
 def _placeholders(chain: Chain, rank: int) -> _Matrices:
@@ -219,9 +223,9 @@ def _placeholders(chain: Chain, rank: int) -> _Matrices:
     cores: list[Tensor] = []
     biases: list[Tensor | None] = []
     for layer in chain.hidden:
-        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
         cores.append(like.new_full((rank, rank), torch.nan))
-        biases.append(like.new_full((rank,), torch.nan) if has_bias else None)
+        bias = like.new_full((rank,), torch.nan)
+        biases.append(bias if _core_has_bias(chain, layer) else None)
     width = chain.hidden[-1].out_features
     input_factor = like.new_full((chain.dimension, rank), torch.nan)
     return _Matrices(input_factor, cores, biases, like.new_full((width, rank), torch.nan))
