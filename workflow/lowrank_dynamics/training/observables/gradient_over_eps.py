@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowrank_dynamics.data.dataset import Dataset
 from lowrank_dynamics.models.linearity import derivatives
-from lowrank_dynamics.models.networks import MLP
+from lowrank_dynamics.models.networks import MLP, in_evaluation
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.losses import first_layer_gradient
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -41,10 +41,9 @@ class GradientOverEps(Observer):
         `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of
         phi'(W_1(0) X) from the nearest constant matrix, relative to its norm.
         """
-        assert isinstance(iterate.network, MLP)
         tails, spreads = [], []
         for factor in self.factors:
-            scaled = _scaled(iterate.network, factor)
+            scaled = _scaled(iterate.mlp, factor)
             tails.append(self._tail(scaled))
             spreads.append(self._derivative_spread(scaled))
         yield iterate.measured("gradient_tail", 1, torch.stack(tails, dim=-1))
@@ -59,8 +58,8 @@ class GradientOverEps(Observer):
     def _derivative_spread(self, network: MLP) -> Tensor:
         """Return `derivative_spread`: (trials,)."""
         pre_activations = network.hidden_weights[0] @ self.train.inputs
-        derivative, _ = derivatives(network.eval().activation, pre_activations)
-        network.train()
+        with in_evaluation(network):
+            derivative, _ = derivatives(network.activation, pre_activations)
         constant = derivative.mean(dim=(-2, -1), keepdim=True)
         distance = torch.linalg.matrix_norm(derivative - constant)
         return distance / torch.linalg.matrix_norm(derivative)
