@@ -183,6 +183,27 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observe__block_rank": 6}, "at most 5, below d/2, got 6"),
+        ({"training__project": "inside"}, "null where training.project is set"),
+        ({"observe__block_shares": None}, "null where no blocks are measured"),
+        (
+            {"network__depth": 2, "observe__gradient": 5},
+            "null where observe.gradient is measured",
+        ),
+    ],
+    ids=["rank", "project", "blocks", "gradient"],
+)
+def test_another_rank_of_the_blocks_is_refused_where_it_is_not_defined(
+    settings: Callable[..., Settings], changes: dict[str, object], message: str
+) -> None:
+    settings(observe__block_rank=5)
+    with pytest.raises(ValidationError, match=f"observe.block_rank must be {message}"):
+        settings(**{"observe__block_rank": 5} | changes)
+
+
 @pytest.mark.parametrize("name", sorted({*OBSERVABLES} - {"loss", *NOT_WHERE_TRIALS_STOP}))
 def test_whatever_is_observed_is_measured_where_a_trial_stops(
     settings: Callable[..., Settings], name: str

@@ -144,15 +144,8 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     if observe.singular_structure and smallest <= 2 * classes:
         above = f"network.width is above 2K = {2 * classes}"
         yield f"observe.singular_structure must be null unless {above}"
-    largest = (settings.dimension - 1) // 2
-    if observe.block_rank is not None and observe.block_rank > largest:
-        yield f"observe.block_rank must be at most {largest}, below d/2, got {observe.block_rank}"
-    if observe.block_rank is not None and training.project is not None:
-        yield "observe.block_rank must be null where training.project is set"
-    if observe.block_rank is not None and not (observe.block_shares or observe.block_magnitudes):
-        yield "observe.block_rank must be null where no blocks are measured"
-    if observe.block_rank is not None and observe.gradient:
-        yield "observe.block_rank must be null where observe.gradient is measured"
+    if observe.block_rank is not None:
+        yield from _of_block_rank(settings, observe.block_rank)
     if training.may_diverge and observe.names != ["loss"]:
         yield "training.may_diverge must be false except where only the loss is observed"
     first = observe.subspace_reference
@@ -181,6 +174,20 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     if observe.constants and weights > LARGEST_HESSIAN:
         most = f"W_1 has at most {LARGEST_HESSIAN:,} weights, whose Hessian is decomposed"
         yield f"observe.constants must be null unless {most}; here it has {weights:,}"
+
+
+def _of_block_rank(settings: Shared, rank: int) -> Iterator[str]:
+    """Check that blocks of another rank than K are defined, measured, and not needed for K."""
+    observe = settings.observe
+    largest = (settings.dimension - 1) // 2
+    if rank > largest:
+        yield f"observe.block_rank must be at most {largest}, below d/2, got {rank}"
+    if settings.training.project is not None:
+        yield "observe.block_rank must be null where training.project is set"
+    if not (observe.block_shares or observe.block_magnitudes):
+        yield "observe.block_rank must be null where no blocks are measured"
+    if observe.gradient:
+        yield "observe.block_rank must be null where observe.gradient is measured"
 
 
 def _with_a_common_stop(settings: Shared) -> Iterator[str]:
