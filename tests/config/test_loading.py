@@ -14,6 +14,7 @@ from lowrank_dynamics.config.folder import scales
 from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.config.request import Request, requested
 from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.config.yaml import parsed_value
 
 
 @pytest.mark.parametrize("content", ["a: [", "[1, 2]", "\x00"])
@@ -50,9 +51,25 @@ def test_a_number_may_be_written_as_the_paper_writes_it(
     assert settings.training.learning_rate == value
 
 
+NO_VALUE = ["2001-99-99", "!!int a", "!!bool a", '!!int ""', 1_000 * "[", "&a [*a]", "{a: 1, a: 2}"]
+
+
+@pytest.mark.parametrize("text", NO_VALUE, ids=lambda text: text[:12])
+def test_a_text_without_a_value_is_refused_wherever_it_stands(folder: Path, text: str) -> None:
+    """Its grammar may be that of YAML: of a date, say, that the calendar lacks."""
+    with refused("is not valid YAML: |: line 1: duplicate key a; remove one"):
+        parsed_value(text)
+    run = replace(run_named("laptop"), overrides=(f"experiments.case_study.trials={text}",))
+    with refused("is not valid YAML: |: line 1: duplicate key a; remove one"):
+        _ = run.settings
+    (folder / "smoke.yaml").write_text(f"experiments: {text}\n")
+    with refused(r"smoke\.yaml( is not valid YAML: |: line 1: duplicate key a; remove one)"):
+        settings_of("smoke", folder)
+
+
 def test_an_anchor_within_itself_is_refused(folder: Path) -> None:
     (folder / "mine.yaml").write_text("experiments: &all\n  case_study: *all\n")
-    with refused(r"mine\.yaml has an anchor \(&\) that is used within itself; write it out"):
+    with refused(r"mine\.yaml is not valid YAML: an anchor \(&\) is used within itself; write it"):
         settings_of("mine", folder)
 
 

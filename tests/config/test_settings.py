@@ -1,6 +1,7 @@
 """The settings: what is refused, and with which words."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,17 @@ import yaml
 from pydantic import ValidationError
 
 from conftest import ROOT, SCALES, change, refused, settings_of
+from lowrank_dynamics.config.checks import NOT_WHERE_TRIALS_STOP
 from lowrank_dynamics.config.data import PixelData
-from lowrank_dynamics.config.registries import ACTIVATIONS, CONVOLUTIONS, OPTIMIZERS, POOL, labels
+from lowrank_dynamics.config.registries import (
+    ACTIVATIONS,
+    CONVOLUTIONS,
+    OBSERVABLES,
+    OPTIMIZERS,
+    POOL,
+    labels,
+)
+from lowrank_dynamics.config.settings import Settings
 
 REFUSED = [
     ("case_study.training.learning_rate", -1.0, "greater than 0, got -1.0"),
@@ -38,6 +48,7 @@ REFUSED = [
     ("fashion_mnist.network.rank", 19, "network.rank must be between 2K = 20 and d = 784, got 19"),
     ("fashion_mnist.data.training_images", 60010, "less than or equal to 60000, got 60010"),
     ("fashion_mnist.data.training_images", 15, "multiple of 10, got 15"),
+    ("fashion_mnist.data.test_images", 10010, "less than or equal to 10000, got 10010"),
     ("deep_whitened.observe.block_shares", 3, "observe.loss must be a multiple"),
     ("deep_whitened.activations", ["swish"], "'swish' is not one of elu, gelu"),
     ("case_study.data.color", 1, "unknown key"),
@@ -130,6 +141,15 @@ def test_a_wrong_value_is_refused_with_file_key_and_what_is_right(
     assert key.partition(".")[0] in sentence
 
 
+@pytest.mark.parametrize(("images", "most"), [("training_images", 1400), ("test_images", 330)])
+def test_more_images_than_there_are_are_refused(images: str, most: int) -> None:
+    few = {"training_images": 10, "test_images": 10}
+    PixelData(source="digits", **few | {images: most})
+    message = f"{images} must be at most {most} of digits, is {most + 10}"
+    with pytest.raises(ValidationError, match=message):
+        PixelData(source="digits", **few | {images: most + 10})
+
+
 def test_the_file_at_fault_is_named(folder: Path) -> None:
     change(folder / "paper.yaml", "experiments.deep_whitened.training.learning_rate", -1.0)
     with refused(r"paper\.yaml: experiments\.deep_whitened\.training\.learning_rate"):
@@ -161,6 +181,39 @@ def test_the_digest_follows_its_own_experiment_only(folder: Path) -> None:
     after = settings_of("laptop", folder)
     assert before.of_variant("case_study").digest != after.of_variant("case_study").digest
     assert before.of_variant("fashion_mnist").digest == after.of_variant("fashion_mnist").digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observe__block_rank": 6}, "at most 5, below d/2, got 6"),
+        ({"training__project": "inside"}, "null where training.project is set"),
+        ({"observe__block_shares": None}, "null where no blocks are measured"),
+        (
+            {"network__depth": 2, "observe__gradient": 5},
+            "null where observe.gradient is measured",
+        ),
+    ],
+    ids=["rank", "project", "blocks", "gradient"],
+)
+def test_another_rank_of_the_blocks_is_refused_where_it_is_not_defined(
+    settings: Callable[..., Settings], changes: dict[str, object], message: str
+) -> None:
+    settings(observe__block_rank=5)
+    with pytest.raises(ValidationError, match=f"observe.block_rank must be {message}"):
+        settings(**{"observe__block_rank": 5} | changes)
+
+
+@pytest.mark.parametrize("name", sorted({*OBSERVABLES} - {"loss", *NOT_WHERE_TRIALS_STOP}))
+def test_whatever_is_observed_is_measured_where_a_trial_stops(
+    settings: Callable[..., Settings], name: str
+) -> None:
+    """The loss is, so a cadence of 7 beside 5 would lose the last measurement of most trials."""
+    observe = {"observe__singular_structure": None, "observe__block_shares": None}
+    theory = {"network__depth": 2, "training__stop_near_linear_fit": 0.1, "observe__loss": 7}
+    settings(**theory, **observe | {f"observe__{name}": 7})
+    with pytest.raises(ValidationError, match=r"observe\.loss must be a multiple of the other"):
+        settings(**theory | {"observe__loss": 5}, **observe | {f"observe__{name}": 7})
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,23 @@ from pathlib import Path
 
 import torch
 
+from conftest import refused
 from lowrank_dynamics.config.data import PixelData
+from lowrank_dynamics.config.registries import IMAGES
 from lowrank_dynamics.data import digits, pixels
 from lowrank_dynamics.storage.tensors import read_tensors
 
 
 def test_the_embedded_digits_are_split(tmp_path: Path) -> None:
     path = tmp_path / "digits.safetensors"
-    digits.prepare(1_400, 300, path)
+    most = IMAGES["digits"]
+    digits.prepare(most.training_images, most.test_images, path)
     tensors, origin = read_tensors(path)
     assert tensors["train_images"].shape == (1_400, 8, 8)
     assert torch.bincount(tensors["train_labels"].long()).tolist() == [140] * 10
-    assert torch.bincount(tensors["test_labels"].long()).tolist() == [30] * 10
+    assert torch.bincount(tensors["test_labels"].long()).tolist() == [33] * 10
+    with refused("340 samples need 34 of each class, but one class has only 33"):
+        digits.prepare(10, 340, path)
     assert int(tensors["train_images"].max()) == 16
     assert origin[digits.FILE].startswith("embedded digits, sha256")
 

@@ -155,6 +155,8 @@ def test_weights_come_from_the_first_source_that_has_them(
         external.content(folder)
     external.forget_missing(folder.parent)
     assert not folder.exists()
+    with refused(r"vgg16 has no content\.safetensors; run the workflow again, or `fetch`"):
+        external.content(folder)
     monkeypatch.setattr(vgg16, "PACKAGE", Folder("package", tmp_path / "package"))
     external.fetch("vgg16", folder, allow_unverified=False)
     assert external.missing(folder) == ""

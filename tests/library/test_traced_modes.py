@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import refused
-from lowrank_dynamics import low_rank, merge
+from lowrank_dynamics import low_rank, low_rank_like, merge
 from lowrank_dynamics.models.chain import chain_of, is_elementwise
 from stacks import batch, loss_of, mlp
 
@@ -89,6 +89,34 @@ def test_in_evaluation_the_result_computes_what_the_model_does() -> None:
         torch.testing.assert_close(small.train(training)(inputs), model.train(training)(inside))
 
 
+class Swish(nn.Module):
+    def forward(self, inputs: Tensor, beta: float = 1.0) -> Tensor:
+        return inputs * torch.sigmoid(beta * inputs)
+
+
+CALLS: dict[str, Between] = {
+    "position": lambda model, inputs: model.swish(inputs, 5.0),
+    "keyword": lambda model, inputs: model.swish(inputs, beta=5.0),
+    "all keywords": lambda model, inputs: model.swish(inputs=inputs, beta=5.0),
+    "by mode": lambda model, inputs: model.swish(inputs, 5.0 if model.training else 1.0),
+    "none": lambda model, inputs: model.swish(inputs),
+}
+
+
+@pytest.mark.parametrize("between", CALLS.values(), ids=CALLS)
+def test_a_module_keeps_the_arguments_that_it_is_called_with(between: Between) -> None:
+    model = Written(between)
+    model.swish = Swish()
+    inputs, _ = batch(model)
+    merged, small = merge(model), low_rank(model, loss_of(model))
+    activation = nn.Sequential(*chain_of(small).after[1])
+    for training in (True, False):
+        model.train(training)
+        torch.testing.assert_close(merged.train(training)(inputs), model(inputs))
+        expected = between(model, torch.tanh(inputs))
+        torch.testing.assert_close(activation.train(training)(inputs), expected)
+
+
 def test_dropout_that_is_always_on_stays_on() -> None:
     model = Written(lambda _, inputs: functional.dropout(inputs)).eval()
     inputs, _ = batch(model)
@@ -117,6 +145,36 @@ def test_tracing_leaves_every_module_in_its_mode() -> None:
     modes = [module.training for module in model.modules()]
     chain_of(model)
     assert [module.training for module in model.modules()] == modes
+
+
+class Frozen(nn.Module):
+    """An MLP of which everything but the whole is frozen in evaluation."""
+
+    def __init__(self, between: Between) -> None:
+        super().__init__()
+        self.normalized = nn.BatchNorm1d(14, dtype=torch.float64)
+        self.layers = Written(between)
+        self.dropout = nn.Dropout()
+        self.normalized(2 * batch(self.layers)[0] + 1)
+        for module in self.children():
+            module.eval()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.dropout(self.layers(self.normalized(inputs)))
+
+
+@pytest.mark.parametrize("between", RANDOM_IN_TRAINING.values(), ids=RANDOM_IN_TRAINING)
+def test_what_is_frozen_in_evaluation_stays_so_in_a_training_model(between: Between) -> None:
+    model = Frozen(between)
+    inputs, _ = batch(model)
+    merged, small = merge(model), low_rank(model, loss_of(model))
+    torch.testing.assert_close(merged(inputs), model(inputs))
+    assert not is_random(small, inputs)
+    for network in (merged, small, low_rank_like(model)):
+        assert network.training
+        for module in network.children():
+            assert module.training == isinstance(module, nn.Linear)
+        assert is_random(network.train(), inputs)
 
 
 class OtherLayers(Written):

@@ -173,6 +173,22 @@ def test_the_one_call_of_the_loss_leaves_no_trace() -> None:
     assert int(features[0].num_batches_tracked) == 1
 
 
+def test_the_loss_may_be_a_sum_over_calls_on_single_samples() -> None:
+    """With outputs (K,), where a batch has (n, K)."""
+    model = mlp(14, 12, 3)
+    inputs, labels = batch(model)
+
+    def one_by_one() -> Tensor:
+        pairs = zip(inputs, labels, strict=True)
+        return sum((functional.cross_entropy(model(x), y) for x, y in pairs), torch.zeros(()))
+
+    def together() -> Tensor:
+        return functional.cross_entropy(model(inputs), labels, reduction="sum")
+
+    one, other = (low_rank(model, loss).input_factor.weight for loss in (one_by_one, together))
+    assert float(principal_angles(one.detach().mT, other.detach().mT).max()) < 1e-6
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_normalization_may_follow_the_head(training: bool) -> None:
     """Its running means are restored only after the gradient has gone through it."""

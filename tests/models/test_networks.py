@@ -8,7 +8,13 @@ from lowrank_dynamics.config.networks import Matrix
 from lowrank_dynamics.config.registries import ACTIVATIONS, activation
 from lowrank_dynamics.data.drawn import whiten
 from lowrank_dynamics.models.initialization import mlp_weights, semi_orthogonal
-from lowrank_dynamics.models.networks import MLP, LowRankMLP, RReLU, make_activation
+from lowrank_dynamics.models.networks import (
+    MLP,
+    LowRankMLP,
+    RReLU,
+    in_evaluation,
+    make_activation,
+)
 from lowrank_dynamics.training.losses import linear_fit_loss, squared_error
 
 TRIALS, D, M, K, N = 2, 6, 6, 2, 9
@@ -149,3 +155,16 @@ def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     torch.testing.assert_close(
         linear_fit_loss(inputs, targets), squared_error(fit @ inputs, targets)
     )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_is_in_evaluation_for_a_while_only(training: bool) -> None:
+    """Random slopes are then at their mean. An error may end it."""
+    network = MLP(weights(), RReLU(generators())).train(training)
+    inputs, _ = data()
+    with in_evaluation(network):
+        assert torch.equal(network(inputs), network(inputs))
+    assert {module.training for module in network.modules()} == {training}
+    with pytest.raises(RuntimeError, match="size"), in_evaluation(network):
+        network(inputs.mT)
+    assert {module.training for module in network.modules()} == {training}

@@ -88,6 +88,19 @@ def test_normalization_of_the_only_hidden_layer_is_no_part_of_the_activation() -
     )
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [(nn.Softmax(dim=1), "Softmax"), (nn.PReLU(20).double(), "PReLU")]
+)
+def test_anything_else_that_is_no_function_of_each_entry_is_refused(
+    module: nn.Module, name: str
+) -> None:
+    """Left out, its phi' would seem to be constant, as that of the identity is."""
+    model = mlp(14, 20, 3, activation=lambda: module)
+    with refused(f"^{name} after layer 1 is not one function of every entry, so phi' is not"):
+        subspace_report(model, loss_of(model))
+    assert low_rank(model, loss_of(model))(batch(model)[0]).shape == (40, 3)
+
+
 def test_fewer_inputs_than_outputs_have_no_tail() -> None:
     model = mlp(5, 20, 10)
     report = subspace_report(model, loss_of(model))

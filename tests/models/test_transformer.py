@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import MakeJob
-from lowrank_dynamics.config.operations import matrices
+from lowrank_dynamics.config.operations import matrices, step_operations
 from lowrank_dynamics.data import digits
 from lowrank_dynamics.models.transformer import TransformerBlock, normalized
 from lowrank_dynamics.training.build import Job, Setup, setup_of
@@ -77,6 +78,17 @@ def test_it_has_the_matrices_that_its_cost_is_computed_from(setup: Setup) -> Non
     described = [(matrix.rows, matrix.columns) for matrix in matrices(setup.job.experiment, "full")]
     parameters = [tuple(parameter.shape[1:]) for parameter in setup.network.parameters()]
     assert sorted(described) == sorted(parameters)
+
+
+def test_its_operations_are_those_that_torch_counts(setup: Setup) -> None:
+    """Besides those between the tokens of an image, which are no products with a matrix of it."""
+    network, data = setup.network, setup.data.train
+    with FlopCounterMode(display=False) as counter:
+        network(data.inputs).sum().backward()
+    scores_and_mix = 2 * 2 * WIDTH * TOKENS**2
+    between_tokens = 3 * scores_and_mix * data.inputs.shape[-1]
+    expected = step_operations(setup.job.experiment, "full") + between_tokens
+    assert counter.get_total_flops() == network.trials * expected
 
 
 def test_features_are_normalized() -> None:

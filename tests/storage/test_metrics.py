@@ -123,6 +123,26 @@ def test_cells_of_other_settings_are_not_joined(tmp_path: Path) -> None:
         aggregate([tmp_path / "a" / "0-1.parquet", tmp_path / "b" / "0-1.parquet"])
 
 
+def test_a_cell_names_what_each_of_its_jobs_used() -> None:
+    """In whatever order they are joined: data that one job could not check are unverified."""
+    verified = origin().model_copy(update={"libraries": {"torch": "2"}, "python": "3.11"})
+    other = {"libraries": {"torch": "3"}, "python": "3.12"}
+    other["data"] = {"source": "made up", "unverified": "CIFAR-10"}
+    unverified = verified.model_copy(update=other)
+    for jobs in ((verified, unverified), (unverified, verified)):
+        shards = []
+        for trial, of_job in enumerate(jobs):
+            losses = [Measurement(0, 0, "train_loss", np.array([1.0]), BOTH[:1])]
+            table = metrics.table("small", CELL, losses, trial)
+            shards.append(Metrics(table, {CELL.name: of_job}))
+        joined = combine(shards)
+        assert joined.unverified == {"CIFAR-10"}
+        cell = joined.cells[CELL.name]
+        assert cell.data == {"source": "made up", "unverified": "CIFAR-10"}
+        assert cell.libraries["torch"] == "; ".join(job.libraries["torch"] for job in jobs)
+        assert cell.python == "; ".join(job.python for job in jobs)
+
+
 def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
     rates = {"warm": 0.1, "cold": 0.001}
     for name, rate in rates.items():
@@ -181,8 +201,8 @@ def test_measurements_of_a_model_of_ones_own_have_no_settings() -> None:
         _ = Metrics(example(), {CELL.name: watched}).settings
 
 
-def test_a_trial_that_diverged_keeps_its_last_values() -> None:
-    """Where the others are measured; it ended at a step at which nothing is."""
+def test_a_trial_that_diverged_keeps_its_last_measurement() -> None:
+    """Where the others are measured; it ended later, at a step at which nothing is."""
     goes_on = np.array([True, False])
     rows = [row(step, "train_loss", [10.0 - step, 20.0 - step], layer=0) for step in (0, 5)]
     rows.append(row(7, "last_step", [7, 7], layer=0)._replace(present=~goes_on))

@@ -52,6 +52,23 @@ def test_the_lock_of_a_killed_run_is_removed(folder: Path) -> None:
     assert occupancy.clear(folder) == ""
 
 
+def test_no_run_begins_while_the_lock_of_a_killed_one_is_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake's lock of the new run would be removed with it."""
+    tried = []
+
+    def remove(_locks: Path, **_: object) -> None:
+        with refused("is active in this folder"):
+            occupancy.occupy(folder, "paper", local=True)
+        tried.append(True)
+
+    monkeypatch.setattr("shutil.rmtree", remove)
+    occupancy.clear(folder)
+    assert tried
+    occupancy.occupy(folder, "paper", local=True)
+
+
 @pytest.mark.usefixtures("living")
 def test_the_lock_of_a_run_that_goes_on_is_left(folder: Path) -> None:
     said = occupancy.clear(folder)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,16 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(
         devices.claimed_device("cuda"),
     ):
         pass
+
+
+@pytest.mark.parametrize(("system", "unit"), [("linux", 2**10), ("darwin", 1)])
+def test_peak_memory_is_in_megabytes_of_any_system(
+    monkeypatch: pytest.MonkeyPatch, system: str, unit: int
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    usage = SimpleNamespace(ru_maxrss=300 * 2**20 // unit)
+    monkeypatch.setattr("resource.getrusage", lambda _: usage)
+    assert devices.peak_megabytes(devices.CPU) == {"host": 300}
 
 
 @pytest.fixture(params=DEVICES)

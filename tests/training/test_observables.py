@@ -15,7 +15,7 @@ from conftest import MINIBATCH, MakeJob, measured
 from lowrank_dynamics.config.registries import OBSERVABLES
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import setup_of
+from lowrank_dynamics.training.build import observers, setup_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import OBJECTIVES
 
@@ -41,6 +41,29 @@ def test_an_observer_takes_its_setting_and_what_its_entry_names(job: MakeJob, na
     assert sorted(parameters) == sorted(entry.given)
     setup = setup_of(job())
     assert [attribute for attribute in entry.given if not hasattr(setup, attribute)] == []
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_an_observer_is_due_where_it_measures(
+    job: MakeJob, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step at which one is due waits for the device, so none may be due in vain."""
+    setting = [0.1, 0.01] if name == "start_eps" else 4
+    observe = {**THEORY["observe"], "gradient": None, name: setting}
+    setup = setup_of(job(**{**THEORY, "observe": observe}))
+    *_, observer = observers(setup)
+    is_due, due = observer.is_due, set()
+
+    def noting(step: int, *, last: bool) -> bool:
+        answer = is_due(step, last=last)
+        if answer:
+            due.add(step)
+        return answer
+
+    monkeypatch.setattr(observer, "is_due", noting)
+    measured_at = {row.step for row in train(setup, [observer]) if row.quantity != "last_step"}
+    assert measured_at == due
+    assert (due == {0}) == (name == "start_eps")
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])

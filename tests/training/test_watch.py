@@ -201,15 +201,21 @@ def test_what_cannot_be_recorded_is_refused_and_spoils_nothing() -> None:
     watch.record(np.int64(0), mine=1.0)  # type: ignore[arg-type]
     for arguments, values, message in (
         ((0,), {}, "step 0 was recorded before"),
-        ((-1,), {}, "a step must be a whole number from 0 on; got -1"),
-        ((1.5,), {}, "a step must be a whole number from 0 on; got 1.5"),
+        ((-1,), {}, "a step must be a whole number from 0 to 2,147,483,647; got -1"),
+        ((1.5,), {}, "a step must be a whole number from 0 to 2,147,483,647; got 1.5"),
+        ((2**31,), {}, "a step must be a whole number from 0 to 2,147,483,647; got 2147483648"),
         ((1,), {"block_share": 1.0}, "block_share is a name of the watch's own quantities"),
         ((1,), {"mine": torch.ones(2)}, "mine must be a number; got a Tensor"),
     ):
         with refused(message):
             watch.record(*arguments, **values)
-    watch.record(1, mine=2.0)
-    assert watch.metrics().frame("mine")["value"].tolist() == [1, 2]
+    watch.record(2**31 - 1, mine=2.0)
+    with refused("a trial must be a whole number from 0 to 2,147,483,647; got 2147483648"):
+        watch.metrics(trial=2**31)
+    rows = watch.metrics(trial=2**31 - 1).frame("mine")
+    assert rows["trial"].tolist() == [2**31 - 1] * 2
+    assert rows["step"].tolist() == [0, 2**31 - 1]
+    assert rows["value"].tolist() == [1, 2]
 
 
 def test_a_quantity_of_your_own_keeps_its_digits() -> None:

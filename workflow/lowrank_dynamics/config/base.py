@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A valid experiment name, also in paths."""
-Part = Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.]*$")]
+PathPart = Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_.]*$")]
 """A valid name of a variant or an alternative: part of a name in paths, possibly a number."""
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]

@@ -6,6 +6,10 @@ from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData, PixelData
 from lowrank_dynamics.config.registries import IMAGES, PARAMETERIZATIONS, activation
 
+NOT_WHERE_TRIALS_STOP = ("start_eps", "constants")
+"""What need not be measured when a trial stops: `start_eps` is about the start, and `constants`,
+which decompose a Hessian, are compared with their bounds wherever they are measured.
+"""
 LARGEST_HESSIAN = 4_096
 """Rows of the largest Hessian that `observe.constants` decomposes, in some 20 seconds on a CPU."""
 
@@ -140,15 +144,8 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     if observe.singular_structure and smallest <= 2 * classes:
         above = f"network.width is above 2K = {2 * classes}"
         yield f"observe.singular_structure must be null unless {above}"
-    largest = (settings.dimension - 1) // 2
-    if observe.block_rank is not None and observe.block_rank > largest:
-        yield f"observe.block_rank must be at most {largest}, below d/2, got {observe.block_rank}"
-    if observe.block_rank is not None and training.project is not None:
-        yield "observe.block_rank must be null where training.project is set"
-    if observe.block_rank is not None and not (observe.block_shares or observe.block_magnitudes):
-        yield "observe.block_rank must be null where no blocks are measured"
-    if observe.block_rank is not None and observe.gradient:
-        yield "observe.block_rank must be null where observe.gradient is measured"
+    if observe.block_rank is not None:
+        yield from _of_block_rank(settings, observe.block_rank)
     if training.may_diverge and observe.names != ["loss"]:
         yield "training.may_diverge must be false except where only the loss is observed"
     first = observe.subspace_reference
@@ -179,20 +176,31 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
         yield f"observe.constants must be null unless {most}; here it has {weights:,}"
 
 
-def _with_a_common_stop(settings: Shared) -> Iterator[str]:
-    """Check that everything is measured where a trial may stop, which is when the loss is."""
+def _of_block_rank(settings: Shared, rank: int) -> Iterator[str]:
+    """Check that blocks of another rank than K are defined, measured, and not needed for K."""
     observe = settings.observe
-    cadences = (
-        observe.singular_structure,
-        observe.block_shares,
-        observe.block_magnitudes,
-        observe.gradient,
-        observe.change_rank,
-        observe.linearity,
-        observe.loss_gradient,
-    )
-    for cadence in filter(None, cadences):
-        if settings.training.stop_near_linear_fit and observe.loss % cadence:
+    largest = (settings.dimension - 1) // 2
+    if rank > largest:
+        yield f"observe.block_rank must be at most {largest}, below d/2, got {rank}"
+    if settings.training.project is not None:
+        yield "observe.block_rank must be null where training.project is set"
+    if not (observe.block_shares or observe.block_magnitudes):
+        yield "observe.block_rank must be null where no blocks are measured"
+    if observe.gradient:
+        yield "observe.block_rank must be null where observe.gradient is measured"
+
+
+def _with_a_common_stop(settings: Shared) -> Iterator[str]:
+    """Check that what has a last value is measured where a trial may stop, which is when the loss
+    is.
+    """
+    observe = settings.observe
+    if settings.training.stop_near_linear_fit is None:
+        return
+    for name in observe.names:
+        if name in NOT_WHERE_TRIALS_STOP:
+            continue
+        if observe.loss % getattr(observe, name):
             why = "because trials stop when it is measured"
             yield f"observe.loss must be a multiple of the other cadences, {why}"
 

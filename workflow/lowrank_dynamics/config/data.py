@@ -116,7 +116,7 @@ class PixelData(StoredData):
 
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
-        _require_images(self.source, self.training_images)
+        _require_images(self.source, self)
         return self
 
 
@@ -169,7 +169,7 @@ class ConvolvedData(StoredData):
 
     @model_validator(mode="after")
     def _images_suffice(self) -> Self:
-        _require_images(self.images, self.training_images)
+        _require_images(self.images, self)
         smallest = CONVOLUTIONS[self.convolutions].smallest
         if self.size < smallest:
             raise ValueError(
@@ -181,8 +181,9 @@ class ConvolvedData(StoredData):
 Data = Annotated[ClusterData | ConvolvedData | PixelData, Field(discriminator="source")]
 
 
-def _require_images(name: str, training_images: int) -> None:
-    """Require that there are so many training images."""
-    most = IMAGES[name].training_images
-    if training_images > most:
-        raise ValueError(f"training_images must be at most {most} of {name}, is {training_images}")
+def _require_images(name: str, data: StoredData) -> None:
+    """Require that there are so many training and test images."""
+    for split in ("training_images", "test_images"):
+        most, count = getattr(IMAGES[name], split), getattr(data, split)
+        if count > most:
+            raise ValueError(f"{split} must be at most {most} of {name}, is {count}")

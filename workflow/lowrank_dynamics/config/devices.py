@@ -4,8 +4,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator
 
-Name = Literal["auto", "cpu", "cuda"]
-DEVICES: tuple[Name, ...] = get_args(Name)
+DeviceName = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 UNSUPPORTED = {
     "mps": "Apple's GPUs have no float64, in which subspaces are computed",
     "xpu": "nothing has been tried on Intel's GPUs",
@@ -26,4 +26,4 @@ def require_supported(name: object) -> object:
     return name
 
 
-Device = Annotated[Name, BeforeValidator(require_supported)]
+Device = Annotated[DeviceName, BeforeValidator(require_supported)]

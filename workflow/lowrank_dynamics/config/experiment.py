@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lowrank_dynamics.config.base import Part, distinct
+from lowrank_dynamics.config.base import PathPart, distinct
 from lowrank_dynamics.config.blocks import Common, Observe, Parameterization, Shared, Variant
 from lowrank_dynamics.config.checks import require_sound
 from lowrank_dynamics.config.data import Data
@@ -21,7 +21,7 @@ class Experiment(Common):
         gt=0, description="how many trials a job trains; null for all of them"
     )
     observe: Observe
-    variants: dict[Part, Variant] = Field(min_length=1)
+    variants: dict[PathPart, Variant] = Field(min_length=1)
 
     @property
     def parameterizations(self) -> list[Parameterization]:

@@ -14,14 +14,16 @@ def matrices(settings: Shared, parameterization: str) -> list[Matrix]:
 
 
 def step_operations(settings: Shared, parameterization: str) -> int:
-    """Return the operations of the matrix products in one step of gradient descent on all samples.
+    """Return the operations of the products with a network's matrices in one step of gradient
+    descent on all samples.
 
     A matrix has a product in the forward pass, one for its gradient if trained, and one for its
-    argument's gradient unless it takes the inputs.
+    argument's gradient unless it takes the inputs; each at all places of a sample.
     """
     products = 0
     for matrix in matrices(settings, parameterization):
-        products += matrix.size * (1 + matrix.trained + (not matrix.takes_inputs))
+        passes = 1 + matrix.trained + (not matrix.takes_inputs)
+        products += matrix.places * matrix.size * passes
     return 2 * products * settings.data.training_samples
 
 

@@ -242,18 +242,20 @@ OBSERVABLES = {
 class Images(NamedTuple):
     """One set of images, downloaded if `fetched` and prepared by the module of its name in `data`.
 
-    Its shape is channels, rows, columns.
+    Its shape is channels, rows, columns; of the training and the test images at most so many can be
+    taken, equally many of each class.
     """
 
     shape: tuple[int, int, int]
     training_images: int
+    test_images: int
     fetched: bool
 
 
 IMAGES = {
-    "fashion_mnist": Images((1, 28, 28), 60_000, fetched=False),
-    "digits": Images((1, 8, 8), 1_400, fetched=False),
-    "cifar10": Images((3, 32, 32), 50_000, fetched=True),
+    "fashion_mnist": Images((1, 28, 28), 60_000, 10_000, fetched=False),
+    "digits": Images((1, 8, 8), 1_400, 330, fetched=False),
+    "cifar10": Images((3, 32, 32), 50_000, 10_000, fetched=True),
 }
 
 

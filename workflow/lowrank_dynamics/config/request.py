@@ -27,7 +27,7 @@ def _switch(value: object) -> bool:
     return text == "true"
 
 
-Count = Annotated[int | None, BeforeValidator(_count)]
+OptionalCount = Annotated[int | None, BeforeValidator(_count)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 """Both as Snakemake passes them: a value of YAML, or text."""
 
@@ -46,8 +46,8 @@ class Request(BaseModel):
     strict_claims: Switch = False
     allow_unverified_data: Switch = False
     keep_weights: Switch = False
-    trials: Count = None
-    trials_per_job: Count = None
+    trials: OptionalCount = None
+    trials_per_job: OptionalCount = None
     gpu: Gpu | None = None
     set: Annotated[tuple[str, ...], BeforeValidator(assignments)] = ()
 

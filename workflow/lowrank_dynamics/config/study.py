@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from lowrank_dynamics.config.base import Frozen, Name, Part
+from lowrank_dynamics.config.base import Frozen, Name, PathPart
 from lowrank_dynamics.errors import UserError
 
 Changes = dict[str, dict[str, Any]]
@@ -20,7 +20,7 @@ class Choice(Frozen):
 
     label: str
     declared: str
-    alternatives: dict[Part, Annotated[Changes, Field(min_length=1)]] = Field(min_length=1)
+    alternatives: dict[PathPart, Annotated[Changes, Field(min_length=1)]] = Field(min_length=1)
 
 
 class Alternative(NamedTuple):

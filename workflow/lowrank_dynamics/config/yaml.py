@@ -4,6 +4,8 @@ shown in it.
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -23,34 +25,48 @@ def read_yaml(path: Path) -> dict[str, Any]:
     duplicate key.
     """
     try:
-        content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
+        with _naming(str(path)):
+            content = _value_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); restore it as the project has it"
         ) from error
-    except DuplicateKeyError as error:
-        _, key, *_ = str(error.problem).split('"')
-        line = error.problem_mark.line + 1
-        raise UserError(f"{path}: line {line}: duplicate key {key}; remove one") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys with values, not {type(content).__name__}")
-    try:
-        json.dumps(content, default=str, skipkeys=True)
-    except ValueError as error:
-        raise UserError(
-            f"{path} has an anchor (&) that is used within itself; write it out"
-        ) from error
     return content
 
 
 def parsed_value(text: str) -> Any:
     """Return the value that text has in YAML. Raises UserError if it has none."""
+    with _naming(repr(text)):
+        return _value_of(text)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Raise UserError, naming the source of a text, if the text has no value in YAML.
+
+    The library raises its own errors for the grammar, and Python's for a value such as the date
+    2001-99-99, `!!bool a`, or brackets within a thousand others.
+    """
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise UserError(f"{text!r} is not valid YAML: {' '.join(str(error).split())}") from error
+        yield
+    except DuplicateKeyError as error:
+        _, key, *_ = str(error.problem).split('"')
+        line = error.problem_mark.line + 1
+        raise UserError(f"{source}: line {line}: duplicate key {key}; remove one") from error
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
+        raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _value_of(text: str) -> Any:
+    """Return a copy of the value that text has. Raises ValueError if it contains itself."""
+    content = copy.deepcopy(_parsed(text))
+    try:
+        json.dumps(content, default=str, skipkeys=True)
+    except ValueError as error:
+        raise ValueError("an anchor (&) is used within itself; write it out") from error
+    return content
 
 
 def as_yaml(content: Any, width: int = 80) -> str:

@@ -58,7 +58,10 @@ def content(folder: Path) -> Path:
     reason = missing(folder)
     if reason:
         raise UserError(reason)
-    return folder / CONTENT
+    file = folder / CONTENT
+    if not file.is_file():
+        raise UserError(f"{folder} has no {CONTENT}; run the workflow again, or `fetch`")
+    return file
 
 
 def forget_missing(parent: Path) -> None:

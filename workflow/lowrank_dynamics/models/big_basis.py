@@ -132,7 +132,7 @@ def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
             "the loss has no finite gradient in the first layer, or one that is zero: S_big is not"
             " defined"
         )
-    used = [pulls.flatten(end_dim=-2) for pulls in of_outputs if pulls is not None]
+    used = [pulls.reshape(-1, pulls.shape[-1]) for pulls in of_outputs if pulls is not None]
     if not used:
         raise UserError(
             "the loss does not pass through the last layer; compute it from the model's output"

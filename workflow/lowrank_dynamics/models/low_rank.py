@@ -53,8 +53,9 @@ def low_rank(
     and its gradient in the first layer defines S_big, section 3.
 
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and
-    W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP. All are
-    trained; if `keep_frozen`, what replaces frozen weights or biases is not. If the weights are eps
+    W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP; what stands
+    between layers keeps its own mode. All are trained; if `keep_frozen`, what replaces frozen
+    weights or biases is not. If the weights are eps
     times orthonormal columns, U and V are those of the paper, and the cores are eps times the
     identity. In general a core is W_l in the bases that it maps to one another: U_l' W_l U_{l-1},
     with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree
@@ -68,13 +69,10 @@ def low_rank(
     a gradient of rank below K; and for a model that is not a chain of layers, or has hooks on them,
     or an invalid loss.
     """
-    _require_place(at, inplace=inplace)
-    part = part_of(model, at)
-    chain = chain_of(part)
-    require_no_hooks(part)
+    part, chain = _replaceable(model, at, inplace=inplace)
     with buffers_kept(model, loss):
         factor = _input_factor(chain, loss, rank, generator)
-    small = _assembled(chain, _matrices(chain, factor)).train(part.training)
+    small = _assembled(chain, _matrices(chain, factor), training=part.training)
     if not keep_frozen:
         small.requires_grad_(True)
     if inplace:
@@ -93,25 +91,28 @@ def low_rank_like(
     unnoticed; all others are the model's, in its mode, and all are trained. Raises UserError as
     `low_rank` does, for a rank, K >= d/2 and a model that is not a chain of layers.
     """
-    _require_place(at, inplace=inplace)
-    part = part_of(model, at)
-    chain = chain_of(part)
-    require_no_hooks(part)
+    part, chain = _replaceable(model, at, inplace=inplace)
     require_few_outputs(chain)
     rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
-    small = _assembled(chain, _placeholders(chain, rank)).train(part.training)
+    small = _assembled(chain, _placeholders(chain, rank), training=part.training)
     small.requires_grad_(True)
     if inplace:
         _warn_of_optimizers(part)
     return with_part(model, at, small, inplace=inplace)
 
 
-def _require_place(at: str, *, inplace: bool) -> None:
-    """Require the path of a part that is to be replaced in place."""
+def _replaceable(model: nn.Module, at: str, *, inplace: bool) -> tuple[nn.Module, Chain]:
+    """Return the part of a model that is to be replaced, and its chain. Raises UserError if it
+    cannot be replaced.
+    """
     if inplace and not at:
         raise UserError(
             'inplace replaces a part of the model, which `at` names, such as at="classifier"'
         )
+    part = part_of(model, at)
+    chain = chain_of(part)
+    require_no_hooks(part)
+    return part, chain
 
 
 def _input_factor(
@@ -207,9 +208,13 @@ def _matrices(chain: Chain, factor: Tensor) -> _Matrices:
         image = in_float64(layer.weight) @ basis
         basis = polar_factor(image)
         cores.append(basis.mT @ image)
-        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
-        biases.append(basis.mT @ in_float64(layer.bias) if has_bias else None)
+        biases.append(basis.mT @ in_float64(layer.bias) if _core_has_bias(chain, layer) else None)
     return _Matrices(factor, cores, biases, basis)
+
+
+def _core_has_bias(chain: Chain, layer: nn.Linear) -> bool:
+    """Return whether the core of a hidden layer has a bias; that of the last is one of U."""
+    return layer.bias is not None and layer is not chain.hidden[-1]
 
 
 def _placeholders(chain: Chain, rank: int) -> _Matrices:
@@ -218,17 +223,17 @@ def _placeholders(chain: Chain, rank: int) -> _Matrices:
     cores: list[Tensor] = []
     biases: list[Tensor | None] = []
     for layer in chain.hidden:
-        has_bias = layer.bias is not None and layer is not chain.hidden[-1]
         cores.append(like.new_full((rank, rank), torch.nan))
-        biases.append(like.new_full((rank,), torch.nan) if has_bias else None)
+        bias = like.new_full((rank,), torch.nan)
+        biases.append(bias if _core_has_bias(chain, layer) else None)
     width = chain.hidden[-1].out_features
     input_factor = like.new_full((chain.dimension, rank), torch.nan)
     return _Matrices(input_factor, cores, biases, like.new_full((width, rank), torch.nan))
 
 
 @torch.no_grad()
-def _assembled(chain: Chain, matrices: _Matrices) -> nn.Sequential:
-    """Return the low-rank MLP of a chain, with its modules by name.
+def _assembled(chain: Chain, matrices: _Matrices, *, training: bool) -> nn.Sequential:
+    """Return the low-rank MLP of a chain, with its modules by name, in a mode.
 
     Frozen are the cores of frozen weights, what represents frozen biases, and copies as they were.
     """
@@ -248,7 +253,19 @@ def _assembled(chain: Chain, matrices: _Matrices) -> nn.Sequential:
         modules |= copied(f"activation_{number}", chain.after[number - 1])
     modules["last"] = copy_of(chain.layers[-1])
     modules |= copied("after", chain.after[-1])
-    return nn.Sequential(modules)
+    return in_a_row(modules, training=training)
+
+
+def in_a_row(modules: OrderedDict[str, nn.Module], *, training: bool) -> nn.Sequential:
+    """Return modules by name as an MLP in a mode; what stands between its layers keeps its own,
+    such as a normalization that is frozen in evaluation.
+    """
+    row = nn.Sequential(modules)
+    row.training = training
+    for module in row:
+        if isinstance(module, nn.Linear):
+            module.training = training
+    return row
 
 
 def copied(prefix: str, modules: Sequence[nn.Module]) -> dict[str, nn.Module]:

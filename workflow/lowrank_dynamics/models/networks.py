@@ -1,9 +1,10 @@
-"""The two networks of the paper, MLP and LowRankMLP, their trials stacked on the leading axis of
-each weight.
+"""The networks that the workflow trains, with their trials stacked on the leading axis of each
+weight, and their activations: the paper's MLP and LowRankMLP, and an MLP with adapters or factors.
 """
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -222,6 +223,17 @@ class LowRankMLP(StackedNetwork):
         compressed = outermost @ features
         features = self.activation(self.output_factor @ compressed)
         return self.last @ features
+
+
+@contextmanager
+def in_evaluation(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation and at the end, also that by an error, back into its mode."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
 
 
 def _copied(stacks: Sequence[Tensor]) -> nn.ParameterList:

@@ -6,17 +6,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.big_basis import (
     FirstGradient,
     Loss,
     loss_gradient,
     require_nonzero_weight,
 )
-from lowrank_dynamics.models.chain import Chain, chain_of, is_elementwise
+from lowrank_dynamics.models.chain import NORMALIZATION, Chain, chain_of, is_elementwise
 from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
 from lowrank_dynamics.models.no_trace import buffers_kept
 from lowrank_dynamics.models.parts import copy_of, part_of
 from lowrank_dynamics.models.subspaces import in_float64
+from lowrank_dynamics.models.traced import name_of
 
 SMALL_REST = 0.05
 """The part of the squared first gradient beyond rank K up to which it is nearly of rank K: at eps =
@@ -168,10 +170,12 @@ def subspace_report(
 
     `loss` returns the loss of the model on one batch, with samples of every class; it is called
     once, and leaves no trace. `plot` names a file for a picture. Raises UserError as `low_rank`
-    does for a model that is not a chain of layers, an invalid loss, or a first layer of zeros.
+    does for a model that is not a chain of layers, an invalid loss, or a first layer of zeros; and
+    if what follows the first layer is not one function of every entry.
     """
     chain = chain_of(part_of(model, at))
     require_nonzero_weight(chain)
+    activation, like = _activation(chain), chain.layers[0].weight
     with buffers_kept(model, loss):
         gradient, pre_activations = _gradient_and_pre_activations(chain, loss)
     weights = [in_float64(layer.weight.detach()) for layer in chain.hidden]
@@ -180,10 +184,10 @@ def subspace_report(
         dimension=chain.dimension,
         widths=tuple(layer.out_features for layer in chain.hidden),
         singular_values=tuple(torch.linalg.svdvals(in_float64(gradient.values)).tolist()),
-        derivative_spread=_spread(chain, pre_activations),
-        later_spread=_spread(chain, _normal_quantiles()),
+        derivative_spread=_spread(activation, pre_activations, like),
+        later_spread=_spread(activation, _normal_quantiles(), like),
         conditions=tuple(map(_condition, weights)),
-        spread_of_start=spread_of_start(chain.layers[0].weight),
+        spread_of_start=spread_of_start(like),
         balanced=gradient.balanced,
     )
     print(report)
@@ -218,20 +222,31 @@ def _condition(weight: Tensor) -> float:
     return float(values[0] / values[-1])
 
 
-@torch.enable_grad()
-def _spread(chain: Chain, values: Tensor) -> float:
-    """Return the distance of phi' at some values from a constant, relative to its norm; phi follows
-    the first layer.
+def _activation(chain: Chain) -> nn.Sequential:
+    """Return phi, which follows the first layer, in evaluation.
 
-    A normalization of the only hidden layer is not part of phi.
+    A normalization of the only hidden layer is not part of it. Raises UserError for anything else
+    that is not one function of every entry.
     """
-    like = chain.layers[0].weight
-    inputs = values.to(like.dtype).to(like.device).unsqueeze(-1).requires_grad_()
     activation = nn.Sequential()
     for module in chain.after[0]:
-        if is_elementwise(module, like):
+        if is_elementwise(module, chain.layers[0].weight):
             activation.append(copy_of(module))
-    activation.eval()
+        elif not isinstance(module, NORMALIZATION):
+            raise UserError(
+                f"{name_of(module)} after layer 1 is not one function of every entry, so phi' is"
+                " not defined; take an elementwise activation, such as PReLU with one slope, and"
+                " for normalization a module, such as nn.LayerNorm"
+            )
+    return activation.eval()
+
+
+@torch.enable_grad()
+def _spread(activation: nn.Module, values: Tensor, like: Tensor) -> float:
+    """Return the distance of phi' at some values from a constant, relative to its norm, computed in
+    the dtype and on the device of `like`.
+    """
+    inputs = values.to(like.dtype).to(like.device).unsqueeze(-1).requires_grad_()
     outputs = activation(inputs.clone())  # it may work in place
     (gradient,) = torch.autograd.grad(outputs.sum(), inputs)
     slope = in_float64(gradient)

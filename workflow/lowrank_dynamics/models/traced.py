@@ -177,7 +177,7 @@ def as_modules(
     mlp: nn.Module, training: list[fx.Node], evaluation: list[fx.Node]
 ) -> list[nn.Module]:
     """Return what a piece computes of its source: the modules of `mlp` in a row, and functions as
-    modules too. They follow their mode.
+    modules too, in the mode of the module whose forward they are in. They follow their mode.
     """
     shared = _shared_steps(training, evaluation)
     modules: list[nn.Module] = []
@@ -226,12 +226,14 @@ def name_of(module: nn.Module) -> str:
 
 
 def _has_module(step: Step) -> bool:
-    """Return whether a step is a module, or a function that torch has as a module."""
+    """Return whether a step is a module that takes its input and nothing else, or a function that
+    torch has as a module.
+    """
     one, other = step
-    if one.op == "call_module":
-        return True
-    if len(one.args) != 1:
+    if any(node.args != tuple(node.all_input_nodes) for node in step):
         return False
+    if one.op == "call_module":
+        return not one.kwargs and not other.kwargs
     if one.target in NAMED_BY_MODE:
         return one.kwargs == {**other.kwargs, "training": True} and not other.kwargs["training"]
     return one.target in NAMED and one.kwargs == other.kwargs
@@ -248,13 +250,29 @@ def _module_of(mlp: nn.Module, step: Step) -> nn.Module:
     options.pop("inplace", None)
     options.pop("training", None)
     kind = (NAMED | NAMED_BY_MODE)[node.target]
-    return kind(**options)
+    module = kind(**options)
+    module.training = _mode_at(mlp, node)
+    return module
 
 
 def _by_mode(mlp: nn.Module, training: list[fx.Node], evaluation: list[fx.Node]) -> nn.Module:
-    """Return a module that computes a piece in either mode."""
+    """Return a module that computes a piece in either mode, and is in that of its last step."""
     one, other = _traced(mlp, training), _traced(mlp, evaluation)
-    return one if one.code == other.code else ByMode(one, other)
+    module = one if one.code == other.code else ByMode(one, other)
+    longer = max(training, evaluation, key=len)
+    module.training = _mode_at(mlp, longer[-1])
+    return module
+
+
+def _mode_at(mlp: nn.Module, node: fx.Node) -> bool:
+    """Return whether the module whose forward a step is in, which may be a part of `mlp` that is
+    frozen in evaluation, is in training.
+    """
+    entered = node.meta.get("nn_module_stack", {}).values()
+    paths = ["", *(path for path, _ in entered)]
+    if node.op == "call_module":
+        paths.pop()  # the module that is called
+    return mlp.get_submodule(paths[-1]).training
 
 
 def _traced(mlp: nn.Module, piece: list[fx.Node]) -> fx.GraphModule:

@@ -25,10 +25,12 @@ def aggregate(
     """Combine the metrics of an experiment's jobs, each in a file CELL/TRIALS.parquet.
 
     The cells keep the order of `paths`, and have the same rows however their trials were split into
-    jobs. Every trial gets a row at every step of its cell: one that stopped early keeps its last
-    values, as its weights do. Raises UserError if a file is of another cell, experiment or scale,
-    if trials are missing (each cell must have `trials`, if given), and if the jobs of one variant
-    come from different settings.
+    jobs. Every trial gets a row at every step of its cell: one that stopped near the linear fit
+    keeps its last values, as its weights do. One that diverged keeps those of its last measurement,
+    when its loss was finite, though it went on from there: its `last_step` tells such a trial, so
+    that a comparison of ends can leave it out. Raises UserError if a file is of another cell,
+    experiment or scale, if trials are missing (each cell must have `trials`, if given), and if the
+    jobs of one variant come from different settings.
     """
     shards = []
     for path in paths:
@@ -100,20 +102,21 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
-    """Return the origin of a cell: its first job's, with the total time, most memory, every code
-    and machine.
+    """Return the origin of a cell: its jobs' total time and most memory, and every code, library,
+    Python, machine and source of data that one of them had.
     """
     first = parts[0]
     settings = first.settings and first.settings.model_copy(update={"trials": trials})
     if len(parts) == 1:
         return first.model_copy(update={"settings": settings})
-    codes = dict.fromkeys(part.code for part in parts)
-    machines = dict.fromkeys(part.machine for part in parts)
     return first.model_copy(
         update={
             "settings": settings,
-            "code": "; ".join(codes),
-            "machine": "; ".join(machines),
+            "data": _distinct_by_key(part.data for part in parts),
+            "code": _distinct(part.code for part in parts),
+            "libraries": _distinct_by_key(part.libraries for part in parts),
+            "python": _distinct(part.python for part in parts),
+            "machine": _distinct(part.machine for part in parts),
             "started": min(part.started for part in parts),
             "seconds": round(sum(part.seconds for part in parts), 1),
             "megabytes": most_memory(parts),
@@ -121,9 +124,23 @@ def _common_origin(parts: Sequence[CellOrigin], trials: int) -> CellOrigin:
     )
 
 
+def _distinct_by_key(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return every key of some mappings with the distinct values that they have, in one text."""
+    values: dict[str, list[str]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            values.setdefault(key, []).append(value)
+    return {key: _distinct(of_key) for key, of_key in values.items()}
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
+
+
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
-    """Return the table of a cell with each trial's last values repeated at the later steps of the
-    other trials. A trial's last step is apart: one that diverged ends where nothing is measured.
+    """Return the table of a cell with each trial's last measurement repeated at the later steps of
+    the other trials. A trial's `last_step` is apart: one that diverged ends after its last
+    measurement, at a step at which nothing is measured.
     """
     is_last = pc.field("quantity").isin(["last_step"])
     parts = [_held(metrics.filter(~is_last)), _held(metrics.filter(is_last))]
@@ -131,7 +148,7 @@ def _held_to_the_end(metrics: pa.Table) -> pa.Table:
 
 
 def _held(metrics: pa.Table) -> pa.Table:
-    """Return a table with each trial's last values repeated at the later steps of the others."""
+    """Return a table with each trial's last measurement repeated at later steps of the others."""
     ends = metrics.group_by("trial").aggregate([("step", "max")])
     position = SCHEMA.get_field_index("step")
     held = [metrics]

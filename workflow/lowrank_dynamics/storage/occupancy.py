@@ -55,8 +55,10 @@ def clear(folder: Path) -> str:
         return ""
     if descriptor is None:
         return _active(occupant)
-    os.close(descriptor)
-    return _of_killed(occupant, locks)
+    try:  # until then no other run begins, whose lock would be removed
+        return _of_killed(occupant, locks)
+    finally:
+        os.close(descriptor)
 
 
 def occupy(folder: Path, scale: str, *, local: bool) -> None:

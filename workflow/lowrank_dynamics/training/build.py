@@ -14,6 +14,7 @@ from lowrank_dynamics.config import networks
 from lowrank_dynamics.config.blocks import Shared
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
+from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import (
     IMAGES,
     OBSERVABLES,
@@ -204,7 +205,7 @@ class Setup:
         """The network that is trained, on convolutions or not."""
         job, settings = self.job, self.job.experiment.network
         ingredients = Ingredients(
-            matrices=pkgutil.resolve_name(job.parameterization.matrices)(job.experiment),
+            matrices=matrices(job.experiment, job.cell.parameterization),
             mlp=self.mlp,
             initial_gradient=lambda: self.initial_gradient,
             hidden_gradients=lambda: self.hidden_gradients,
@@ -275,8 +276,8 @@ def full_network(job: Job) -> MLP:
     purpose: Purpose = "weights"
     if job.parameterization.low_rank and not network.shares_draw:
         purpose = "low_rank_weights"
-    matrices = networks.full(job.experiment)
-    around, of_mlp = matrices[: -network.depth], matrices[-network.depth :]
+    of_full = networks.full(job.experiment)
+    around, of_mlp = of_full[: -network.depth], of_full[-network.depth :]
     generators = job.generators(purpose)
     weights = mlp_weights(of_mlp, eps=network.eps, last_eps=network.last_eps, generators=generators)
     activation = make_activation(job.cell.activation, job.generators("activation"))

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -119,7 +120,9 @@ def failures_told(title: str, device: torch.device, smaller: str) -> Iterator[No
 
 def peak_megabytes(device: torch.device) -> dict[str, int]:
     """Return this process's peak memory so far, on the host and, if it trains there, on the GPU."""
-    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peaks = {"host": peak * unit // 2**20}
     if device.type != "cpu":
         peaks["gpu"] = torch.get_device_module(device).max_memory_allocated(device) // 2**20
     return peaks

@@ -120,7 +120,6 @@ class _Run:
         next.
         """
         last = step == self.settings.steps
-        eta = learning_rate(self.settings, step)
         results = forward_and_back(
             self.network,
             batch,
@@ -141,27 +140,38 @@ class _Run:
             outputs=results.outputs,
             losses=results.losses,
             gradients=results.gradients,
-            eta=eta,
+            eta=learning_rate(self.settings, step),
             running=self._running,
             last=last,
         )
         if not self.is_over:
             rows += self._recorded(_measured(iterate, observers))
         if reports:
-            running = results.losses[self._running]
-            progress.reach(step, f"mean training loss {float(running.mean()):.4g}")
-            near = self._near_linear_fit(results.losses)
-            rows += self._recorded(_last_step(iterate, self._running if last else near))
-            self._stop(near)
+            rows += self._report(iterate, progress)
         if last:
             self.is_over = True
             self._warn_of_unfinished()
         if not self.is_over:
-            gradients = self._of_running(results.gradients)
-            if self._projection is not None:
-                gradients = self._projection.of(step, gradients)
-            self._optimizer.step(gradients, eta)
+            self._update(iterate)
         return rows
+
+    def _report(self, iterate: Iterate, progress: Progress) -> list[Measurement]:
+        """Show the mean loss, and stop the trials that have come near the linear fit; return the
+        step as the last one of those that end.
+        """
+        mean = float(iterate.losses[self._running].mean())
+        progress.reach(iterate.step, f"mean training loss {mean:.4g}")
+        near = self._near_linear_fit(iterate.losses)
+        rows = self._recorded(_last_step(iterate, self._running if iterate.last else near))
+        self._stop(near)
+        return rows
+
+    def _update(self, iterate: Iterate) -> None:
+        """Take the step of the trials that have not stopped."""
+        gradients = self._of_running(iterate.gradients)
+        if self._projection is not None:
+            gradients = self._projection.of(iterate.step, gradients)
+        self._optimizer.step(gradients, iterate.eta)
 
     def check(self) -> list[Measurement]:
         """Look at the losses of the steps since the last check. Trials that `may_diverge` are

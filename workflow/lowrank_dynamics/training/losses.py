@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.models.networks import MLP, StackedNetwork
+from lowrank_dynamics.models.networks import MLP, StackedNetwork, in_evaluation
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -140,7 +140,6 @@ def first_layer_gradient(
 def _at_mean_slopes(
     mlp: MLP, weights: Sequence[Tensor], objective: str, data: Split, at_once: int | None
 ) -> list[Tensor]:
-    mlp.eval()
-    gradients = forward_and_back(mlp, data, objective, weights, at_once).gradients
-    mlp.train()
-    return list(gradients)
+    with in_evaluation(mlp):
+        whole = forward_and_back(mlp, data, objective, weights, at_once)
+    return list(whole.gradients)

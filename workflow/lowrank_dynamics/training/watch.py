@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 RESERVED = ("block_share", "singular_value", "subspace_gap", "sine_", "angle_")
 """How the names of what a watch measures begin."""
+LARGEST = 2**31 - 1
+"""The largest number in the table's columns of steps and trials."""
 Quantity = Literal["block_shares", "singular_structure"]
 CHEAP: tuple[Quantity, ...] = ("block_shares",)
 
@@ -98,12 +100,13 @@ class Watch:
         self, experiment: str = "watched", *, variant: str = "base", trial: int = 0
     ) -> "Metrics":
         """Return what was recorded as a tidy table of the workflow's schema; arguments are values
-        of its columns.
+        of its columns. Raises UserError for an invalid trial, and if nothing was recorded.
         """
         from lowrank_dynamics.config.cell import Cell
         from lowrank_dynamics.storage.metrics import Measurement, Metrics, table
         from lowrank_dynamics.storage.provenance import CellOrigin, program
 
+        _require_in_table("trial", trial)
         if not self._recorded:
             raise UserError("nothing was recorded; call record(step) while the model trains")
         present = np.ones(1, dtype=bool)
@@ -180,8 +183,7 @@ class Watch:
         return blocks
 
     def _require_new(self, step: int) -> None:
-        if isinstance(step, bool) or not isinstance(step, Integral) or step < 0:
-            raise UserError(f"a step must be a whole number from 0 on; got {step!r}")
+        _require_in_table("step", step)
         if step in self._recorded:
             raise UserError(f"step {step} was recorded before; record each step once")
 
@@ -217,6 +219,13 @@ def _require_known(quantities: Collection[str]) -> None:
             raise UserError(
                 f"there is no quantity {name!r} to watch; choose from {', '.join(known)}"
             )
+
+
+def _require_in_table(column: str, number: int) -> None:
+    """Require a number of a step or a trial that the table can hold."""
+    is_whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not is_whole or not 0 <= number <= LARGEST:
+        raise UserError(f"a {column} must be a whole number from 0 to {LARGEST:,}; got {number!r}")
 
 
 def _require_further(values: Mapping[str, float]) -> None:

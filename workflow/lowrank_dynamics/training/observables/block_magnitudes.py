@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.models.subspaces import LayerBases
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -30,7 +29,6 @@ class BlockMagnitudes(Observer):
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield the `block_magnitude` of the m d entries of layer 1, row by row."""
-        assert isinstance(iterate.network, MLP)
-        change = iterate.network.hidden_weights[0] - self.initial_weight
+        change = iterate.mlp.hidden_weights[0] - self.initial_weight
         entries = self.left.mT @ change @ self.right
         yield iterate.measured("block_magnitude", 1, entries.abs().flatten(start_dim=-2))

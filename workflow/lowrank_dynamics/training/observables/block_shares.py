@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.models.subspaces import LayerBases, block_shares
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -25,8 +24,7 @@ class BlockShares(Observer):
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield the `block_share` of blocks 1 to 4 of each hidden layer."""
-        assert isinstance(iterate.network, MLP)
-        layers = zip(iterate.network.hidden_weights, self.initial_weights, self.bases, strict=True)
+        layers = zip(iterate.mlp.hidden_weights, self.initial_weights, self.bases, strict=True)
         for layer, (weight, initial, bases) in enumerate(layers, start=1):
             shares = block_shares(weight - initial, bases)
             yield iterate.measured("block_share", layer, shares)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from lowrank_dynamics.models.movement import directions
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
@@ -23,7 +22,6 @@ class ChangeRank(Observer):
 
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
         """Yield the `change_rank` of each hidden layer."""
-        assert isinstance(iterate.network, MLP)
-        layers = zip(iterate.network.hidden_weights, self.initial_weights, strict=True)
+        layers = zip(iterate.mlp.hidden_weights, self.initial_weights, strict=True)
         for layer, (weight, initial) in enumerate(layers, start=1):
             yield iterate.measured("change_rank", layer, directions(weight - initial))

@@ -12,7 +12,6 @@ from lowrank_dynamics.models.linearity import (
     first_tail_bound,
     sublevel_curvature_bound,
 )
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
@@ -34,11 +33,10 @@ class Constants(Observer):
         And at step 0 `sublevel_curvature_bound`, the gamma that holds wherever the loss is at most
         the initial one, and `step_times_bound`, eta times it.
         """
-        assert isinstance(iterate.network, MLP)
-        first, last = [weight.detach() for weight in iterate.network.weights]
+        first, last = [weight.detach() for weight in iterate.mlp.weights]
         gradient, batch = iterate.gradients[0], iterate.batch
         residual = iterate.outputs - batch.targets
-        activation = iterate.network.activation
+        activation = iterate.mlp.activation
         curvature = Curvature.at([first, last], activation, batch.inputs, residual)
         bound = curvature_bound(last, residual, self.b, self.mu)
         yield iterate.measured("curvature", 1, curvature.largest())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lowrank_dynamics.config.blocks import EVALUATED_AT_ONCE
 from lowrank_dynamics.data.dataset import Dataset, Split
-from lowrank_dynamics.models.networks import StackedNetwork
+from lowrank_dynamics.models.networks import StackedNetwork, in_evaluation
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.losses import OBJECTIVES
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -56,7 +56,6 @@ class LossAndAccuracy(Observer):
 
     def _outputs(self, network: StackedNetwork, inputs: Tensor) -> Tensor:
         """Return the outputs of a network in evaluation: (trials, K, N)."""
-        network.eval()
-        chunks = [network(chunk) for chunk in inputs.split(self.at_once, dim=-1)]
-        network.train()
+        with in_evaluation(network):
+            chunks = [network(chunk) for chunk in inputs.split(self.at_once, dim=-1)]
         return torch.cat(chunks, dim=-1)

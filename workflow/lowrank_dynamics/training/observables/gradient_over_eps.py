@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowrank_dynamics.data.dataset import Dataset
 from lowrank_dynamics.models.linearity import derivatives
-from lowrank_dynamics.models.networks import MLP
+from lowrank_dynamics.models.networks import MLP, in_evaluation
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.losses import first_layer_gradient
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -30,19 +30,20 @@ class GradientOverEps(Observer):
         self.objective = objective
         self.train = data.train
 
+    def is_due(self, step: int, *, last: bool) -> bool:
+        """Return whether this step is the start."""
+        del last
+        return step == 0
+
     def measure(self, iterate: Iterate) -> Iterator[Measurement]:
-        """Yield, at step 0 only, `gradient_tail` and `derivative_spread`, with one value for each
-        of `start_eps`.
+        """Yield `gradient_tail` and `derivative_spread`, with one value for each of `start_eps`.
 
         `gradient_tail` is sigma_{K+1} / sigma_K of G_1(0); `derivative_spread` is the distance of
         phi'(W_1(0) X) from the nearest constant matrix, relative to its norm.
         """
-        if iterate.step > 0:
-            return
-        assert isinstance(iterate.network, MLP)
         tails, spreads = [], []
         for factor in self.factors:
-            scaled = _scaled(iterate.network, factor)
+            scaled = _scaled(iterate.mlp, factor)
             tails.append(self._tail(scaled))
             spreads.append(self._derivative_spread(scaled))
         yield iterate.measured("gradient_tail", 1, torch.stack(tails, dim=-1))
@@ -57,8 +58,8 @@ class GradientOverEps(Observer):
     def _derivative_spread(self, network: MLP) -> Tensor:
         """Return `derivative_spread`: (trials,)."""
         pre_activations = network.hidden_weights[0] @ self.train.inputs
-        derivative, _ = derivatives(network.eval().activation, pre_activations)
-        network.train()
+        with in_evaluation(network):
+            derivative, _ = derivatives(network.activation, pre_activations)
         constant = derivative.mean(dim=(-2, -1), keepdim=True)
         distance = torch.linalg.matrix_norm(derivative - constant)
         return distance / torch.linalg.matrix_norm(derivative)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.models.subspaces import (
     LayerBases,
     blocks,
@@ -71,7 +70,6 @@ class GradientSpectrum(Observer):
 
     def _signal_values(self, iterate: Iterate) -> Tensor:
         """Return the singular values 1 .. K of W_2' Y X': (trials, K)."""
-        assert isinstance(iterate.network, MLP)
-        last, batch = iterate.network.weights[-1].detach(), iterate.batch
+        last, batch = iterate.mlp.weights[-1].detach(), iterate.batch
         signal = last.mT @ batch.targets @ batch.inputs.mT
         return torch.linalg.svdvals(signal)[:, : batch.classes]

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.models.linearity import linear_network, slope_at_zero
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
@@ -30,8 +29,7 @@ class Linearity(Observer):
 
         And `absolute_gradient_distance`, relative to ||G_1(0)||_F.
         """
-        assert isinstance(iterate.network, MLP)
-        weights = [weight.detach() for weight in iterate.network.weights]
+        weights = [weight.detach() for weight in iterate.mlp.weights]
         inputs, targets = iterate.batch.inputs, iterate.batch.targets
         linear_outputs, linear_gradient = linear_network(weights, self.slope, inputs, targets)
         gradient = iterate.gradients[0]

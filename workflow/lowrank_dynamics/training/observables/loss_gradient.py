@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lowrank_dynamics.config.blocks import EVALUATED_AT_ONCE
 from lowrank_dynamics.data.dataset import Dataset
-from lowrank_dynamics.models.networks import StackedNetwork
+from lowrank_dynamics.models.networks import StackedNetwork, in_evaluation
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.losses import forward_and_back
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
@@ -41,9 +41,8 @@ class LossGradient(Observer):
     def _gradients(self, network: StackedNetwork) -> Sequence[Tensor]:
         """Return the gradients on all training data, shaped like the trained weights."""
         trained = [weight for weight in network.parameters() if weight.requires_grad]
-        network.eval()
-        whole = forward_and_back(network, self.train, self.objective, trained, self.at_once)
-        network.train()
+        with in_evaluation(network):
+            whole = forward_and_back(network, self.train, self.objective, trained, self.at_once)
         return whole.gradients
 
 

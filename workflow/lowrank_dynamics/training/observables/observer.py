@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from lowrank_dynamics.data.dataset import Split
-from lowrank_dynamics.models.networks import StackedNetwork
+from lowrank_dynamics.models.networks import MLP, StackedNetwork
 from lowrank_dynamics.storage.metrics import Measurement
 
 
@@ -28,6 +28,12 @@ class Iterate(NamedTuple):
     eta: float
     running: Tensor
     last: bool = False
+
+    @property
+    def mlp(self) -> MLP:
+        """The network, for observables of hidden weights: the full one, as its registry says."""
+        assert isinstance(self.network, MLP)
+        return self.network
 
     def measured(self, quantity: str, layer: int, values: Tensor) -> Measurement:
         """Return a quantity of one layer (0: the whole network) at this step, with its values

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 
 from lowrank_dynamics.models.movement import HAS_REFERENCE, singular_structure
-from lowrank_dynamics.models.networks import MLP
 from lowrank_dynamics.storage.metrics import Measurement
 from lowrank_dynamics.training.observables.observer import Iterate, Observer
 
@@ -34,9 +33,8 @@ class SingularStructure(Observer):
         At a step at which it is measured for the sake of trials without a reference it is NaN in
         all others, so that no trial has other rows than it has alone.
         """
-        assert isinstance(iterate.network, MLP)
         ordinary = super().is_due(iterate.step, last=iterate.last)
-        for layer, weight in enumerate(iterate.network.hidden_weights, start=1):
+        for layer, weight in enumerate(iterate.mlp.hidden_weights, start=1):
             left_out = torch.zeros(len(weight), dtype=torch.bool, device=weight.device)
             if not ordinary and (layer, HAS_REFERENCE) in self.state:
                 left_out = self.state[layer, HAS_REFERENCE].clone()
