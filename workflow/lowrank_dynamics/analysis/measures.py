@@ -288,10 +288,12 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
 
 
 def bound_fit(metrics: Metrics) -> pd.DataFrame:
-    """Return how well C q^t (1 - q^t) fits rho(t), t >= 1, as the explained part of the variance of
-    its logarithm.
+    """Return how well C q^t (1 - q^t) fits rho(t), from t = 1 until each trial's own end, as the
+    explained part of the variance of its logarithm.
+
+    Negative where even the best such curve is further from it than a constant is.
     """
-    bound = metrics.frame("update_bound")
+    bound = fits.until_first_end(metrics.frame("update_bound"), metrics, TRIAL)
     return fits.fitted(bound[bound["step"] >= 1], TRIAL, fits.rise_and_decay_fit)
 
 
