@@ -294,6 +294,30 @@ def test_the_page_and_the_table_say_the_same(
         tables.read(tmp_path / "claims.md", COLUMNS)
 
 
+BOTH = "20 steps of all samples; 80 steps of all samples"
+TO_SHORT = {
+    "measure": "compared_at_end",
+    "options": {"quantity": "block_share", "to": {"variant": "short"}, "by": "ratio"},
+}
+OVER_SHORT = {
+    "measure": "slope_over_variants",
+    "options": {"quantity": "block_share", "setting": "network.eps", "variants": ["short"]},
+}
+
+
+def of_variants(**steps: int) -> Metrics:
+    """Return metrics of variants that take these numbers of steps."""
+    rows = [row(1, "block_share", HIGH)]
+    measured = planted({Cell("elu", "full", variant): rows for variant in steps})
+    cells = {}
+    for name, cell in measured.cells.items():
+        assert cell.settings
+        training = cell.settings.training.model_copy(update={"steps": steps[cell.variant]})
+        settings = cell.settings.model_copy(update={"training": training})
+        cells[name] = cell.model_copy(update={"settings": settings})
+    return Metrics(measured.table, cells)
+
+
 def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
     tmp_path: Path, settings: Callable[..., Settings]
 ) -> None:
@@ -310,6 +334,25 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
         Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), LAPTOP
     )
     assert "0 claims: 0 reproduced" in claims_page(tables.Table(about_nothing, {}), LAPTOP)
+
+
+@pytest.mark.parametrize(
+    ("changes", "budget"),
+    [
+        ({"cells": {"variant": ["longer"]}}, "80 steps of all samples"),
+        ({"cells": {"variant": ["short", "same"]}}, "20 steps of all samples"),
+        ({"cells": {"variant": ["longer"]}, **TO_SHORT}, BOTH),
+        ({"cells": {"layer": [1]}, **OVER_SHORT}, "20 steps of all samples"),
+        ({"cells": {"layer": [1]}}, BOTH),
+    ],
+)
+def test_the_budget_is_that_of_the_variants_that_a_claim_names(
+    settings: Callable[..., Settings], changes: dict[str, Any], budget: str
+) -> None:
+    measured = of_variants(short=20, same=20, longer=80)
+    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(**changes)})
+    found = claims_table(claims, {"small": measured}, settings(), LAPTOP)
+    assert set(found["budget"]) == {budget}
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(

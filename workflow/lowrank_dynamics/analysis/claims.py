@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 
 from lowrank_dynamics.analysis.matched_loss import LEVELS
 from lowrank_dynamics.analysis.measures import MEASURES
+from lowrank_dynamics.analysis.trial_values import Key
 from lowrank_dynamics.config.base import Frozen, NameIn
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.figures import FIGURES
@@ -24,6 +25,8 @@ from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
 COMPARISONS = ("at_least", "at_most", "within", "between")
+COMPARED_WITH = ("to", "of", "start", "end")
+"""The options of measures that name a cell to compare with."""
 Role = Literal["claim", "check"]
 Pair = Annotated[tuple[float, float], Field(strict=False)]
 Column = Literal["activation", "parameterization", "variant", "layer", "side", "index", "level"]
@@ -140,6 +143,22 @@ class Claim(Frozen):
         if self.partly is None:
             return self.reading
         return interval(self.comparison, self.partly)
+
+    @property
+    def variants(self) -> set[str]:
+        """The variants that its cells and options name; none if it is about all of them."""
+        named = {str(name) for name in self.cells.get("variant", ())}
+        named.update(self.options.get("variants") or ())
+        for cell in self.compared_with.values():
+            if "variant" in cell:
+                named.add(cell["variant"])
+        return named
+
+    @property
+    def compared_with(self) -> dict[str, dict[Key, str]]:
+        """The cells that its own are compared with, by the name of the option."""
+        named = {name: self.options.get(name) for name in COMPARED_WITH}
+        return {name: cell for name, cell in named.items() if isinstance(cell, dict)}
 
     def worst(self, values: Iterable[float]) -> float:
         """Return the value nearest to failing, or furthest beyond it."""

@@ -51,7 +51,7 @@ def claims_table(
         if not cells:
             continue
         said = {"claim": name} | _said(claim)
-        trained = _trained(part) | {
+        trained = _trained(claim, part) | {
             "scale_trials": _trials(settings, claim.experiment),
             "claim_verdict": worst(cells),
         }
@@ -74,11 +74,18 @@ def _said(claim: Claim) -> dict[str, Any]:
     return claim.model_dump(include=stated) | readings
 
 
-def _trained(run: Metrics | None) -> dict[str, Any]:
-    """Return the columns on how long and in how many trials an experiment was run, if it was."""
+def _trained(claim: Claim, run: Metrics | None) -> dict[str, Any]:
+    """Return the columns on how long and in how many trials the variants that a claim names were
+    run, or all if it names none; empty and 0 if its experiment was not run.
+    """
     if run is None:
         return {"budget": "", "run_trials": 0}
-    return {"budget": _budget(run.settings), "run_trials": run.settings.trials}
+    budgets = []
+    for cell in run.cells.values():
+        if cell.settings and (cell.variant in claim.variants or not claim.variants):
+            budgets.append(_budget(cell.settings))
+    distinct = dict.fromkeys(budgets)
+    return {"budget": "; ".join(distinct), "run_trials": run.settings.trials}
 
 
 def _trials(settings: Settings, experiment: str) -> int:
@@ -89,7 +96,7 @@ def _trials(settings: Settings, experiment: str) -> int:
 
 
 def _budget(settings: CellSettings) -> str:
-    """Describe how long the cells of an experiment were trained."""
+    """Describe how long the cells of a variant were trained."""
     training, samples = settings.training, settings.data.training_samples
     most = "at most " if training.stop_near_linear_fit else ""
     steps = f"{most}{training.steps:,} steps"
