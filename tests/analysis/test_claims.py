@@ -23,6 +23,7 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.rendering import claims_page
 from lowrank_dynamics.storage import tables
+from lowrank_dynamics.storage.aggregation import combine
 from lowrank_dynamics.storage.metrics import Metrics
 
 NOWHERE: dict[str, str] = {}
@@ -156,6 +157,25 @@ def test_what_cannot_be_judged_is_not_testable_with_a_reason(
     found = judge(claim(**changes), metrics, LAPTOP, NOWHERE)
     assert worst(found) is Verdict.NOT_TESTABLE
     assert reason in found[-1].reason
+
+
+@pytest.mark.parametrize("order", [(3, 1), (1, 3)], ids=["most first", "most last"])
+def test_a_cell_with_fewer_trials_than_others_is_not_testable(
+    settings: Callable[..., Settings], order: tuple[int, int]
+) -> None:
+    """Whichever cell is first: in a reference that is kept trial by trial they may differ."""
+    parts = []
+    for name, trials in zip(("elu", "gelu"), order, strict=True):
+        rows = [row(1, "block_share", [[0.99]] * trials)]
+        parts.append(planted({Cell(name, "full"): rows}, trials=trials))
+    both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
+    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": both})
+    declared = settings(activations=["elu", "gelu"])
+    found = claims_table(claims, {"small": combine(parts)}, declared, LAPTOP)
+    assert set(found["run_trials"]) == {3}
+    verdicts = dict(zip(found["trials"], found["verdict"], strict=True))
+    assert verdicts == {3: Verdict.REPRODUCED, 1: Verdict.NOT_TESTABLE}
+    assert "measured in only 1 of 3 trials" in set(found["reason"])
 
 
 def test_a_scale_may_be_unable_to_tell() -> None:

@@ -121,7 +121,7 @@ def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     pairs = shared.merge(measured, how="left", on=trial, suffixes=("_expected", ""))
     pairs = pairs.merge(spread, on=POINT)
     precision = float(np.finfo(reference.settings.dtype).eps) ** 0.5
-    both = {"trials": run.settings.trials, "reference_trials": reference.settings.trials}
+    both = {"trials": run.settings.trials, "reference_trials": reference.most_trials}
     rows = []
     for key, series in pairs.groupby(SERIES):
         place = dict(zip(SERIES, key, strict=True))

@@ -33,8 +33,9 @@ def claims_table(
 
     If `only` names experiments, the claims are those about them. Only the trials and cells in the
     settings count. The columns are those of the claim and of `CellVerdict`; `budget`, the length of
-    training; `run_trials` and `scale_trials`, the number of trials in the run and the settings; and
-    `claim_verdict`, the worst of the claim's cells. Raises UserError for an impossible value.
+    training; `run_trials` and `scale_trials`, the most trials of a cell in the run and in the
+    settings; and `claim_verdict`, the worst of the claim's cells. Raises UserError for an
+    impossible value.
     """
     judged = {}
     for name, metrics in measured.items():
@@ -85,7 +86,7 @@ def _trained(claim: Claim, run: Metrics | None) -> dict[str, Any]:
         if cell.settings and (cell.variant in claim.variants or not claim.variants):
             budgets.append(_budget(cell.settings))
     distinct = dict.fromkeys(budgets)
-    return {"budget": "; ".join(distinct), "run_trials": run.settings.trials}
+    return {"budget": "; ".join(distinct), "run_trials": run.most_trials}
 
 
 def _trials(settings: Settings, experiment: str) -> int:

@@ -70,9 +70,10 @@ def judge(
     """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was
     not run.
 
-    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative
-    of the sensitivity study, which may run fewer activations or parameterizations than a claim
-    covers, is judged by those that it runs; if there are none, there is no verdict.
+    A cell with fewer trials than others is not testable; at a scale that cannot tell, every cell
+    is, whatever was measured. An alternative of the sensitivity study, which may run fewer
+    activations or parameterizations than a claim covers, is judged by those that it runs; if there
+    are none, there is no verdict.
     """
     cells = claim.expected_cells()
     if metrics is None:
@@ -91,7 +92,7 @@ def judge(
     reason = cannot_tell.get(run.scale)
     verdicts = []
     for cell in cells:
-        verdict = _judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials)
+        verdict = _judge_cell(claim, cell, of_cell(measured, cell), metrics.most_trials)
         if reason:
             verdict = replace(verdict, verdict=Verdict.NOT_TESTABLE, reason=reason)
         verdicts.append(verdict)
