@@ -53,6 +53,15 @@ def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None
     assert (steps.min(), steps.max()) == (0, STEPS - 1)
 
 
+def test_cells_that_lose_no_steps_are_not_marked() -> None:
+    cells = {Cell("gelu", "full"): range(30), Cell("silu", "full"): range(10)}
+    rows = {cell: [row(step, "loss", [1.0]) for step in steps] for cell, steps in cells.items()}
+    marks = [
+        origin.thinned_to for origin in thinning.thinned(planted(rows), numbers=0).cells.values()
+    ]
+    assert marks == [thinning.STEPS, None]
+
+
 def test_metrics_of_few_numbers_or_few_steps_are_kept_whole() -> None:
     run, short = run_of(values()), run_of(values()[:10])
     assert thinning.thinned(run, numbers=len(run.table)).table.equals(run.table)
