@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from lowrank_dynamics.analysis import readable, sensitivity
-from lowrank_dynamics.analysis.claims import Role
-from lowrank_dynamics.analysis.table import COLUMNS, weakest_cells
+from lowrank_dynamics.analysis.claims import Claims, Role, load_claims
+from lowrank_dynamics.analysis.table import COLUMNS, read_otherwise, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.report.rendering import choice_table, markdown, selected
 from lowrank_dynamics.storage.metrics import MEANINGS
 from lowrank_dynamics.storage.tables import read
@@ -54,6 +55,8 @@ SUBJECTS = {
     "figure_15": "wider low-rank heads",
 }
 """What the README says of each figure that claims are about."""
+RUNS = ("laptop", "paper", "converged", "laptop/beyond")
+"""Those whose verdicts are in the tables."""
 CHECKS = "Checks of our code"
 NEAR = 1.0
 """Errors of the mean from another verdict below which a claim is called near one."""
@@ -61,7 +64,16 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTAL
 
 
 def main() -> None:
-    """Write the tables into the documents, or check them."""
+    """Write the tables into the documents, or check them; neither if kept verdicts were reached
+    with other thresholds than the statements have.
+    """
+    for name in RUNS:
+        changed = read_otherwise(verdict_rows(name), statements(name))
+        if changed:
+            sys.exit(
+                f"the reference at {name} scale has verdicts on {', '.join(changed)} by other"
+                " thresholds than the statements have now; run and keep it again, or restore them"
+            )
     for document in DOCUMENTS:
         before = document.read_text(encoding="utf-8")
         after = PLACE.sub(filled, before)
@@ -95,6 +107,11 @@ def filled(place: re.Match[str]) -> str:
 def verdict_rows(scale: str) -> pd.DataFrame:
     """Return the table of verdicts in the reference of a scale, one row per cell."""
     return read(REFERENCE / scale / "claims.parquet", COLUMNS).rows
+
+
+def statements(scale: str) -> Claims:
+    """Return the statements that a run is judged by."""
+    return load_claims(Run.named(scale, ROOT, ROOT / "configs").statements)
 
 
 def claims(scale: str) -> pd.DataFrame:

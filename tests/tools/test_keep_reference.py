@@ -2,12 +2,13 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from conftest import ROOT, planted, refused, row, run_named
+from conftest import ROOT, change, planted, refused, row, run_named
 from losses import STEPS, TRIALS, run_of, values
 from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.comparison import compare, compare_all
@@ -112,6 +113,26 @@ def test_verdicts_on_what_was_not_run_this_time_stay(laptop: Run) -> None:
         assert stayed.equals(before[before["experiment"] == experiment])
     judged = read_provenance(verdicts)["settings_sha256"].keys()
     assert judged == {KEPT, LEFT_OUT, "rotated_factors"}
+
+
+STATEMENT = "claims.s_big_follows_in_accuracy"
+
+
+def test_a_kept_verdict_by_another_threshold_is_refused(laptop: Run) -> None:
+    """Before anything is written; other words for the same threshold make no difference."""
+    run = replace(laptop, configs=Path("configs"))
+    keep(run)
+    verdicts = run.reference / "claims.parquet"
+    run.metrics(KEPT).unlink()
+    rotated = {Cell("silu", "s_big", "psi_0"): [row(0, "train_loss", [1.0], layer=0)]}
+    metrics.write(planted(rotated, "rotated_factors"), run.metrics("rotated_factors"))
+    change(run.statements, f"{STATEMENT}.because", "of other words")
+    keep(run)
+    change(run.statements, f"{STATEMENT}.within", 0.03)
+    before = verdicts.read_bytes()
+    with refused("on s_big_follows_in_accuracy by other thresholds .* run fashion_mnist too"):
+        keep(run)
+    assert verdicts.read_bytes() == before
 
 
 def test_at_paper_scale_all_is_kept(laptop: Run) -> None:

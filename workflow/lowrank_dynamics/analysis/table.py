@@ -16,6 +16,7 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 
 _MEASURED = ("mean", "deviation", "error", "worst", "trials", "verdict", "reason")
+_READING = ("quantity", "low", "high", "weaker_low", "weaker_high", "over_trials")
 _RUN = ("run_trials", "scale_trials", "claim_verdict")
 COLUMNS = ("claim", "role", "figure", "cell", *_MEASURED, "low", "high", *_RUN)
 """The columns that readers of the table rely on."""
@@ -118,6 +119,18 @@ def fewer_trials(table: pd.DataFrame) -> int:
     """Return how many claims are about experiments that ran fewer trials than the scale has."""
     claims = table.drop_duplicates("claim")
     return int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
+
+
+def read_otherwise(table: pd.DataFrame, claims: Claims) -> list[str]:
+    """Return the claims in a table of verdicts that the statements take to mean something else by
+    now, or no longer have; other words for the same do not count.
+    """
+    names = []
+    for row in table.drop_duplicates("claim").to_dict("records"):
+        claim = claims.claims.get(row["claim"])
+        if claim is None or any(row[key] != _said(claim)[key] for key in _READING):
+            names.append(row["claim"])
+    return names
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
