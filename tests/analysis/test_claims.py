@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from conftest import CLAIM, ROOT, SCALES, planted, refused, row, run_named, settings_of
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.analysis.table import COLUMNS, claims_table
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table, fewer_trials
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.config.cell import Cell
@@ -354,6 +355,12 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
         Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), LAPTOP
     )
     assert "0 claims: 0 reproduced" in claims_page(tables.Table(about_nothing, {}), LAPTOP)
+
+
+def test_checks_are_not_counted_among_the_claims_judged_by_fewer_trials() -> None:
+    rows = {"claim": ["one", "one", "two"], "role": ["claim", "claim", "check"]}
+    table = pd.DataFrame(rows).assign(run_trials=3, scale_trials=10)
+    assert fewer_trials(table) == 1
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def verdict_counts(table: pd.DataFrame, role: Role = "claim") -> dict[Verdict, i
 
 def fewer_trials(table: pd.DataFrame) -> int:
     """Return how many claims are about experiments that ran fewer trials than the scale has."""
-    claims = table.drop_duplicates("claim")
+    claims = table[table["role"] == "claim"].drop_duplicates("claim")
     return int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
 
 
