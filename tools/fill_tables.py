@@ -293,16 +293,19 @@ def nearest() -> list[str]:
 
 
 def errors_to_another_verdict(cell: Mapping[Any, Any]) -> float:
-    """Return how far either end of a cell's interval is from where its verdict changes, in errors
-    of the mean; inf if it has none.
+    """Return how far a cell's mean is from where its verdict changes, in errors of the mean; inf if
+    it has no error, or is judged by the worst trial.
     """
-    if not cell["trials"] or not cell["error"] > 0 or cell["over_trials"] == "worst":
+    mean, error = cell["mean"], cell["error"]
+    if not cell["trials"] or not error > 0 or cell["over_trials"] == "worst":
         return math.inf
-    distances = [math.inf]
-    for threshold in ("low", "high", "weaker_low", "weaker_high"):
-        for end in (cell["mean"] - cell["error"], cell["mean"] + cell["error"]):
-            distances.append(abs(end - cell[threshold]) / cell["error"])
-    return min(distances)
+    reading = (cell["low"], cell["high"])
+    weaker = (cell["weaker_low"], cell["weaker_high"])
+    places = [weaker[0] - error, weaker[1] + error]  # outside of these it is excluded
+    for low, high in (reading, weaker):
+        if low + error <= high - error:
+            places += [low + error, high - error]  # between these it is contained
+    return min(abs(place - mean) for place in places) / error
 
 
 if __name__ == "__main__":

@@ -99,6 +99,17 @@ def judge(
     return verdicts
 
 
+def verdict_on(claim: Claim, value: float, error: float) -> Verdict:
+    """Return the verdict on a value that is known up to `error`."""
+    if claim.reading.contains(value, error):
+        return Verdict.REPRODUCED
+    if claim.weaker.contains(value, error):
+        return Verdict.PARTLY
+    if claim.weaker.excludes(value, error):
+        return Verdict.NOT_REPRODUCED
+    return Verdict.UNDECIDED
+
+
 def require_possible(experiment: str, metrics: Metrics) -> None:
     """Raise UserError, naming the value, if a share, an accuracy or a ratio is out of range."""
     for quantity in metrics.values("quantity") & LARGEST.keys():
@@ -142,20 +153,9 @@ def _judge_cell(
         value, uncertainty = worst_trial, 0.0
     else:
         value, uncertainty = mean, error
-    verdict = _compared(claim, value, uncertainty)
+    verdict = verdict_on(claim, value, uncertainty)
     reason = _reason(claim, verdict, value, deviation)
     return CellVerdict(label, verdict, reason, mean, deviation, error, worst_trial, len(values))
-
-
-def _compared(claim: Claim, value: float, error: float) -> Verdict:
-    """Return the verdict on a value that is known up to `error`."""
-    if claim.reading.contains(value, error):
-        return Verdict.REPRODUCED
-    if claim.weaker.contains(value, error):
-        return Verdict.PARTLY
-    if claim.weaker.excludes(value, error):
-        return Verdict.NOT_REPRODUCED
-    return Verdict.UNDECIDED
 
 
 def _reason(claim: Claim, verdict: Verdict, value: float, deviation: float) -> str:
