@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from conftest import CLAIM, ROOT, SCALES, planted, refused, row, run_named, settings_of
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.analysis.table import COLUMNS, claims_table, fewer_trials
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table, fewer_trials, weakest_cells
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.config.cell import Cell
@@ -355,6 +355,17 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
         Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), LAPTOP
     )
     assert "0 claims: 0 reproduced" in claims_page(tables.Table(about_nothing, {}), LAPTOP)
+
+
+@pytest.mark.parametrize(("over_trials", "decides"), [("mean", "wide"), ("worst", "near")])
+def test_the_cell_nearest_to_failing_decides_by_its_interval(
+    over_trials: str, decides: str
+) -> None:
+    rows = {"cell": ["near", "wide"], "mean": [0.92, 0.95], "error": [0.01, 0.04]}
+    judged = {"claim": "one", "verdict": "reproduced", "claim_verdict": "reproduced"}
+    table = pd.DataFrame(rows).assign(**judged, over_trials=over_trials, low=0.9, high=np.inf)
+    (cell,) = weakest_cells(table.assign(worst=table["mean"]))["cell"]
+    assert cell == decides
 
 
 def test_checks_are_not_counted_among_the_claims_judged_by_fewer_trials() -> None:

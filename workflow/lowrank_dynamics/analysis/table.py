@@ -134,11 +134,13 @@ def read_otherwise(table: pd.DataFrame, claims: Claims) -> list[str]:
 
 
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per claim: of the cells with its verdict, the one whose value is nearest to
-    failing.
+    """Return one row per claim: of the cells with its verdict, the one that is nearest to failing,
+    by the interval of its mean, or by its worst trial where that is judged.
     """
     decisive = table[table["verdict"] == table["claim_verdict"]]
-    value = decisive["worst"].where(decisive["over_trials"] == "worst", decisive["mean"])
-    above, below = value - decisive["low"], decisive["high"] - value
+    is_mean = decisive["over_trials"] == "mean"
+    value = decisive["mean"].where(is_mean, decisive["worst"])
+    error = decisive["error"].where(is_mean, 0)
+    above, below = value - error - decisive["low"], decisive["high"] - value - error
     margin = above.where(above < below, below).fillna(np.inf)
     return decisive.loc[margin.groupby(decisive["claim"], sort=False).idxmin()]
