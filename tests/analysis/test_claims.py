@@ -212,6 +212,12 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
             assert each.cells["layer"] == [figure.options["layer"]], name
 
 
+def to(**cell: str) -> dict[str, Any]:
+    """Return the changes that make a claim compare with this cell."""
+    options = {"quantity": "train_loss", "to": cell, "by": "ratio"}
+    return {"measure": "compared_at_end", "options": options}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -225,6 +231,17 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
         ),
         ({"cells": {"variant": ["adam"]}}, "claims.wrong.cells.variant: 'adam' is not one of base"),
         ({"cells": {"layer": [4]}}, "claims.wrong.cells.layer: 4 is not one of 1, 2, 3"),
+        (to(parameterization="ful"), "wrong.options.to.parameterization: 'ful' is not one of full"),
+        (to(variant="psi_00"), "wrong.options.to.variant: 'psi_00' is not one of base"),
+        (to(activation="rellu"), "wrong.options.to.activation: 'rellu' is not one of elu"),
+        (
+            {"measure": "displacement_ratio", "options": {"others": ["rellu"]}},
+            "wrong.options.others: 'rellu' is not one of elu",
+        ),
+        (
+            {"measure": "moved_singular_values", "options": {"layer": 9}},
+            "wrong.options.layer: 9 is not one of 1, 2, 3",
+        ),
     ],
 )
 def test_a_claim_about_what_is_not_run_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -263,6 +280,10 @@ COMPARED = {"measure": "compared_at_end"}
         (
             {**COMPARED, "options": {"quantity": "loss", "to": {"varient": "a"}, "by": "ratio"}},
             "to.varient",
+        ),
+        (
+            {"measure": "movement_ratio", "options": {"group": "midle", "others": ["relu"]}},
+            "options.group: Input should be 'top', 'middle' or 'bottom'",
         ),
         (
             {**COMPARED, "options": {"quantity": "loss", "to": {}, "by": "diff"}},

@@ -93,13 +93,15 @@ def moving(name: str, speed: float) -> dict[Cell, list[Measurement]]:
 
 def test_movement_and_its_time_are_relative_to_the_least() -> None:
     cells = moving("elu", 0.001) | moving("relu", 0.002) | moving("rrelu", 0.004)
-    against = {"group": "middle", "to": ["relu", "rrelu"]}
+    against = {"group": "middle", "others": ["relu", "rrelu"]}
     moved = MEASURES["movement_ratio_at_loss"](planted(cells), **against)
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
-    times = MEASURES["time_to_move"](planted(cells), distance=0.04, group="middle", to=["relu"])
+    times = MEASURES["time_to_move"](planted(cells), distance=0.04, group="middle", others=["relu"])
     elu = times[times["activation"] == "elu"]
     np.testing.assert_allclose(elu["value"], 2.0)
-    slowest = MEASURES["time_to_move"](planted(cells), distance=0.1, group="middle", to=["relu"])
+    slowest = MEASURES["time_to_move"](
+        planted(cells), distance=0.1, group="middle", others=["relu"]
+    )
     elu = slowest[slowest["activation"] == "elu"]
     np.testing.assert_allclose(elu["value"], 78 / 50)  # at least, for it never gets there
 

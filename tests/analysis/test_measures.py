@@ -157,12 +157,12 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
     metrics = planted(
         {Cell(name, "full"): cell(*both) for name, both in moves.items()}, data__classes=2
     )
-    moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
+    moved = MEASURES["movement_ratio"](metrics, group="middle", others=["relu", "rrelu"])
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
-    displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
+    displaced = MEASURES["displacement_ratio"](metrics, others=["relu", "rrelu"])
     np.testing.assert_allclose(displaced.loc[displaced["activation"] == "elu", "value"], 0.25)
     with refused("nothing was measured of leaky_relu"):
-        MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "leaky_relu"])
+        MEASURES["movement_ratio"](metrics, group="middle", others=["relu", "leaky_relu"])
     share = MEASURES["moved_singular_values"](metrics, layer=1)
     np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)
 

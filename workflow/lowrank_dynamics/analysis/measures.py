@@ -25,6 +25,8 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 Comparing = Literal["difference", "relative_difference", "ratio"]
+Group = Literal["top", "middle", "bottom"]
+"""A group of singular vectors, as the observables name them."""
 
 
 def compared_at_end(
@@ -143,30 +145,32 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     return reduced(changes, [*TRIAL, "layer"], share_of_largest)
 
 
-def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
+def movement_ratio(metrics: Metrics, group: Group, others: list[str]) -> pd.DataFrame:
     """Return the mean movement of a group of singular vectors over training, relative to the least
-    among `to`.
+    among `others`.
 
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column
     `side`.
     """
     moved = _movement(metrics, group)
     means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
-    return _relative_to_least(means, ["layer", "side", "trial"], to)
+    return _relative_to_least(means, ["layer", "side", "trial"], others)
 
 
-def movement_ratio_at_loss(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
+def movement_ratio_at_loss(metrics: Metrics, group: Group, others: list[str]) -> pd.DataFrame:
     """Return the movement of a group of singular vectors at matched training loss, by `level`,
-    relative to the least among `to`.
+    relative to the least among `others`.
     """
     moved = _movement(metrics, group)
     matched = at_levels(metrics, moved, [*TRIAL, "layer", "side"])
-    return _relative_to_least(matched, ["layer", "side", "level", "trial"], to)
+    return _relative_to_least(matched, ["layer", "side", "level", "trial"], others)
 
 
-def time_to_move(metrics: Metrics, group: str, distance: float, to: list[str]) -> pd.DataFrame:
+def time_to_move(
+    metrics: Metrics, group: Group, distance: float, others: list[str]
+) -> pd.DataFrame:
     """Return the step at which a group of singular vectors has moved this distance, relative to the
-    earliest among `to`.
+    earliest among `others`.
 
     For a trial that never does, the last step counts, which is less than it would need.
     """
@@ -174,29 +178,29 @@ def time_to_move(metrics: Metrics, group: str, distance: float, to: list[str]) -
     steps = moved["step"].where(moved["value"] >= distance, last_step(moved))
     series = [*TRIAL, "layer", "side"]
     times = moved.assign(value=steps).groupby(series, observed=True)["value"].min()
-    return _relative_to_least(times.reset_index(), ["layer", "side", "trial"], to)
+    return _relative_to_least(times.reset_index(), ["layer", "side", "trial"], others)
 
 
-def _movement(metrics: Metrics, group: str) -> pd.DataFrame:
+def _movement(metrics: Metrics, group: Group) -> pd.DataFrame:
     """Return how far a group of singular vectors has moved on either side, the column `side`."""
     left = metrics.frame(f"sine_left_{group}").assign(side="left")
     right = metrics.frame(f"sine_right_{group}").assign(side="right")
     return pd.concat([left, right])
 
 
-def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
+def displacement_ratio(metrics: Metrics, others: list[str]) -> pd.DataFrame:
     """Return the root mean square change of the middle singular values at the end, relative to the
-    least among `to`.
+    least among `others`.
     """
     displacement = _displacement(metrics)
     ends = displacement[displacement["step"] == last_step(displacement)]
-    return _relative_to_least(ends, ["layer", "trial"], to)
+    return _relative_to_least(ends, ["layer", "trial"], others)
 
 
-def displacement_ratio_at_loss(metrics: Metrics, to: list[str]) -> pd.DataFrame:
+def displacement_ratio_at_loss(metrics: Metrics, others: list[str]) -> pd.DataFrame:
     """Return the same at matched training loss, by `level`."""
     matched = at_levels(metrics, _displacement(metrics), [*TRIAL, "layer"])
-    return _relative_to_least(matched, ["layer", "level", "trial"], to)
+    return _relative_to_least(matched, ["layer", "level", "trial"], others)
 
 
 def _displacement(metrics: Metrics) -> pd.DataFrame:

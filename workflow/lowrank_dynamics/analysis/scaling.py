@@ -118,17 +118,17 @@ def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return reduced(metrics.frame(quantity), ROW, lambda value: value.max())
 
 
-def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
-    """Return the rows of a quantity relative to those of another, at the same step."""
+def ratios(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+    """Return the rows of a quantity relative to those of its `bound`, at the same step."""
     place = [*ROW, "step"]
-    others = metrics.frame(to)[[*place, "value"]]
-    rows = metrics.frame(quantity).merge(others, on=place, suffixes=("", "_other"))
-    return rows.assign(value=rows["value"] / rows["value_other"])
+    bounds = metrics.frame(bound)[[*place, "value"]]
+    rows = metrics.frame(quantity).merge(bounds, on=place, suffixes=("", "_bound"))
+    return rows.assign(value=rows["value"] / rows["value_bound"])
 
 
-def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
-    """Return the largest ratio of two quantities at any step."""
-    return reduced(ratios(metrics, quantity, to), ROW, lambda value: value.max())
+def largest_ratio(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+    """Return the largest ratio of a quantity to its `bound` at any step."""
+    return reduced(ratios(metrics, quantity, bound), ROW, lambda value: value.max())
 
 
 def admissible_step(metrics: Metrics) -> pd.DataFrame:
