@@ -263,6 +263,14 @@ COMPARED = {"measure": "compared_at_end"}
             {"at_least": None, "between": [0.1, 0.2], "partly": 0.3},
             "partly must be two numbers, like between",
         ),
+        (
+            {"at_least": None, "between": [-0.045, -0.105], "partly": None},
+            "between: (-0.045, -0.105) allows no value",
+        ),
+        (
+            {"at_least": None, "within": -0.02, "partly": None},
+            "within: -0.02 allows no value",
+        ),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
         ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),

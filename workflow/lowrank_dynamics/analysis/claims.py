@@ -119,6 +119,8 @@ class Claim(Frozen):
         if isinstance(self.partly, float) and self.between is not None:
             raise ValueError("partly must be two numbers, like between")
         weaker, reading = self.weaker, self.reading
+        if reading.low > reading.high:
+            raise ValueError(f"{given[0]}: {getattr(self, given[0])} allows no value")
         contains = weaker.low <= reading.low and reading.high <= weaker.high
         if self.partly is not None and (weaker == reading or not contains):
             raise ValueError(f"partly must be a weaker threshold, is {self.partly}")
