@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from conftest import ROOT, planted, refused, row
+from conftest import ROOT, planted, refused, row, run_named
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, in_words
 from lowrank_dynamics.config.registries import ACTIVATIONS
@@ -106,13 +106,20 @@ def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
     assert (pixels[height - strip :] < 255).any()
 
 
-def test_the_longest_labels_are_not_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("figure", "scale"),
+    [
+        ("sensitivity", "laptop"),
+        ("verdicts", "laptop"),
+        ("verdicts", "paper"),
+        ("verdicts", "converged"),
+        ("verdicts", "laptop/beyond"),
+    ],
+)
+def test_the_longest_labels_are_not_cut_off(tmp_path: Path, figure: str, scale: str) -> None:
     """Letters are wider at some resolutions than at others, so it is measured in what is saved."""
-    draw.draw(
-        "sensitivity",
-        [ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet"],
-        tmp_path / "figure",
-    )
+    table = run_named(scale, ROOT).reference / f"{FIGURES[figure].table}.parquet"
+    draw.draw(figure, [table], tmp_path / "figure")
     with Image.open(tmp_path / "figure.png") as drawn:
         pixels = np.asarray(drawn.convert("L"))
     for edge in (pixels[:, :3], pixels[:, -3:], pixels[:3]):
@@ -203,6 +210,16 @@ def test_a_band_stays_within_the_limits_of_the_values(measure: str) -> None:
     assert (heights.min(), heights.max()) == (least, largest)
     low, high = axes.get_ylim()
     assert low < least < largest < high
+    plt.close("all")
+
+
+def test_the_gray_lines_are_named_where_the_curves_are() -> None:
+    quantity = "sine_left_middle"
+    cells = {Cell("elu", "full"): [row(step, quantity, [0.1, 0.2]) for step in (0, 10)]}
+    _, axes = plt.subplots()
+    layer_movement.draw_movement(planted(cells, trials=2), 1, quantity, axes)
+    _, labels = axes.get_legend_handles_labels()
+    assert labels == ["ELU", "largest possible", "random subspaces"]
     plt.close("all")
 
 

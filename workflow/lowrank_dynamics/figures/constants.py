@@ -26,10 +26,13 @@ def draw(metrics: Metrics) -> Figure:
     curvature = until_first_end(curvature, middle, CELL)
     tail = ratios(metrics, "first_tail", "first_tail_bound")
     tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
-    style.activation_lines(curvature, left)
+    # all of them are smooth, so solid elsewhere; here one curve lies on another
+    dashes = [style.SOLID, style.DASHED, style.DOTTED, style.DASH_DOTTED]
+    style.activation_lines(curvature, left, dashes=dashes)
     right.set(xscale="log", yscale="log")
     markers = list(style.MARKERS[: len(metrics.activations)])
-    style.activation_lines(tail, right, x="eps", markers=markers, markersize=4)
+    look = {"markers": markers, "markersize": 4, "dashes": dashes}
+    style.activation_lines(tail, right, x="eps", **look)
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
     left.set(
