@@ -21,8 +21,10 @@ from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.figures import (
     draw,
     emergence,
+    gradient_tail,
     head_ranks,
     layer_movement,
+    projected,
     singular_values,
     style,
 )
@@ -220,6 +222,33 @@ def test_the_gray_lines_are_named_where_the_curves_are() -> None:
     layer_movement.draw_movement(planted(cells, trials=2), 1, quantity, axes)
     _, labels = axes.get_legend_handles_labels()
     assert labels == ["ELU", "largest possible", "random subspaces"]
+    plt.close("all")
+
+
+def test_every_panel_of_figure_13_has_means_and_none_a_geometric_one() -> None:
+    """Panels share the scale of the axis on which means are taken."""
+    rows = [row(0, "last_step", [1.0, 1.0], layer=0)]
+    rows.append(row(0, "signal_singular_value", [[9.0] * 3] * 2))
+    for step in (0, 1):
+        rows.append(row(step, "gradient_singular_value", [[9.0] * 3 + [1.0], [9.0] * 3 + [4.0]]))
+    figure = gradient_tail.draw(planted({Cell(name, "full"): rows for name in ("elu", "tanh")}))
+    for axes in figure.axes:
+        tail, *_ = axes.lines
+        np.testing.assert_allclose(np.asarray(tail.get_ydata(), dtype=float), 2.5)
+        assert axes.get_yscale() == "log"
+    plt.close("all")
+
+
+def test_losses_are_relative_to_the_first_of_the_same_trial() -> None:
+    """So every curve begins at 1, without a spread."""
+    reference = run_named("laptop/beyond", ROOT).reference
+    sources = FIGURES["projected"].experiments
+    style.apply()
+    figure = projected.draw(*(stored.read(reference / f"{name}.parquet") for name in sources))
+    for axes in figure.subfigs[0].axes:
+        for band in axes.collections:
+            edges = np.asarray(band.get_paths()[0].vertices)
+            np.testing.assert_allclose(edges[edges[:, 0] == 0, 1], 1.0)
     plt.close("all")
 
 

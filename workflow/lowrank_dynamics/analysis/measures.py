@@ -20,6 +20,7 @@ from lowrank_dynamics.analysis.trial_values import (
     reduced,
     value_at_end,
     with_reference,
+    with_start,
 )
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
@@ -100,9 +101,8 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
     """Return the share of training in which the test loss stays above this fraction of its start;
     at most 1.
     """
-    losses = metrics.frame("test_loss").sort_values("step", kind="stable")
-    start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
-    losses["above"] = losses["value"] > fallen_to * start
+    losses = with_start(metrics.frame("test_loss")).sort_values("step", kind="stable")
+    losses["above"] = losses["value"] > fallen_to * losses["start"]
     until_now = losses.groupby(TRIAL, observed=True)["above"].cummin()
     shares = losses.assign(value=losses["step"] / last_step(losses))[until_now]
     return shares.groupby(TRIAL, observed=True)["value"].max().reset_index()
@@ -126,14 +126,14 @@ def time_to_reach(
 
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
     """Return the quantity where each trial ends, relative to that at step 0."""
-    rows = _with_start(metrics.frame(quantity, index=0))
+    rows = with_start(metrics.frame(quantity, index=0))
     ends = rows[rows["step"] == last_step(rows)]
     return ends.assign(value=ends["value"] / ends["start"])
 
 
 def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
-    rows = _with_start(metrics.frame("singular_value", layer=layer))
+    rows = with_start(metrics.frame("singular_value", layer=layer))
     ends = rows[rows["step"] == last_step(rows)]
     changes = ends.assign(value=ends["value"] - ends["start"])
     count = 2 * metrics.settings.data.classes
@@ -210,7 +210,7 @@ def _displacement(metrics: Metrics) -> pd.DataFrame:
     values = metrics.frame("singular_value")
     classes = metrics.settings.data.classes
     count = values.groupby("layer")["index"].transform("max")
-    middle = _with_start(values[values["index"].between(classes + 1, count - classes)])
+    middle = with_start(values[values["index"].between(classes + 1, count - classes)])
     squares = middle.assign(value=(middle["value"] - middle["start"]) ** 2)
     means = squares.groupby([*TRIAL, "layer", "step"], observed=True)["value"].mean()
     return (means**0.5).reset_index()
@@ -347,12 +347,6 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
         scaling.operations_to_reach,
     )
 }
-
-
-def _with_start(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a column `start`: the value at step 0."""
-    start = rows[rows["step"] == 0].rename(columns={"value": "start"})
-    return rows.merge(start[[*ROW, "start"]], on=ROW)
 
 
 def _relative_to_least(

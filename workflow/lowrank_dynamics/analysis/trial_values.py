@@ -29,6 +29,12 @@ def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
+def with_start(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a column `start`: the value of the same trial at step 0."""
+    start = rows[rows["step"] == 0].rename(columns={"value": "start"})
+    return rows.merge(start[[*ROW, "start"]], on=ROW)
+
+
 def with_reference(
     rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str], by_column: str | None = None
 ) -> pd.DataFrame:

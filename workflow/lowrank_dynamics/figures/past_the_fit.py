@@ -12,7 +12,7 @@ def draw(metrics: Metrics) -> Figure:
     """Draw the share of block 1 of W_1, and the training loss, a line for each width and a column
     for each activation.
 
-    Mean over trials, band of one standard deviation.
+    Mean over trials, geometric for the loss, band of one standard deviation.
     """
     names = metrics.activations
     figure, panels = style.activation_panels(names, 3.4, rows=2, sharex=True, sharey="row")

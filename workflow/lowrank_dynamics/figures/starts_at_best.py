@@ -12,7 +12,8 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the training loss at the end against the learning rate, and the test accuracy along
-    training at the rate with the least: mean over trials, band of one standard deviation.
+    training at the rate with the least: mean over trials, geometric for the loss, band of one
+    standard deviation.
 
     A learning rate at which a trial diverged has no point.
     """
