@@ -1,6 +1,7 @@
 """Values at matched training loss, which do not depend on when a network begins to learn."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,38 @@ def moving(name: str, speed: float) -> dict[Cell, list[Measurement]]:
         for side in ("left", "right"):
             rows.append(row(step, f"sine_{side}_middle", [speed * step]))
     return {Cell(name, "full"): rows}
+
+
+def learning(rate: float) -> list[Measurement]:
+    """Return three trials in which the loss falls at this rate while subspaces move."""
+    rows = []
+    for step in STEPS:
+        rows.append(row(step, "train_loss", [1 - rate * step] * 3, layer=0))
+        for side in ("left", "right"):
+            rows.append(row(step, f"sine_{side}_middle", [0.1] * 3))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("measure", "options"),
+    [
+        ("movement_ratio_at_loss", {"group": "middle", "others": ["relu"]}),
+        (
+            "compared_at_loss",
+            {"quantity": "sine_left_middle", "to": {"activation": "relu"}, "by": "ratio"},
+        ),
+    ],
+)
+def test_it_is_said_that_the_other_network_never_gets_there(
+    measure: str, options: dict[str, Any]
+) -> None:
+    cells = {Cell("elu", "full"): learning(0.0125), Cell("relu", "full"): learning(0.001)}
+    found = MEASURES[measure](planted(cells), **options)
+    elu = found[found["activation"] == "elu"]
+    assert elu["value"].isna().all()
+    assert set(elu["undefined"]) == {"the network that it is compared with never gets there"}
+    relu = found[found["activation"] == "relu"]
+    assert relu["undefined"].str.startswith("the training loss never falls to").all()
 
 
 def test_movement_and_its_time_are_relative_to_the_least() -> None:

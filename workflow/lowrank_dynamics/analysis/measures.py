@@ -19,6 +19,7 @@ from lowrank_dynamics.analysis.trial_values import (
     last_step,
     reduced,
     value_at_end,
+    with_missing_reference,
     with_reference,
     with_start,
 )
@@ -354,7 +355,8 @@ def _relative_to_least(
 ) -> pd.DataFrame:
     """Return each value relative to the least of these activations in the same trial.
 
-    NaN where that of one of them is. Raises UserError if one of the activations was not run.
+    NaN where that of one of them is, with the reason in the column `undefined` if there is one.
+    Raises UserError if one of the activations was not run.
     """
     missing = sorted(set(activations) - set(rows["activation"]))
     if missing:
@@ -364,4 +366,5 @@ def _relative_to_least(
     compared = rows[rows["activation"].isin(activations)]
     least = compared.groupby(shared)["value"].min(min_count=len(activations)).rename("least")
     joined = rows.join(least, on=shared, how="inner")
+    joined = with_missing_reference(joined, joined["least"])
     return joined.assign(value=joined["value"] / joined["least"])

@@ -195,8 +195,9 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
 
 def _why_undefined(rows: pd.DataFrame, trials: int) -> str:
     """Return why the values of these rows are not finite, as their measure says it in the column
-    `undefined`, in how many of the `trials`.
+    `undefined`, in how many of the `trials`: the most frequent reason.
     """
     if "undefined" not in rows or rows["undefined"].isna().any():
         return "a value is not finite"
-    return f"{rows['undefined'].iloc[0]} in {len(rows)} of {trials} trials"
+    reasons = rows["undefined"].value_counts()
+    return f"{reasons.index[0]} in {reasons.iloc[0]} of {trials} trials"
