@@ -149,3 +149,13 @@ def test_the_largest_gap_leaves_the_beginning_out(after: float, gap: float) -> N
     options = {"quantity": "loss", "to": {"parameterization": "full"}, "by": "difference"}
     found = MEASURES["largest_gap"](planted(cells), after=after, **options)
     assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == [gap]
+
+
+def test_the_time_to_fall_is_at_most_that_of_the_cell_itself() -> None:
+    """Also where another cell takes more steps."""
+    short = [row(step, "train_loss", [1.0], layer=0) for step in range(11)]
+    long = [row(step, "train_loss", [1 - step / 100], layer=0) for step in range(101)]
+    cells = {Cell("elu", "full", "inside"): short, Cell("elu", "full", "whole"): long}
+    options = {"to_level": 0.5, "of": {"variant": "whole"}}
+    times = MEASURES["time_to_fall"](planted(cells), **options).set_index("variant")["value"]
+    assert times["inside"] == pytest.approx(10 / 50)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL
-from lowrank_dynamics.analysis.trial_values import Key, of_cell, value_at_end
+from lowrank_dynamics.analysis.trial_values import Key, last_step, of_cell, value_at_end
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -54,7 +54,7 @@ def gap_at_best(metrics: Metrics, quantity: str, to: dict[Key, str]) -> pd.DataF
     the same trial of the cell with the values `to`, at its own.
     """
     rows = at_best(metrics, quantity)
-    ends = rows[rows["step"] == rows["step"].max()]
+    ends = rows[rows["step"] == last_step(rows)]
     reference = of_cell(ends, to)[["activation", "trial", "value"]]
     joined = ends.merge(reference, on=["activation", "trial"], suffixes=("", "_reference"))
     return joined.assign(value=joined["value"] - joined["value_reference"])

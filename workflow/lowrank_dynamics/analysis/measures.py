@@ -16,6 +16,7 @@ from lowrank_dynamics.analysis.matched_loss import at_levels, time_to_fall
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
+    first_reached,
     last_step,
     reduced,
     value_at_end,
@@ -113,14 +114,11 @@ def time_to_reach(
     metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return when a trial first reaches this fraction of the final value of the cell `of`, relative
-    to when `of` does.
-
-    For a trial that never does, the last step counts, which is less than it would need.
+    to when `of` does; both as `first_reached` has it.
     """
     rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     reached = rows["value"] >= fraction * rows["reference"]
-    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
-    times = steps.groupby(ROW, observed=True)["value"].min().reset_index()
+    times = first_reached(rows, reached, ROW)
     joined = with_reference(times, times, of)
     return joined.assign(value=joined["value"] / joined["reference"].where(joined["reference"] > 0))
 
@@ -171,15 +169,11 @@ def time_to_move(
     metrics: Metrics, group: Group, distance: float, others: list[str]
 ) -> pd.DataFrame:
     """Return the step at which a group of singular vectors has moved this distance, relative to the
-    earliest among `others`.
-
-    For a trial that never does, the last step counts, which is less than it would need.
+    earliest among `others`; both as `first_reached` has it.
     """
     moved = _movement(metrics, group)
-    steps = moved["step"].where(moved["value"] >= distance, last_step(moved))
-    series = [*TRIAL, "layer", "side"]
-    times = moved.assign(value=steps).groupby(series, observed=True)["value"].min()
-    return _relative_to_least(times.reset_index(), ["layer", "side", "trial"], others)
+    times = first_reached(moved, moved["value"] >= distance, [*TRIAL, "layer", "side"])
+    return _relative_to_least(times, ["layer", "side", "trial"], others)
 
 
 def _movement(metrics: Metrics, group: Group) -> pd.DataFrame:

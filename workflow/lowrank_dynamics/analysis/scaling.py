@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis import fits
-from lowrank_dynamics.analysis.fits import TRIAL
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
-    last_step,
+    first_reached,
     of_cell,
     reduced,
     value_at_end,
@@ -145,18 +144,13 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
 def operations_to_reach(
     metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
-    """Return the operations until this fraction of the final value of the cell `of`, relative to
-    those `of` needs.
-
-    For a trial that never reaches it, the operations of all steps count, which are fewer than it
-    would need.
+    """Return the operations until this fraction of the final value of the cell `of` is
+    `first_reached`, relative to those `of` needs.
     """
-    ends = value_at_end(metrics, quantity)
-    rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)
-    reached = rows["value"] >= fraction * rows["reference"]
-    counted = rows[reached | (rows["step"] == last_step(rows))]
-    operations = counted.groupby(TRIAL, observed=True)["operations"].min()
-    spent = operations.rename("value").reset_index().assign(layer=0, index=0)
+    rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
+    first = first_reached(rows, rows["value"] >= fraction * rows["reference"], ROW)
+    spent = with_operations(metrics, first.rename(columns={"value": "step"}))
+    spent = spent.rename(columns={"operations": "value"})
     joined = with_reference(spent, spent, of)
     return joined.assign(value=joined["value"] / joined["reference"])
 

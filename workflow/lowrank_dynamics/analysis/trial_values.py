@@ -30,6 +30,18 @@ def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
+def first_reached(
+    rows: pd.DataFrame, reached: "pd.Series[bool]", columns: list[str]
+) -> pd.DataFrame:
+    """Return, for each combination of `columns`, as `value` the first step at which it is
+    `reached`.
+
+    Where it never is, the last step of the cell counts, which is less than it would need.
+    """
+    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
+    return steps.groupby(columns, observed=True)["value"].min().reset_index()
+
+
 def with_start(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with a column `start`: the value of the same trial at step 0."""
     start = rows[rows["step"] == 0].rename(columns={"value": "start"})
