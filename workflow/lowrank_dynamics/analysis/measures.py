@@ -279,7 +279,7 @@ def update_ratio(metrics: Metrics) -> pd.DataFrame:
 
 def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     """Return the log-log slope of rho(0) against eps, over the variants."""
-    eps = {name: variant.settings.network.eps for name, variant in metrics.variants.items()}
+    eps = scaling.of_variants(metrics, "network.eps")
     first = metrics.frame("update_bound", step=0)
     first["eps"] = first["variant"].map(eps).astype(float)
     columns = ["activation", "parameterization", "trial"]

@@ -60,18 +60,25 @@ def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
     return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 up to rounding
 
 
+def of_variants(metrics: Metrics, setting: str) -> dict[str, float]:
+    """Return a setting of each variant, by name, in their order.
+
+    The setting is named as in the files, such as `data.classes`.
+    """
+    value = attrgetter(setting)
+    variants = metrics.variants.items()
+    return {name: float(value(variant.settings)) for name, variant in variants}
+
+
 def against_setting(
     metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
 ) -> pd.DataFrame:
     """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
     as a column.
-
-    The setting is named as in the files, such as `data.classes`.
     """
-    values = {}
-    for name, variant in metrics.variants.items():
-        if not variants or name in variants:
-            values[name] = float(attrgetter(setting)(variant.settings))
+    values = of_variants(metrics, setting)
+    if variants:
+        values = {name: values[name] for name in variants if name in values}
     rows = value_at_end(metrics, quantity, index)
     of_row = rows["variant"].astype(str).map(values)
     return rows.assign(**{setting: of_row}).dropna(subset=setting)
@@ -135,9 +142,7 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
     admissible.
     """
     rows = largest(metrics, "curvature_bound")
-    etas = {}
-    for name, variant in metrics.variants.items():
-        etas[name] = variant.settings.training.learning_rate
+    etas = of_variants(metrics, "training.learning_rate")
     return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(etas))
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import CELL, until_first_end
-from lowrank_dynamics.analysis.scaling import ratios
+from lowrank_dynamics.analysis.scaling import of_variants, ratios
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -19,7 +19,7 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
     variants = metrics.variants
-    eps = {name: variant.settings.network.eps for name, variant in variants.items()}
+    eps = of_variants(metrics, "network.eps")
     by_eps = sorted(variants, key=lambda name: eps[name])
     middle = variants[by_eps[len(by_eps) // 2]]
     curvature = ratios(middle, "curvature", "curvature_bound")
