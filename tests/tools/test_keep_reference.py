@@ -176,11 +176,14 @@ def test_other_settings_are_named_and_not_compared(laptop: Run) -> None:
     }
 
 
-def test_cells_that_were_not_run_are_named(laptop: Run) -> None:
+def test_cells_that_only_the_reference_or_the_run_has_are_named(laptop: Run) -> None:
     keep(laptop)
     other = planted({Cell("elu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
     _, uncompared = compare_all({KEPT: other}, REFERENCE)
-    assert uncompared == [(f"{KEPT} gelu-full", "was not run")]
+    assert uncompared == [
+        (f"{KEPT} gelu-full", "was not run"),
+        (f"{KEPT} elu-full", "the reference lacks it"),
+    ]
 
 
 def test_without_a_run_there_is_nothing_to_keep(laptop: Run) -> None:
