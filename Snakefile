@@ -175,9 +175,8 @@ onstart:
 
 onsuccess:
     note_missing(main, unavailable())
-    if (
-        "MAKELEVEL" not in os.environ
-    ):  # `make` says so itself, also where nothing was left to do
+    # `make` says so itself, also where nothing was left to do.
+    if "MAKELEVEL" not in os.environ:
         print("", *outcome(main, time.monotonic() - started), sep="\n")
 
 

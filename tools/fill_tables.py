@@ -20,6 +20,7 @@ from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
 from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.rendering import choice_table, markdown, selected
 from lowrank_dynamics.storage.metrics import MEANINGS
 from lowrank_dynamics.storage.tables import read
@@ -64,31 +65,48 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTAL
 
 
 def main() -> None:
-    """Write the tables into the documents, or check them; neither if kept verdicts were reached
-    with other thresholds than the statements have.
+    """Write the tables into the documents, or check them."""
+    try:
+        _require_same_readings()
+        for document in DOCUMENTS:
+            _fill(document, check="--check" in sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _require_same_readings() -> None:
+    """Raise UserError if kept verdicts were reached with other thresholds than the statements
+    have.
     """
     for name in RUNS:
         changed = read_otherwise(verdict_rows(name), statements(name))
         if changed:
-            sys.exit(
+            raise UserError(
                 f"the reference at {name} scale has verdicts on {', '.join(changed)} by other"
                 " thresholds than the statements have now; run and keep it again, or restore them"
             )
-    for document in DOCUMENTS:
-        before = document.read_text(encoding="utf-8")
-        after = PLACE.sub(filled, before)
-        if before == after:
-            continue
-        if "--check" in sys.argv[1:]:
-            sys.exit(
-                f"{document.relative_to(ROOT)}: its tables are not those of the reference; run"
-                " `make tables`"
-            )
-        document.write_text(after, encoding="utf-8")
+
+
+def _fill(document: Path, *, check: bool) -> None:
+    """Write the tables into a document. Raises UserError if they are to be checked only, and
+    differ.
+    """
+    before = document.read_text(encoding="utf-8")
+    after = PLACE.sub(filled, before)
+    if before == after:
+        return
+    if check:
+        raise UserError(
+            f"the tables of {document.relative_to(ROOT)} are not those of the reference; run"
+            " `make tables`"
+        )
+    document.write_text(after, encoding="utf-8")
 
 
 def filled(place: re.Match[str]) -> str:
-    """Return a place between two markers, filled with the reference's table."""
+    """Return a place between two markers, filled with the reference's table. Raises UserError for
+    the name of no table.
+    """
     name = place[2]
     tables = {
         "figures": figures,
@@ -265,7 +283,7 @@ def linked(rows: pd.DataFrame) -> pd.DataFrame:
 
 def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is
-    expected there.
+    expected there. Raises UserError if no claim is about it.
     """
     headings = {
         "claim": "claim",
@@ -276,6 +294,8 @@ def expected(experiment: str) -> list[str]:
         "shown": "verdict",
     }
     rows = claims("laptop")
+    if experiment not in set(rows["experiment"]):
+        raise UserError(f"{experiment} is no table, and no experiment that claims are about")
     anchors = rows["claim"].map('<a id="{0}"></a>`{0}`: '.format)
     rows["claim"] = anchors + rows["statement"]
     return markdown(selected(rows[rows["experiment"] == experiment], headings))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from conftest import CLAIM
+from conftest import CLAIM, refused
 from lowrank_dynamics.analysis.claims import Claim
 from lowrank_dynamics.analysis.verdicts import verdict_on
 from tools import fill_tables
@@ -49,3 +49,10 @@ def test_the_distance_to_another_verdict_is_that_of_the_nearest_shift(
                 break
         distance = fill_tables.errors_to_another_verdict(cell) * error
         assert distance == pytest.approx(nearest, abs=shifts[1] + 1e-9)
+
+
+def test_a_marker_with_the_name_of_no_table_is_refused() -> None:
+    place = fill_tables.PLACE.search("<!-- table: verdict -->\n\n\n\n<!-- end -->")
+    assert place
+    with refused("verdict is no table, and no experiment that claims are about"):
+        fill_tables.filled(place)
