@@ -2,6 +2,7 @@
 bounds.
 """
 
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Literal
 
@@ -60,14 +61,18 @@ def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
     return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 up to rounding
 
 
-def of_variants(metrics: Metrics, setting: str) -> dict[str, float]:
-    """Return a setting of each variant, by name, in their order.
+def of_variants(
+    metrics: Metrics, setting: str, names: Collection[str] | None = None
+) -> dict[str, float]:
+    """Return a setting of the variants with these names, or of all, by name, in their order.
 
     The setting is named as in the files, such as `data.classes`.
     """
-    value = attrgetter(setting)
-    variants = metrics.variants.items()
-    return {name: float(value(variant.settings)) for name, variant in variants}
+    values = {}
+    for name, variant in metrics.variants.items():
+        if not names or name in names:
+            values[name] = float(attrgetter(setting)(variant.settings))
+    return values
 
 
 def against_setting(
@@ -76,9 +81,7 @@ def against_setting(
     """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
     as a column.
     """
-    values = of_variants(metrics, setting)
-    if variants:
-        values = {name: values[name] for name in variants if name in values}
+    values = of_variants(metrics, setting, variants)
     rows = value_at_end(metrics, quantity, index)
     of_row = rows["variant"].astype(str).map(values)
     return rows.assign(**{setting: of_row}).dropna(subset=setting)
