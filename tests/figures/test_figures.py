@@ -39,7 +39,9 @@ def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
     """Write metrics of heads of two widths, from data of this origin."""
     names = (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k"))
     quantities = ("test_accuracy", "test_loss", "train_loss")
-    rows = [row(step, quantity, [0.1, 0.2], layer=0) for step in (0, 10) for quantity in quantities]
+    rows = []
+    for step in (0, 5, 10):
+        rows += [row(step, quantity, [0.1, 0.2], layer=0) for quantity in quantities]
     found = planted(
         dict.fromkeys(names, rows), "vgg_heads", training__batch_size=10, network__rank=20
     )
