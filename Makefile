@@ -30,11 +30,9 @@ REPORT = results/$(SCALE)/report.html
 figures: $(ENVIRONMENT)  ## (default) every figure, the verdicts and the report
 	@$(call run,)
 
-# The claims again, with one declared choice after another changed.
 sensitivity: $(ENVIRONMENT)  ## the verdicts again, with one declared choice after another changed
 	@$(call run,sensitivity)
 
-# Nine studies of our own, beyond the paper.
 beyond: $(ENVIRONMENT)  ## nine studies of our own, beyond the paper
 	@snakemake beyond --cores $(CORES) --config scale=$(SCALE)
 	@python -m lowrank_dynamics outcome --run $(SCALE)/beyond
@@ -46,7 +44,7 @@ open:  ## show the report, where there is a browser
 	@test -f $(REPORT) || { echo "$(REPORT) is not there; run: make SCALE=$(SCALE)" >&2; exit 1; }
 	@$(PYTHON) -c '$(show)' $(REPORT)
 
-# One file to publish, in archive/: the sources at this commit with settings and results. It runs nothing of the workflow.
+# It runs nothing of the workflow, and writes to archive/.
 archive: $(ENVIRONMENT)  ## one file to publish: the sources at this commit, settings and results
 	@python -m lowrank_dynamics archive --run $(SCALE)
 

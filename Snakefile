@@ -75,6 +75,9 @@ if internals.plans_the_run(workflow):
     note = occupancy.clear(Path(".snakemake"))
     if note:
         print(f"note: {note}", file=sys.stderr)
+    # What an earlier run could not download is tried again, also if that was killed.
+    if not (internals.is_dry_run(workflow) or occupancy.is_occupied(Path(".snakemake"))):
+        external.forget_missing(Path("results/data/fetched"))
 
 # On one machine no more jobs take a GPU at a time than it has; a cluster's scheduler sees to that.
 if internals.runs_here(workflow) and gpus.count():
@@ -172,9 +175,8 @@ onstart:
 
 onsuccess:
     note_missing(main, unavailable())
-    if (
-        "MAKELEVEL" not in os.environ
-    ):  # `make` says so itself, also where nothing was left to do
+    # `make` says so itself, also where nothing was left to do.
+    if "MAKELEVEL" not in os.environ:
         print("", *outcome(main, time.monotonic() - started), sep="\n")
 
 

@@ -14,11 +14,13 @@ from typing import Any
 import pandas as pd
 
 from lowrank_dynamics.analysis import readable, sensitivity
-from lowrank_dynamics.analysis.claims import Role
-from lowrank_dynamics.analysis.table import COLUMNS, weakest_cells
+from lowrank_dynamics.analysis.claims import Claims, Role, load_claims
+from lowrank_dynamics.analysis.table import COLUMNS, read_otherwise, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.rendering import choice_table, markdown, selected
 from lowrank_dynamics.storage.metrics import MEANINGS
 from lowrank_dynamics.storage.tables import read
@@ -54,6 +56,8 @@ SUBJECTS = {
     "figure_15": "wider low-rank heads",
 }
 """What the README says of each figure that claims are about."""
+RUNS = ("laptop", "paper", "converged", "laptop/beyond")
+"""Those whose verdicts are in the tables."""
 CHECKS = "Checks of our code"
 NEAR = 1.0
 """Errors of the mean from another verdict below which a claim is called near one."""
@@ -62,21 +66,47 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTAL
 
 def main() -> None:
     """Write the tables into the documents, or check them."""
-    for document in DOCUMENTS:
-        before = document.read_text(encoding="utf-8")
-        after = PLACE.sub(filled, before)
-        if before == after:
-            continue
-        if "--check" in sys.argv[1:]:
-            sys.exit(
-                f"{document.relative_to(ROOT)}: its tables are not those of the reference; run"
-                " `make tables`"
+    try:
+        _require_same_readings()
+        for document in DOCUMENTS:
+            _fill(document, check="--check" in sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _require_same_readings() -> None:
+    """Raise UserError if kept verdicts were reached with other thresholds than the statements
+    have.
+    """
+    for name in RUNS:
+        changed = read_otherwise(verdict_rows(name), statements(name))
+        if changed:
+            raise UserError(
+                f"the reference at {name} scale has verdicts on {', '.join(changed)} by other"
+                " thresholds than the statements have now; run and keep it again, or restore them"
             )
-        document.write_text(after, encoding="utf-8")
+
+
+def _fill(document: Path, *, check: bool) -> None:
+    """Write the tables into a document. Raises UserError if they are to be checked only, and
+    differ.
+    """
+    before = document.read_text(encoding="utf-8")
+    after = PLACE.sub(filled, before)
+    if before == after:
+        return
+    if check:
+        raise UserError(
+            f"the tables of {document.relative_to(ROOT)} are not those of the reference; run"
+            " `make tables`"
+        )
+    document.write_text(after, encoding="utf-8")
 
 
 def filled(place: re.Match[str]) -> str:
-    """Return a place between two markers, filled with the reference's table."""
+    """Return a place between two markers, filled with the reference's table. Raises UserError for
+    the name of no table.
+    """
     name = place[2]
     tables = {
         "figures": figures,
@@ -95,6 +125,11 @@ def filled(place: re.Match[str]) -> str:
 def verdict_rows(scale: str) -> pd.DataFrame:
     """Return the table of verdicts in the reference of a scale, one row per cell."""
     return read(REFERENCE / scale / "claims.parquet", COLUMNS).rows
+
+
+def statements(scale: str) -> Claims:
+    """Return the statements that a run is judged by."""
+    return load_claims(Run.named(scale, ROOT, ROOT / "configs").statements)
 
 
 def claims(scale: str) -> pd.DataFrame:
@@ -248,7 +283,7 @@ def linked(rows: pd.DataFrame) -> pd.DataFrame:
 
 def expected(experiment: str) -> list[str]:
     """Return the table of one experiment for evaluators: what decides each claim, and what is
-    expected there.
+    expected there. Raises UserError if no claim is about it.
     """
     headings = {
         "claim": "claim",
@@ -259,6 +294,8 @@ def expected(experiment: str) -> list[str]:
         "shown": "verdict",
     }
     rows = claims("laptop")
+    if experiment not in set(rows["experiment"]):
+        raise UserError(f"{experiment} is no table, and no experiment that claims are about")
     anchors = rows["claim"].map('<a id="{0}"></a>`{0}`: '.format)
     rows["claim"] = anchors + rows["statement"]
     return markdown(selected(rows[rows["experiment"] == experiment], headings))
@@ -276,16 +313,19 @@ def nearest() -> list[str]:
 
 
 def errors_to_another_verdict(cell: Mapping[Any, Any]) -> float:
-    """Return how far either end of a cell's interval is from where its verdict changes, in errors
-    of the mean; inf if it has none.
+    """Return how far a cell's mean is from where its verdict changes, in errors of the mean; inf if
+    it has no error, or is judged by the worst trial.
     """
-    if not cell["trials"] or not cell["error"] > 0 or cell["over_trials"] == "worst":
+    mean, error = cell["mean"], cell["error"]
+    if not cell["trials"] or not error > 0 or cell["over_trials"] == "worst":
         return math.inf
-    distances = [math.inf]
-    for threshold in ("low", "high", "weaker_low", "weaker_high"):
-        for end in (cell["mean"] - cell["error"], cell["mean"] + cell["error"]):
-            distances.append(abs(end - cell[threshold]) / cell["error"])
-    return min(distances)
+    reading = (cell["low"], cell["high"])
+    weaker = (cell["weaker_low"], cell["weaker_high"])
+    places = [weaker[0] - error, weaker[1] + error]  # outside of these it is excluded
+    for low, high in (reading, weaker):
+        if low + error <= high - error:
+            places += [low + error, high - error]  # between these it is contained
+    return min(abs(place - mean) for place in places) / error
 
 
 if __name__ == "__main__":

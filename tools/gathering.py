@@ -2,7 +2,7 @@
 reference.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.aggregation import combine
 from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin
+from tools.thinning import has_lost_steps
 
 
 class Gathered(NamedTuple):
@@ -30,11 +31,12 @@ def gathered(run: Run, reference: Path | None, name: str) -> Gathered | None:
 
     Missing cells and trials come from the file `reference`, where it has the same settings. A
     cell's trials count up to the first missing one. Raises UserError if trials of the reference
-    cannot be combined with the run's.
+    cannot be combined with the run's, or if the reference has lost steps of them.
     """
     file = run.metrics(name)
     aggregated, kept = _cells(file, name, run.name), _cells(reference, name, run.name)
     parts: list[Metrics] = []
+    of_reference: list[Metrics] = []
     is_aggregated, is_run = True, False
     for cell in run.settings.cells(name):
         shards = [aggregated[cell.name]] if cell.name in aggregated else []
@@ -43,6 +45,7 @@ def gathered(run: Run, reference: Path | None, name: str) -> Gathered | None:
         if cell.name in kept:
             digest = run.settings.of_variant(name, cell.variant).digest
             added = _added(shards, kept[cell.name], digest)
+        of_reference += added
         if shards:
             is_run = True
         if len(shards + added) != (cell.name in aggregated):
@@ -50,6 +53,7 @@ def gathered(run: Run, reference: Path | None, name: str) -> Gathered | None:
         parts += _uninterrupted(shards + added)
     if not (is_run and parts):
         return None
+    _require_whole(of_reference, name)
     if is_aggregated:
         return Gathered(metrics.read(file, name, run.name), file)
     return Gathered(combine(parts), None)
@@ -118,6 +122,19 @@ def _added(run: Sequence[Metrics], kept: Metrics, digest: str) -> list[Metrics]:
             f"each trial of {cell} stops at its own step, so none can be added; run all of them"
         )
     return [kept.where(trial=sorted(further))]
+
+
+def _require_whole(parts: Iterable[Metrics], experiment: str) -> None:
+    """Raise UserError if any of these cells of the reference, to be added to a run, has lost
+    steps: judged together, the claims on it would be about other steps than the run's.
+    """
+    for part in parts:
+        if has_lost_steps(part):
+            ((cell, origin),) = part.cells.items()
+            raise UserError(
+                f"the reference keeps only {origin.thinned_to} steps of {cell}; run all trials of"
+                f" {experiment}"
+            )
 
 
 def _uninterrupted(parts: Sequence[Metrics]) -> Iterator[Metrics]:

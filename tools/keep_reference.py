@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.analysis.claims import Claims, load_claims
 from lowrank_dynamics.analysis.readable import claims_summary
-from lowrank_dynamics.analysis.table import COLUMNS, claims_table
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table, read_otherwise
 from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
 from lowrank_dynamics.config.figures import ANIMATION, FIGURES
@@ -58,8 +58,9 @@ def keep(run: Run) -> list[Kept]:
     earlier call kept stay if they have the same settings and code. Experiments that the reference
     has at paper scale with the same settings are left out, as are figures of those alone. A
     sensitivity study's table is kept if one was run. Returns what was written; what was not run
-    this time keeps its reference. Raises UserError if there are no metrics, if kept trials would be
-    lost, or if numbers are from uncommitted code.
+    this time keeps its reference. Raises UserError, before anything is written, if there are no
+    metrics, if kept trials would be lost, if numbers are from uncommitted code, or if a kept
+    verdict was reached with other thresholds than the statements have.
     """
     wanted = _wanted(run)
     available = _available(run, wanted)
@@ -71,13 +72,14 @@ def keep(run: Run) -> list[Kept]:
             " first"
         )
     _require_commits(kept.values())
+    verdicts = run.reference / "claims.parquet"
+    judged = _judged(run, measured, verdicts)
     written = []
     for name, experiment in kept.items():
         path = run.reference / f"{name}.parquet"
         metrics.write(thinned(experiment), path)
         written.append(Kept(path, experiment.trials))
-    verdicts = run.reference / "claims.parquet"
-    _keep_verdicts(run, measured, verdicts)
+    tables.write_without_page(judged, verdicts)
     written.append(Kept(verdicts, "verdicts"))
     study = run.table("sensitivity")
     if study.exists():
@@ -144,28 +146,44 @@ def _require_commits(experiments: Iterable[Metrics]) -> None:
         )
 
 
-def _keep_verdicts(run: Run, measured: Mapping[str, Metrics], target: Path) -> None:
-    """Write the verdicts to `target`, keeping those there on experiments that were not run this
-    time.
-    """
-    rows = claims_table(load_claims(run.statements), measured, run.settings, run)
+def _judged(run: Run, measured: Mapping[str, Metrics], target: Path) -> tables.Table:
+    """Return the verdicts, with those in `target` on experiments that were not run this time."""
+    claims = load_claims(run.statements)
+    rows = claims_table(claims, measured, run.settings, run)
     statements = provenance.sha256(run.statements)
     origin = provenance.table_origin(run.name, measured, claims_sha256=statements)
     if target.exists():
         kept = tables.read(target, COLUMNS)
-        rows = _with_kept(rows, kept.rows)
+        earlier = _not_run_anew(rows, kept.rows)
+        _require_same_readings(earlier, claims, target)
+        rows = _with_kept(rows, earlier)
         origin["settings_sha256"] = kept.origin["settings_sha256"] | origin["settings_sha256"]
         origin["unverified"] = sorted({*origin["unverified"], *kept.unverified})
     origin["summary"] = claims_summary(rows)
-    tables.write_without_page(tables.Table(rows, origin), target)
+    return tables.Table(rows, origin)
+
+
+def _not_run_anew(rows: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """Return the kept verdicts on experiments that were run earlier and not this time."""
+    not_run = rows["reason"].str.endswith(WAS_NOT_RUN)
+    were_run = ~kept["reason"].str.endswith(WAS_NOT_RUN)
+    return kept[were_run & kept["claim"].isin(rows.loc[not_run, "claim"])]
+
+
+def _require_same_readings(kept: pd.DataFrame, claims: Claims, target: Path) -> None:
+    """Raise UserError if kept verdicts were reached with other thresholds than claims have now."""
+    changed = read_otherwise(kept, claims)
+    if changed:
+        experiments = kept.loc[kept["claim"].isin(changed), "experiment"].unique()
+        raise UserError(
+            f"{target} has verdicts on {', '.join(changed)} by other thresholds than the statements"
+            f" have now; run {', '.join(experiments)} too, or restore the thresholds"
+        )
 
 
 def _with_kept(rows: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    """Return the verdicts with the kept ones in place of those on experiments that were not run."""
-    not_run = rows["reason"].str.endswith(WAS_NOT_RUN)
-    replaced = not_run & rows["claim"].isin(kept["claim"])
-    earlier = kept[kept["claim"].isin(rows.loc[replaced, "claim"])]
-    joined = pd.concat([rows[~replaced], earlier])
+    """Return the verdicts with the kept ones in place of those on the same claims."""
+    joined = pd.concat([rows[~rows["claim"].isin(kept["claim"])], kept])
     order = {name: place for place, name in enumerate(rows["claim"].unique())}
     return joined.sort_values(
         "claim", key=lambda names: names.map(order), kind="stable", ignore_index=True

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from conftest import CLAIM, ROOT, SCALES, planted, refused, row, run_named, settings_of
 from lowrank_dynamics.analysis.claims import Claim, Claims, load_claims
 from lowrank_dynamics.analysis.measures import MEASURES
-from lowrank_dynamics.analysis.table import COLUMNS, claims_table
+from lowrank_dynamics.analysis.table import COLUMNS, claims_table, fewer_trials, weakest_cells
 from lowrank_dynamics.analysis.verdicts import Verdict, judge, worst
 from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.config.cell import Cell
@@ -23,6 +24,7 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.rendering import claims_page
 from lowrank_dynamics.storage import tables
+from lowrank_dynamics.storage.aggregation import combine
 from lowrank_dynamics.storage.metrics import Metrics
 
 NOWHERE: dict[str, str] = {}
@@ -158,6 +160,25 @@ def test_what_cannot_be_judged_is_not_testable_with_a_reason(
     assert reason in found[-1].reason
 
 
+@pytest.mark.parametrize("order", [(3, 1), (1, 3)], ids=["most first", "most last"])
+def test_a_cell_with_fewer_trials_than_others_is_not_testable(
+    settings: Callable[..., Settings], order: tuple[int, int]
+) -> None:
+    """Whichever cell is first: in a reference that is kept trial by trial they may differ."""
+    parts = []
+    for name, trials in zip(("elu", "gelu"), order, strict=True):
+        rows = [row(1, "block_share", [[0.99]] * trials)]
+        parts.append(planted({Cell(name, "full"): rows}, trials=trials))
+    both = claim(cells={"activation": ["elu", "gelu"], "layer": [1]})
+    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": both})
+    declared = settings(activations=["elu", "gelu"])
+    found = claims_table(claims, {"small": combine(parts)}, declared, LAPTOP)
+    assert set(found["run_trials"]) == {3}
+    verdicts = dict(zip(found["trials"], found["verdict"], strict=True))
+    assert verdicts == {3: Verdict.REPRODUCED, 1: Verdict.NOT_TESTABLE}
+    assert "measured in only 1 of 3 trials" in set(found["reason"])
+
+
 def test_a_scale_may_be_unable_to_tell() -> None:
     (cell,) = judge(claim(), shares(0.99, 0.99, 0.99), run_named("smoke"), {"smoke": "too short"})
     assert (cell.verdict, cell.reason, cell.trials) == (Verdict.NOT_TESTABLE, "too short", 3)
@@ -191,6 +212,12 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
             assert each.cells["layer"] == [figure.options["layer"]], name
 
 
+def to(**cell: str) -> dict[str, Any]:
+    """Return the changes that make a claim compare with this cell."""
+    options = {"quantity": "train_loss", "to": cell, "by": "ratio"}
+    return {"measure": "compared_at_end", "options": options}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -204,6 +231,17 @@ def test_a_claim_is_about_what_its_figure_shows() -> None:
         ),
         ({"cells": {"variant": ["adam"]}}, "claims.wrong.cells.variant: 'adam' is not one of base"),
         ({"cells": {"layer": [4]}}, "claims.wrong.cells.layer: 4 is not one of 1, 2, 3"),
+        (to(parameterization="ful"), "wrong.options.to.parameterization: 'ful' is not one of full"),
+        (to(variant="psi_00"), "wrong.options.to.variant: 'psi_00' is not one of base"),
+        (to(activation="rellu"), "wrong.options.to.activation: 'rellu' is not one of elu"),
+        (
+            {"measure": "displacement_ratio", "options": {"others": ["rellu"]}},
+            "wrong.options.others: 'rellu' is not one of elu",
+        ),
+        (
+            {"measure": "moved_singular_values", "options": {"layer": 9}},
+            "wrong.options.layer: 9 is not one of 1, 2, 3",
+        ),
     ],
 )
 def test_a_claim_about_what_is_not_run_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -225,6 +263,14 @@ COMPARED = {"measure": "compared_at_end"}
             {"at_least": None, "between": [0.1, 0.2], "partly": 0.3},
             "partly must be two numbers, like between",
         ),
+        (
+            {"at_least": None, "between": [-0.045, -0.105], "partly": None},
+            "between: (-0.045, -0.105) allows no value",
+        ),
+        (
+            {"at_least": None, "within": -0.02, "partly": None},
+            "within: -0.02 allows no value",
+        ),
         ({"measure": "guess"}, "'guess' is not one of value_at_end"),
         ({"figure": "figure_99"}, "'figure_99' is not one of overview"),
         ({"cells": {"activation": []}}, "cells.activation: List should have at least 1 item"),
@@ -242,6 +288,10 @@ COMPARED = {"measure": "compared_at_end"}
         (
             {**COMPARED, "options": {"quantity": "loss", "to": {"varient": "a"}, "by": "ratio"}},
             "to.varient",
+        ),
+        (
+            {"measure": "movement_ratio", "options": {"group": "midle", "others": ["relu"]}},
+            "options.group: Input should be 'top', 'middle' or 'bottom'",
         ),
         (
             {**COMPARED, "options": {"quantity": "loss", "to": {}, "by": "diff"}},
@@ -294,6 +344,30 @@ def test_the_page_and_the_table_say_the_same(
         tables.read(tmp_path / "claims.md", COLUMNS)
 
 
+BOTH = "20 steps of all samples; 80 steps of all samples"
+TO_SHORT = {
+    "measure": "compared_at_end",
+    "options": {"quantity": "block_share", "to": {"variant": "short"}, "by": "ratio"},
+}
+OVER_SHORT = {
+    "measure": "slope_over_variants",
+    "options": {"quantity": "block_share", "setting": "network.eps", "variants": ["short"]},
+}
+
+
+def of_variants(**steps: int) -> Metrics:
+    """Return metrics of variants that take these numbers of steps."""
+    rows = [row(1, "block_share", HIGH)]
+    measured = planted({Cell("elu", "full", variant): rows for variant in steps})
+    cells = {}
+    for name, cell in measured.cells.items():
+        assert cell.settings
+        training = cell.settings.training.model_copy(update={"steps": steps[cell.variant]})
+        settings = cell.settings.model_copy(update={"training": training})
+        cells[name] = cell.model_copy(update={"settings": settings})
+    return Metrics(measured.table, cells)
+
+
 def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
     tmp_path: Path, settings: Callable[..., Settings]
 ) -> None:
@@ -310,6 +384,42 @@ def test_a_run_of_fewer_trials_than_the_scale_has_is_said_to_be(
         Claims(scales_that_cannot_tell={}, claims={}), {}, settings(), LAPTOP
     )
     assert "0 claims: 0 reproduced" in claims_page(tables.Table(about_nothing, {}), LAPTOP)
+
+
+@pytest.mark.parametrize(("over_trials", "decides"), [("mean", "wide"), ("worst", "near")])
+def test_the_cell_nearest_to_failing_decides_by_its_interval(
+    over_trials: str, decides: str
+) -> None:
+    rows = {"cell": ["near", "wide"], "mean": [0.92, 0.95], "error": [0.01, 0.04]}
+    judged = {"claim": "one", "verdict": "reproduced", "claim_verdict": "reproduced"}
+    table = pd.DataFrame(rows).assign(**judged, over_trials=over_trials, low=0.9, high=np.inf)
+    (cell,) = weakest_cells(table.assign(worst=table["mean"]))["cell"]
+    assert cell == decides
+
+
+def test_checks_are_not_counted_among_the_claims_judged_by_fewer_trials() -> None:
+    rows = {"claim": ["one", "one", "two"], "role": ["claim", "claim", "check"]}
+    table = pd.DataFrame(rows).assign(run_trials=3, scale_trials=10)
+    assert fewer_trials(table) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "budget"),
+    [
+        ({"cells": {"variant": ["longer"]}}, "80 steps of all samples"),
+        ({"cells": {"variant": ["short", "same"]}}, "20 steps of all samples"),
+        ({"cells": {"variant": ["longer"]}, **TO_SHORT}, BOTH),
+        ({"cells": {"layer": [1]}, **OVER_SHORT}, "20 steps of all samples"),
+        ({"cells": {"layer": [1]}}, BOTH),
+    ],
+)
+def test_the_budget_is_that_of_the_variants_that_a_claim_names(
+    settings: Callable[..., Settings], changes: dict[str, Any], budget: str
+) -> None:
+    measured = of_variants(short=20, same=20, longer=80)
+    claims = Claims(scales_that_cannot_tell={}, claims={"block_1": claim(**changes)})
+    found = claims_table(claims, {"small": measured}, settings(), LAPTOP)
+    assert set(found["budget"]) == {budget}
 
 
 def test_a_claim_that_fails_is_an_error_only_if_asked_for(

@@ -1,6 +1,7 @@
 """Values at matched training loss, which do not depend on when a network begins to learn."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,15 +92,49 @@ def moving(name: str, speed: float) -> dict[Cell, list[Measurement]]:
     return {Cell(name, "full"): rows}
 
 
+def learning(rate: float) -> list[Measurement]:
+    """Return three trials in which the loss falls at this rate while subspaces move."""
+    rows = []
+    for step in STEPS:
+        rows.append(row(step, "train_loss", [1 - rate * step] * 3, layer=0))
+        for side in ("left", "right"):
+            rows.append(row(step, f"sine_{side}_middle", [0.1] * 3))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("measure", "options"),
+    [
+        ("movement_ratio_at_loss", {"group": "middle", "others": ["relu"]}),
+        (
+            "compared_at_loss",
+            {"quantity": "sine_left_middle", "to": {"activation": "relu"}, "by": "ratio"},
+        ),
+    ],
+)
+def test_it_is_said_that_the_other_network_never_gets_there(
+    measure: str, options: dict[str, Any]
+) -> None:
+    cells = {Cell("elu", "full"): learning(0.0125), Cell("relu", "full"): learning(0.001)}
+    found = MEASURES[measure](planted(cells), **options)
+    elu = found[found["activation"] == "elu"]
+    assert elu["value"].isna().all()
+    assert set(elu["undefined"]) == {"the network that it is compared with never gets there"}
+    relu = found[found["activation"] == "relu"]
+    assert relu["undefined"].str.startswith("the training loss never falls to").all()
+
+
 def test_movement_and_its_time_are_relative_to_the_least() -> None:
     cells = moving("elu", 0.001) | moving("relu", 0.002) | moving("rrelu", 0.004)
-    against = {"group": "middle", "to": ["relu", "rrelu"]}
+    against = {"group": "middle", "others": ["relu", "rrelu"]}
     moved = MEASURES["movement_ratio_at_loss"](planted(cells), **against)
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
-    times = MEASURES["time_to_move"](planted(cells), distance=0.04, group="middle", to=["relu"])
+    times = MEASURES["time_to_move"](planted(cells), distance=0.04, group="middle", others=["relu"])
     elu = times[times["activation"] == "elu"]
     np.testing.assert_allclose(elu["value"], 2.0)
-    slowest = MEASURES["time_to_move"](planted(cells), distance=0.1, group="middle", to=["relu"])
+    slowest = MEASURES["time_to_move"](
+        planted(cells), distance=0.1, group="middle", others=["relu"]
+    )
     elu = slowest[slowest["activation"] == "elu"]
     np.testing.assert_allclose(elu["value"], 78 / 50)  # at least, for it never gets there
 
@@ -114,3 +149,13 @@ def test_the_largest_gap_leaves_the_beginning_out(after: float, gap: float) -> N
     options = {"quantity": "loss", "to": {"parameterization": "full"}, "by": "difference"}
     found = MEASURES["largest_gap"](planted(cells), after=after, **options)
     assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == [gap]
+
+
+def test_the_time_to_fall_is_at_most_that_of_the_cell_itself() -> None:
+    """Also where another cell takes more steps."""
+    short = [row(step, "train_loss", [1.0], layer=0) for step in range(11)]
+    long = [row(step, "train_loss", [1 - step / 100], layer=0) for step in range(101)]
+    cells = {Cell("elu", "full", "inside"): short, Cell("elu", "full", "whole"): long}
+    options = {"to_level": 0.5, "of": {"variant": "whole"}}
+    times = MEASURES["time_to_fall"](planted(cells), **options).set_index("variant")["value"]
+    assert times["inside"] == pytest.approx(10 / 50)

@@ -86,7 +86,7 @@ def test_slopes_in_eps() -> None:
 
 def test_the_form_of_the_bound_is_found() -> None:
     """Whatever its constant and its rate; noise explains nothing."""
-    rows = []
+    rows = [row(0, "last_step", [59.0] * 3, layer=0)]
     noise = np.random.default_rng(0).lognormal(size=(60, 1))
     for step in range(1, 60):
         curves = [c * q**step * (1 - q**step) for c, q in ((3.0, 0.9), (1e-4, 0.99))]
@@ -94,6 +94,35 @@ def test_the_form_of_the_bound_is_found() -> None:
     *exact, noisy = values("bound_fit", planted({ELU: rows}))
     np.testing.assert_allclose(exact, 1.0, atol=1e-6)
     assert noisy < 0.3
+
+
+def decaying(*, held: bool) -> Metrics:
+    """Return what is fitted, of no exact form, of two trials: the first ends at step 20, and keeps
+    its values there or has no more.
+    """
+    rows = [row(0, "last_step", [20.0, 39.0], layer=0)]
+    for step in range(40):
+        steps = np.array([min(step, 20), step])
+        present = np.array([held or step <= 20, True])
+        curves = np.stack([0.9**steps + 0.01, 0.95**steps + 0.02], axis=1)
+        for quantity, measured in (
+            ("gradient_norm", curves[:, 0]),
+            ("gradient_singular_value", curves),
+            ("update_bound", curves[:, 1]),
+        ):
+            rows.append(row(step, quantity, measured)._replace(present=present))
+    return planted({ELU: rows})
+
+
+@pytest.mark.parametrize("name", ["gradient_decay_fit", "decay_rate_agreement", "bound_fit"])
+def test_values_kept_after_the_end_of_a_trial_change_no_fit(name: str) -> None:
+    fits = [values(name, decaying(held=held)).tolist() for held in (False, True)]
+    assert fits[0] == fits[1]
+
+
+def test_a_bound_that_does_not_vary_has_no_form() -> None:
+    rows = [row(0, "last_step", [1.0], layer=0), row(1, "update_bound", [0.5])]
+    assert values("bound_fit", planted({ELU: rows})).isna().all()
 
 
 def test_the_smallest_over_eps() -> None:
@@ -128,12 +157,12 @@ def test_movement_is_compared_with_the_network_that_moves_least() -> None:
     metrics = planted(
         {Cell(name, "full"): cell(*both) for name, both in moves.items()}, data__classes=2
     )
-    moved = MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "rrelu"])
+    moved = MEASURES["movement_ratio"](metrics, group="middle", others=["relu", "rrelu"])
     np.testing.assert_allclose(moved.loc[moved["activation"] == "elu", "value"], 0.5)
-    displaced = MEASURES["displacement_ratio"](metrics, to=["relu", "rrelu"])
+    displaced = MEASURES["displacement_ratio"](metrics, others=["relu", "rrelu"])
     np.testing.assert_allclose(displaced.loc[displaced["activation"] == "elu", "value"], 0.25)
     with refused("nothing was measured of leaky_relu"):
-        MEASURES["movement_ratio"](metrics, group="middle", to=["relu", "leaky_relu"])
+        MEASURES["movement_ratio"](metrics, group="middle", others=["relu", "leaky_relu"])
     share = MEASURES["moved_singular_values"](metrics, layer=1)
     np.testing.assert_allclose(share.loc[share["activation"] == "elu", "value"], 1.0)
 

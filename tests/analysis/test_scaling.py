@@ -63,7 +63,7 @@ def test_ratios_are_of_the_same_step() -> None:
         row(t, "curvature_bound", [4.0 - t]) for t in range(3)
     ]
     metrics = planted({Cell("elu", "full"): rows})
-    assert MEASURES["largest_ratio"](metrics, quantity="curvature", to="curvature_bound")[
+    assert MEASURES["largest_ratio"](metrics, quantity="curvature", bound="curvature_bound")[
         "value"
     ].tolist() == [1.5]
     assert MEASURES["admissible_step"](metrics)["value"].tolist() == [0.04]

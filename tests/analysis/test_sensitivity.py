@@ -32,7 +32,7 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
     )
     judged = {"over_trials": "mean", "low": 0.9, "high": np.inf}
     judged |= {"weaker_low": 0.5, "weaker_high": np.inf}
-    return table.assign(figure="figure_3", deviation=0.01, trials=3, **judged)
+    return table.assign(figure="figure_3", deviation=0.01, error=0.01, trials=3, **judged)
 
 
 @pytest.fixture

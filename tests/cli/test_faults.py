@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from conftest import ROOT, change, refused, settings_of
 from lowrank_dynamics.cli import stages
 from lowrank_dynamics.cli.commands import app
+from lowrank_dynamics.cli.interruption import can_follow
 from lowrank_dynamics.storage.places import require_place
 from runs import LOWRANK, SMOKE, copied, environment, heeding_interrupts, ran, snakemake
 
@@ -133,6 +134,19 @@ def test_a_command_that_is_asked_to_stop(tmp_path: Path, number: signal.Signals)
     assert "Traceback" not in said
     assert job.returncode == 130
     assert list(tmp_path.iterdir()) == [state]
+
+
+def test_a_job_whose_run_ended_while_it_was_imported(tmp_path: Path) -> None:
+    """It stops before it does anything."""
+    if not can_follow():
+        pytest.skip("no process can be followed here")
+    with subprocess.Popen(["true"]) as run:
+        run.wait()
+    output = tmp_path / "output"
+    job = command(*TRAIN, "--output", str(output), env=environment(LOWRANK_RUN=str(run.pid)))
+    assert job.stderr == "error: the run that started this job has ended; run it again\n"
+    assert job.returncode == 130
+    assert not output.exists()
 
 
 def test_a_state_that_cannot_be_written_stops_no_training(tmp_path: Path) -> None:

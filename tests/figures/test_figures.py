@@ -14,15 +14,17 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from conftest import ROOT, planted, refused, row
+from conftest import ROOT, planted, refused, row, run_named
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import FIGURES, FORMATS, in_words
 from lowrank_dynamics.config.registries import ACTIVATIONS
 from lowrank_dynamics.figures import (
     draw,
     emergence,
+    gradient_tail,
     head_ranks,
     layer_movement,
+    projected,
     singular_values,
     style,
 )
@@ -37,7 +39,9 @@ def heads_file(path: Path, data_origin: dict[str, str]) -> Path:
     """Write metrics of heads of two widths, from data of this origin."""
     names = (Cell("gelu", "full", "2k"), Cell("gelu", "s_big", "2k"), Cell("gelu", "s_big", "4k"))
     quantities = ("test_accuracy", "test_loss", "train_loss")
-    rows = [row(step, quantity, [0.1, 0.2], layer=0) for step in (0, 10) for quantity in quantities]
+    rows = []
+    for step in (0, 5, 10):
+        rows += [row(step, quantity, [0.1, 0.2], layer=0) for quantity in quantities]
     found = planted(
         dict.fromkeys(names, rows), "vgg_heads", training__batch_size=10, network__rank=20
     )
@@ -106,13 +110,20 @@ def test_a_figure_says_how_many_trials_there_are(tmp_path: Path) -> None:
     assert (pixels[height - strip :] < 255).any()
 
 
-def test_the_longest_labels_are_not_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("figure", "scale"),
+    [
+        ("sensitivity", "laptop"),
+        ("verdicts", "laptop"),
+        ("verdicts", "paper"),
+        ("verdicts", "converged"),
+        ("verdicts", "laptop/beyond"),
+    ],
+)
+def test_the_longest_labels_are_not_cut_off(tmp_path: Path, figure: str, scale: str) -> None:
     """Letters are wider at some resolutions than at others, so it is measured in what is saved."""
-    draw.draw(
-        "sensitivity",
-        [ROOT / "results" / "reference" / "laptop" / "sensitivity.parquet"],
-        tmp_path / "figure",
-    )
+    table = run_named(scale, ROOT).reference / f"{FIGURES[figure].table}.parquet"
+    draw.draw(figure, [table], tmp_path / "figure")
     with Image.open(tmp_path / "figure.png") as drawn:
         pixels = np.asarray(drawn.convert("L"))
     for edge in (pixels[:, :3], pixels[:, -3:], pixels[:3]):
@@ -203,6 +214,43 @@ def test_a_band_stays_within_the_limits_of_the_values(measure: str) -> None:
     assert (heights.min(), heights.max()) == (least, largest)
     low, high = axes.get_ylim()
     assert low < least < largest < high
+    plt.close("all")
+
+
+def test_the_gray_lines_are_named_where_the_curves_are() -> None:
+    quantity = "sine_left_middle"
+    cells = {Cell("elu", "full"): [row(step, quantity, [0.1, 0.2]) for step in (0, 10)]}
+    _, axes = plt.subplots()
+    layer_movement.draw_movement(planted(cells, trials=2), 1, quantity, axes)
+    _, labels = axes.get_legend_handles_labels()
+    assert labels == ["ELU", "largest possible", "random subspaces"]
+    plt.close("all")
+
+
+def test_every_panel_of_figure_13_has_means_and_none_a_geometric_one() -> None:
+    """Panels share the scale of the axis on which means are taken."""
+    rows = [row(0, "last_step", [1.0, 1.0], layer=0)]
+    rows.append(row(0, "signal_singular_value", [[9.0] * 3] * 2))
+    for step in (0, 1):
+        rows.append(row(step, "gradient_singular_value", [[9.0] * 3 + [1.0], [9.0] * 3 + [4.0]]))
+    figure = gradient_tail.draw(planted({Cell(name, "full"): rows for name in ("elu", "tanh")}))
+    for axes in figure.axes:
+        tail, *_ = axes.lines
+        np.testing.assert_allclose(np.asarray(tail.get_ydata(), dtype=float), 2.5)
+        assert axes.get_yscale() == "log"
+    plt.close("all")
+
+
+def test_losses_are_relative_to_the_first_of_the_same_trial() -> None:
+    """So every curve begins at 1, without a spread."""
+    reference = run_named("laptop/beyond", ROOT).reference
+    sources = FIGURES["projected"].experiments
+    style.apply()
+    figure = projected.draw(*(stored.read(reference / f"{name}.parquet") for name in sources))
+    for axes in figure.subfigs[0].axes:
+        for band in axes.collections:
+            edges = np.asarray(band.get_paths()[0].vertices)
+            np.testing.assert_allclose(edges[edges[:, 0] == 0, 1], 1.0)
     plt.close("all")
 
 

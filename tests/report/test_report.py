@@ -160,12 +160,15 @@ def test_the_studies_beyond_the_paper_have_a_part_of_their_own(
     assert "0 reproduced, 0 partly reproduced" in outcome
     page = unescape(run_named("smoke", folder).report.read_text())
     part = between(page, f"<h2>{OURS}</h2>", "</section>")
-    for name, finding in load_claims(ROOT / "configs" / FINDINGS).claims.items():
-        assert f'<tr class="finding" id="claim-{name}"' in part
+    findings = load_claims(ROOT / "configs" / FINDINGS).claims
+    for name, finding in findings.items():
+        kind = "finding" if finding.role == "claim" else "check"
+        assert f'<tr class="{kind}" id="claim-{name}"' in part
         assert finding.statement in section(part, finding.figure)
     assert part.count('<img src="data:') == sum(figure.part == OURS for figure in FIGURES.values())
     assert page.count('<tr class="claim"') == len(CLAIMS)
-    assert page.count('<tr class="check"') == len(STATEMENTS) - len(CLAIMS)
+    checks = [one for one in [*STATEMENTS.values(), *findings.values()] if one.role == "check"]
+    assert page.count('<tr class="check"') == len(checks)
     assert_links_lead_somewhere(page)
 
 
@@ -183,22 +186,59 @@ def test_every_link_leads_to_a_place_on_the_page_and_back(page: str) -> None:
         assert f'href="#claim-{name}"' in section(page, claim.figure)
 
 
-def test_every_claim_is_shown_by_the_cell_that_decides_it(tmp_path: Path) -> None:
-    """Also where there are findings; with tables of the reference, on a page without pictures."""
+@pytest.fixture
+def kept(tmp_path: Path) -> Run:
+    """Return a laptop run with the verdicts of the reference, on findings too, and its report
+    without pictures.
+    """
     project, run = run_named("laptop", ROOT), run_named("laptop", tmp_path)
-    for kept, judged in ((project, run), (project.beyond, run.beyond)):
+    for of_project, judged in ((project, run), (project.beyond, run.beyond)):
         judged.results.mkdir(parents=True)
-        shutil.copy(kept.reference / "claims.parquet", judged.table("claims"))
+        shutil.copy(of_project.reference / "claims.parquet", judged.table("claims"))
     nothing = tables.Table(pd.DataFrame(columns=comparison.COLUMNS), {})
     tables.write_without_page(nothing, run.table("comparison"))
     write_page(run, [], CAPTIONS, run.report)
-    page = unescape(run.report.read_text())
-    claims = readable.claims(tables.read(run.table("claims"), COLUMNS).rows)
+    return run
+
+
+def test_every_claim_is_shown_by_the_cell_that_decides_it(kept: Run) -> None:
+    page = unescape(kept.report.read_text())
+    claims = readable.claims(tables.read(kept.table("claims"), COLUMNS).rows)
     for claim in claims.to_dict("records"):
         shown = row(page, claim["claim"])
         assert f'<td data-label="decided by">{claim["cell"]}</td>' in shown
         assert f'<td data-label="measured there">{claim["measured"]}</td>' in shown
         assert claim["verdict"] in shown
+
+
+def test_claims_findings_and_checks_are_each_counted_apart(kept: Run) -> None:
+    project = run_named("laptop", ROOT).beyond
+    source = kept.beyond.metrics("smoothness")
+    source.parent.mkdir()
+    shutil.copy(project.reference / source.name, source)
+    write_page(kept, [project.reference_figures / "smoothness.png"], CAPTIONS, kept.report)
+    page = kept.report.read_text()
+    strip = between(page, '<div class="strip"', '<p class="legend">')
+    assert strip.count('<a class="cell') == len(CLAIMS)
+    findings = {"claim": 0, "check": 0}
+    for finding in load_claims(ROOT / "configs" / FINDINGS).claims.values():
+        findings[finding.role] += 1
+    part = between(page, f"<h2>{OURS}</h2>", "</section>")
+    assert f"Of {findings['claim']} expectations of ours" in part
+    assert part.count('<tr class="finding"') == findings["claim"]
+    assert part.count('<tr class="check"') == findings["check"]
+
+
+def test_checks_that_cannot_be_tested_do_not_count_as_failed(kept: Run) -> None:
+    table = tables.read(kept.table("claims"), COLUMNS)
+    count = len(STATEMENTS) - len(CLAIMS)
+    page = kept.report.read_text()
+    assert f"{count} of the {count} that can be tested here hold." in page
+    untested = table.rows.assign(verdict="not testable", claim_verdict="not testable")
+    tables.write_without_page(table._replace(rows=untested), kept.table("claims"))
+    write_page(kept, [], CAPTIONS, kept.report)
+    said = between(kept.report.read_text(), "<h3>Checks of our code</h3>", "</p>")
+    assert said.endswith("None can be tested here.")
 
 
 def test_the_page_is_one_file_of_moderate_size(page: str) -> None:

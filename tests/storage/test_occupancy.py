@@ -50,6 +50,7 @@ def test_the_lock_of_a_killed_run_is_removed(folder: Path) -> None:
     assert "was killed; its lock is removed" in occupancy.clear(folder)
     assert not (folder / "locks").exists()
     assert occupancy.clear(folder) == ""
+    assert not occupancy.is_occupied(folder)
 
 
 def test_no_run_begins_while_the_lock_of_a_killed_one_is_removed(
@@ -71,6 +72,7 @@ def test_no_run_begins_while_the_lock_of_a_killed_one_is_removed(
 
 @pytest.mark.usefixtures("living")
 def test_the_lock_of_a_run_that_goes_on_is_left(folder: Path) -> None:
+    assert occupancy.is_occupied(folder)
     said = occupancy.clear(folder)
     assert (
         "is active in this folder: wait until it has ended, or run elsewhere, --directory" in said

@@ -12,8 +12,9 @@ from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import Metrics
 from tools.keep_reference import keep
+from tools.thinning import thinned
 
-NAME = "fashion_mnist"
+NAME, ROTATED = "fashion_mnist", "rotated_factors"
 SETTINGS = settings_of("paper").of_variant(NAME)
 GELU, SILU = Cell("gelu", "s_big"), Cell("silu", "s_big")
 
@@ -143,9 +144,53 @@ def test_trials_that_stop_each_at_its_own_step_are_not_added(run: Run) -> None:
         keep(run)
 
 
+def thin(run: Run, most: int) -> None:
+    """Thin the reference of the run to so many steps, and mark every cell, as once was done."""
+    kept = thinned(reference(run), most, numbers=0)
+    cells = {}
+    for name, origin in kept.cells.items():
+        cells[name] = origin.model_copy(update={"thinned_to": most})
+    metrics.write(Metrics(kept.table, cells), run.reference / f"{NAME}.parquet")
+
+
+@pytest.mark.parametrize("cell", [GELU, SILU], ids=["further trials", "another cell"])
+def test_what_has_lost_steps_is_not_added_to_a_run(run: Run, cell: Cell) -> None:
+    finish(run, GELU, range(2))
+    keep_and_lose(run)
+    thin(run, most=2)
+    finish(run, cell, range(2, 3) if cell == GELU else range(1))
+    with refused(f"the reference keeps only 2 steps of {GELU.name}; run all trials of {NAME}"):
+        keep(run)
+    finish(run, GELU, range(3))
+    keep(run)
+    assert kept_trials(run)[GELU.name] == [0, 1, 2]
+
+
+def test_what_is_said_to_be_thinned_but_lost_no_steps_is_added(run: Run) -> None:
+    finish(run, GELU, range(2))
+    keep_and_lose(run)
+    thin(run, most=4)
+    finish(run, SILU, range(1))
+    keep(run)
+    assert kept_trials(run) == {GELU.name: [0, 1], SILU.name: [0]}
+
+
+def test_what_has_lost_steps_stays_while_another_experiment_is_run(run: Run) -> None:
+    finish(run, GELU, range(2))
+    keep_and_lose(run)
+    thin(run, most=2)
+    rotated = planted({Cell("silu", "s_big", "psi_0"): [row(0, "loss", [1.0])]}, ROTATED)
+    cells = {}
+    for name, origin in rotated.cells.items():
+        cells[name] = origin.model_copy(update={"scale": "paper"})
+    metrics.write(Metrics(rotated.table, cells), run.metrics(ROTATED))
+    keep(run)
+    assert kept_trials(run) == {GELU.name: [0, 1]}
+
+
 def test_a_figure_is_drawn_anew_from_trials_that_no_run_has_drawn(run: Run) -> None:
     laptop = run_named("laptop", ROOT)
-    for name in ("rotated_factors", NAME):
+    for name in (ROTATED, NAME):
         kept = metrics.read(laptop.reference / f"{name}.parquet", name)
         for cell, of_cell in kept.by_cell.items():
             origin = of_cell.cells[cell]

@@ -2,12 +2,13 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from conftest import ROOT, planted, refused, row, run_named
+from conftest import ROOT, change, planted, refused, row, run_named
 from losses import STEPS, TRIALS, run_of, values
 from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.comparison import compare, compare_all
@@ -51,6 +52,15 @@ def test_a_reference_keeps_few_steps_the_first_and_the_last_among_them() -> None
     steps = thinned.frame("train_loss", trial=0)["step"]
     assert len(steps) == thinning.STEPS
     assert (steps.min(), steps.max()) == (0, STEPS - 1)
+
+
+def test_cells_that_lose_no_steps_are_not_marked() -> None:
+    cells = {Cell("gelu", "full"): range(30), Cell("silu", "full"): range(10)}
+    rows = {cell: [row(step, "loss", [1.0]) for step in steps] for cell, steps in cells.items()}
+    marks = [
+        origin.thinned_to for origin in thinning.thinned(planted(rows), numbers=0).cells.values()
+    ]
+    assert marks == [thinning.STEPS, None]
 
 
 def test_metrics_of_few_numbers_or_few_steps_are_kept_whole() -> None:
@@ -105,6 +115,26 @@ def test_verdicts_on_what_was_not_run_this_time_stay(laptop: Run) -> None:
     assert judged == {KEPT, LEFT_OUT, "rotated_factors"}
 
 
+STATEMENT = "claims.s_big_follows_in_accuracy"
+
+
+def test_a_kept_verdict_by_another_threshold_is_refused(laptop: Run) -> None:
+    """Before anything is written; other words for the same threshold make no difference."""
+    run = replace(laptop, configs=Path("configs"))
+    keep(run)
+    verdicts = run.reference / "claims.parquet"
+    run.metrics(KEPT).unlink()
+    rotated = {Cell("silu", "s_big", "psi_0"): [row(0, "train_loss", [1.0], layer=0)]}
+    metrics.write(planted(rotated, "rotated_factors"), run.metrics("rotated_factors"))
+    change(run.statements, f"{STATEMENT}.because", "of other words")
+    keep(run)
+    change(run.statements, f"{STATEMENT}.within", 0.03)
+    before = verdicts.read_bytes()
+    with refused("on s_big_follows_in_accuracy by other thresholds .* run fashion_mnist too"):
+        keep(run)
+    assert verdicts.read_bytes() == before
+
+
 def test_at_paper_scale_all_is_kept(laptop: Run) -> None:
     AT_PAPER_SCALE.unlink()
     laptop.results.rename(PAPER.results)
@@ -146,11 +176,14 @@ def test_other_settings_are_named_and_not_compared(laptop: Run) -> None:
     }
 
 
-def test_cells_that_were_not_run_are_named(laptop: Run) -> None:
+def test_cells_that_only_the_reference_or_the_run_has_are_named(laptop: Run) -> None:
     keep(laptop)
     other = planted({Cell("elu", "full"): [row(0, "train_loss", [1.0])]}, trials=TRIALS)
     _, uncompared = compare_all({KEPT: other}, REFERENCE)
-    assert uncompared == [(f"{KEPT} gelu-full", "was not run")]
+    assert uncompared == [
+        (f"{KEPT} gelu-full", "was not run"),
+        (f"{KEPT} elu-full", "the reference lacks it"),
+    ]
 
 
 def test_without_a_run_there_is_nothing_to_keep(laptop: Run) -> None:

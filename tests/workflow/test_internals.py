@@ -12,6 +12,7 @@ sys.path.insert(0, {path!r})
 from lowrank_dynamics import snakemake_internals as internals
 
 assert internals.plans_the_run(workflow) == ("--mode" not in sys.argv), sys.argv
+assert internals.is_dry_run(workflow) == {dry}
 assert internals.runs_here(workflow)
 assert not internals.has_conda(workflow)
 assert internals.limit_of(workflow, "runtime") == {runtime}
@@ -53,8 +54,17 @@ def test_each_does_what_it_says(
 ) -> None:
     """One job at a time has the one GPU, so that none finds another one running."""
     path = str(Path(__file__).parents[2] / "workflow")
-    content = SNAKEFILE.format(path=path, runtime=runtime, gpus=gpus, files=files)
+    content = SNAKEFILE.format(path=path, runtime=runtime, gpus=gpus, files=files, dry=False)
     (tmp_path / "Snakefile").write_text(content, encoding="utf-8")
     run = snakemake(tmp_path, *options, cores=4)
     assert run.returncode == 0, run.stdout + run.stderr
     assert len(list(tmp_path.glob("*.txt"))) == 4
+
+
+def test_a_dry_run_is_known_when_the_snakefile_is_read(tmp_path: Path) -> None:
+    path = str(Path(__file__).parents[2] / "workflow")
+    content = SNAKEFILE.format(path=path, runtime=None, gpus=1, files=True, dry=True)
+    (tmp_path / "Snakefile").write_text(content, encoding="utf-8")
+    run = snakemake(tmp_path, "--dry-run")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert list(tmp_path.glob("*.txt")) == []

@@ -19,7 +19,7 @@ from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.cell import shard_name
 from lowrank_dynamics.config.figures import ANIMATED, ANIMATION, FORMATS
 from lowrank_dynamics.config.loading import load_study
-from lowrank_dynamics.data import pixels
+from lowrank_dynamics.data import external, pixels
 from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.tables import read
@@ -144,6 +144,20 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     )  # one is done, and the declared values are to be judged too
     assert re.search(rf"claims\s+{left}\b", plan)
     assert re.search(r"figure\s+1\b", plan)
+
+
+def test_what_a_killed_run_could_not_download_is_tried_again(tmp_path: Path) -> None:
+    """A killed run leaves its note; the next one removes it as it begins, a dry run does not."""
+    folder = copied(tmp_path / "project")
+    note = folder / "results" / "data" / "fetched" / "vgg16" / external.MISSING
+    note.parent.mkdir(parents=True)
+    note.write_text("no network\n")
+    job = "results/smoke/cells/first_gradient/elu-full/0-1.parquet"
+    planned(folder, job)
+    assert note.exists()
+    run = snakemake(folder, "--no-hooks", job, *SMOKE)
+    assert run.returncode == 0, run.stderr
+    assert not note.exists()
 
 
 @pytest.mark.slow

@@ -12,6 +12,11 @@ def plans_the_run(workflow: Any) -> bool:
     return workflow.is_main_process
 
 
+def is_dry_run(workflow: Any) -> bool:
+    """Return whether jobs are only listed, and none is run."""
+    return workflow.output_settings.dryrun
+
+
 def runs_here(workflow: Any) -> bool:
     """Return whether jobs run on this machine, and are not submitted to a cluster."""
     return workflow.local_exec

@@ -65,7 +65,7 @@ rule features:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=0 if main.settings.device == "cpu" else 1,
+        gpu=GPUS,
         mem_mb=lambda wildcards, attempt: attempt * features_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * features_resources(wildcards).minutes,
     params:

@@ -10,8 +10,8 @@ rule figure:
         report(
             "figures/{run}/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: FIGURES[wildcards.figure].part,
-            labels=lambda wildcards: {"figure": sortable(title(wildcards.figure))},
+            category=part_of_report,
+            labels=lambda wildcards: {"figure": label_in_report(wildcards)},
         ),
     log:
         "results/{run}/logs/figure/{figure}.log",
@@ -21,14 +21,10 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        code=lambda wildcards: code_sha256(
-            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
-        ),
+        code=drawing_code,
         labels=lambda wildcards: labels(),
-        options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
-        metrics=lambda wildcards, input: " ".join(
-            option("--metrics", path) for path in input.metrics
-        ),
+        options=drawing_options,
+        metrics=metrics_options,
     message:
         "Draw {wildcards.figure}"
     shell:
@@ -43,8 +39,8 @@ rule animation:
         report(
             "figures/{run}/{figure}.gif",
             caption="../report/figure.rst",
-            category=lambda wildcards: FIGURES[wildcards.figure].part,
-            labels=lambda wildcards: {"figure": f"{sortable(title(wildcards.figure))}, animated"},
+            category=part_of_report,
+            labels=lambda wildcards: {"figure": f"{label_in_report(wildcards)}, animated"},
         ),
     log:
         "results/{run}/logs/animation/{figure}.log",
@@ -56,14 +52,10 @@ rule animation:
     conda:
         "../../environment.yml"
     params:
-        code=lambda wildcards: code_sha256(
-            "figures.draw", f"figures.{FIGURES[wildcards.figure].module}"
-        ),
+        code=drawing_code,
         labels=lambda wildcards: labels(),
-        options=lambda wildcards: dict(FIGURES[wildcards.figure].options),
-        metrics=lambda wildcards, input: " ".join(
-            option("--metrics", path) for path in input.metrics
-        ),
+        options=drawing_options,
+        metrics=metrics_options,
     message:
         "Animate {wildcards.figure}"
     shell:

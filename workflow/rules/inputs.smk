@@ -2,6 +2,8 @@
 
 # The priority of what others wait for; a training's is its operations, so the longest start first.
 FIRST = 1e30
+# How many GPUs a job takes that can use one.
+GPUS = 0 if main.settings.device == "cpu" else 1
 
 
 def option(name, value):
@@ -83,6 +85,9 @@ def features_resources(wildcards):
         for name, experiment in limited.experiments.items():
             if experiment.data.stored == stored.format(**wildcards):
                 return features_demand(limited, name, part)
+    raise UserError(
+        f"no experiment of this scale reads {stored.format(**wildcards)}; name the features of one"
+    )
 
 
 def training_resources(wildcards):
@@ -113,6 +118,31 @@ def figure_source(wildcards):
     if figure.table:
         return [run.table(figure.table)]
     return [run.metrics(name) for name in figure.experiments]
+
+
+def metrics_options(wildcards, input):
+    """The options that name what a figure is drawn from."""
+    return " ".join(option("--metrics", path) for path in input.metrics)
+
+
+def drawing_code(wildcards):
+    """The digest of the modules that draw a figure."""
+    return code_sha256("figures.draw", f"figures.{FIGURES[wildcards.figure].module}")
+
+
+def drawing_options(wildcards):
+    """The options with which they draw it."""
+    return dict(FIGURES[wildcards.figure].options)
+
+
+def part_of_report(wildcards):
+    """The part of Snakemake's report that a figure is in."""
+    return FIGURES[wildcards.figure].part
+
+
+def label_in_report(wildcards):
+    """The name of a figure in Snakemake's report, which sorts figures by it."""
+    return sortable(title(wildcards.figure))
 
 
 def measured_metrics(wildcards):

@@ -24,7 +24,7 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: experiment_of(wildcards).threads
     resources:
-        gpu=0 if main.settings.device == "cpu" else 1,
+        gpu=GPUS,
         mem_mb=lambda wildcards, attempt: attempt * training_resources(wildcards).megabytes,
         runtime=lambda wildcards, attempt: attempt * training_resources(wildcards).minutes,
     params:

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL
-from lowrank_dynamics.analysis.trial_values import Key, of_cell, value_at_end
+from lowrank_dynamics.analysis.scaling import of_variants
+from lowrank_dynamics.analysis.trial_values import Key, last_step, of_cell, value_at_end
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -15,9 +16,7 @@ def losses_of_finished(metrics: Metrics) -> pd.DataFrame:
     steps = metrics.frame("last_step")
     fewest = steps.groupby(CELL, observed=True)["value"].min().rename("fewest")
     ends = value_at_end(metrics, "train_loss").join(fewest, on=CELL)
-    wanted = {}
-    for name, variant in metrics.variants.items():
-        wanted[name] = variant.settings.training.steps
+    wanted = of_variants(metrics, "training.steps")
     finished = ends[ends["fewest"] == ends["variant"].astype(str).map(wanted)]
     if finished.empty:
         raise UserError("a trial of every cell diverged; lower the learning rates of the variants")
@@ -54,7 +53,7 @@ def gap_at_best(metrics: Metrics, quantity: str, to: dict[Key, str]) -> pd.DataF
     the same trial of the cell with the values `to`, at its own.
     """
     rows = at_best(metrics, quantity)
-    ends = rows[rows["step"] == rows["step"].max()]
+    ends = rows[rows["step"] == last_step(rows)]
     reference = of_cell(ends, to)[["activation", "trial", "value"]]
     joined = ends.merge(reference, on=["activation", "trial"], suffixes=("", "_reference"))
     return joined.assign(value=joined["value"] - joined["value_reference"])

@@ -1,7 +1,7 @@
 """The statements in `configs/statements`: typed, frozen, checked before any job starts."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from inspect import Parameter, signature
 from itertools import product
 from operator import attrgetter
@@ -24,11 +24,15 @@ from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
 
 COMPARISONS = ("at_least", "at_most", "within", "between")
+COMPARED_WITH = ("to", "of", "start", "end")
+"""The options of measures that name a cell to compare with."""
 Role = Literal["claim", "check"]
 Pair = Annotated[tuple[float, float], Field(strict=False)]
 Column = Literal["activation", "parameterization", "variant", "layer", "side", "index", "level"]
 CellKey = dict[Column, str | int | float]
 """A cell of a claim: a value for each of the columns that distinguish its cells."""
+CellsOf = dict[Column, Annotated[list[str | int | float], Field(min_length=1)]]
+"""Values of the columns; the cells are their combinations."""
 
 
 class Interval(NamedTuple):
@@ -85,9 +89,7 @@ class Claim(Frozen):
     experiment: str
     measure: Annotated[str, NameIn(MEASURES)]
     options: dict[str, Any] = Field(default={}, description="what the measure needs to know")
-    cells: dict[Column, Annotated[list[str | int | float], Field(min_length=1)]] = Field(
-        min_length=1, description="values of the metrics' columns"
-    )
+    cells: CellsOf = Field(min_length=1, description="values of the metrics' columns")
     over_trials: Literal["mean", "worst"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
@@ -117,6 +119,8 @@ class Claim(Frozen):
         if isinstance(self.partly, float) and self.between is not None:
             raise ValueError("partly must be two numbers, like between")
         weaker, reading = self.weaker, self.reading
+        if reading.low > reading.high:
+            raise ValueError(f"{given[0]}: {getattr(self, given[0])} allows no value")
         contains = weaker.low <= reading.low and reading.high <= weaker.high
         if self.partly is not None and (weaker == reading or not contains):
             raise ValueError(f"partly must be a weaker threshold, is {self.partly}")
@@ -140,6 +144,25 @@ class Claim(Frozen):
         if self.partly is None:
             return self.reading
         return interval(self.comparison, self.partly)
+
+    @property
+    def variants(self) -> set[str]:
+        """The variants that its cells and options name; none if it is about all of them."""
+        named = {str(name) for name in self.cells.get("variant", ())}
+        named.update(self.options.get("variants") or ())
+        for cell in self.compared_with.values():
+            named.update(map(str, cell.get("variant", ())))
+        return named
+
+    @property
+    def compared_with(self) -> dict[str, CellsOf]:
+        """The cells that its own are compared with, by the name of the option."""
+        cells: dict[str, CellsOf] = {}
+        for option in COMPARED_WITH:
+            if option in self.options:
+                cell = self.options[option]
+                cells[option] = {column: [value] for column, value in cell.items()}
+        return cells
 
     def worst(self, values: Iterable[float]) -> float:
         """Return the value nearest to failing, or furthest beyond it."""
@@ -181,13 +204,19 @@ class Claims(Frozen):
 
 
 def _check_options(where: str, claim: Claim, settings: Settings) -> None:
-    """Raise UserError if options name unknown variants, or a setting that is not a number in one of
-    them.
+    """Raise UserError if options name a cell, a layer, activations or variants that are none, or a
+    setting that is not a number in a variant.
     """
-    known = settings.experiments[claim.experiment].variants
-    variants = claim.options.get("variants") or list(known)
+    options, experiment = claim.options, settings.experiments[claim.experiment]
+    for name, cells in claim.compared_with.items():
+        _check_cells(f"{where}.{name}", cells, experiment)
+    if "layer" in options:
+        _check_cells(where, {"layer": [options["layer"]]}, experiment)
+    _check_activations(f"{where}.others", options.get("others", ()))
+    known = experiment.variants
+    variants = options.get("variants") or list(known)
     _require(f"{where}.variants", variants, known)
-    setting = claim.options.get("setting")
+    setting = options.get("setting")
     if setting is None:
         return
     for variant in variants:
@@ -199,10 +228,8 @@ def _check_options(where: str, claim: Claim, settings: Settings) -> None:
             ) from error
 
 
-def _check_cells(
-    where: str, cells: Mapping[Column, Collection[str | int | float]], experiment: Experiment
-) -> None:
-    """Raise UserError if a value under `cells` is none of the experiment's, or no activation."""
+def _check_cells(where: str, cells: CellsOf, experiment: Experiment) -> None:
+    """Raise UserError if a value in `cells` is none of the experiment's, or no activation."""
     depth = max(variant.network.depth for variant in experiment.variants.values())
     known: dict[Column, Collection[str | int | float]] = {
         "parameterization": experiment.parameterizations,
@@ -214,11 +241,15 @@ def _check_cells(
     for column, values in cells.items():
         if column in known:
             _require(f"{where}.{column}", values, known[column])
-    for name in cells.get("activation", ()):
+    _check_activations(f"{where}.activation", cells.get("activation", ()))
+
+
+def _check_activations(where: str, names: Iterable[str | int | float]) -> None:
+    for name in names:
         try:
             activation(str(name))
         except ValueError as error:
-            raise UserError(f"{where}.activation: {error}") from error
+            raise UserError(f"{where}: {error}") from error
 
 
 def _require(

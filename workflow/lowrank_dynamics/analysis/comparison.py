@@ -2,7 +2,7 @@
 trials.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,12 +61,13 @@ def compare_all(
     settings.
 
     Returns one row per compared quantity, with `COLUMNS` and the `scale` of the reference, and what
-    is not compared: other settings, cells that the run lacks, and `experiments` not among `runs`.
+    is not compared: other settings, cells that the run or the reference lacks, and `experiments`
+    not among `runs`.
     """
     tables: list[pd.DataFrame] = []
     uncompared = [Uncompared(name, "was not run") for name in experiments if name not in runs]
     for experiment, run in runs.items():
-        kept = list(references(folder, experiment))
+        kept = [reference.variants for reference in references(folder, experiment)]
         for variant, part in run.variants.items():
             what = experiment if variant == BASE else f"{experiment} {variant}"
             nearest = _nearest(part, kept, variant)
@@ -79,26 +80,32 @@ def compare_all(
                 uncompared.append(Uncompared(what, why))
                 continue
             tables.append(compare(part, nearest, experiment).assign(scale=nearest.scale))
-            lacking = [cell for cell in nearest.cells if cell not in part.cells]
-            uncompared += [Uncompared(f"{experiment} {cell}", "was not run") for cell in lacking]
+            uncompared += _unpaired(experiment, part, nearest)
     if not tables:
         return pd.DataFrame(columns=[*COLUMNS, "scale"]), uncompared
     return pd.concat(tables, ignore_index=True), uncompared
 
 
-def _nearest(run: Metrics, kept: Iterable[Metrics], variant: str) -> Metrics | None:
-    """Return the reference of a variant whose settings differ from the run's at the fewest keys,
-    None if there is none.
+def _nearest(run: Metrics, kept: Iterable[Mapping[str, Metrics]], variant: str) -> Metrics | None:
+    """Return, of the references by variant, that of a variant whose settings differ from the run's
+    at the fewest keys; None if there is none.
     """
-    nearest, fewest = None, np.inf
-    for reference in kept:
-        if variant not in reference.variants:
-            continue
-        candidate = reference.variants[variant]
-        count = len(differing_keys(run.settings, candidate.settings))
-        if count < fewest:
-            nearest, fewest = candidate, count
-    return nearest
+    candidates = [variants[variant] for variants in kept if variant in variants]
+
+    def distance(candidate: Metrics) -> int:
+        return len(differing_keys(run.settings, candidate.settings))
+
+    return min(candidates, key=distance, default=None)
+
+
+def _unpaired(experiment: str, run: Metrics, reference: Metrics) -> Iterator[Uncompared]:
+    """Yield the cells that only the reference or only the run has."""
+    for cell in reference.cells:
+        if cell not in run.cells:
+            yield Uncompared(f"{experiment} {cell}", "was not run")
+    for cell in run.cells:
+        if cell not in reference.cells:
+            yield Uncompared(f"{experiment} {cell}", "the reference lacks it")
 
 
 def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
@@ -121,7 +128,7 @@ def compare(run: Metrics, reference: Metrics, experiment: str) -> pd.DataFrame:
     pairs = shared.merge(measured, how="left", on=trial, suffixes=("_expected", ""))
     pairs = pairs.merge(spread, on=POINT)
     precision = float(np.finfo(reference.settings.dtype).eps) ** 0.5
-    both = {"trials": run.settings.trials, "reference_trials": reference.settings.trials}
+    both = {"trials": run.settings.trials, "reference_trials": reference.most_trials}
     rows = []
     for key, series in pairs.groupby(SERIES):
         place = dict(zip(SERIES, key, strict=True))

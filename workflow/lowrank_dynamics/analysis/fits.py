@@ -70,6 +70,8 @@ def decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
 def rise_and_decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> float:
     """Return how well C q^t (1 - q^t), 0 < q < 1, fits `value` at the steps t >= 1: the part of the
     variance of its logarithm that the best such curve explains.
+
+    Negative if that explains less than a constant, NaN for equal values, which do not vary.
     """
     logarithm = np.log(value.to_numpy())
     steps = step.to_numpy(dtype=float)
@@ -78,6 +80,9 @@ def rise_and_decay_fit(step: "pd.Series[float]", value: "pd.Series[float]") -> f
         rates = np.exp(log_rate) * steps  # q^t = exp(-rate t)
         return float(np.var(logarithm + rates - np.log(-np.expm1(-rates))))
 
+    variance = float(np.var(logarithm))
+    if variance == 0:
+        return np.nan
     slowest, fastest = -np.log(1e4 * steps.max()), 0.0
     best = minimize_scalar(unexplained, bounds=(slowest, fastest), method="bounded")
-    return 1 - best.fun / float(np.var(logarithm))
+    return 1 - best.fun / variance

@@ -57,14 +57,14 @@ def time_to_fall(metrics: Metrics, to_level: float, of: dict[Key, str]) -> pd.Da
     """Return the step at which the training loss first falls to this part of the first, relative to
     that of the cell `of`.
 
-    For a trial that never gets there the last step counts, which is less than it would need.
+    For a trial that never gets there the last step of its cell counts, which is less than it would
+    need.
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
-    last = float(losses["step"].max())
     times = []
     for trial, series in losses.groupby(TRIAL, observed=True):
         (step,) = _steps_to(series, [to_level])
-        value = last if np.isnan(step) else step
+        value = float(series["step"].max()) if np.isnan(step) else step
         times.append(dict(zip(TRIAL, trial, strict=True)) | {"value": value})
     rows = pd.DataFrame(times).assign(layer=0, index=0)
     joined = with_reference(rows, rows, of)

@@ -16,15 +16,20 @@ from lowrank_dynamics.analysis.matched_loss import at_levels, time_to_fall
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
+    first_reached,
     last_step,
     reduced,
     value_at_end,
+    with_missing_reference,
     with_reference,
+    with_start,
 )
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 Comparing = Literal["difference", "relative_difference", "ratio"]
+Group = Literal["top", "middle", "bottom"]
+"""A group of singular vectors, as the observables name them."""
 
 
 def compared_at_end(
@@ -98,9 +103,8 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
     """Return the share of training in which the test loss stays above this fraction of its start;
     at most 1.
     """
-    losses = metrics.frame("test_loss").sort_values("step", kind="stable")
-    start = losses.groupby(TRIAL, observed=True)["value"].transform("first")
-    losses["above"] = losses["value"] > fallen_to * start
+    losses = with_start(metrics.frame("test_loss")).sort_values("step", kind="stable")
+    losses["above"] = losses["value"] > fallen_to * losses["start"]
     until_now = losses.groupby(TRIAL, observed=True)["above"].cummin()
     shares = losses.assign(value=losses["step"] / last_step(losses))[until_now]
     return shares.groupby(TRIAL, observed=True)["value"].max().reset_index()
@@ -110,28 +114,25 @@ def time_to_reach(
     metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return when a trial first reaches this fraction of the final value of the cell `of`, relative
-    to when `of` does.
-
-    For a trial that never does, the last step counts, which is less than it would need.
+    to when `of` does; both as `first_reached` has it.
     """
     rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     reached = rows["value"] >= fraction * rows["reference"]
-    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
-    times = steps.groupby(ROW, observed=True)["value"].min().reset_index()
+    times = first_reached(rows, reached, ROW)
     joined = with_reference(times, times, of)
     return joined.assign(value=joined["value"] / joined["reference"].where(joined["reference"] > 0))
 
 
 def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
     """Return the quantity where each trial ends, relative to that at step 0."""
-    rows = _with_start(metrics.frame(quantity, index=0))
+    rows = with_start(metrics.frame(quantity, index=0))
     ends = rows[rows["step"] == last_step(rows)]
     return ends.assign(value=ends["value"] / ends["start"])
 
 
 def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
-    rows = _with_start(metrics.frame("singular_value", layer=layer))
+    rows = with_start(metrics.frame("singular_value", layer=layer))
     ends = rows[rows["step"] == last_step(rows)]
     changes = ends.assign(value=ends["value"] - ends["start"])
     count = 2 * metrics.settings.data.classes
@@ -143,60 +144,58 @@ def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     return reduced(changes, [*TRIAL, "layer"], share_of_largest)
 
 
-def movement_ratio(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
+def movement_ratio(metrics: Metrics, group: Group, others: list[str]) -> pd.DataFrame:
     """Return the mean movement of a group of singular vectors over training, relative to the least
-    among `to`.
+    among `others`.
 
     The movement is the normalized ||sin Theta||_2 of the `left` or `right` subspace, the column
     `side`.
     """
     moved = _movement(metrics, group)
     means = reduced(moved, [*TRIAL, "layer", "side"], lambda movement: movement.mean())
-    return _relative_to_least(means, ["layer", "side", "trial"], to)
+    return _relative_to_least(means, ["layer", "side", "trial"], others)
 
 
-def movement_ratio_at_loss(metrics: Metrics, group: str, to: list[str]) -> pd.DataFrame:
+def movement_ratio_at_loss(metrics: Metrics, group: Group, others: list[str]) -> pd.DataFrame:
     """Return the movement of a group of singular vectors at matched training loss, by `level`,
-    relative to the least among `to`.
+    relative to the least among `others`.
     """
     moved = _movement(metrics, group)
     matched = at_levels(metrics, moved, [*TRIAL, "layer", "side"])
-    return _relative_to_least(matched, ["layer", "side", "level", "trial"], to)
+    return _relative_to_least(matched, ["layer", "side", "level", "trial"], others)
 
 
-def time_to_move(metrics: Metrics, group: str, distance: float, to: list[str]) -> pd.DataFrame:
+def time_to_move(
+    metrics: Metrics, group: Group, distance: float, others: list[str]
+) -> pd.DataFrame:
     """Return the step at which a group of singular vectors has moved this distance, relative to the
-    earliest among `to`.
-
-    For a trial that never does, the last step counts, which is less than it would need.
+    earliest among `others`; both as `first_reached` has it.
     """
     moved = _movement(metrics, group)
-    steps = moved["step"].where(moved["value"] >= distance, last_step(moved))
-    series = [*TRIAL, "layer", "side"]
-    times = moved.assign(value=steps).groupby(series, observed=True)["value"].min()
-    return _relative_to_least(times.reset_index(), ["layer", "side", "trial"], to)
+    times = first_reached(moved, moved["value"] >= distance, [*TRIAL, "layer", "side"])
+    return _relative_to_least(times, ["layer", "side", "trial"], others)
 
 
-def _movement(metrics: Metrics, group: str) -> pd.DataFrame:
+def _movement(metrics: Metrics, group: Group) -> pd.DataFrame:
     """Return how far a group of singular vectors has moved on either side, the column `side`."""
     left = metrics.frame(f"sine_left_{group}").assign(side="left")
     right = metrics.frame(f"sine_right_{group}").assign(side="right")
     return pd.concat([left, right])
 
 
-def displacement_ratio(metrics: Metrics, to: list[str]) -> pd.DataFrame:
+def displacement_ratio(metrics: Metrics, others: list[str]) -> pd.DataFrame:
     """Return the root mean square change of the middle singular values at the end, relative to the
-    least among `to`.
+    least among `others`.
     """
     displacement = _displacement(metrics)
     ends = displacement[displacement["step"] == last_step(displacement)]
-    return _relative_to_least(ends, ["layer", "trial"], to)
+    return _relative_to_least(ends, ["layer", "trial"], others)
 
 
-def displacement_ratio_at_loss(metrics: Metrics, to: list[str]) -> pd.DataFrame:
+def displacement_ratio_at_loss(metrics: Metrics, others: list[str]) -> pd.DataFrame:
     """Return the same at matched training loss, by `level`."""
     matched = at_levels(metrics, _displacement(metrics), [*TRIAL, "layer"])
-    return _relative_to_least(matched, ["layer", "level", "trial"], to)
+    return _relative_to_least(matched, ["layer", "level", "trial"], others)
 
 
 def _displacement(metrics: Metrics) -> pd.DataFrame:
@@ -206,7 +205,7 @@ def _displacement(metrics: Metrics) -> pd.DataFrame:
     values = metrics.frame("singular_value")
     classes = metrics.settings.data.classes
     count = values.groupby("layer")["index"].transform("max")
-    middle = _with_start(values[values["index"].between(classes + 1, count - classes)])
+    middle = with_start(values[values["index"].between(classes + 1, count - classes)])
     squares = middle.assign(value=(middle["value"] - middle["start"]) ** 2)
     means = squares.groupby([*TRIAL, "layer", "step"], observed=True)["value"].mean()
     return (means**0.5).reset_index()
@@ -280,7 +279,7 @@ def update_ratio(metrics: Metrics) -> pd.DataFrame:
 
 def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     """Return the log-log slope of rho(0) against eps, over the variants."""
-    eps = {name: variant.settings.network.eps for name, variant in metrics.variants.items()}
+    eps = scaling.of_variants(metrics, "network.eps")
     first = metrics.frame("update_bound", step=0)
     first["eps"] = first["variant"].map(eps).astype(float)
     columns = ["activation", "parameterization", "trial"]
@@ -288,10 +287,12 @@ def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
 
 
 def bound_fit(metrics: Metrics) -> pd.DataFrame:
-    """Return how well C q^t (1 - q^t) fits rho(t), t >= 1, as the explained part of the variance of
-    its logarithm.
+    """Return how well C q^t (1 - q^t) fits rho(t), from t = 1 until each trial's own end, as the
+    explained part of the variance of its logarithm.
+
+    Negative where even the best such curve is further from it than a constant is.
     """
-    bound = metrics.frame("update_bound")
+    bound = fits.until_first_end(metrics.frame("update_bound"), metrics, TRIAL)
     return fits.fitted(bound[bound["step"] >= 1], TRIAL, fits.rise_and_decay_fit)
 
 
@@ -343,18 +344,13 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
 }
 
 
-def _with_start(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a column `start`: the value at step 0."""
-    start = rows[rows["step"] == 0].rename(columns={"value": "start"})
-    return rows.merge(start[[*ROW, "start"]], on=ROW)
-
-
 def _relative_to_least(
     rows: pd.DataFrame, shared: list[str], activations: Sequence[str]
 ) -> pd.DataFrame:
     """Return each value relative to the least of these activations in the same trial.
 
-    NaN where that of one of them is. Raises UserError if one of the activations was not run.
+    NaN where that of one of them is, with the reason in the column `undefined` if there is one.
+    Raises UserError if one of the activations was not run.
     """
     missing = sorted(set(activations) - set(rows["activation"]))
     if missing:
@@ -364,4 +360,5 @@ def _relative_to_least(
     compared = rows[rows["activation"].isin(activations)]
     least = compared.groupby(shared)["value"].min(min_count=len(activations)).rename("least")
     joined = rows.join(least, on=shared, how="inner")
+    joined = with_missing_reference(joined, joined["least"])
     return joined.assign(value=joined["value"] / joined["least"])

@@ -2,6 +2,7 @@
 bounds.
 """
 
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Literal
 
@@ -9,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lowrank_dynamics.analysis import fits
-from lowrank_dynamics.analysis.fits import TRIAL
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
-    last_step,
+    first_reached,
     of_cell,
     reduced,
     value_at_end,
@@ -61,18 +61,27 @@ def _tails_up_to(metrics: Metrics, product: float) -> pd.DataFrame:
     return rows[rows["product"] <= product * (1 + 1e-9)]  # 0.1 times 10 is 1 up to rounding
 
 
-def against_setting(
-    metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
-) -> pd.DataFrame:
-    """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
-    as a column.
+def of_variants(
+    metrics: Metrics, setting: str, names: Collection[str] | None = None
+) -> dict[str, float]:
+    """Return a setting of the variants with these names, or of all, by name, in their order.
 
     The setting is named as in the files, such as `data.classes`.
     """
     values = {}
     for name, variant in metrics.variants.items():
-        if not variants or name in variants:
+        if not names or name in names:
             values[name] = float(attrgetter(setting)(variant.settings))
+    return values
+
+
+def against_setting(
+    metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
+) -> pd.DataFrame:
+    """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
+    as a column.
+    """
+    values = of_variants(metrics, setting, variants)
     rows = value_at_end(metrics, quantity, index)
     of_row = rows["variant"].astype(str).map(values)
     return rows.assign(**{setting: of_row}).dropna(subset=setting)
@@ -118,17 +127,17 @@ def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return reduced(metrics.frame(quantity), ROW, lambda value: value.max())
 
 
-def ratios(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
-    """Return the rows of a quantity relative to those of another, at the same step."""
+def ratios(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+    """Return the rows of a quantity relative to those of its `bound`, at the same step."""
     place = [*ROW, "step"]
-    others = metrics.frame(to)[[*place, "value"]]
-    rows = metrics.frame(quantity).merge(others, on=place, suffixes=("", "_other"))
-    return rows.assign(value=rows["value"] / rows["value_other"])
+    bounds = metrics.frame(bound)[[*place, "value"]]
+    rows = metrics.frame(quantity).merge(bounds, on=place, suffixes=("", "_bound"))
+    return rows.assign(value=rows["value"] / rows["value_bound"])
 
 
-def largest_ratio(metrics: Metrics, quantity: str, to: str) -> pd.DataFrame:
-    """Return the largest ratio of two quantities at any step."""
-    return reduced(ratios(metrics, quantity, to), ROW, lambda value: value.max())
+def largest_ratio(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+    """Return the largest ratio of a quantity to its `bound` at any step."""
+    return reduced(ratios(metrics, quantity, bound), ROW, lambda value: value.max())
 
 
 def admissible_step(metrics: Metrics) -> pd.DataFrame:
@@ -136,27 +145,20 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
     admissible.
     """
     rows = largest(metrics, "curvature_bound")
-    etas = {}
-    for name, variant in metrics.variants.items():
-        etas[name] = variant.settings.training.learning_rate
+    etas = of_variants(metrics, "training.learning_rate")
     return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(etas))
 
 
 def operations_to_reach(
     metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
-    """Return the operations until this fraction of the final value of the cell `of`, relative to
-    those `of` needs.
-
-    For a trial that never reaches it, the operations of all steps count, which are fewer than it
-    would need.
+    """Return the operations until this fraction of the final value of the cell `of` is
+    `first_reached`, relative to those `of` needs.
     """
-    ends = value_at_end(metrics, quantity)
-    rows = with_reference(with_operations(metrics, metrics.frame(quantity)), ends, of)
-    reached = rows["value"] >= fraction * rows["reference"]
-    counted = rows[reached | (rows["step"] == last_step(rows))]
-    operations = counted.groupby(TRIAL, observed=True)["operations"].min()
-    spent = operations.rename("value").reset_index().assign(layer=0, index=0)
+    rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
+    first = first_reached(rows, rows["value"] >= fraction * rows["reference"], ROW)
+    spent = with_operations(metrics, first.rename(columns={"value": "step"}))
+    spent = spent.rename(columns={"operations": "value"})
     joined = with_reference(spent, spent, of)
     return joined.assign(value=joined["value"] / joined["reference"])
 

@@ -16,6 +16,7 @@ from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 
 _MEASURED = ("mean", "deviation", "error", "worst", "trials", "verdict", "reason")
+_READING = ("quantity", "low", "high", "weaker_low", "weaker_high", "over_trials")
 _RUN = ("run_trials", "scale_trials", "claim_verdict")
 COLUMNS = ("claim", "role", "figure", "cell", *_MEASURED, "low", "high", *_RUN)
 """The columns that readers of the table rely on."""
@@ -33,8 +34,9 @@ def claims_table(
 
     If `only` names experiments, the claims are those about them. Only the trials and cells in the
     settings count. The columns are those of the claim and of `CellVerdict`; `budget`, the length of
-    training; `run_trials` and `scale_trials`, the number of trials in the run and the settings; and
-    `claim_verdict`, the worst of the claim's cells. Raises UserError for an impossible value.
+    training; `run_trials` and `scale_trials`, the most trials of a cell in the run and in the
+    settings; and `claim_verdict`, the worst of the claim's cells. Raises UserError for an
+    impossible value.
     """
     judged = {}
     for name, metrics in measured.items():
@@ -51,7 +53,7 @@ def claims_table(
         if not cells:
             continue
         said = {"claim": name} | _said(claim)
-        trained = _trained(part) | {
+        trained = _trained(claim, part) | {
             "scale_trials": _trials(settings, claim.experiment),
             "claim_verdict": worst(cells),
         }
@@ -74,11 +76,18 @@ def _said(claim: Claim) -> dict[str, Any]:
     return claim.model_dump(include=stated) | readings
 
 
-def _trained(run: Metrics | None) -> dict[str, Any]:
-    """Return the columns on how long and in how many trials an experiment was run, if it was."""
+def _trained(claim: Claim, run: Metrics | None) -> dict[str, Any]:
+    """Return the columns on how long and in how many trials the variants that a claim names were
+    run, or all if it names none; empty and 0 if its experiment was not run.
+    """
     if run is None:
         return {"budget": "", "run_trials": 0}
-    return {"budget": _budget(run.settings), "run_trials": run.settings.trials}
+    budgets = []
+    for cell in run.cells.values():
+        if cell.settings and (cell.variant in claim.variants or not claim.variants):
+            budgets.append(_budget(cell.settings))
+    distinct = dict.fromkeys(budgets)
+    return {"budget": "; ".join(distinct), "run_trials": run.most_trials}
 
 
 def _trials(settings: Settings, experiment: str) -> int:
@@ -89,7 +98,7 @@ def _trials(settings: Settings, experiment: str) -> int:
 
 
 def _budget(settings: CellSettings) -> str:
-    """Describe how long the cells of an experiment were trained."""
+    """Describe how long the cells of a variant were trained."""
     training, samples = settings.training, settings.data.training_samples
     most = "at most " if training.stop_near_linear_fit else ""
     steps = f"{most}{training.steps:,} steps"
@@ -108,16 +117,30 @@ def verdict_counts(table: pd.DataFrame, role: Role = "claim") -> dict[Verdict, i
 
 def fewer_trials(table: pd.DataFrame) -> int:
     """Return how many claims are about experiments that ran fewer trials than the scale has."""
-    claims = table.drop_duplicates("claim")
+    claims = table[table["role"] == "claim"].drop_duplicates("claim")
     return int(claims["run_trials"].between(1, claims["scale_trials"], inclusive="left").sum())
 
 
+def read_otherwise(table: pd.DataFrame, claims: Claims) -> list[str]:
+    """Return the claims in a table of verdicts that the statements take to mean something else by
+    now, or no longer have; other words for the same do not count.
+    """
+    names = []
+    for row in table.drop_duplicates("claim").to_dict("records"):
+        claim = claims.claims.get(row["claim"])
+        if claim is None or any(row[key] != _said(claim)[key] for key in _READING):
+            names.append(row["claim"])
+    return names
+
+
 def weakest_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per claim: of the cells with its verdict, the one whose value is nearest to
-    failing.
+    """Return one row per claim: of the cells with its verdict, the one that is nearest to failing,
+    by the interval of its mean, or by its worst trial where that is judged.
     """
     decisive = table[table["verdict"] == table["claim_verdict"]]
-    value = decisive["worst"].where(decisive["over_trials"] == "worst", decisive["mean"])
-    above, below = value - decisive["low"], decisive["high"] - value
+    is_mean = decisive["over_trials"] == "mean"
+    value = decisive["mean"].where(is_mean, decisive["worst"])
+    error = decisive["error"].where(is_mean, 0)
+    above, below = value - error - decisive["low"], decisive["high"] - value - error
     margin = above.where(above < below, below).fillna(np.inf)
     return decisive.loc[margin.groupby(decisive["claim"], sort=False).idxmin()]

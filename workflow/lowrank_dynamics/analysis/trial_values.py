@@ -11,6 +11,7 @@ from lowrank_dynamics.storage.metrics import Metrics
 Key = Literal["activation", "parameterization", "variant"]
 ROW = [*TRIAL, "layer", "index"]
 """The columns that distinguish the values of one quantity at one step."""
+NEVER_THERE = "the network that it is compared with never gets there"
 
 
 def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
@@ -29,17 +30,48 @@ def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     return rows.groupby(CELL, observed=True)["step"].transform("max")
 
 
+def first_reached(
+    rows: pd.DataFrame, reached: "pd.Series[bool]", columns: list[str]
+) -> pd.DataFrame:
+    """Return, for each combination of `columns`, as `value` the first step at which it is
+    `reached`.
+
+    Where it never is, the last step of the cell counts, which is less than it would need.
+    """
+    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
+    return steps.groupby(columns, observed=True)["value"].min().reset_index()
+
+
+def with_start(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a column `start`: the value of the same trial at step 0."""
+    start = rows[rows["step"] == 0].rename(columns={"value": "start"})
+    return rows.merge(start[[*ROW, "start"]], on=ROW)
+
+
 def with_reference(
     rows: pd.DataFrame, others: pd.DataFrame, cell: dict[Key, str], by_column: str | None = None
 ) -> pd.DataFrame:
     """Return the rows with a column `reference`: the value in `others` for the same trial of
     `cell`, and for the same value of `by_column` if both have several a trial.
+
+    The column `undefined`, if there is one, also says where the reference is missing.
     """
     shared = [column for column in ROW if column not in cell]
     if by_column is not None:
         shared.append(by_column)
     reference = of_cell(others, cell).rename(columns={"value": "reference"})
-    return rows.merge(reference[[*shared, "reference"]], on=shared)
+    joined = rows.merge(reference[[*shared, "reference"]], on=shared)
+    return with_missing_reference(joined, joined["reference"])
+
+
+def with_missing_reference(rows: pd.DataFrame, reference: "pd.Series[float]") -> pd.DataFrame:
+    """Return the rows with the reason, in the column `undefined` if there is one, where what they
+    are compared with is missing and they are not.
+    """
+    if "undefined" not in rows:
+        return rows
+    missing = reference.isna() & rows["undefined"].isna()
+    return rows.assign(undefined=rows["undefined"].mask(missing, NEVER_THERE))
 
 
 def reduced(

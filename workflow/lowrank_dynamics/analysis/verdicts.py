@@ -70,9 +70,10 @@ def judge(
     """Return the verdict on each cell of a claim, from its experiment's metrics, None if that was
     not run.
 
-    At a scale that cannot tell, every cell is not testable, whatever was measured. An alternative
-    of the sensitivity study, which may run fewer activations or parameterizations than a claim
-    covers, is judged by those that it runs; if there are none, there is no verdict.
+    A cell with fewer trials than others is not testable; at a scale that cannot tell, every cell
+    is, whatever was measured. An alternative of the sensitivity study, which may run fewer
+    activations or parameterizations than a claim covers, is judged by those that it runs; if there
+    are none, there is no verdict.
     """
     cells = claim.expected_cells()
     if metrics is None:
@@ -91,11 +92,22 @@ def judge(
     reason = cannot_tell.get(run.scale)
     verdicts = []
     for cell in cells:
-        verdict = _judge_cell(claim, cell, of_cell(measured, cell), metrics.settings.trials)
+        verdict = _judge_cell(claim, cell, of_cell(measured, cell), metrics.most_trials)
         if reason:
             verdict = replace(verdict, verdict=Verdict.NOT_TESTABLE, reason=reason)
         verdicts.append(verdict)
     return verdicts
+
+
+def verdict_on(claim: Claim, value: float, error: float) -> Verdict:
+    """Return the verdict on a value that is known up to `error`."""
+    if claim.reading.contains(value, error):
+        return Verdict.REPRODUCED
+    if claim.weaker.contains(value, error):
+        return Verdict.PARTLY
+    if claim.weaker.excludes(value, error):
+        return Verdict.NOT_REPRODUCED
+    return Verdict.UNDECIDED
 
 
 def require_possible(experiment: str, metrics: Metrics) -> None:
@@ -141,20 +153,9 @@ def _judge_cell(
         value, uncertainty = worst_trial, 0.0
     else:
         value, uncertainty = mean, error
-    verdict = _compared(claim, value, uncertainty)
+    verdict = verdict_on(claim, value, uncertainty)
     reason = _reason(claim, verdict, value, deviation)
     return CellVerdict(label, verdict, reason, mean, deviation, error, worst_trial, len(values))
-
-
-def _compared(claim: Claim, value: float, error: float) -> Verdict:
-    """Return the verdict on a value that is known up to `error`."""
-    if claim.reading.contains(value, error):
-        return Verdict.REPRODUCED
-    if claim.weaker.contains(value, error):
-        return Verdict.PARTLY
-    if claim.weaker.excludes(value, error):
-        return Verdict.NOT_REPRODUCED
-    return Verdict.UNDECIDED
 
 
 def _reason(claim: Claim, verdict: Verdict, value: float, deviation: float) -> str:
@@ -194,8 +195,9 @@ def _problem(rows: pd.DataFrame, expected_trials: int) -> str:
 
 def _why_undefined(rows: pd.DataFrame, trials: int) -> str:
     """Return why the values of these rows are not finite, as their measure says it in the column
-    `undefined`, in how many of the `trials`.
+    `undefined`, in how many of the `trials`: the most frequent reason.
     """
     if "undefined" not in rows or rows["undefined"].isna().any():
         return "a value is not finite"
-    return f"{rows['undefined'].iloc[0]} in {len(rows)} of {trials} trials"
+    reasons = rows["undefined"].value_counts()
+    return f"{reasons.index[0]} in {reasons.iloc[0]} of {trials} trials"

@@ -54,7 +54,7 @@ def can_follow() -> bool:
 
 def end_with(run: str | None) -> None:
     """From now on, stop as if asked to once the process numbered `run` has ended for any reason; do
-    nothing for None.
+    nothing for None. Raises Interrupted if it has ended already.
 
     Jobs of a killed run therefore do not continue alongside those of the next, where `can_follow`.
     """
@@ -62,6 +62,8 @@ def end_with(run: str | None) -> None:
         return
     try:
         ended = os.pidfd_open(int(run))
+    except ProcessLookupError as error:
+        raise Interrupted("the run that started this job has ended; run it again") from error
     except (OSError, ValueError):
         return
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import CELL, until_first_end
-from lowrank_dynamics.analysis.scaling import ratios
+from lowrank_dynamics.analysis.scaling import of_variants, ratios
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -19,17 +19,20 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
     variants = metrics.variants
-    eps = {name: variant.settings.network.eps for name, variant in variants.items()}
+    eps = of_variants(metrics, "network.eps")
     by_eps = sorted(variants, key=lambda name: eps[name])
     middle = variants[by_eps[len(by_eps) // 2]]
     curvature = ratios(middle, "curvature", "curvature_bound")
     curvature = until_first_end(curvature, middle, CELL)
     tail = ratios(metrics, "first_tail", "first_tail_bound")
     tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
-    style.activation_lines(curvature, left)
+    # all of them are smooth, so solid elsewhere; here one curve lies on another
+    dashes = [style.SOLID, style.DASHED, style.DOTTED, style.DASH_DOTTED]
+    style.activation_lines(curvature, left, dashes=dashes)
     right.set(xscale="log", yscale="log")
     markers = list(style.MARKERS[: len(metrics.activations)])
-    style.activation_lines(tail, right, x="eps", markers=markers, markersize=4)
+    look = {"markers": markers, "markersize": 4, "dashes": dashes}
+    style.activation_lines(tail, right, x="eps", **look)
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
     left.set(

@@ -18,7 +18,8 @@ def draw(metrics: Metrics) -> Figure:
     """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X') per activation, with the smallest G_3 of
     assumption 3.4.
 
-    Mean over trials until the first of them ends, band of one standard deviation.
+    Mean over trials, not a geometric one, until the first of them ends, band of one standard
+    deviation.
     """
     classes = metrics.settings.data.classes
     gaps = gradient_gap(metrics).groupby("activation")["value"].min()
@@ -32,10 +33,11 @@ def draw(metrics: Metrics) -> Figure:
         low, high = mean - deviation, mean + deviation
         axes.axhline(mean, color=style.COLORS[0], dashes=style.DASHED, label=SIGNAL)
         axes.axhspan(low, high, color=style.COLORS[0], alpha=0.2, linewidth=0)
-        axes.set(xlabel="step $t$", ylabel="", yscale="log")
+        axes.set(xlabel="step $t$", ylabel="")
         rounded_down = math.floor(1000 * gaps[activation]) / 1000
         text = rf"$G_3 \geq {rounded_down:.3f}$"
         axes.text(0.96, 0.06, text, transform=axes.transAxes, ha="right", fontsize=style.NOTE)
-    panels[0, 0].set_ylabel("singular value")
+    # All panels have one scale; were it set before `lines`, that would draw geometric means.
+    panels[0, 0].set(ylabel="singular value", yscale="log")
     style.legend_below(figure)
     return figure

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lowrank_dynamics.analysis.scaling import of_variants
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.heads import FRAME, PANELS, ROW, draw_heads, head_curves
 from lowrank_dynamics.storage.metrics import Metrics
@@ -25,9 +26,8 @@ def draw(metrics: Metrics) -> Figure:
     accuracy its end, enlarged, which a frame marks.
     """
     labels = {}
-    for name, variant in metrics.variants.items():
-        rank, classes = variant.settings.network.rank or 0, variant.settings.data.classes
-        labels[name] = f"$r = {rank // classes}K$"
+    for name, rank in of_variants(metrics, "network.rank").items():
+        labels[name] = f"$r = {rank // metrics.settings.data.classes:g}K$"
     full = head_curves(metrics, parameterization="full").assign(network="full")
     low_rank = head_curves(metrics, parameterization="s_big")
     low_rank = low_rank.assign(network=low_rank["variant"].map(labels))

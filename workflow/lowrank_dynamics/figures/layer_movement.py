@@ -27,8 +27,8 @@ def draw(metrics: Metrics, layer: int) -> Figure:
     """Draw the six networks' singular values, then the movement of each group: a row for each
     measure and side.
     """
-    figure = plt.figure(figsize=(style.PAGE, 6.6))
-    spectra, distances = figure.subfigures(2, 1, height_ratios=[2.4, 4.2], squeeze=False).flat
+    figure = plt.figure(figsize=(style.PAGE, 6.75))
+    spectra, distances = figure.subfigures(2, 1, height_ratios=[2.4, 4.35], squeeze=False).flat
     activations = metrics.activations
     rows = math.ceil(len(activations) / 3)
     panels = spectra.subplots(rows, 3, sharex=True, sharey=True, squeeze=False)
@@ -48,7 +48,7 @@ def draw(metrics: Metrics, layer: int) -> Figure:
             axes.label_outer()
     for label, axes in zip(style.GROUP_LABELS.values(), grid[0], strict=True):
         axes.set_title(label)
-    style.legend_below(distances)
+    style.legend_below(distances, columns=4)
     return figure
 
 
@@ -60,10 +60,10 @@ def draw_movement(metrics: Metrics, layer: int, quantity: str, axes: Axes, **equ
     measure, *_ = quantity.split("_")
     if measure == "angle":
         moved["value"] = np.degrees(moved["value"])
-    else:
-        _draw_limits(metrics, quantity, axes)
     least, most = LIMITS[measure]
     style.activation_lines(moved, axes, limits=(least, most))
+    if measure == "sine":
+        _draw_limits(metrics, quantity, axes)
     margin = MARGIN * most
     axes.set(ylim=(least - margin, most + margin), yticks=TICKS[measure])
     axes.set(xlabel="step $t$", ylabel="")
@@ -81,5 +81,6 @@ def _draw_limits(metrics: Metrics, quantity: str, axes: Axes) -> None:
     k = n - 2 * classes if quantity.endswith("middle") else classes
     largest = (min(k, n - k) / k) ** 0.5
     random = ((n - k) / n) ** 0.5
-    axes.axhline(largest, color="0.6", linewidth=0.8)
-    axes.axhline(random, color="0.6", linewidth=0.8, linestyle=":")
+    look: dict[str, Any] = {"color": "0.6", "linewidth": 0.8, "zorder": 0}
+    axes.axhline(largest, label="largest possible", **look)
+    axes.axhline(random, label="random subspaces", linestyle=":", **look)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from lowrank_dynamics.analysis.fits import TRIAL
+from lowrank_dynamics.analysis.trial_values import with_start
 from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import per_image
@@ -22,7 +22,7 @@ def draw(factors: Metrics, rotated: Metrics) -> Figure:
     the start: the networks of figure 6 by activation on the left, the angles of figure 14 on the
     right.
 
-    Mean over trials, band of one standard deviation.
+    Mean over trials, geometric for the gradient, band of one standard deviation.
     """
     figure = plt.figure(figsize=(style.PAGE, 3.8))
     count = len(factors.activations)
@@ -54,10 +54,8 @@ def _draw_factors(figure: SubFigure, metrics: Metrics) -> None:
 
 def _relative_gradients(metrics: Metrics) -> pd.DataFrame:
     """Return the norm of the gradient relative to that at step 0 of the same trial."""
-    norms = metrics.frame("loss_gradient_norm")
-    start = norms[norms["step"] == 0].set_index(TRIAL)["value"].rename("start")
-    joined = norms.join(start, on=TRIAL)
-    return joined.assign(value=joined["value"] / joined["start"])
+    norms = with_start(metrics.frame("loss_gradient_norm"))
+    return norms.assign(value=norms["value"] / norms["start"])
 
 
 def _label(losses: Sequence[Axes], gradients: Sequence[Axes]) -> None:

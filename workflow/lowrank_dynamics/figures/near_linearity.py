@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import CELL, until_first_end
+from lowrank_dynamics.analysis.scaling import of_variants
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -25,8 +26,8 @@ def draw(metrics: Metrics) -> Figure:
     """
     names = metrics.activations
     eps = {}
-    for name, variant in metrics.variants.items():
-        eps[name] = rf"$\epsilon = {variant.settings.network.eps:g}$"
+    for name, value in of_variants(metrics, "network.eps").items():
+        eps[name] = rf"$\epsilon = {value:g}$"
     figure, panels = style.activation_panels(names, 4.2, rows=len(ROWS), sharex="col", sharey="row")
     for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
         for activation, axes in zip(names, row, strict=True):

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lowrank_dynamics.analysis.scaling import of_variants
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -12,7 +13,7 @@ def draw(metrics: Metrics) -> Figure:
     """Draw the share of block 1 of W_1, and the training loss, a line for each width and a column
     for each activation.
 
-    Mean over trials, band of one standard deviation.
+    Mean over trials, geometric for the loss, band of one standard deviation.
     """
     names = metrics.activations
     figure, panels = style.activation_panels(names, 3.4, rows=2, sharex=True, sharey="row")
@@ -32,7 +33,7 @@ def draw(metrics: Metrics) -> Figure:
 
 def _draw_widths(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
     widths = {}
-    for name, variant in metrics.variants.items():
-        widths[name] = f"$m = {variant.settings.network.width}$"
+    for name, width in of_variants(metrics, "network.width").items():
+        widths[name] = f"$m = {width:g}$"
     labeled = rows.assign(width=rows["variant"].astype(str).map(widths))
     style.lines(labeled, axes, "width", widths.values(), palette="viridis")

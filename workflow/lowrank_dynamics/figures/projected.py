@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 
+from lowrank_dynamics.analysis.trial_values import with_start
 from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import per_image
@@ -22,17 +23,15 @@ ARMS = {
 
 
 def draw(synthetic: Metrics, images: Metrics) -> Figure:
-    """Draw the training loss of the case study, relative to the first, and the test accuracy on
-    images: a panel for each activation, a line for each arm.
+    """Draw the training loss of the case study, relative to the first of the same trial, and the
+    test accuracy on images: a panel for each activation, a line for each arm.
 
-    Mean over trials, band of one standard deviation.
+    Mean over trials, geometric for the loss, band of one standard deviation.
     """
     figure = plt.figure(figsize=(style.PAGE, 6.2))
     above, below = figure.subfigures(2, 1, height_ratios=[2, 1.25], squeeze=False).flat
-    losses = synthetic.frame("train_loss")
-    first = losses[losses["step"] == 0].groupby("activation", observed=True)["value"].mean()
-    relative = losses["value"] / losses["activation"].map(first).astype(float)
-    shown = losses.assign(value=relative)
+    losses = with_start(synthetic.frame("train_loss"))
+    shown = losses.assign(value=losses["value"] / losses["start"])
     _draw_panels(above, shown, synthetic.activations, columns=3, scale="log")
     plt.setp(above.axes, xlabel="step $t$", ylabel="training loss / first")
     accuracies = per_image(images, "test_accuracy")

@@ -16,8 +16,8 @@ CLASSES = "data.classes"
 
 
 def draw(two_layers: Metrics, four_layers: Metrics) -> Figure:
-    """Draw the mean over trials with a band of one standard deviation: layer 1 of two, then layers
-    1 to 3 of four.
+    """Draw the geometric mean over trials with a band of one geometric standard deviation: layer 1
+    of two, then layers 1 to 3 of four.
 
     The gray lines are K and 2K.
     """

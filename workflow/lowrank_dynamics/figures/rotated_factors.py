@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lowrank_dynamics.analysis.scaling import of_variants
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import PANELS, per_image
 from lowrank_dynamics.storage.metrics import Metrics
@@ -25,7 +26,7 @@ def draw(metrics: Metrics) -> Figure:
 def draw_angles(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
     """Draw rows of the metrics, a line for each angle."""
     angles = {}
-    for name, variant in metrics.variants.items():
-        angles[name] = rf"$\psi = {variant.settings.network.rotation:g}^\circ$"
+    for name, angle in of_variants(metrics, "network.rotation").items():
+        angles[name] = rf"$\psi = {angle:g}^\circ$"
     labeled = rows.assign(angle=rows["variant"].astype(str).map(angles))
     style.lines(labeled, axes, "angle", angles.values(), palette="viridis")

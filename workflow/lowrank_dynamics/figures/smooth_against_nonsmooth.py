@@ -17,12 +17,12 @@ def draw(metrics: Metrics) -> Figure:
     """Draw the distance of the middle left and right subspaces from the reference, and the singular
     values.
     """
-    figure = plt.figure(figsize=(style.PAGE, 1.8))
+    figure = plt.figure(figsize=(style.PAGE, 1.95))
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
     for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):
         draw_movement(metrics, 1, f"sine_{side}_middle", axes, activation=SHOWN)
         axes.set(title=f"middle, {side}", ylabel=MEASURES["sine"], ylim=(-0.03, 0.63))
-    style.legend_below(distances)
+    style.legend_below(distances, columns=2)
     panels = spectra.subplots(1, 2, sharey=True)
     draw_singular_values(metrics, 1, SHOWN, panels)
     panels[0].set_ylabel(r"$\sigma_i(W_1(t))$")

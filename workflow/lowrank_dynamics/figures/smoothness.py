@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.scaling import tails
+from lowrank_dynamics.analysis.scaling import of_variants, tails
 from lowrank_dynamics.analysis.trial_values import value_at_end
 from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.figures import style
@@ -65,8 +65,8 @@ def _draw_tails(metrics: Metrics, axes: Axes) -> None:
 def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     """Draw a line for each eps, named activations as points, and ReLU as a horizontal line."""
     eps, betas = {}, {}
-    for name, variant in metrics.variants.items():
-        eps[name] = rf"$\epsilon = {variant.settings.network.eps:g}$"
+    for name, value in of_variants(metrics, "network.eps").items():
+        eps[name] = rf"$\epsilon = {value:g}$"
     for name in metrics.activations:
         betas[name] = activation(name).options.get("beta")
     rows = value_at_end(metrics, "block_share", 1)

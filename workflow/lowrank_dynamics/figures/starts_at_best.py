@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.best_of_grid import at_best, losses_of_finished
+from lowrank_dynamics.analysis.scaling import of_variants
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import PANELS
 from lowrank_dynamics.storage.metrics import Metrics
@@ -12,7 +13,8 @@ from lowrank_dynamics.storage.metrics import Metrics
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the training loss at the end against the learning rate, and the test accuracy along
-    training at the rate with the least: mean over trials, band of one standard deviation.
+    training at the rate with the least: mean over trials, geometric for the loss, band of one
+    standard deviation.
 
     A learning rate at which a trial diverged has no point.
     """
@@ -35,7 +37,5 @@ def draw(metrics: Metrics) -> Figure:
 def _over_rates(metrics: Metrics) -> pd.DataFrame:
     """Return the training loss at the end, by learning rate, of cells without a diverged trial."""
     ends = losses_of_finished(metrics)
-    rates = {}
-    for name, variant in metrics.variants.items():
-        rates[name] = variant.settings.training.learning_rate
+    rates = of_variants(metrics, "training.learning_rate")
     return ends.assign(rate=ends["variant"].astype(str).map(rates))

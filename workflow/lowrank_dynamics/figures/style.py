@@ -145,7 +145,8 @@ def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     labels = {name: registries.activation(name).label for name in names}
     labeled = data.assign(activation=data["activation"].astype(str).map(labels))
     palette = [colors[name] for name in names]
-    lines(labeled, axes, "activation", labels.values(), palette=palette, dashes=dashes, **options)
+    look: dict[str, Any] = {"palette": palette, "dashes": dashes} | options
+    lines(labeled, axes, "activation", labels.values(), **look)
 
 
 def activation_colors(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:

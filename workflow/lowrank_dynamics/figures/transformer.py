@@ -1,5 +1,7 @@
 """Figure transformer: the share of block 1 in the MLP of one transformer block."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
@@ -25,7 +27,8 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
         for layer, axes in ((1, first), (2, second)):
             shares = metrics.frame("block_share", layer=layer, index=1)
             style.variant_lines(shares, axes, ARMS)
-            axes.axhline(_by_chance(metrics, rank), color="black", linewidth=0.6, linestyle=":")
+            look: dict[str, Any] = {"color": "black", "linewidth": 0.6, "linestyle": ":"}
+            axes.axhline(_by_chance(metrics, rank), label="a change without direction", **look)
             axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
             axes.set_title(f"$W_{layer}$" if metrics is outputs else "")
         accuracies = metrics.frame("test_accuracy")
@@ -34,7 +37,7 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
         accuracy.set(ylabel="test accuracy (%)")
     for axes in rows[-1]:
         axes.set_xlabel("step $t$")
-    style.legend_below(figure, columns=2)
+    style.legend_below(figure, columns=3)
     return figure
 
 

@@ -30,7 +30,9 @@ def draw(table: Table) -> Figure:
     places = _places(claims["figure"])
     counts = claims["shown"].value_counts()
     highest = claims["row"].max()
-    figure, axes = plt.subplots(figsize=(style.PAGE, 0.16 * highest + 0.95))
+    longest = max(map(len, places))
+    height = 0.16 * highest + 0.04 * longest + 0.95
+    figure, axes = plt.subplots(figsize=(style.PAGE, height))
     looks = {str(verdict): look for verdict, look in style.VERDICTS.items()}
     if NOT_RUN in counts:
         looks[NOT_RUN] = (".", "0.6")
@@ -39,10 +41,13 @@ def draw(table: Table) -> Figure:
         label = f"{len(part)} {verdict}"
         look = {"marker": marker, "color": color, "s": 40, "linewidths": 1.6}
         axes.scatter(part["figure"].map(places), part["row"], label=label, **look)
-    axes.set_xticks(list(places.values()), list(places))
+    axes.set_xticks(list(places.values()), [name.replace("_", " ") for name in places])
+    for name in axes.get_xticklabels():  # those that are no numbers are too long side by side
+        if not name.get_text().isdigit():
+            name.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.set(xlabel="figure", yticks=[], ylim=(-0.7, highest + 0.7))
     axes.spines["left"].set_visible(False)
-    style.legend_below(figure)
+    style.legend_below(figure, columns=3)
     return figure
 
 

@@ -17,8 +17,8 @@ def draw(nonsmooth: Metrics, digits: Metrics) -> Figure:
     """Draw the test accuracy, a panel for each activation on either images: mean over trials, band
     of one standard deviation.
     """
-    panels = list(chain(_panels(nonsmooth, "clothes"), _panels(digits, "digits")))
-    figure, row = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.0), sharey=True)
+    panels = list(chain(_panels(nonsmooth, "Fashion-MNIST"), _panels(digits, "digits")))
+    figure, row = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.15), sharey=True)
     for (title, rows), axes in zip(panels, row, strict=True):
         style.network_lines(rows, axes)
         axes.set(title=title, xlabel="epoch", ylabel="test accuracy (%)")
@@ -31,4 +31,4 @@ def _panels(metrics: Metrics, images: str) -> Iterator[tuple[str, pd.DataFrame]]
     """Yield the title and the rows of each panel."""
     for name in metrics.activations:
         label = registries.activation(name).label
-        yield f"{images}, {label}", per_image(metrics, "test_accuracy", activation=name)
+        yield f"{images}\n{label}", per_image(metrics, "test_accuracy", activation=name)

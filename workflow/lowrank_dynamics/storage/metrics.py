@@ -82,6 +82,14 @@ class Metrics(NamedTuple):
         return settings
 
     @property
+    def most_trials(self) -> int:
+        """The most trials that any cell has, by its settings; 0 for measurements of a user's own
+        model.
+        """
+        counts = [cell.settings.trials for cell in self.cells.values() if cell.settings]
+        return max(counts, default=0)
+
+    @property
     def scale(self) -> str:
         """The scale of the cells."""
         return next(iter(self.cells.values())).scale

@@ -61,6 +61,20 @@ def clear(folder: Path) -> str:
         os.close(descriptor)
 
 
+def is_occupied(folder: Path) -> bool:
+    """Return whether a run is active in a folder of Snakemake's; false where the file system has no
+    locks.
+    """
+    try:
+        descriptor = _lock(folder)
+    except OSError:
+        return False
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
 def occupy(folder: Path, scale: str, *, local: bool) -> None:
     """Be the one run in a folder of Snakemake's until this process ends; `local` means that its
     jobs end with it.
