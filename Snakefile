@@ -80,7 +80,7 @@ if internals.plans_the_run(workflow):
         external.forget_missing(Path("results/data/fetched"))
 
 # On one machine no more jobs take a GPU at a time than it has; a cluster's scheduler sees to that.
-if internals.runs_here(workflow) and gpus.count():
+if gpus.count() and not internals.counts_jobs(workflow):
     internals.limit(workflow, "gpu", gpus.count())
 
 # A cluster's profile limits the time of a job. What cannot be done within it, or on the GPU, is

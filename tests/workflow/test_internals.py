@@ -13,7 +13,7 @@ from lowrank_dynamics import snakemake_internals as internals
 
 assert internals.plans_the_run(workflow) == ("--mode" not in sys.argv), sys.argv
 assert internals.is_dry_run(workflow) == {dry}
-assert internals.runs_here(workflow)
+assert internals.counts_jobs(workflow) == {jobs}
 assert not internals.has_conda(workflow)
 assert internals.limit_of(workflow, "runtime") == {runtime}
 internals.limit(workflow, "gpu", 1)
@@ -35,6 +35,7 @@ rule one:
 
 
 onstart:
+    assert internals.runs_here(workflow)
     assert internals.keeps_notes_in_files(workflow) == {files}
     assert hasattr(workflow.scheduler, "job_rate_limiter")
     internals.start_jobs_at_once(workflow)
@@ -53,18 +54,24 @@ def test_each_does_what_it_says(
     tmp_path: Path, options: list[str], runtime: int | None, gpus: int, files: bool
 ) -> None:
     """One job at a time has the one GPU, so that none finds another one running."""
-    path = str(Path(__file__).parents[2] / "workflow")
-    content = SNAKEFILE.format(path=path, runtime=runtime, gpus=gpus, files=files, dry=False)
-    (tmp_path / "Snakefile").write_text(content, encoding="utf-8")
+    write_snakefile(tmp_path, runtime=runtime, gpus=gpus, files=files, dry=False, jobs=False)
     run = snakemake(tmp_path, *options, cores=4)
     assert run.returncode == 0, run.stdout + run.stderr
     assert len(list(tmp_path.glob("*.txt"))) == 4
 
 
-def test_a_dry_run_is_known_when_the_snakefile_is_read(tmp_path: Path) -> None:
-    path = str(Path(__file__).parents[2] / "workflow")
-    content = SNAKEFILE.format(path=path, runtime=None, gpus=1, files=True, dry=True)
-    (tmp_path / "Snakefile").write_text(content, encoding="utf-8")
-    run = snakemake(tmp_path, "--dry-run")
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_dry_run_and_a_cluster_are_known_when_the_snakefile_is_read(
+    tmp_path: Path, cluster: bool
+) -> None:
+    write_snakefile(tmp_path, runtime=None, gpus=1, files=True, dry=True, jobs=cluster)
+    options = ["--executor", "slurm", "--jobs", "3"] if cluster else []
+    run = snakemake(tmp_path, "--dry-run", *options)
     assert run.returncode == 0, run.stdout + run.stderr
     assert list(tmp_path.glob("*.txt")) == []
+
+
+def write_snakefile(folder: Path, **expected: object) -> None:
+    path = str(Path(__file__).parents[2] / "workflow")
+    content = SNAKEFILE.format(path=path, **expected)
+    (folder / "Snakefile").write_text(content, encoding="utf-8")

@@ -18,8 +18,17 @@ def is_dry_run(workflow: Any) -> bool:
 
 
 def runs_here(workflow: Any) -> bool:
-    """Return whether jobs run on this machine, and are not submitted to a cluster."""
+    """Return whether jobs run on this machine, and are not submitted to a cluster; known once the
+    run starts.
+    """
     return workflow.local_exec
+
+
+def counts_jobs(workflow: Any) -> bool:
+    """Return whether jobs are limited by their number, as those submitted to a cluster are, and not
+    by cores; known when the Snakefile is read, before Snakemake knows what runs them.
+    """
+    return workflow.resource_settings.nodes is not None
 
 
 def has_conda(workflow: Any) -> bool:
