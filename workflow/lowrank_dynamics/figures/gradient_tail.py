@@ -18,8 +18,7 @@ def draw(metrics: Metrics) -> Figure:
     """Draw sigma_{K+1}(G_1(t)) and sigma_K(W_2' Y X') per activation, with the smallest G_3 of
     assumption 3.4.
 
-    Mean over trials, not a geometric one, until the first of them ends, band of one standard
-    deviation.
+    Arithmetic mean over trials until the first of them ends, band of one standard deviation.
     """
     classes = metrics.settings.data.classes
     gaps = gradient_gap(metrics).groupby("activation")["value"].min()
