@@ -27,7 +27,7 @@ def draw(case_study: Metrics, deep_whitened: Metrics, fashion_mnist: Metrics) ->
     shares["layer"] = "layer " + shares["layer"].astype(str)
     axes = middle.subplots()
     style.lines(shares, axes, "layer", palette=style.COLORS[:3])
-    title = r"GELU: in $S_{\mathrm{big}}$"
+    title = "GELU: in block 1"
     axes.set(title=title, xlabel="step $t$", ylabel="share of block 1", ylim=(0, 1.03))
     axes = right.subplots()
     style.network_lines(per_image(fashion_mnist, "test_accuracy", activation="gelu"), axes)
