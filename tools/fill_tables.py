@@ -229,9 +229,13 @@ def verdicts() -> list[str]:
 
 
 def reproduced(verdicts: pd.Series) -> str:
-    """Return how many of some verdicts are "reproduced", such as `2 of 3 reproduced`."""
+    """Return how many of some verdicts are "reproduced", such as `2 of 3 reproduced`, or why none
+    can be.
+    """
     if (verdicts == readable.NOT_RUN).all():
         return readable.NOT_RUN
+    if verdicts.isin([readable.NOT_RUN, Verdict.NOT_TESTABLE]).all():
+        return Verdict.NOT_TESTABLE
     count = (verdicts == Verdict.REPRODUCED).sum()
     return f"{count} of {len(verdicts)} reproduced"
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import CLAIM, refused
@@ -56,3 +57,16 @@ def test_a_marker_with_the_name_of_no_table_is_refused() -> None:
     assert place
     with refused("verdict is no table, and no experiment that claims are about"):
         fill_tables.filled(place)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        (["reproduced", "not run", "not reproduced"], "1 of 3 reproduced"),
+        (["undecided, 7 trials are likely to settle it"], "0 of 1 reproduced"),
+        (["not testable", "not run"], "not testable"),
+        (["not run", "not run"], "not run"),
+    ],
+)
+def test_a_figure_without_any_verdict_says_why(verdicts: list[str], words: str) -> None:
+    assert fill_tables.reproduced(pd.Series(verdicts)) == words
