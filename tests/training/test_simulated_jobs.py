@@ -148,12 +148,9 @@ def test_a_device_that_fails_leaves_the_last_state(
         assert_same(list(rows_of(run, checkpoint_of(run, path, every=3600))), whole)
 
 
-SLOW = pytest.mark.slow
 KINDS = [
-    pytest.param("case_study", "rrelu-full", marks=SLOW),
     ("theory_setting", "elu-full"),
     ("first_gradient", "relu-full"),
-    pytest.param("deep_unwhitened", "elu-full-muon", marks=SLOW),
     ("fashion_mnist", "gelu-s_big"),
     ("fashion_mnist_longer", "silu-random"),
     ("vgg_heads", "gelu-full-2k"),
@@ -188,12 +185,12 @@ def test_each_kind_of_job_gives_the_numbers_of_the_cpu(
 
 
 @pytest.mark.slow
-def test_every_job_beyond_the_paper_gives_the_numbers_of_the_cpu(finished_beyond: Path) -> None:
-    """All jobs of the paper's experiments run there in the tests with Slurm."""
-    settings = settings_of("smoke/beyond")
+@pytest.mark.parametrize("run", ["smoke", "smoke/beyond"])
+def test_every_job_gives_the_numbers_of_the_cpu(finished_beyond: Path, run: str) -> None:
+    settings = settings_of(run)
     for experiment in settings.experiments:
         for cell in settings.cells(experiment):
-            assert_same_metrics(shards(finished_beyond, "smoke/beyond", experiment, cell.name))
+            assert_same_metrics(shards(finished_beyond, run, experiment, cell.name))
 
 
 def test_convolutions_in_mixed_precision_give_nearly_the_numbers_of_the_cpu(
