@@ -208,15 +208,17 @@ def _sources(
 
 def _keep_figures(run: Run, wanted: Collection[str], sources: Mapping[str, Path]) -> Iterator[Path]:
     """Keep the figures of the experiments: as the run drew them, or redrawn where the reference has
-    more.
+    more, or where an optional experiment was not run.
     """
     for name, figure in FIGURES.items():
         if set(figure.experiments).isdisjoint(wanted):
             continue
-        if not sources.keys() >= set(figure.experiments):
+        if not sources.keys() >= set(figure.required):
             continue
-        files = [sources[experiment] for experiment in figure.experiments]
-        if any(run.reference in file.parents for file in files):
+        is_whole = sources.keys() >= set(figure.experiments)
+        shown = figure.experiments if is_whole else figure.required
+        files = [sources[experiment] for experiment in shown]
+        if not is_whole or any(run.reference in file.parents for file in files):
             yield from _keep_drawn(run, name, files)
             continue
         for extension in _pictures(name):

@@ -194,8 +194,9 @@ FEATURES += ["--pool", "1", "--part", "train-0-9"]
     ("arguments", "message"),
     [
         (
-            [*FIGURE, "figure_7"],
-            "figure_7 is drawn from vgg_full_model and vgg_heads, one file each; 1 are named",
+            [*FIGURE, "longer"],
+            "longer is drawn from fashion_mnist_longer and rotated_factors_longer, one file each; 1"
+            " are named",
         ),
         (
             [*FIGURE, "--metrics", "two.parquet", "verdicts"],

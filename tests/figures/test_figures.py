@@ -254,6 +254,13 @@ def test_losses_are_relative_to_the_first_of_the_same_trial() -> None:
     plt.close("all")
 
 
+def test_heads_are_drawn_without_the_full_model_that_was_not_run(tmp_path: Path) -> None:
+    draw.draw("figure_7", [heads_file(tmp_path / "heads.parquet", {})], tmp_path / "figure")
+    drawn = (tmp_path / "figure.svg").read_text()
+    assert ">(b) head only<" in drawn
+    assert "(a) full model" not in drawn
+
+
 def test_what_is_enlarged_is_framed(tmp_path: Path) -> None:
     """The frame is the area that the other panel shows, and covers no panel."""
     figure = head_ranks.draw(stored.read(heads_file(tmp_path / "heads.parquet", {})))

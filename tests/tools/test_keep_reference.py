@@ -18,6 +18,7 @@ from lowrank_dynamics.cli.commands import app
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.folder import REFERENCE
 from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.figures import heads
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
 from tools import keep_reference, thinning
@@ -84,6 +85,14 @@ def test_what_paper_scale_has_not_is_kept_whatever_its_settings(laptop: Run) -> 
     AT_PAPER_SCALE.unlink()
     names = {kept.path.name for kept in keep(laptop)}
     assert {f"{LEFT_OUT}.parquet", "figure_3.png"} <= names
+
+
+def test_a_figure_is_kept_without_an_optional_experiment_that_was_not_run(laptop: Run) -> None:
+    rows = [row(step, name, [0.1, 0.2], layer=0) for step in (0, 10) for name in heads.PANELS]
+    head = Cell("gelu", "full", "2k")
+    metrics.write(planted({head: rows}, "vgg_heads"), laptop.metrics("vgg_heads"))
+    figure = laptop.reference_figures / "figure_7.png"
+    assert figure in [kept.path for kept in keep(laptop)]
 
 
 def test_the_sensitivity_study_is_kept_where_it_was_run(laptop: Run) -> None:

@@ -12,18 +12,24 @@ class FigureSource(NamedTuple):
     """A figure: its part of the report, the experiments it shows, and the module in `figures` that
     draws it.
 
-    The module's `draw` gets the metrics of each experiment, in this order, and the `options`. A
-    figure that shows a `table` of the run gets that instead; its module has `COLUMNS`, and no run
-    draws it by itself. The module of one that is `animated` also has `frames`, of which the figure
-    is the last.
+    The module's `draw` gets the metrics of each experiment, in this order, and the `options`; where
+    the `optional` experiments were not run, those of the others. A figure that shows a `table` of
+    the run gets that instead; its module has `COLUMNS`, and no run draws it by itself. The module
+    of one that is `animated` also has `frames`, of which the figure is the last.
     """
 
     part: str
     experiments: tuple[str, ...]
     module: str
     options: Mapping[str, int] = {}
+    optional: tuple[str, ...] = ()
     table: str = ""
     animated: bool = False
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The experiments without which it cannot be drawn."""
+        return tuple(name for name in self.experiments if name not in self.optional)
 
 
 SUMMARY = "0. Summary"
@@ -44,7 +50,9 @@ FIGURES = {
     "figure_4": FigureSource(BEYOND, ("deep_whitened",), "block_shares"),
     "figure_5": FigureSource(BEYOND, ("deep_unwhitened",), "block_shares"),
     "figure_6": FigureSource(LOW_RANK, ("fashion_mnist",), "learning_curves"),
-    "figure_7": FigureSource(HEADS, ("vgg_full_model", "vgg_heads"), "heads"),
+    "figure_7": FigureSource(
+        HEADS, ("vgg_full_model", "vgg_heads"), "heads", optional=("vgg_full_model",)
+    ),
     "figure_8": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 1}),
     "figure_9": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 2}),
     "figure_10": FigureSource(CASE_STUDY, ("case_study",), "layer_movement", {"layer": 3}),

@@ -23,10 +23,10 @@ from lowrank_dynamics.storage.tables import Table
 def draw(name: str, files: Sequence[Path], stem: Path, scale: str | None = None) -> None:
     """Draw the figure called `name` and write it to `stem` + .pdf, .svg and .png.
 
-    `files` are the metrics of the figure's experiments, in order, or the table of a figure that
-    shows none; of this scale if given. The figure names unverified data, and below it the number of
-    trials. Raises UserError if there is no such figure, a file holds something else, or there are
-    more or fewer files.
+    `files` are the metrics of the figure's experiments, in order, with or without the optional
+    ones, or the table of a figure that shows none; of this scale if given. The figure names
+    unverified data, and below it the number of trials. Raises UserError if there is no such figure,
+    a file holds something else, or there are more or fewer files.
     """
     drawing = _drawing(name, files, scale)
     figure = drawing.module.draw(*drawing.shown, **FIGURES[name].options)
@@ -65,7 +65,9 @@ def _drawing(name: str, files: Sequence[Path], scale: str | None) -> _Drawing:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
-    wanted = [f"{source.table}.parquet"] if source.table else list(source.experiments)
+    wanted: Sequence[str] = [f"{source.table}.parquet"] if source.table else source.experiments
+    if len(files) == len(source.required) and not source.table:
+        wanted = source.required
     if len(files) != len(wanted):
         raise UserError(
             f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named"
@@ -74,7 +76,7 @@ def _drawing(name: str, files: Sequence[Path], scale: str | None) -> _Drawing:
     if source.table:
         return _Drawing(module, [tables.read(file, module.COLUMNS) for file in files], "")
     runs = {}
-    for experiment, file in zip(source.experiments, files, strict=True):
+    for experiment, file in zip(wanted, files, strict=True):
         runs[experiment] = metrics.read(file, experiment, scale)
     return _Drawing(module, list(runs.values()), extent_in_words(runs))
 

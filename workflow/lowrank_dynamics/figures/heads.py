@@ -24,22 +24,25 @@ PANELS = {
     "test_loss": "test loss",
     "train_loss": "training loss",
 }
+TITLES = ("(a) full model", "(b) head only")
 ROW, FRAME = 1.25, 0.85
 """The heights of a row of panels, and of what is around them, in inches."""
 
 
-def draw(full_model: Metrics, heads: Metrics) -> Figure:
-    """Draw accuracy and losses of the full head and the low-rank ones; the full model above the
-    heads alone.
+def draw(*runs: Metrics) -> Figure:
+    """Draw accuracy and losses of the full head and the low-rank ones; the full model, if it was
+    run, above the heads alone.
     """
-    narrowest, *_ = heads.variants.values()
-    parts = {"(a) full model": full_model, "(b) head only": narrowest}
-    heights = [FRAME + ROW * len(metrics.activations) for metrics in parts.values()]
+    parts = {}
+    for title, metrics in zip(TITLES[-len(runs) :], runs, strict=True):
+        narrowest, *_ = metrics.variants.values()
+        parts[title] = narrowest
+    heights = [FRAME + ROW * len(part.activations) for part in parts.values()]
     figure = plt.figure(figsize=(style.PAGE, sum(heights)))
     labels = {}
     for name in ("full", "s_big", "random"):
         labels[name] = registries.PARAMETERIZATIONS[name].label
-    subfigures = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
+    subfigures = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=heights)
     for (title, metrics), part in zip(parts.items(), subfigures.flat, strict=True):
         curves = head_curves(metrics)
         curves["network"] = curves["parameterization"].astype(str).map(labels)
