@@ -77,9 +77,9 @@ def test_the_mark_fits_into_the_narrowest_figure() -> None:
 
 def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) -> None:
     source = heads_file(tmp_path / "heads.parquet", {})
-    with refused(r"heads\.parquet is of vgg_heads, not of fashion_mnist; delete it"):
+    with refused(r"heads\.parquet is of vgg_heads, not of fashion_mnist; name another file"):
         draw.draw("figure_6", [source], tmp_path / "figure")
-    with refused(r"heads\.parquet is of laptop, not of paper; delete it"):
+    with refused(r"heads\.parquet is of laptop, not of paper; name another file, or delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
 
 
@@ -259,6 +259,8 @@ def test_heads_are_drawn_without_the_full_model_that_was_not_run(tmp_path: Path)
     drawn = (tmp_path / "figure.svg").read_text()
     assert ">(b) head only<" in drawn
     assert "(a) full model" not in drawn
+    with refused(r"is of vgg_heads, not of vgg_full_model; name another file"):
+        draw.draw("figure_7", 2 * [tmp_path / "heads.parquet"], tmp_path / "figure")
 
 
 def test_what_is_enlarged_is_framed(tmp_path: Path) -> None:

@@ -105,9 +105,9 @@ def test_a_file_of_something_else_is_not_taken_for_it(tmp_path: Path) -> None:
     path = tmp_path / "elu-full" / "0-1.parquet"
     metrics.write(Metrics(example(), ORIGINS), path)
     assert aggregate([path], "small", "laptop").table.equals(example())
-    with refused(r"0-1\.parquet is of small, not of case_study; delete it"):
+    with refused(r"0-1\.parquet is of small, not of case_study; name another file, or delete it"):
         aggregate([path], "case_study", "laptop")
-    with refused(r"0-1\.parquet is of laptop, not of paper; delete it"):
+    with refused(r"0-1\.parquet is of laptop, not of paper; name another file, or delete it"):
         aggregate([path], "small", "paper")
     other = path.parent.rename(tmp_path / "relu-full") / path.name
     with refused(r"0-1\.parquet is of the cell elu-full; delete it"):

@@ -147,7 +147,7 @@ def test_a_kept_verdict_by_another_threshold_is_refused(laptop: Run) -> None:
 def test_at_paper_scale_all_is_kept(laptop: Run) -> None:
     AT_PAPER_SCALE.unlink()
     laptop.results.rename(PAPER.results)
-    with refused(r"\.parquet is of laptop, not of paper; delete it"):
+    with refused(r"\.parquet is of laptop, not of paper; name another file, or delete it"):
         keep(PAPER)
     for name in (KEPT, LEFT_OUT):
         run = metrics.read(PAPER.metrics(name))

@@ -24,6 +24,17 @@ def test_every_figure_has_a_caption(name: str) -> None:
     assert len((ROOT / "workflow" / "report" / f"{name}.rst").read_text()) > 80
 
 
+def test_a_cluster_gets_the_training_and_the_features_alone() -> None:
+    """Everything else takes seconds, and runs where Snakemake does."""
+    sent = set()
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        _, *parts = re.split(r"^(?:rule|checkpoint) (\w+):", path.read_text(), flags=re.MULTILINE)
+        for name, content in zip(parts[::2], parts[1::2], strict=True):
+            if "    localrule: True\n" not in content:
+                sent.add(name)
+    assert sent == {"train", "features"}
+
+
 def pins(file: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", (ROOT / file).read_text(), re.MULTILINE))
 

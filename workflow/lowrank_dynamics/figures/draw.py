@@ -65,9 +65,9 @@ def _drawing(name: str, files: Sequence[Path], scale: str | None) -> _Drawing:
         raise UserError(f"there is no figure {name!r}; choose one of {', '.join(FIGURES)}")
     style.apply()
     source = FIGURES[name]
-    wanted: Sequence[str] = [f"{source.table}.parquet"] if source.table else source.experiments
-    if len(files) == len(source.required) and not source.table:
-        wanted = source.required
+    wanted = source.required if len(files) == len(source.required) else source.experiments
+    if source.table:
+        wanted = (f"{source.table}.parquet",)
     if len(files) != len(wanted):
         raise UserError(
             f"{name} is drawn from {' and '.join(wanted)}, one file each; {len(files)} are named"

@@ -302,7 +302,10 @@ def read_all(files: Iterable[Path], scale: str) -> dict[str, Metrics]:
 def _require_only(expected: str, names: set[str], path: Path) -> None:
     if names != {expected}:
         others = ", ".join(sorted(names))
-        raise UserError(f"{path} is of {others}, not of {expected}; delete it and run again")
+        raise UserError(
+            f"{path} is of {others}, not of {expected}; name another file, or delete it and run"
+            " again"
+        )
 
 
 class _Provenance(BaseModel):
