@@ -132,9 +132,9 @@ TWO_LAYERS = planted({ELU: [row(1, "block_share", HIGH), row(1, "block_share", L
     ("changes", "metrics", "reason"),
     [
         (
-            {"options": {"quantity": "block_size", "index": 1}},
+            {"options": {"quantity": "change_rank"}},
             TWO_LAYERS,
-            "the metrics hold no block_size",
+            "the metrics hold no change_rank",
         ),
         ({"cells": {"activation": ["elu"], "layer": [1, 3]}}, TWO_LAYERS, "not measured"),
         ({"cells": {"activation": ["elu", "gelu"], "layer": [1]}}, TWO_LAYERS, "not measured"),
@@ -277,25 +277,32 @@ COMPARED = {"measure": "compared_at_end"}
         ({"cells": {"layr": [1]}}, "cells.layr: should be 'activation'"),
         ({"threshold": 1.0}, "threshold: unknown key"),
         (
-            {"options": {"quantity": "loss", "step": 3}},
-            "options.step: Extra inputs are not permitted",
+            {"options": {"quantity": "train_loss", "step": 3}},
+            "options.step: unknown key",
         ),
         (
-            {"options": {"quantity": "loss", "index": "one"}},
-            "options.index: Input should be a valid integer",
+            {"options": {"quantity": "train_loss", "index": "one"}},
+            "options.index: should be a valid integer",
         ),
-        ({"options": {}}, "options.quantity: Field required"),
+        ({"options": {}}, "options.quantity: missing key"),
         (
-            {**COMPARED, "options": {"quantity": "loss", "to": {"varient": "a"}, "by": "ratio"}},
+            {"options": {"quantity": "block_size"}},
+            "options.quantity: 'block_size' is not one of last_step, train_loss",
+        ),
+        (
+            {
+                **COMPARED,
+                "options": {"quantity": "train_loss", "to": {"varient": "a"}, "by": "ratio"},
+            },
             "to.varient",
         ),
         (
             {"measure": "movement_ratio", "options": {"group": "midle", "others": ["relu"]}},
-            "options.group: Input should be 'top', 'middle' or 'bottom'",
+            "options.group: 'midle' is not one of top, middle, bottom",
         ),
         (
-            {**COMPARED, "options": {"quantity": "loss", "to": {}, "by": "diff"}},
-            "options.by: Input should",
+            {**COMPARED, "options": {"quantity": "train_loss", "to": {}, "by": "diff"}},
+            "options.by: should be",
         ),
     ],
 )

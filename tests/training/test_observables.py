@@ -15,9 +15,10 @@ from conftest import MINIBATCH, MakeJob, measured
 from lowrank_dynamics.config.registries import OBSERVABLES
 from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
 from lowrank_dynamics.models.subspaces import blocks, principal_angles
-from lowrank_dynamics.training.build import observers, setup_of
+from lowrank_dynamics.training.build import Setup, observers, setup_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import OBJECTIVES
+from lowrank_dynamics.training.observables.observer import Observer
 
 THEORY: dict[str, Any] = {
     "network__depth": 2,
@@ -34,6 +35,15 @@ THEORY: dict[str, Any] = {
 }
 
 
+def with_observer(job: MakeJob, name: str) -> tuple[Setup, Observer]:
+    """Return a job's setup, and the observer of this name, which measures a few times."""
+    setting = [0.1, 0.01] if name == "start_eps" else 4
+    observe = {**THEORY["observe"], "gradient": None, name: setting}
+    setup = setup_of(job(**{**THEORY, "observe": observe}))
+    *_, observer = observers(setup)
+    return setup, observer
+
+
 @pytest.mark.parametrize("name", OBSERVABLES)
 def test_an_observer_takes_its_setting_and_what_its_entry_names(job: MakeJob, name: str) -> None:
     entry = OBSERVABLES[name]
@@ -48,10 +58,7 @@ def test_an_observer_is_due_where_it_measures(
     job: MakeJob, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step at which one is due waits for the device, so none may be due in vain."""
-    setting = [0.1, 0.01] if name == "start_eps" else 4
-    observe = {**THEORY["observe"], "gradient": None, name: setting}
-    setup = setup_of(job(**{**THEORY, "observe": observe}))
-    *_, observer = observers(setup)
+    setup, observer = with_observer(job, name)
     is_due, due = observer.is_due, set()
 
     def noting(step: int, *, last: bool) -> bool:
@@ -64,6 +71,15 @@ def test_an_observer_is_due_where_it_measures(
     measured_at = {row.step for row in train(setup, [observer]) if row.quantity != "last_step"}
     assert measured_at == due
     assert (due == {0}) == (name == "start_eps")
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_an_observer_measures_the_quantities_of_its_entry(job: MakeJob, name: str) -> None:
+    """But for those of test samples, which clusters lack."""
+    setup, observer = with_observer(job, name)
+    measured = {row.quantity for row in train(setup, [observer])}
+    expected = {quantity for quantity in OBSERVABLES[name].quantities if "test" not in quantity}
+    assert measured == {"last_step", *expected}
 
 
 @pytest.mark.parametrize("activation", ["elu", "gelu", "tanh", "relu"])

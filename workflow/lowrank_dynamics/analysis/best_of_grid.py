@@ -4,7 +4,13 @@ import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL
 from lowrank_dynamics.analysis.scaling import of_variants
-from lowrank_dynamics.analysis.trial_values import Key, last_step, of_cell, value_at_end
+from lowrank_dynamics.analysis.trial_values import (
+    Key,
+    Quantity,
+    last_step,
+    of_cell,
+    value_at_end,
+)
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -39,7 +45,7 @@ def best_variants(metrics: Metrics) -> dict[str, str]:
     return best
 
 
-def at_best(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def at_best(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the rows of a quantity of each parameterization at its best variant."""
     rows = metrics.frame(quantity)
     kept = []
@@ -48,7 +54,7 @@ def at_best(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return pd.concat(kept)
 
 
-def gap_at_best(metrics: Metrics, quantity: str, to: dict[Key, str]) -> pd.DataFrame:
+def gap_at_best(metrics: Metrics, quantity: Quantity, to: dict[Key, str]) -> pd.DataFrame:
     """Return the quantity at the end of each parameterization at its best variant, minus that of
     the same trial of the cell with the values `to`, at its own.
     """

@@ -16,9 +16,9 @@ from lowrank_dynamics.config.base import Frozen, NameIn
 from lowrank_dynamics.config.experiment import Experiment
 from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.config.folder import CLAIMS, CONFIGS, scales
-from lowrank_dynamics.config.messages import validated
+from lowrank_dynamics.config.messages import problem_of, validated
 from lowrank_dynamics.config.overlay import Layer
-from lowrank_dynamics.config.registries import activation
+from lowrank_dynamics.config.registries import SIDES, activation
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
@@ -104,9 +104,9 @@ class Claim(Frozen):
         try:
             _options_of(self.measure).model_validate(self.options)
         except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            raise ValueError(f"options.{key}: {problem['msg']}") from error
+            problem = problem_of(error.errors()[0], self.options)
+            key = ".".join(map(str, problem.keys))
+            raise ValueError(f"options.{key}: {problem.message}") from error
         return self
 
     @model_validator(mode="after")
@@ -177,7 +177,7 @@ class Claim(Frozen):
 def _options_of(measure: str) -> type[BaseModel]:
     """Return a model of the options that a measure takes: its parameters after the metrics."""
     function = MEASURES[measure]
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     parameters = list(signature(function).parameters.values())
     fields: dict[str, Any] = {}
     for parameter in parameters[1:]:
@@ -235,7 +235,7 @@ def _check_cells(where: str, cells: CellsOf, experiment: Experiment) -> None:
         "parameterization": experiment.parameterizations,
         "variant": experiment.variants,
         "layer": range(1, depth),
-        "side": ("left", "right"),
+        "side": SIDES,
         "level": LEVELS,
     }
     for column, values in cells.items():

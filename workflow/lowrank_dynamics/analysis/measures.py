@@ -5,7 +5,7 @@ cells apart, `trial` and `value`. To add one, write a function and add it to `ME
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from lowrank_dynamics.analysis.matched_loss import at_levels, time_to_fall
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
+    Quantity,
     first_reached,
     last_step,
     reduced,
@@ -24,16 +25,17 @@ from lowrank_dynamics.analysis.trial_values import (
     with_reference,
     with_start,
 )
+from lowrank_dynamics.config.base import NameIn
+from lowrank_dynamics.config.registries import GROUPS, SIDES
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
 Comparing = Literal["difference", "relative_difference", "ratio"]
-Group = Literal["top", "middle", "bottom"]
-"""A group of singular vectors, as the observables name them."""
+Group = Annotated[str, NameIn(GROUPS)]
 
 
 def compared_at_end(
-    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0
+    metrics: Metrics, quantity: Quantity, to: dict[Key, str], by: Comparing, index: int = 0
 ) -> pd.DataFrame:
     """Return the quantity where each trial ends, compared with the same trial of the cell with the
     values `to`.
@@ -42,14 +44,14 @@ def compared_at_end(
     return _compared(with_reference(ends, ends, to), by)
 
 
-def value_at_loss(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
+def value_at_loss(metrics: Metrics, quantity: Quantity, index: int = 0) -> pd.DataFrame:
     """Return the quantity at matched training loss, by `level`."""
     rows = metrics.frame(quantity, index=index)
     return at_levels(metrics, rows, ROW)
 
 
 def compared_at_loss(
-    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, index: int = 0
+    metrics: Metrics, quantity: Quantity, to: dict[Key, str], by: Comparing, index: int = 0
 ) -> pd.DataFrame:
     """Return the quantity at matched training loss, by `level`, compared with the same trial of the
     cell with the values `to`.
@@ -59,7 +61,7 @@ def compared_at_loss(
 
 
 def largest_gap(
-    metrics: Metrics, quantity: str, to: dict[Key, str], by: Comparing, after: float
+    metrics: Metrics, quantity: Quantity, to: dict[Key, str], by: Comparing, after: float
 ) -> pd.DataFrame:
     """Return the largest gap, regardless of sign, between the curve of a quantity and that of the
     cell `to`, once this part of the steps is over.
@@ -82,7 +84,7 @@ def _compared(rows: pd.DataFrame, by: Comparing) -> pd.DataFrame:
 
 
 def share_of_gain(
-    metrics: Metrics, quantity: str, start: dict[Key, str], end: dict[Key, str]
+    metrics: Metrics, quantity: Quantity, start: dict[Key, str], end: dict[Key, str]
 ) -> pd.DataFrame:
     """Return a cell's final gain over the cell `start`, as a share of that of the cell `end`.
 
@@ -111,7 +113,7 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
 
 
 def time_to_reach(
-    metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
+    metrics: Metrics, quantity: Quantity, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return when a trial first reaches this fraction of the final value of the cell `of`, relative
     to when `of` does; both as `first_reached` has it.
@@ -123,7 +125,7 @@ def time_to_reach(
     return joined.assign(value=joined["value"] / joined["reference"].where(joined["reference"] > 0))
 
 
-def end_against_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def end_against_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the quantity where each trial ends, relative to that at step 0."""
     rows = with_start(metrics.frame(quantity, index=0))
     ends = rows[rows["step"] == last_step(rows)]
@@ -178,9 +180,11 @@ def time_to_move(
 
 def _movement(metrics: Metrics, group: Group) -> pd.DataFrame:
     """Return how far a group of singular vectors has moved on either side, the column `side`."""
-    left = metrics.frame(f"sine_left_{group}").assign(side="left")
-    right = metrics.frame(f"sine_right_{group}").assign(side="right")
-    return pd.concat([left, right])
+    sides = []
+    for side in SIDES:
+        distances = metrics.frame(f"sine_{side}_{group}")
+        sides.append(distances.assign(side=side))
+    return pd.concat(sides)
 
 
 def displacement_ratio(metrics: Metrics, others: list[str]) -> pd.DataFrame:
@@ -211,7 +215,7 @@ def _displacement(metrics: Metrics) -> pd.DataFrame:
     return (means**0.5).reset_index()
 
 
-def slope_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def slope_at_the_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the log-log slope against eps of a quantity measured at each of
     `observe.start_eps`.
     """
@@ -225,12 +229,12 @@ def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
     return measured.assign(eps=measured["index"].map(eps))
 
 
-def smallest_at_the_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def smallest_at_the_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the smallest value of such a quantity at any of these eps."""
     return reduced(metrics.frame(quantity), TRIAL, lambda value: value.min())
 
 
-def growth(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def growth(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the largest value of a quantity at any step, relative to that at step 0."""
     return reduced(metrics.frame(quantity), TRIAL, lambda value: value.max() / value.iloc[0])
 

@@ -13,6 +13,7 @@ from lowrank_dynamics.analysis import fits
 from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
+    Quantity,
     first_reached,
     of_cell,
     reduced,
@@ -76,7 +77,11 @@ def of_variants(
 
 
 def against_setting(
-    metrics: Metrics, quantity: str, setting: str, index: int = 0, variants: list[str] | None = None
+    metrics: Metrics,
+    quantity: Quantity,
+    setting: str,
+    index: int = 0,
+    variants: list[str] | None = None,
 ) -> pd.DataFrame:
     """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
     as a column.
@@ -89,7 +94,7 @@ def against_setting(
 
 def slope_over_variants(
     metrics: Metrics,
-    quantity: str,
+    quantity: Quantity,
     setting: str,
     *,
     index: int = 0,
@@ -111,23 +116,23 @@ def slope_over_variants(
     return slopes.assign(value=slopes["value"] - expected)
 
 
-def relative_to_setting(metrics: Metrics, quantity: str, setting: str) -> pd.DataFrame:
+def relative_to_setting(metrics: Metrics, quantity: Quantity, setting: str) -> pd.DataFrame:
     """Return the quantity where each trial ends, divided by a setting."""
     rows = against_setting(metrics, quantity, setting)
     return rows.assign(value=rows["value"] / rows[setting])
 
 
-def value_at_start(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def value_at_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the quantity at step 0."""
     return metrics.frame(quantity, step=0)
 
 
-def largest(metrics: Metrics, quantity: str) -> pd.DataFrame:
+def largest(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the largest value of the quantity at any step."""
     return reduced(metrics.frame(quantity), ROW, lambda value: value.max())
 
 
-def ratios(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+def ratios(metrics: Metrics, quantity: Quantity, bound: Quantity) -> pd.DataFrame:
     """Return the rows of a quantity relative to those of its `bound`, at the same step."""
     place = [*ROW, "step"]
     bounds = metrics.frame(bound)[[*place, "value"]]
@@ -135,7 +140,7 @@ def ratios(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
     return rows.assign(value=rows["value"] / rows["value_bound"])
 
 
-def largest_ratio(metrics: Metrics, quantity: str, bound: str) -> pd.DataFrame:
+def largest_ratio(metrics: Metrics, quantity: Quantity, bound: Quantity) -> pd.DataFrame:
     """Return the largest ratio of a quantity to its `bound` at any step."""
     return reduced(ratios(metrics, quantity, bound), ROW, lambda value: value.max())
 
@@ -150,7 +155,7 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
 
 
 def operations_to_reach(
-    metrics: Metrics, quantity: str, fraction: float, of: dict[Key, str]
+    metrics: Metrics, quantity: Quantity, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return the operations until this fraction of the final value of the cell `of` is
     `first_reached`, relative to those `of` needs.

@@ -1,20 +1,24 @@
 """The values of one quantity, trial by trial: at the end, of a cell, beside another cell's."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL, TRIAL
+from lowrank_dynamics.config.base import NameIn
+from lowrank_dynamics.config.registries import QUANTITIES
 from lowrank_dynamics.storage.metrics import Metrics
 
 Key = Literal["activation", "parameterization", "variant"]
+Quantity = Annotated[str, NameIn(QUANTITIES)]
+"""The options of measures that name a column of the metrics and a quantity in them."""
 ROW = [*TRIAL, "layer", "index"]
 """The columns that distinguish the values of one quantity at one step."""
 NEVER_THERE = "the network that it is compared with never gets there"
 
 
-def value_at_end(metrics: Metrics, quantity: str, index: int = 0) -> pd.DataFrame:
+def value_at_end(metrics: Metrics, quantity: Quantity, index: int = 0) -> pd.DataFrame:
     """Return the quantity where each trial ends."""
     rows = metrics.frame(quantity, index=index)
     return rows[rows["step"] == last_step(rows)]

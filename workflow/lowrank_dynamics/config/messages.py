@@ -33,7 +33,7 @@ def validated(model: type[Model], content: Any, layers: Sequence[Layer]) -> Mode
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_problem(details, content) for details in error.errors()]
+        problems = [problem_of(details, content) for details in error.errors()]
         sentences = []
         for problem in _of_all_variants(problems, content):
             source = _source_at_fault(problem.keys, layers)
@@ -42,7 +42,8 @@ def validated(model: type[Model], content: Any, layers: Sequence[Layer]) -> Mode
         raise UserError("\n".join(sentences)) from error
 
 
-def _problem(details: ErrorDetails, content: Any) -> Problem:
+def problem_of(details: ErrorDetails, content: Any) -> Problem:
+    """Return one of pydantic's errors about `content` as a problem."""
     keys = _key_path(details["loc"], content)
     context = details.get("ctx", {})
     kind = details["type"]

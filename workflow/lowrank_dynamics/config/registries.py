@@ -7,6 +7,7 @@ without torch or a plotting library.
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 
@@ -191,15 +192,22 @@ PARAMETERIZATIONS = {
 }
 
 
+SIDES = ("left", "right")
+GROUPS = ("top", "middle", "bottom")
+"""The singular subspaces of a weight: a group of singular vectors on either side."""
+_MOVEMENTS = ["_".join(names) for names in product(("angle", "sine"), SIDES, GROUPS)]
+
+
 class Observable(NamedTuple):
-    """What one setting of `observe` measures: its class, and what that is called with besides the
-    setting.
+    """What one setting of `observe` measures: its class, the names of its quantities in the
+    metrics, and what the class is called with besides the setting.
 
     `given` names attributes of `training.build.Setup`, which are arguments of the same names.
     Observables of hidden weights are measured only where the full network's are trained.
     """
 
     target: str
+    quantities: tuple[str, ...]
     given: tuple[str, ...] = ()
     of_hidden_weights: bool = True
 
@@ -208,35 +216,73 @@ _OBSERVABLES = "lowrank_dynamics.training.observables"
 OBSERVABLES = {
     "loss": Observable(
         f"{_OBSERVABLES}.curves:LossAndAccuracy",
+        ("train_loss", "train_accuracy", "test_loss", "test_accuracy"),
         ("data", "objective", "samples_at_once"),
         of_hidden_weights=False,
     ),
     "singular_structure": Observable(
-        f"{_OBSERVABLES}.singular_structure:SingularStructure", ("subspace_reference",)
+        f"{_OBSERVABLES}.singular_structure:SingularStructure",
+        ("singular_value", "subspace_gap", *_MOVEMENTS),
+        ("subspace_reference",),
     ),
     "block_shares": Observable(
-        f"{_OBSERVABLES}.block_shares:BlockShares", ("initial_weights", "bases")
+        f"{_OBSERVABLES}.block_shares:BlockShares", ("block_share",), ("initial_weights", "bases")
     ),
     "block_magnitudes": Observable(
-        f"{_OBSERVABLES}.block_magnitudes:BlockMagnitudes", ("initial_weights", "bases")
+        f"{_OBSERVABLES}.block_magnitudes:BlockMagnitudes",
+        ("block_magnitude",),
+        ("initial_weights", "bases"),
     ),
     "gradient": Observable(
-        f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum", ("initial_gradient", "bases")
+        f"{_OBSERVABLES}.gradient_spectrum:GradientSpectrum",
+        (
+            "gradient_norm",
+            "gradient_singular_value",
+            "signal_singular_value",
+            "gradient_rotation",
+            "update_bound",
+            "block_update",
+            "largest_residual",
+        ),
+        ("initial_gradient", "bases"),
     ),
     "start_eps": Observable(
-        f"{_OBSERVABLES}.gradient_over_eps:GradientOverEps", ("data", "objective", "eps")
+        f"{_OBSERVABLES}.gradient_over_eps:GradientOverEps",
+        ("gradient_tail", "derivative_spread"),
+        ("data", "objective", "eps"),
     ),
-    "change_rank": Observable(f"{_OBSERVABLES}.change_rank:ChangeRank", ("initial_weights",)),
+    "change_rank": Observable(
+        f"{_OBSERVABLES}.change_rank:ChangeRank", ("change_rank",), ("initial_weights",)
+    ),
     "linearity": Observable(
-        f"{_OBSERVABLES}.linearity:Linearity", ("initial_gradient", "activation")
+        f"{_OBSERVABLES}.linearity:Linearity",
+        ("output_distance", "gradient_distance", "absolute_gradient_distance"),
+        ("initial_gradient", "activation"),
     ),
-    "constants": Observable(f"{_OBSERVABLES}.constants:Constants", ("activation", "eps")),
+    "constants": Observable(
+        f"{_OBSERVABLES}.constants:Constants",
+        (
+            "curvature",
+            "curvature_bound",
+            "first_tail",
+            "first_tail_bound",
+            "sublevel_curvature_bound",
+            "step_times_bound",
+        ),
+        ("activation", "eps"),
+    ),
     "loss_gradient": Observable(
         f"{_OBSERVABLES}.loss_gradient:LossGradient",
+        ("loss_gradient_norm",),
         ("data", "objective", "samples_at_once"),
         of_hidden_weights=False,
     ),
 }
+
+QUANTITIES = ["last_step"]
+"""What the metrics hold: the step at which each trial ended, and what observables measure."""
+for _observable in OBSERVABLES.values():
+    QUANTITIES += _observable.quantities
 
 
 class Images(NamedTuple):

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lowrank_dynamics.config.registries import SIDES
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.singular_values import draw_singular_values
 from lowrank_dynamics.storage.metrics import Metrics
@@ -41,7 +42,7 @@ def draw(metrics: Metrics, layer: int) -> Figure:
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     style.legend_below(spectra)
     grid = distances.subplots(4, 3, sharex=True, sharey="row")
-    for row, (measure, side) in zip(grid, product(MEASURES, ("left", "right")), strict=True):
+    for row, (measure, side) in zip(grid, product(MEASURES, SIDES), strict=True):
         for group, axes in zip(style.GROUP_LABELS, row, strict=True):
             draw_movement(metrics, layer, f"{measure}_{side}_{group}", axes)
             axes.set_ylabel(f"{MEASURES[measure]}\n{side}")

@@ -5,6 +5,7 @@ layer.
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from lowrank_dynamics.config.registries import SIDES
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.layer_movement import MEASURES, draw_movement
 from lowrank_dynamics.figures.singular_values import draw_singular_values
@@ -19,7 +20,7 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure = plt.figure(figsize=(style.PAGE, 1.95))
     distances, spectra = figure.subfigures(1, 2, squeeze=False).flat
-    for side, axes in zip(("left", "right"), distances.subplots(1, 2, sharey=True), strict=True):
+    for side, axes in zip(SIDES, distances.subplots(1, 2, sharey=True), strict=True):
         draw_movement(metrics, 1, f"sine_{side}_middle", axes, activation=SHOWN)
         axes.set(title=f"middle, {side}", ylabel=MEASURES["sine"], ylim=(-0.03, 0.63))
     style.legend_below(distances, columns=2)

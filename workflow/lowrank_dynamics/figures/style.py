@@ -26,7 +26,7 @@ COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")
-GROUP_LABELS = {"top": "top $K$", "middle": "middle $d-2K$", "bottom": "bottom $K$"}
+GROUP_LABELS = dict(zip(registries.GROUPS, ("top $K$", "middle $d-2K$", "bottom $K$"), strict=True))
 GROUP_COLORS = ("black", "0.6", "0.35")
 """The labels and colors of the groups of singular values; the colors are those of no activation."""
 SOLID: tuple[float, ...] = (1, 0)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lowrank_dynamics.config.registries import GROUPS, SIDES
 from lowrank_dynamics.models.subspaces import principal_angles, sine_distance
 
 HELD = 0.99
 """The part of the squared Frobenius norm of a change that its directions must hold."""
-GROUPS = ("top", "middle", "bottom")
 SEPARATED = 1e-9
 """The gap between two groups, relative to the largest singular value, from which they count as
 separated.
@@ -63,7 +63,7 @@ def singular_structure(
     new = separated & ~has_reference
     has_reference |= new
     sizes = [k, values.shape[-1] - 2 * k, k]
-    for side, vectors in (("left", left), ("right", right_t.mT)):
+    for side, vectors in zip(SIDES, (left, right_t.mT), strict=True):
         for group, basis in zip(GROUPS, vectors.split(sizes, dim=-1), strict=True):
             name = f"{side}_{group}"
             reference = references.setdefault((layer, name), torch.zeros_like(basis))
