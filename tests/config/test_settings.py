@@ -204,6 +204,27 @@ def test_another_rank_of_the_blocks_is_refused_where_it_is_not_defined(
         settings(**{"observe__block_rank": 5} | changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"observe__gradient": 5, "training__project": "inside"},
+            "observe.gradient must be null where training.project is set",
+        ),
+        (
+            {"observe__constants": 5, "network__train_last_layer": True},
+            "observe.constants must be null unless network.train_last_layer is false",
+        ),
+    ],
+    ids=["project", "last layer"],
+)
+def test_what_is_observed_must_be_what_it_is_called(
+    settings: Callable[..., Settings], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        settings(network__depth=2, **changes)
+
+
 @pytest.mark.parametrize("name", sorted({*OBSERVABLES} - {"loss", *NOT_WHERE_TRIALS_STOP}))
 def test_whatever_is_observed_is_measured_where_a_trial_stops(
     settings: Callable[..., Settings], name: str

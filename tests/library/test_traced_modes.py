@@ -217,12 +217,12 @@ def test_what_is_no_chain_in_one_mode_is_refused(model: nn.Module, said: str) ->
 
 @pytest.mark.parametrize("module", [nn.RReLU(), nn.Dropout(), nn.AlphaDropout(), nn.PReLU()])
 def test_random_modules_act_on_each_entry(module: nn.Module) -> None:
-    assert is_elementwise(module, torch.zeros(()))
+    assert is_elementwise(module, torch.zeros(12, 14))
 
 
 @pytest.mark.parametrize("module", [MeanInTraining(), nn.Softmax(dim=1)])
 def test_modules_that_join_entries_do_not(module: nn.Module) -> None:
-    assert not is_elementwise(module, torch.zeros(()))
+    assert not is_elementwise(module, torch.zeros(12, 14))
 
 
 class Defaults(Written):

@@ -209,7 +209,7 @@ def test_an_activation_may_be_used_twice_and_a_layer_may_not() -> None:
     model = nn.Sequential(first, activation, again, activation, last).double()
     small = compressed(model)
     assert sum(isinstance(module, nn.GELU) for module in small.children()) == 2
-    with refused(r"module 0 \(Linear\) is used twice, or shares its weight"):
+    with refused(r"module 0 \(Linear\) is used twice, or shares a weight"):
         chain_of(nn.Sequential(first, activation, first, activation, last))
 
 

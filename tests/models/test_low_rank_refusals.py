@@ -132,7 +132,7 @@ def test_what_is_no_loss_for_s_big_is_refused(loss: Callable[[Tensor], Any], mes
 def test_a_loss_that_is_no_function_of_the_output_is_refused() -> None:
     model = mlp(14, 12, 3)
     inputs, _ = batch(model)
-    with refused("the loss must be a function that computes it, such as lambda"):
+    with refused("the loss must be a function without arguments that computes it, such as lambda"):
         low_rank(model, model(inputs).square().sum())  # type: ignore[arg-type]
     with refused("the loss does not pass through the last layer"):
         low_rank(model, lambda: model[0](inputs).square().sum())

@@ -147,6 +147,15 @@ def test_rrelu_draws_from_each_trials_own_generator() -> None:
     assert torch.equal(RReLU(generators()).eval()(z), z * (1 / 8 + 1 / 3) / 2)
 
 
+def test_the_linear_fit_uses_every_direction_of_single_precision() -> None:
+    """However many samples there are, weak directions are no rounding."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.logspace(0, -4, 20).unsqueeze(1)
+    inputs = sizes * torch.randn(20, 5_000, generator=generator)
+    targets = torch.randn(3, 20, generator=generator) @ (inputs / sizes)
+    assert linear_fit_loss(inputs, targets) < 1e-6 * targets.square().sum()
+
+
 @pytest.mark.parametrize("whitened", [True, False])
 def test_linear_fit_loss_against_least_squares(whitened: bool) -> None:
     inputs, targets = data()

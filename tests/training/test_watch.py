@@ -147,6 +147,11 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
             "there is no quantity 'block_share' to watch",
         ),
         (
+            (14, 12, 3),
+            {"quantities": "block_shares"},
+            r"quantities must be a collection, such as \['block_shares'\]",
+        ),
+        (
             (20, 6, 3),
             {"quantities": ["singular_structure"]},
             "layer 1 has 6 singular values, which leaves no middle group",
@@ -223,3 +228,23 @@ def test_a_quantity_of_your_own_keeps_its_digits() -> None:
     watch = Watch(model, quantities=["singular_structure"])
     watch.record(0, learning_rate=0.1)
     assert watch.metrics().frame("learning_rate")["value"].tolist() == [0.1]
+
+
+def test_gaps_of_rounding_are_no_reference() -> None:
+    """An orthogonal matrix in single precision has singular values that differ by its rounding."""
+    model = mlp(32, 32, 4, bias=False, dtype=torch.float32)
+    nn.init.orthogonal_(model[0].weight, generator=torch.Generator().manual_seed(0))
+    watch = trained(model, Watch(model, quantities=["singular_structure"]))
+    steps = set(watch.metrics().frame("sine_left_top")["step"])
+    assert 0 not in steps
+    assert 20 in steps
+
+
+def test_weights_that_are_not_finite_have_no_structure() -> None:
+    model = mlp(14, 12, 3)
+    watch = Watch(model, quantities=["singular_structure"])
+    watch.record(0)
+    model[0].weight.data[0, 0] = torch.nan
+    watch.record(1)
+    rows = watch.metrics().table.to_pandas()
+    assert rows[rows["step"] == 1]["value"].isna().all()

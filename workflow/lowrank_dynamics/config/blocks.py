@@ -77,7 +77,12 @@ class Training(Frozen):
     batch_size: Count | None = Field(description="samples in a step; null for all of them")
     learning_rate: Positive = Field(description="eta")
     weight_decay: float = Field(
-        ge=0, le=1e6, description="the decay of a weight in a step, relative to weight and eta"
+        ge=0,
+        le=1e6,
+        description=(
+            "as torch has it: times the weight it is added to the gradient; with muon a weight"
+            " decays in a step by it times eta"
+        ),
     )
     mixed_precision: bool = Field(
         description="whether convolutions that are trained compute in bfloat16"

@@ -159,6 +159,9 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     if observe.gradient and not (full_batch and has_constant_steps):
         where = "depth 2 and full-batch gradient_descent at a constant rate"
         yield f"observe.gradient must be null except for {where}"
+    if observe.gradient and training.project is not None:
+        why = "because then the updates are not the gradient's"
+        yield f"observe.gradient must be null where training.project is set, {why}"
     is_least_squares = full_batch and training.objective == "squared_error"
     if (observe.linearity or observe.constants) and not is_least_squares:
         where = "depth 2, squared_error and full-batch descent"
@@ -170,6 +173,8 @@ def _of_observables(settings: Shared, activations: Sequence[str]) -> Iterator[st
     smooth = all(activation(name).smooth for name in activations)
     if observe.constants and not (whitened and smooth):
         yield "observe.constants must be null except for whitened data and smooth activations"
+    if observe.constants and network.train_last_layer:
+        yield "observe.constants must be null unless network.train_last_layer is false"
     weights = network.width * settings.data.dimension
     if observe.constants and weights > LARGEST_HESSIAN:
         most = f"W_1 has at most {LARGEST_HESSIAN:,} weights, whose Hessian is decomposed"

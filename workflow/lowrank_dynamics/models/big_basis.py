@@ -1,7 +1,10 @@
 """S_big of your own MLP, from its first layer's weight and the gradient of one loss."""
 
+import inspect
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -101,9 +104,10 @@ def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
     batch seems to have no sample of some class.
     """
     weight = chain.layers[0].weight
-    if not callable(loss):
+    if not _takes_nothing(loss):
         raise UserError(
-            "the loss must be a function that computes it, such as lambda: criterion(model(x), y)"
+            "the loss must be a function without arguments that computes it, such as"
+            " lambda: criterion(model(x), y)"
         )
     if not weight.requires_grad:
         raise UserError(
@@ -116,7 +120,7 @@ def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
 
     hook = chain.layers[-1].register_forward_hook(keep)
     try:
-        with random_numbers_kept(weight.device):
+        with random_numbers_kept(weight.device), _not_compiled():
             value = _checked(loss())
             gradients = _gradients(value, [weight, *outputs])
     finally:
@@ -137,10 +141,50 @@ def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
         raise UserError(
             "the loss does not pass through the last layer; compute it from the model's output"
         )
+    _look_for_autocast(chain.layers[-1], outputs)
     pulls = torch.cat(used)
     balanced = _is_balanced(pulls)
     _look_for_each_class(pulls, balanced=balanced)
     return FirstGradient(gradient, balanced)
+
+
+def _takes_nothing(loss: object) -> bool:
+    """Return whether a loss is a function that can be called without arguments."""
+    if not callable(loss):
+        return False
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except ValueError:  # not written in Python
+        return True
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [
+        parameter
+        for parameter in parameters
+        if parameter.default is inspect.Parameter.empty and parameter.kind not in variadic
+    ]
+    return not required
+
+
+def _not_compiled() -> AbstractContextManager[object]:
+    """Call compiled models as they were written: a compiled one that was called before skips hooks.
+
+    Where nothing was compiled, torch's compiler is not loaded.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
+def _look_for_autocast(last: nn.Linear, outputs: list[Tensor]) -> None:
+    """Warn if the outputs of the last layer have fewer digits than its weight."""
+    digits = torch.finfo(last.weight.dtype).eps
+    coarse = [output.dtype for output in outputs if torch.finfo(output.dtype).eps > digits]
+    if coarse:
+        warnings.warn(
+            f"the loss is computed in {coarse[0]}, as under autocast, so S_big has few digits, and"
+            " none where weights are small; compute it without autocast",
+            stacklevel=2,
+        )
 
 
 def _gradients(value: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
@@ -148,6 +192,11 @@ def _gradients(value: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...
     try:
         return torch.autograd.grad(value, tensors, allow_unused=True)
     except RuntimeError as error:
+        if "second time" in str(error):
+            raise UserError(
+                "the loss has been differentiated already; it must be computed anew when it is"
+                " called, and not call backward()"
+            ) from error
         if "heckpoint" not in str(error):
             raise
         raise UserError(
@@ -173,8 +222,10 @@ def _checked(value: object) -> Tensor:
 
 def _is_balanced(pulls: Tensor) -> bool:
     """Return whether the gradient in the outputs, `pulls` (n, K), sums to zero in each sample."""
-    sums = pulls.sum(dim=1).abs()
-    return bool(sums.sum() <= BALANCED * pulls.abs().sum())
+    values = in_float64(pulls)
+    sums = values.sum(dim=1).abs()
+    rounding = max(BALANCED, 4 * torch.finfo(pulls.dtype).eps)
+    return bool(sums.sum() <= rounding * values.abs().sum())
 
 
 def _look_for_each_class(pulls: Tensor, *, balanced: bool) -> None:

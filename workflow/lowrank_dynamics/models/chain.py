@@ -4,7 +4,7 @@ The model is traced by torch.fx. Between two of its layers there may be any elem
 the first one's output: a low-rank MLP has other units there.
 """
 
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,11 @@ class Chain(NamedTuple):
     before: list[nn.Module]
     layers: list[nn.Linear]
     after: list[list[nn.Module]]
+
+    @property
+    def between(self) -> list[nn.Module]:
+        """What follows the layers, in order."""
+        return [module for modules in self.after for module in modules]
 
     @property
     def hidden(self) -> list[nn.Linear]:
@@ -70,6 +75,7 @@ def chain_of(mlp: nn.Module) -> Chain:
         as_modules(mlp, *piece) for piece in zip(in_training, in_evaluation, strict=True)
     ]
     chain = Chain(before, layers, after)
+    _require_used_once([*before, *chain.between])
     _require_any_width(chain)
     return chain
 
@@ -185,9 +191,9 @@ def _require_no_weights(node: fx.Node, modules: dict[str, nn.Module]) -> None:
 def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) -> None:
     """Require a layer that maps x to W x + b with its own weights."""
     named = f"module {node.target} ({type(layer).__name__})"
-    if any(layer.weight is other.weight for other in others):
+    if any(_share_values(layer, other) for other in others):
         raise UserError(
-            f"{named} is used twice, or shares its weight; each layer must have its own weights"
+            f"{named} is used twice, or shares a weight; each layer must have its own weights"
         )
     if "weight" not in dict(layer.named_parameters(recurse=False)):
         raise UserError(
@@ -205,13 +211,36 @@ def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) 
         raise UserError(f"{named} overrides forward, so an ordinary layer cannot replace it")
 
 
+def _share_values(one: nn.Module, other: nn.Module) -> bool:
+    """Return whether a weight of two layers is the same, or begins at the same place in memory."""
+    for weight, other_weight in product(one.parameters(), other.parameters()):
+        if weight is other_weight:
+            return True
+        if not weight.is_meta and weight.data_ptr() == other_weight.data_ptr() != 0:
+            return True
+    return False
+
+
+def _require_used_once(modules: list[nn.Module]) -> None:
+    """Require that no two modules around the layers share a weight: copies would have two."""
+    used: set[int] = set()
+    for module in modules:
+        weights = set(map(id, module.parameters()))
+        if not used.isdisjoint(weights):
+            raise UserError(
+                f"{name_of(module)} is used twice, or shares a weight; each place must have its own"
+            )
+        used |= weights
+
+
 def _require_any_width(chain: Chain) -> None:
     """Require that what stands between hidden layers works at the width of the low-rank network,
     too.
     """
     for number, modules in enumerate(chain.after[:-2], start=1):
         for module in modules:
-            if not is_elementwise(module, chain.layers[0].weight):
+            layer = chain.layers[number - 1]
+            if not is_elementwise(module, layer.weight):
                 raise UserError(
                     f"{name_of(module)} after layer {number} does not act on each unit separately,"
                     " and a low-rank MLP has other units there; remove it, or put it before the"
@@ -226,18 +255,42 @@ def _require_any_width(chain: Chain) -> None:
             )
 
 
-def is_elementwise(module: nn.Module, like: Tensor) -> bool:
-    """Return whether a module keeps any shape and maps each entry alone, in either mode; tried in
-    `like`'s dtype.
+def is_elementwise(module: nn.Module, weight: Tensor) -> bool:
+    """Return whether a module keeps any shape and maps each entry alone, and all alike, in either
+    mode; tried in the dtype and, among others, at the width of the layer before it, whose `weight`
+    (m, n) is given.
     """
-    device = torch.device("cpu") if like.is_meta else like.device
-    trial = copy_of(module).to_empty(device=device) if like.is_meta else copy_of(module)
+    device = torch.device("cpu") if weight.is_meta else weight.device
+    trial = copy_of(module).to_empty(device=device) if weight.is_meta else copy_of(module)
     for training in (False, True):
         trial.train(training)
         for width in (6, 5):
-            inputs = torch.linspace(-1, 1, 2 * width, dtype=like.dtype, device=device)
+            inputs = torch.linspace(-1, 1, 2 * width, dtype=weight.dtype, device=device)
             if not _keeps_entries(trial, inputs.reshape(2, width)):
                 return False
+    trial.eval()
+    inputs = torch.linspace(-1, 1, len(weight), dtype=weight.dtype, device=device)
+    return _maps_all_alike(trial, inputs.reshape(1, -1))
+
+
+@torch.no_grad()
+def _maps_all_alike(module: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a module maps each of the `inputs` (1, m) to the same number wherever it is,
+    and however many others there are; one that draws random numbers does.
+    """
+    try:
+        with random_numbers_kept(inputs.device):
+            outputs, again = module(inputs.clone()), module(inputs.clone())
+        if not torch.equal(outputs, again):
+            return True
+        turned = module(inputs.roll(1, -1))
+        twice = module(inputs.repeat(2, 2))
+    except Exception:  # a module that takes no such input raises anything
+        return False
+    rounding = 10 * torch.finfo(inputs.dtype).eps
+    for expected, found in ((outputs.roll(1, -1), turned), (outputs.repeat(2, 2), twice)):
+        if not torch.allclose(expected, found, rounding, rounding, equal_nan=True):
+            return False
     return True
 
 

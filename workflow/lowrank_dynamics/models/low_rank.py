@@ -22,7 +22,7 @@ from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.initialization import widened_factor
 from lowrank_dynamics.models.large_matrices import spectral_norm
 from lowrank_dynamics.models.no_trace import buffers_kept
-from lowrank_dynamics.models.parts import copy_of, part_of, with_part
+from lowrank_dynamics.models.parts import copy_of, part_of, require_own_weights, with_part
 from lowrank_dynamics.models.subspaces import in_float64, polar_factor, where_float64_is
 
 TRAINED = 1.2
@@ -93,7 +93,7 @@ def low_rank_like(
     """
     part, chain = _replaceable(model, at, inplace=inplace)
     require_few_outputs(chain)
-    rank = 2 * chain.classes if rank is None else _checked_rank(chain, rank)
+    rank = _checked_rank(chain, rank)
     small = _assembled(chain, _placeholders(chain, rank), training=part.training)
     small.requires_grad_(True)
     if inplace:
@@ -112,6 +112,7 @@ def _replaceable(model: nn.Module, at: str, *, inplace: bool) -> tuple[nn.Module
     part = part_of(model, at)
     chain = chain_of(part)
     require_no_hooks(part)
+    require_own_weights(model, at, part)
     return part, chain
 
 
@@ -120,8 +121,7 @@ def _input_factor(
 ) -> Tensor:
     """Return V: (d, r), float64, whose first 2K columns span S_big of a chain."""
     require_few_outputs(chain)
-    smallest = 2 * chain.classes
-    rank = smallest if rank is None else _checked_rank(chain, rank)
+    rank = _checked_rank(chain, rank)
     big = big_basis(chain, loss)
     times = spread_of_start(chain.layers[0].weight)
     if times > TRAINED:
@@ -131,7 +131,7 @@ def _input_factor(
             " and keeps nothing of that: use the model as it was before training",
             stacklevel=3,
         )
-    if rank == smallest:
+    if rank == big.shape[-1]:
         return big
     if generator is None:
         generator = torch.Generator().manual_seed(0)
@@ -168,12 +168,15 @@ def _warn_of_optimizers(replaced: nn.Module) -> None:
             return
 
 
-def _checked_rank(chain: Chain, rank: SupportsIndex) -> int:
+def _checked_rank(chain: Chain, rank: SupportsIndex | None) -> int:
+    """Return the rank, by default 2K, as a number. Raises UserError if it is not from 2K to the
+    smallest width.
+    """
     smallest = 2 * chain.classes
     widths = [layer.out_features for layer in chain.hidden]
     largest = min(chain.dimension, *widths)
     try:
-        rank = index(rank)
+        rank = smallest if rank is None else index(rank)
     except TypeError as error:
         raise UserError(f"the rank must be a whole number; got {rank!r}") from error
     if rank < smallest:
@@ -237,10 +240,10 @@ def _assembled(chain: Chain, matrices: _Matrices, *, training: bool) -> nn.Seque
 
     Frozen are the cores of frozen weights, what represents frozen biases, and copies as they were.
     """
-    like = chain.layers[0].weight
     modules = OrderedDict(copied("before", chain.before))
-    modules["input_factor"] = layer_of(matrices.input_factor.mT, None, like)
+    modules["input_factor"] = layer_of(matrices.input_factor.mT, None, chain.layers[0].weight)
     for number, layer in enumerate(chain.hidden, start=1):
+        like = layer.weight
         core = layer_of(matrices.cores[number - 1], matrices.biases[number - 1], like)
         core.weight.requires_grad_(layer.weight.requires_grad)
         modules[f"core_{number}"] = core

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,32 +27,60 @@ def random_numbers_kept(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(model: nn.Module, loss: object) -> Iterator[None]:
-    """Restore, at the end, the buffers of a model and of other modules that its loss names."""
+    """Restore, at the end, the buffers of a model and of other modules that its loss names.
+
+    Only those that have changed are written to, because a graph may have saved the others.
+    """
     modules: set[nn.Module] = set()
     for whole in (model, *modules_named_by(loss)):
         modules.update(whole.modules())
-    kept: list[tuple[nn.Module, str, Tensor, Tensor]] = []
+    kept: list[tuple[nn.Module, str, Tensor | None, Tensor | None]] = []
     for module in modules:
-        for name, buffer in module.named_buffers(recurse=False):
-            kept.append((module, name, buffer, buffer.clone()))
+        for name, buffer in module._buffers.items():
+            kept.append((module, name, buffer, None if buffer is None else buffer.clone()))
     try:
         yield
     finally:
         with torch.no_grad():
             for module, name, buffer, value in kept:
-                setattr(module, name, buffer.copy_(value))
+                setattr(module, name, buffer)
+                if buffer is not None and value is not None and _differ(buffer, value):
+                    buffer.copy_(value)
+
+
+def _differ(buffer: Tensor, value: Tensor) -> bool:
+    return not buffer.is_meta and not torch.equal(buffer, value)
 
 
 def modules_named_by(function: object) -> list[nn.Module]:
-    """Return the modules among the outer variables of a function, and the one that it is a method
-    of.
+    """Return the modules that a function may call: among its outer variables, those of functions
+    that it names, the arguments that it has beforehand, and the attributes of such objects.
     """
-    owner = getattr(function, "__self__", None)
-    written: Any = getattr(function, "__func__", function)
+    modules: list[nn.Module] = []
+    seen: set[int] = set()
+    open_ends: list[Any] = [function, function.__call__ if callable(function) else None]
+    while open_ends:
+        value = open_ends.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, nn.Module):
+            modules.append(value)
+        elif isinstance(value, partial):
+            open_ends += [value.func, *value.args, *value.keywords.values()]
+        elif inspect.ismethod(value):
+            open_ends += [value.__func__, value.__self__]
+        elif inspect.isfunction(value) and not value.__module__.startswith("torch"):
+            open_ends += _outer_variables(value)
+        elif not isinstance(value, type | ModuleType):
+            attributes = getattr(value, "__dict__", {}).values()
+            open_ends += [part for part in attributes if isinstance(part, nn.Module)]
+    return modules
+
+
+def _outer_variables(function: Any) -> list[Any]:
     try:
-        variables = inspect.getclosurevars(written)
-    except (TypeError, ValueError):  # not written in Python, or a variable has no value yet
-        values = [owner]
-    else:
-        values = [owner, *variables.nonlocals.values(), *variables.globals.values()]
-    return [value for value in values if isinstance(value, nn.Module)]
+        variables = inspect.getclosurevars(function)
+    except ValueError:  # a variable has no value yet
+        return []
+    return [*variables.nonlocals.values(), *variables.globals.values()]

@@ -60,8 +60,8 @@ def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = Fal
     """Return a model with another part at a path, a copy unless `inplace`; the part itself if the
     path is empty.
 
-    A wrapper of peft stays around the part, because it saves what it holds. Raises UserError for a
-    model that cannot be copied.
+    Where the model has it at several paths, it is replaced at each. A wrapper of peft stays around
+    the part, because it saves what it holds. Raises UserError for a model that cannot be copied.
     """
     if not at:
         return part
@@ -73,9 +73,29 @@ def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = Fal
             raise UserError(
                 f"{error}; or replace the part in the model with inplace=True"
             ) from error
-    trained = _path_of_trained(whole.get_submodule(at))
-    whole.set_submodule(f"{at}.{trained}" if trained else at, part)
-    return whole
+    replaced = whole.get_submodule(at)
+    trained = _path_of_trained(replaced)
+    if trained:
+        replaced = replaced.get_submodule(trained)
+    for path, module in list(whole.named_modules(remove_duplicate=False)):
+        if module is replaced:
+            whole.set_submodule(path, part)
+    return model if inplace else whole
+
+
+def require_own_weights(model: nn.Module, at: str, part: nn.Module) -> None:
+    """Raise UserError if the model uses a weight of its part elsewhere, too: another part in its
+    place would have a weight of its own.
+    """
+    own = set(map(id, part.parameters()))
+    for path, module in unwrapped(model).named_modules(memo={part}):
+        for name, weight in module.named_parameters(recurse=False):
+            if id(weight) in own:
+                place = f"{path}.{name}" if path else name
+                raise UserError(
+                    f"{place} is also a weight of the part {at!r}, which would get one of its own;"
+                    " give each a weight of its own first"
+                )
 
 
 def copy_of(module: Copied) -> Copied:

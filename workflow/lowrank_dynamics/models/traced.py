@@ -1,10 +1,11 @@
 """Your own MLP's forward, traced by torch.fx, and what it computes between two of its layers as
 modules that may stand in another network.
 
-It is traced twice, in training and in evaluation, so that what depends on the mode follows it. A
-piece of it is a list of nodes from its source on.
+It is traced in training and in evaluation, so that what depends on the mode follows it. A piece of
+it is a list of nodes from its source on.
 """
 
+import copy
 import inspect
 import threading
 import traceback
@@ -13,12 +14,14 @@ from contextlib import contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.models.no_trace import random_numbers_kept
 
 WAY_OUT = 'name the part of the model that is an MLP, such as at="classifier"'
 PROPERTIES = {"shape", "ndim", "dtype", "device", "is_cuda"}
@@ -54,6 +57,10 @@ class _BranchError(Exception):
     """A forward takes one of two ways; its text says what that depends on."""
 
 
+class _LostError(Exception):
+    """A forward does something that its trace would lose; its text says what."""
+
+
 class _Tracer(fx.Tracer):
     """Traces any module without Linear layers as one step, and the others without their hooks.
 
@@ -63,6 +70,12 @@ class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self._thread = threading.get_ident()
+        self._context = _context()
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _context() != self._context:
+            raise _LostError("computes a part under autocast or no_grad")
+        return super().create_node(*args, **kwargs)
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
@@ -102,19 +115,97 @@ class _Tracer(fx.Tracer):
 def graph_of(mlp: nn.Module, *, training: bool) -> fx.Graph:
     """Return what `mlp` computes in training or in evaluation; its own mode stays.
 
-    Raises UserError, with the reason and the line, if that cannot be traced.
+    Raises UserError, with the reason and the line, if that cannot be traced. Its forward is called
+    on a copy, so that what it keeps of a call is not kept by `mlp`.
     """
+    double = _copy_with_weights_of(mlp)
     try:
-        with _in_mode(mlp, training=training):
-            return _Tracer().trace(mlp)
+        with _in_mode(double, training=training), _functions_refused():
+            graph, other = (_with_random_numbers(double, seed) for seed in (0, 1))
+        if str(graph) != str(other):
+            raise _LostError("draws random numbers outside of any module or function of torch")
+        _require_no_lost_write(graph, double)
     except _BranchError as branch:
         reason = "one way would be fixed, whatever the input"
         demand = f"not branch on {branch}"
         raise _refusal(mlp, branch, reason, demand) from branch
+    except _LostError as lost:
+        reason = f"it {lost}, which would be lost"
+        raise _refusal(mlp, lost, reason, "not do that, or do it in a module of its own") from lost
     except Exception as error:  # a forward may raise anything for an fx proxy
         lines = str(error).splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise _refusal(mlp, error, reason, "be one that torch.fx can trace") from error
+    return graph
+
+
+def _copy_with_weights_of(mlp: nn.Module) -> nn.Module:
+    """Return a copy with the same weights, not copies of them; `mlp` itself if it keeps something
+    that has no copy.
+    """
+    weights = {id(parameter): parameter for parameter in mlp.parameters()}
+    try:
+        return copy.deepcopy(mlp, weights)
+    except Exception:  # a module may keep anything
+        return mlp
+
+
+def _with_random_numbers(mlp: nn.Module, seed: int) -> fx.Graph:
+    """Return what `mlp` computes with the random numbers of a seed; the random state stays."""
+    weight = next(mlp.parameters(), torch.empty(0))
+    with random_numbers_kept(weight.device):
+        torch.manual_seed(seed)
+        return _Tracer().trace(mlp)
+
+
+def _context() -> tuple[bool, ...]:
+    """Return the switches of torch that a forward may set for a part of it."""
+    kinds = ("cpu", "cuda")
+    return torch.is_grad_enabled(), *(torch.is_autocast_enabled(kind) for kind in kinds)
+
+
+@contextmanager
+def _functions_refused() -> Iterator[None]:
+    """Raise _LostError where an autograd.Function takes a value that is traced, because its own
+    backward would be lost.
+    """
+    apply = vars(torch.autograd.Function)["apply"].__func__
+
+    def applied(cls: type[torch.autograd.Function], *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(argument, fx.Proxy) for argument in args):
+            raise _LostError(f"applies {cls.__name__}, an autograd.Function with its own backward")
+        return apply(cls, *args, **kwargs)
+
+    with patch.object(torch.autograd.Function, "apply", classmethod(applied)):
+        yield
+
+
+def _require_no_lost_write(graph: fx.Graph, mlp: nn.Module) -> None:
+    """Raise _LostError for a change in place whose result is not used: only a trace that follows
+    the tensor, and not its names, would see it.
+    """
+    for node in graph.nodes:
+        if node.users or not _writes_in_place(node, mlp):
+            continue
+        (written, *_) = node.all_input_nodes
+        if _is_of_input(written):
+            raise _LostError(f"changes a tensor in place, by {node}, without using the result")
+
+
+def _writes_in_place(node: fx.Node, mlp: nn.Module) -> bool:
+    """Return whether a node changes its first argument, by torch's conventions."""
+    if not node.all_input_nodes:
+        return False
+    if node.op == "call_module":
+        return getattr(mlp.get_submodule(str(node.target)), "inplace", False) is True
+    name = str(getattr(node.target, "__name__", node.target))
+    in_place = name.endswith("_") and not name.endswith("__")
+    return in_place or node.kwargs.get("inplace") is True or "out" in node.kwargs
+
+
+def _is_of_input(node: fx.Node) -> bool:
+    """Return whether a node depends on the input of the model."""
+    return node.op == "placeholder" or any(map(_is_of_input, node.all_input_nodes))
 
 
 def _refusal(mlp: nn.Module, error: Exception, reason: str, demand: str) -> UserError:

@@ -44,7 +44,7 @@ from lowrank_dynamics.training.randomness import Purpose, trial_generator
 class Job:
     """Which trials of which cell are trained, by which settings, and where.
 
-    A trial gives the same numbers whichever others are stacked with it. On a `device` other than
+    With one thread a trial gives the same numbers whichever others are stacked with it. On a `device` other than
     the CPU everything is drawn as on the CPU, so that only rounding differs. `stored` is the file
     or folder that earlier jobs wrote, for experiments whose data are not drawn; `weights` is the
     one of pretrained convolutions, for those that train them.

@@ -48,7 +48,7 @@ def linear_fit_loss(inputs: Tensor, targets: Tensor) -> Tensor:
     """
     _, values, right_t = torch.linalg.svd(inputs.double(), full_matrices=False)
     largest = values.amax(dim=-1, keepdim=True)
-    rounding = largest * inputs.shape[-1] * torch.finfo(inputs.dtype).eps
+    rounding = largest * inputs.shape[-1] * torch.finfo(values.dtype).eps
     present = values > rounding
     coefficients = (targets.double() @ right_t.mT) * present.unsqueeze(-2)
     whole = targets.double().square().sum(dim=(-2, -1))

@@ -73,6 +73,8 @@ class StackedOptimizer:
             matrix.grad = _laid_out_as(matrix, gradient)
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
+        for matrix in self._matrices:
+            matrix.grad = None  # or it would stay in memory beside the next one
 
 
 def _laid_out_as(matrix: Tensor, gradient: Tensor) -> Tensor:

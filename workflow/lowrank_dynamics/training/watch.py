@@ -154,7 +154,13 @@ class Watch:
         """Yield the watched quantities of a layer as it is, float64: (1,) or (1, n)."""
         weight = self._weight(layer)
         if self._references is not None:
-            yield from singular_structure(layer, weight, self._chain.classes, self._references)
+            yield from singular_structure(
+                layer,
+                weight,
+                self._chain.classes,
+                self._references,
+                stored_in=self._chain.hidden[layer - 1].weight.dtype,
+            )
         if layer in self._blocks:
             initial, bases = self._blocks[layer]
             yield "block_share", block_shares_by_norms(weight - initial, bases)
@@ -213,6 +219,8 @@ def _checked_layers(layers: Collection[int] | None, count: int) -> list[int]:
 
 
 def _require_known(quantities: Collection[str]) -> None:
+    if isinstance(quantities, str):
+        raise UserError(f"quantities must be a collection, such as [{quantities!r}]")
     known = get_args(Quantity)
     for name in quantities:
         if name not in known:
