@@ -90,7 +90,7 @@ def _arithmetic_seconds(name: str, cell: Cell, card: str) -> float:
     docs/cluster.md.
     """
     settings = Run(Path(), "paper").settings
-    experiment = settings.experiment(name).of_variant(cell.variant)
+    experiment = settings.of_variant(name, cell.variant)
     trials = range(experiment.trials)
     demand = training_demand(settings.on(card), name, cell, trials)
     return demand.operations / experiment.training.steps / getattr(CARDS[card], experiment.dtype)

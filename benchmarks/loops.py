@@ -13,7 +13,7 @@ def plain_loop(setup: Setup) -> Prepared:
     """Return the loop as one would write it: one trial after another, with an SVD of every layer at
     every step.
     """
-    training, data, full = setup.job.experiment.training, setup.data.train, setup.mlp
+    training, data, full = setup.job.cell_settings.training, setup.data.train, setup.mlp
 
     def one(trial: int) -> list[float]:
         modules: list[nn.Module] = []
@@ -46,7 +46,7 @@ def bare_products(setup: Setup) -> Prepared:
 
     There is one gradient more than steps: that at the last iterate, which may be observed.
     """
-    training, data = setup.job.experiment.training, setup.data.train
+    training, data = setup.job.cell_settings.training, setup.data.train
     weights = [weight.detach() for weight in setup.mlp.weights]
     inputs = data.inputs.expand(len(weights[0]), *data.inputs.shape[-2:])
     features = [

@@ -95,7 +95,7 @@ def chunks() -> Iterator[Row]:
     for what, cell, count in (("full", FULL, 1), ("low-rank", LOW_RANK, FEW)):
         in_chunks = setup(FASHION, cell, few, steps(count), times=10)
         whole = setup(FASHION, cell, few, steps(count), {"samples_at_once": None}, times=10)
-        size = in_chunks.job.experiment.samples_at_once
+        size = in_chunks.job.cell_settings.samples_at_once
         ratio = paired(training(whole), training(in_chunks))
         yield Row(f"{what} step on 10,000 images, whole / in chunks of {size:,}", str(ratio))
 

@@ -18,7 +18,6 @@ import pandas as pd
 from lowrank_dynamics.analysis.claims import Claims, load_claims
 from lowrank_dynamics.analysis.readable import claims_summary
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table, read_otherwise
-from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN
 from lowrank_dynamics.config.diff import differing_keys
 from lowrank_dynamics.config.figures import ANIMATION, FIGURES
 from lowrank_dynamics.config.run import Run
@@ -78,7 +77,7 @@ def keep(run: Run) -> list[Kept]:
     for name, experiment in kept.items():
         path = run.reference / f"{name}.parquet"
         metrics.write(thinned(experiment), path)
-        written.append(Kept(path, experiment.trials))
+        written.append(Kept(path, experiment.trials_in_words))
     tables.write_without_page(judged, verdicts)
     written.append(Kept(verdicts, "verdicts"))
     study = run.table("sensitivity")
@@ -165,9 +164,8 @@ def _judged(run: Run, measured: Mapping[str, Metrics], target: Path) -> tables.T
 
 def _not_run_anew(rows: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
     """Return the kept verdicts on experiments that were run earlier and not this time."""
-    not_run = rows["reason"].str.endswith(WAS_NOT_RUN)
-    were_run = ~kept["reason"].str.endswith(WAS_NOT_RUN)
-    return kept[were_run & kept["claim"].isin(rows.loc[not_run, "claim"])]
+    not_run = rows.loc[rows["run_trials"] == 0, "claim"]
+    return kept[(kept["run_trials"] > 0) & kept["claim"].isin(not_run)]
 
 
 def _require_same_readings(kept: pd.DataFrame, claims: Claims, target: Path) -> None:

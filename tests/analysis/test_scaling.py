@@ -8,7 +8,7 @@ import pytest
 from conftest import planted, row
 from lowrank_dynamics.analysis.measures import MEASURES
 from lowrank_dynamics.config.cell import Cell
-from lowrank_dynamics.config.operations import start_operations, step_operations
+from lowrank_dynamics.config.networks import start_operations, step_operations
 from lowrank_dynamics.storage.metrics import Metrics
 
 

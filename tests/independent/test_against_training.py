@@ -124,7 +124,7 @@ def test_four_layers(job: MakeJob, name: str, setting: dict[str, Any]) -> None:
     training = job(name, **FOUR_LAYERS, **setting)
     rows, setup = measured(training), setup_of(training)
     phi = ACTIVATIONS[name]
-    objective = training.experiment.training.objective
+    objective = training.cell_settings.training.objective
     for trial in TRIALS:
         inputs, targets = data_of(setup, trial)
         start = of_trial(setup.mlp.weights, trial)

@@ -93,7 +93,7 @@ def test_orthogonal_weights_give_the_factors_of_the_paper(settings: Any) -> None
         (small.output_factor.weight, reference.output_factor[0]),
     ):
         assert float(principal_angles(own.detach(), factor.detach()).max()) < 1e-7
-    eps = job.experiment.network.eps
+    eps = job.cell_settings.network.eps
     for core in (small.core_1.weight, small.core_2.weight):
         torch.testing.assert_close(core, eps * torch.eye(6, dtype=torch.float64))
 

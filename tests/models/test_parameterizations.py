@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import MakeJob, job_of, measured
-from lowrank_dynamics.config.operations import matrices
+from lowrank_dynamics.config.networks import matrices
 from lowrank_dynamics.config.registries import PARAMETERIZATIONS
 from lowrank_dynamics.models.initialization import big_factors
 from lowrank_dynamics.models.networks import AdaptedMLP, FactorizedMLP, LowRankMLP
@@ -43,15 +43,15 @@ def test_a_network_has_the_matrices_that_its_cost_is_computed_from(
     built = job("elu", name, parameterizations=[name], **shape)
     described = [
         (sorted((matrix.rows, matrix.columns)), matrix.trained)
-        for matrix in matrices(built.experiment, name)
+        for matrix in matrices(built.cell_settings, name)
     ]
     parameters = [
         (sorted(parameter.shape[1:]), parameter.requires_grad)
         for parameter in setup_of(built).network.parameters()
     ]
     assert sorted(described) == sorted(parameters)
-    taking = [matrix for matrix in matrices(built.experiment, name) if matrix.takes_inputs]
-    assert {matrix.columns for matrix in taking} == {built.experiment.data.dimension}
+    taking = [matrix for matrix in matrices(built.cell_settings, name) if matrix.takes_inputs]
+    assert {matrix.columns for matrix in taking} == {built.cell_settings.data.dimension}
 
 
 @pytest.mark.parametrize("name", LOW_RANK)

@@ -155,16 +155,6 @@ def test_what_widens_a_factor_depends_on_its_span_alone() -> None:
     torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("rank", [7, 9, 12])
-def test_a_widened_factor_keeps_its_columns_and_adds_orthonormal_ones(rank: int) -> None:
-    factor = bases(3, 12, 6)
-    wide = widened_factor(
-        factor, rank, [torch.Generator().manual_seed(10 + trial) for trial in range(3)]
-    )
-    assert torch.equal(wide[..., :6], factor)
-    torch.testing.assert_close(wide.mT @ wide, identity(rank))
-
-
 @pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-7, 0.3, 0.8, 1.5707963267])
 def test_principal_angles_of_a_rotated_line_and_plane(angle: float) -> None:
     """Exact to rounding at small angles too, where arccos alone would lose half of the digits."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import MakeJob
-from lowrank_dynamics.config.operations import matrices, step_operations
+from lowrank_dynamics.config.networks import matrices, step_operations
 from lowrank_dynamics.data import digits
 from lowrank_dynamics.models.transformer import TransformerBlock, normalized
 from lowrank_dynamics.training.build import Job, Setup, setup_of
@@ -75,7 +75,9 @@ def test_images_of_its_own_for_each_trial_are_the_same(setup: Setup) -> None:
 
 
 def test_it_has_the_matrices_that_its_cost_is_computed_from(setup: Setup) -> None:
-    described = [(matrix.rows, matrix.columns) for matrix in matrices(setup.job.experiment, "full")]
+    described = [
+        (matrix.rows, matrix.columns) for matrix in matrices(setup.job.cell_settings, "full")
+    ]
     parameters = [tuple(parameter.shape[1:]) for parameter in setup.network.parameters()]
     assert sorted(described) == sorted(parameters)
 
@@ -87,7 +89,7 @@ def test_its_operations_are_those_that_torch_counts(setup: Setup) -> None:
         network(data.inputs).sum().backward()
     scores_and_mix = 2 * 2 * WIDTH * TOKENS**2
     between_tokens = 3 * scores_and_mix * data.inputs.shape[-1]
-    expected = step_operations(setup.job.experiment, "full") + between_tokens
+    expected = step_operations(setup.job.cell_settings, "full") + between_tokens
     assert counter.get_total_flops() == network.trials * expected
 
 

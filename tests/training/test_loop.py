@@ -143,7 +143,7 @@ def test_a_trial_that_never_comes_near_the_linear_fit_is_told(
 
 def test_schedules(job: MakeJob) -> None:
     constant, cosine = (
-        job(training__schedule=name).experiment.training for name in ("constant", "cosine")
+        job(training__schedule=name).cell_settings.training for name in ("constant", "cosine")
     )
     assert [learning_rate(constant, step) for step in (0, 19)] == [0.01, 0.01]
     assert [learning_rate(cosine, step) for step in (0, 10, 20)] == pytest.approx(

@@ -13,8 +13,7 @@ import torch
 
 from conftest import MINIBATCH, MakeJob, measured
 from lowrank_dynamics.config.registries import OBSERVABLES
-from lowrank_dynamics.models.initialization import rotated_factor, semi_orthogonal
-from lowrank_dynamics.models.subspaces import blocks, principal_angles
+from lowrank_dynamics.models.subspaces import blocks
 from lowrank_dynamics.training.build import Setup, observers, setup_of
 from lowrank_dynamics.training.loop import train
 from lowrank_dynamics.training.losses import OBJECTIVES
@@ -212,24 +211,6 @@ def test_gamma_of_the_sublevel_set_is_measured_at_the_start_only(job: MakeJob) -
             assert rows[step, "curvature", 1, trial] <= local <= everywhere
     once = [key for key in rows if key[1] in ("sublevel_curvature_bound", "step_times_bound")]
     assert {step for step, *_ in once} == {0}
-
-
-@pytest.mark.parametrize("degrees", [0.0, 15.0, 45.0, 75.0, 90.0])
-def test_rotated_factors_make_the_angle_they_name(degrees: float) -> None:
-    """Orthonormal, every principal angle is psi: 0 is the factor itself, 90 is orthogonal to it to
-    rounding.
-    """
-    factor = semi_orthogonal(14, 6, [torch.Generator().manual_seed(seed) for seed in range(3)])
-    complement = [torch.Generator().manual_seed(10 + seed) for seed in range(3)]
-    turned = rotated_factor(factor, degrees, complement)
-    unit = torch.eye(6, dtype=torch.float64).expand(3, 6, 6)
-    torch.testing.assert_close(turned.mT @ turned, unit, atol=1e-14, rtol=0)
-    expected = torch.full((3, 6), math.radians(degrees), dtype=torch.float64)
-    torch.testing.assert_close(principal_angles(factor, turned), expected, atol=1e-14, rtol=0)
-    if degrees == 0:
-        assert torch.equal(turned, factor)
-    if degrees == 90:
-        assert (factor.mT @ turned).abs().max() < 1e-14
 
 
 def test_rotation_zero_is_s_big_and_all_angles_share_one_complement(job: MakeJob) -> None:

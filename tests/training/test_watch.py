@@ -107,7 +107,7 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         return (model(data.inputs[0].mT).mT - data.targets[0]).square().sum() / 2
 
     watch = Watch(model, loss, quantities=["block_shares"])
-    optimizer = torch.optim.SGD(model.parameters(), lr=whole.experiment.training.learning_rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=whole.cell_settings.training.learning_rate)
     for step in range(21):
         watch.record(step)
         optimizer.zero_grad()

@@ -33,7 +33,7 @@ def losses_of(setup: Setup) -> np.ndarray[Any, Any]:
     step.
     """
     rows = measured(setup.job)
-    steps = range(setup.job.experiment.training.steps + 1)
+    steps = range(setup.job.cell_settings.training.steps + 1)
     return np.array([[rows[step, "train_loss", 0, trial] for step in steps] for trial in range(3)])
 
 

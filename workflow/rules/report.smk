@@ -28,7 +28,7 @@ rule report:
     params:
         code=code_sha256("report.page"),
         pages=contents_sha256([*sorted(templates.iterdir()), *sorted(captions.glob("*.rst"))]),
-        settings=contents_sha256([main.configs / folder.PAPER, main.configs / folder.BEYOND]),
+        settings=contents_sha256([main.configs / folder.PAPER, main.configs / folder.BEYOND_FILE]),
         captions=captions,
         shown={name: (figure.part, title(name)) for name, figure in FIGURES.items()},
         further=further_figures(),

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lowrank_dynamics.analysis.fits import CELL
-from lowrank_dynamics.analysis.scaling import of_variants
+from lowrank_dynamics.analysis.scaling import with_setting
 from lowrank_dynamics.analysis.trial_values import (
     Key,
     Quantity,
@@ -20,10 +20,10 @@ def losses_of_finished(metrics: Metrics) -> pd.DataFrame:
     settings: none of them diverged. Raises UserError if there are none.
     """
     steps = metrics.frame("last_step")
-    fewest = steps.groupby(CELL, observed=True)["value"].min().rename("fewest")
+    fewest = steps.groupby(CELL)["value"].min().rename("fewest")
     ends = value_at_end(metrics, "train_loss").join(fewest, on=CELL)
-    wanted = of_variants(metrics, "training.steps")
-    finished = ends[ends["fewest"] == ends["variant"].astype(str).map(wanted)]
+    ends = with_setting(metrics, ends, "training.steps")
+    finished = ends[ends["fewest"] == ends["training.steps"]]
     if finished.empty:
         raise UserError("a trial of every cell diverged; lower the learning rates of the variants")
     return finished
@@ -36,7 +36,7 @@ def best_variants(metrics: Metrics) -> dict[str, str]:
     best: dict[str, str] = {}
     least: dict[str, float] = {}
     finished = losses_of_finished(metrics)
-    for cell, trials in finished.groupby(["parameterization", "variant"], observed=True):
+    for cell, trials in finished.groupby(["parameterization", "variant"]):
         name, variant = map(str, cell)
         loss = float(trials["value"].mean())
         if loss < least.get(name, float("inf")):

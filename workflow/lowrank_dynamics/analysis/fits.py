@@ -19,7 +19,7 @@ def until_first_end(rows: pd.DataFrame, metrics: Metrics, columns: list[str]) ->
 
     With `TRIAL` that is each trial's own end, after which the metrics only repeat its last values.
     """
-    ends = metrics.frame("last_step").groupby(columns, observed=True)["value"].min().rename("end")
+    ends = metrics.frame("last_step").groupby(columns)["value"].min().rename("end")
     joined = rows.join(ends, on=columns)
     return joined[joined["step"] <= joined["end"]].drop(columns="end")
 
@@ -38,7 +38,7 @@ def fitted(rows: pd.DataFrame, columns: list[str], fit: Fit, x: str = "step") ->
             "none of what was measured can be fitted; check the cells and the variants in the"
             " settings"
         )
-    groups = rows.groupby(columns, observed=True)[[x, "value"]]
+    groups = rows.groupby(columns)[[x, "value"]]
     return groups.apply(lambda group: fit(group[x], group["value"])).reset_index(name="value")
 
 

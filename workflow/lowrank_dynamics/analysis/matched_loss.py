@@ -29,11 +29,11 @@ def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> p
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
     steps = {}
-    for trial, series in losses.groupby(TRIAL, observed=True):
+    for trial, series in losses.groupby(TRIAL):
         steps[trial] = _steps_to(series, LEVELS)
     values = []
     ordered = rows.sort_values("step", kind="stable")
-    for key, series in ordered.groupby(list(columns), observed=True):
+    for key, series in ordered.groupby(list(columns)):
         reached = steps[key[: len(TRIAL)]]
         matched = np.interp(reached, series["step"], series["value"])
         place = dict(zip(columns, key, strict=True))
@@ -62,7 +62,7 @@ def time_to_fall(metrics: Metrics, to_level: float, of: dict[Key, str]) -> pd.Da
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
     times = []
-    for trial, series in losses.groupby(TRIAL, observed=True):
+    for trial, series in losses.groupby(TRIAL):
         (step,) = _steps_to(series, [to_level])
         value = float(series["step"].max()) if np.isnan(step) else step
         times.append(dict(zip(TRIAL, trial, strict=True)) | {"value": value})

@@ -107,9 +107,9 @@ def share_at_chance(metrics: Metrics, fallen_to: float) -> pd.DataFrame:
     """
     losses = with_start(metrics.frame("test_loss")).sort_values("step", kind="stable")
     losses["above"] = losses["value"] > fallen_to * losses["start"]
-    until_now = losses.groupby(TRIAL, observed=True)["above"].cummin()
+    until_now = losses.groupby(TRIAL)["above"].cummin()
     shares = losses.assign(value=losses["step"] / last_step(losses))[until_now]
-    return shares.groupby(TRIAL, observed=True)["value"].max().reset_index()
+    return shares.groupby(TRIAL)["value"].max().reset_index()
 
 
 def time_to_reach(
@@ -211,7 +211,7 @@ def _displacement(metrics: Metrics) -> pd.DataFrame:
     count = values.groupby("layer")["index"].transform("max")
     middle = with_start(values[values["index"].between(classes + 1, count - classes)])
     squares = middle.assign(value=(middle["value"] - middle["start"]) ** 2)
-    means = squares.groupby([*TRIAL, "layer", "step"], observed=True)["value"].mean()
+    means = squares.groupby([*TRIAL, "layer", "step"])["value"].mean()
     return (means**0.5).reset_index()
 
 
@@ -267,7 +267,7 @@ def gradient_gap(metrics: Metrics) -> pd.DataFrame:
     classes = metrics.settings.data.classes
     signal = metrics.frame("signal_singular_value", index=classes).set_index(TRIAL)["value"]
     tail = metrics.frame("gradient_singular_value", index=classes + 1)
-    largest = tail.groupby(TRIAL, observed=True)["value"].max()
+    largest = tail.groupby(TRIAL)["value"].max()
     return (1 - largest / signal).reset_index()
 
 
@@ -276,18 +276,16 @@ def update_ratio(metrics: Metrics) -> pd.DataFrame:
     place = [*TRIAL, "step"]
     bound = metrics.frame("update_bound").set_index(place)["value"]
     updates = metrics.frame("block_update", index=[2, 3, 4])
-    largest = updates.groupby(place, observed=True)["value"].max()
-    ratios = (largest / bound).groupby(TRIAL, observed=True)
+    largest = updates.groupby(place)["value"].max()
+    ratios = (largest / bound).groupby(TRIAL)
     return ratios.agg(lambda ratio: ratio.max(skipna=False)).reset_index()
 
 
 def slope_of_the_first_bound(metrics: Metrics) -> pd.DataFrame:
     """Return the log-log slope of rho(0) against eps, over the variants."""
-    eps = scaling.of_variants(metrics, "network.eps")
-    first = metrics.frame("update_bound", step=0)
-    first["eps"] = first["variant"].map(eps).astype(float)
+    first = scaling.with_setting(metrics, metrics.frame("update_bound", step=0), "network.eps")
     columns = ["activation", "parameterization", "trial"]
-    return fits.fitted(first, columns, fits.log_log_slope, "eps")
+    return fits.fitted(first, columns, fits.log_log_slope, "network.eps")
 
 
 def bound_fit(metrics: Metrics) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 from lowrank_dynamics.analysis.comparison import Outcome, Uncompared
 from lowrank_dynamics.analysis.sensitivity import changed_verdicts
 from lowrank_dynamics.analysis.table import fewer_trials, verdict_counts, weakest_cells
-from lowrank_dynamics.analysis.verdicts import WAS_NOT_RUN, Verdict
+from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.study import DECLARED, Study
 
@@ -111,8 +111,7 @@ def cells(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def shown_verdicts(claims: pd.DataFrame) -> "pd.Series[str]":
     """Return what is shown for rows of claims: the verdict, or that the experiment was not run."""
-    not_run = claims["reason"].str.endswith(WAS_NOT_RUN)
-    return claims["claim_verdict"].mask(not_run, NOT_RUN)
+    return claims["claim_verdict"].mask(claims["run_trials"] == 0, NOT_RUN)
 
 
 def _measured(cell: Mapping[Any, Any]) -> str:

@@ -12,12 +12,10 @@ import pandas as pd
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics
-from lowrank_dynamics.storage.metrics import Metrics
+from lowrank_dynamics.storage.metrics import NAMES, Metrics
 
 SERIES = [*Cell._fields, "quantity", "layer"]
 """The columns that identify one quantity of one layer of one cell."""
-NAMES = [*Cell._fields, "quantity"]
-"""Those that hold names."""
 
 
 def references(folder: Path, experiment: str) -> Iterator[Metrics]:

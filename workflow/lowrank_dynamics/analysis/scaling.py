@@ -20,11 +20,12 @@ from lowrank_dynamics.analysis.trial_values import (
     value_at_end,
     with_reference,
 )
-from lowrank_dynamics.config.operations import start_operations, step_operations
+from lowrank_dynamics.config.networks import start_operations, step_operations
 from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.storage.metrics import Metrics
 
 Scale = Literal["linear", "log_rest"]
+ETA = "training.learning_rate"
 OVER_VARIANTS = ["activation", "parameterization", "trial", "layer"]
 
 
@@ -35,7 +36,7 @@ def tails(metrics: Metrics) -> pd.DataFrame:
     rows = metrics.frame("gradient_tail")
     betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
     eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
-    product = rows["activation"].astype(str).map(betas) * rows["index"].map(eps)
+    product = rows["activation"].map(betas) * rows["index"].map(eps)
     return rows.assign(product=product).dropna(subset="product")
 
 
@@ -76,6 +77,16 @@ def of_variants(
     return values
 
 
+def with_setting(
+    metrics: Metrics, rows: pd.DataFrame, setting: str, variants: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Return the rows with a setting of their variant as a column of its name, NaN for other
+    variants than those named.
+    """
+    values = of_variants(metrics, setting, variants)
+    return rows.assign(**{setting: rows["variant"].map(values)})
+
+
 def against_setting(
     metrics: Metrics,
     quantity: Quantity,
@@ -86,10 +97,8 @@ def against_setting(
     """Return the quantity where trials end, with a `setting` of each of the `variants`, or of all,
     as a column.
     """
-    values = of_variants(metrics, setting, variants)
     rows = value_at_end(metrics, quantity, index)
-    of_row = rows["variant"].astype(str).map(values)
-    return rows.assign(**{setting: of_row}).dropna(subset=setting)
+    return with_setting(metrics, rows, setting, variants).dropna(subset=setting)
 
 
 def slope_over_variants(
@@ -149,9 +158,8 @@ def admissible_step(metrics: Metrics) -> pd.DataFrame:
     """Return the largest eta gamma at any step, where gamma bounds the curvature there; up to 1 is
     admissible.
     """
-    rows = largest(metrics, "curvature_bound")
-    etas = of_variants(metrics, "training.learning_rate")
-    return rows.assign(value=rows["value"] * rows["variant"].astype(str).map(etas))
+    rows = with_setting(metrics, largest(metrics, "curvature_bound"), ETA)
+    return rows.assign(value=rows["value"] * rows[ETA])
 
 
 def operations_to_reach(

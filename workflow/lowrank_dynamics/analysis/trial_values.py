@@ -31,7 +31,7 @@ def of_cell(rows: pd.DataFrame, values: Mapping[Any, str | int | float]) -> pd.D
 
 def last_step(rows: pd.DataFrame) -> "pd.Series[int]":
     """Return the last step of each row's cell, to which every trial's last values are held."""
-    return rows.groupby(CELL, observed=True)["step"].transform("max")
+    return rows.groupby(CELL)["step"].transform("max")
 
 
 def first_reached(
@@ -43,7 +43,7 @@ def first_reached(
     Where it never is, the last step of the cell counts, which is less than it would need.
     """
     steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
-    return steps.groupby(columns, observed=True)["value"].min().reset_index()
+    return steps.groupby(columns)["value"].min().reset_index()
 
 
 def with_start(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,4 +83,4 @@ def reduced(
 ) -> pd.DataFrame:
     """Return `reduce` of the values in step order, for each combination of `columns`."""
     ordered = rows.sort_values("step", kind="stable")
-    return ordered.groupby(columns, observed=True)["value"].agg(reduce).reset_index()
+    return ordered.groupby(columns)["value"].agg(reduce).reset_index()

@@ -25,8 +25,6 @@ from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
-WAS_NOT_RUN = "was not run"
-"""The end of the reason if an experiment has no metrics."""
 ROUNDING = 1e-5
 LARGEST = {"block_share": 1.0, "train_accuracy": 1.0, "test_accuracy": 1.0, "gradient_tail": 1.0}
 """Quantities between 0 and this, up to rounding."""
@@ -79,7 +77,7 @@ def judge(
     if metrics is None:
         if run.alternative:
             return []
-        return _none_testable(cells, f"experiment {claim.experiment} {WAS_NOT_RUN}")
+        return _none_testable(cells, f"experiment {claim.experiment} was not run")
     if run.alternative:
         cells = [cell for cell in cells if _is_run(cell, metrics)]
     try:

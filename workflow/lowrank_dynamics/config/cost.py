@@ -13,8 +13,7 @@ from lowrank_dynamics.config.blocks import EVALUATED_AT_ONCE
 from lowrank_dynamics.config.cards import CPU, Card, card
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData
-from lowrank_dynamics.config.networks import Matrix, convolutions
-from lowrank_dynamics.config.operations import matrices
+from lowrank_dynamics.config.networks import Matrix, convolutions, matrices
 from lowrank_dynamics.config.parts import Part, images_at_once
 from lowrank_dynamics.config.registries import OPTIMIZERS, PARAMETERIZATIONS
 from lowrank_dynamics.config.settings import Settings
@@ -70,7 +69,7 @@ def training_demand(settings: Settings, name: str, cell: Cell, shard: range) -> 
     A step passes its samples forward and twice backward, and an optimizer's products of a matrix
     are as many samples as the matrix has rows or columns.
     """
-    experiment = settings.experiment(name).of_variant(cell.variant)
+    experiment = settings.of_variant(name, cell.variant)
     data, training, trials = experiment.data, experiment.training, len(shard)
     tuned = convolutions(data) if isinstance(data, ConvolvedData) and data.fine_tuned else []
     head = matrices(experiment, cell.parameterization)

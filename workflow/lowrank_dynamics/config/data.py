@@ -164,7 +164,7 @@ class ConvolvedData(StoredData):
     @property
     def fetched(self) -> tuple[str, ...]:
         """What is downloaded, by its names in `data.external`."""
-        weights = ("vgg16",) if CONVOLUTIONS[self.convolutions].pretrained else ()
+        weights = (self.convolutions,) if CONVOLUTIONS[self.convolutions].pretrained else ()
         return (*weights, self.images) if IMAGES[self.images].fetched else weights
 
     @model_validator(mode="after")

@@ -10,8 +10,8 @@ _CHECKOUT = Path(__file__).parents[3] / "configs"
 CONFIGS = Path(os.path.relpath(_CHECKOUT)) if _CHECKOUT.is_dir() else Path("configs")
 """The folder: in the project that this package is part of, or else in the working directory."""
 PAPER = "paper.yaml"
-BEYOND = "studies/beyond.yaml"
-SENSITIVITY = "studies/sensitivity.yaml"
+BEYOND_FILE = "studies/beyond.yaml"
+SENSITIVITY_FILE = "studies/sensitivity.yaml"
 CLAIMS = "statements/claims.yaml"
 FINDINGS = "statements/findings.yaml"
 REFERENCE = Path("results/reference")

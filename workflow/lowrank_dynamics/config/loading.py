@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lowrank_dynamics.config import folder as files
-from lowrank_dynamics.config.folder import require_scale
+from lowrank_dynamics.config.folder import BEYOND_FILE, PAPER, SENSITIVITY_FILE, require_scale
 from lowrank_dynamics.config.messages import validated
 from lowrank_dynamics.config.overlay import Layer, completed, overlaid, set_layer
 from lowrank_dynamics.config.settings import Settings
@@ -25,7 +24,7 @@ def load_settings(scale: str, study: str, folder: Path, overrides: Sequence[str]
     unknown key, or a value that is impossible or of the wrong type.
     """
     require_scale(scale, folder)
-    paper, beyond = _layer(folder / files.PAPER), _layer(folder / files.BEYOND)
+    paper, beyond = _layer(folder / PAPER), _layer(folder / BEYOND_FILE)
     layers = [] if scale == "paper" else [_layer(folder / f"{scale}.yaml")]
     kind, _, alternative = study.partition("/")
     if not study:
@@ -54,7 +53,7 @@ def load_settings(scale: str, study: str, folder: Path, overrides: Sequence[str]
 
 def _sensitivity_layers(folder: Path, alternative: str) -> list[Layer]:
     """Return what all alternatives of the sensitivity study change, and what one of them does."""
-    file, study = folder / files.SENSITIVITY, load_study(folder)
+    file, study = folder / SENSITIVITY_FILE, load_study(folder)
     changes = study.changes(alternative)
     return [
         Layer(f"{file}: declared", {"experiments": study.declared}),
@@ -64,7 +63,7 @@ def _sensitivity_layers(folder: Path, alternative: str) -> list[Layer]:
 
 def load_study(folder: Path) -> Study:
     """Return the sensitivity study. Raises UserError, naming the key, for anything invalid."""
-    layer = _layer(folder / files.SENSITIVITY)
+    layer = _layer(folder / SENSITIVITY_FILE)
     return validated(Study, layer.content, [layer])
 
 

@@ -91,7 +91,7 @@ class Settings(Frozen):
         follow from the settings of its data, and the registry entries that it uses, without the
         fields that no number depends on.
         """
-        data = self.experiment(name).of_variant(cell.variant).data
+        data = self.of_variant(name, cell.variant).data
         entries = self._entries(name, cell)
         if isinstance(data, ConvolvedData):
             entries += [CONVOLUTIONS[data.convolutions], IMAGES[data.images]]
@@ -117,7 +117,7 @@ class Settings(Frozen):
 
     def _entries(self, name: str, cell: Cell) -> list[Any]:
         """Return the registry entries that a cell's code depends on."""
-        settings = self.experiment(name).of_variant(cell.variant)
+        settings = self.of_variant(name, cell.variant)
         return [
             activation(cell.activation),
             PARAMETERIZATIONS[cell.parameterization],

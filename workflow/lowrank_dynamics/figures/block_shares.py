@@ -50,7 +50,7 @@ def _draw_variant(metrics: Metrics, figure: SubFigure) -> None:
     rows, columns = len(activations), len(layers)
     if len(layers) == 1:
         rows, columns = 1, len(activations)
-    steps = shares.groupby("activation", observed=True)["step"].max()
+    steps = shares.groupby("activation")["step"].max()
     sharing: Literal["all", "row", "none"] = "none"
     if steps.nunique() == 1:
         sharing = "all"

@@ -1,11 +1,10 @@
 """Figure constants: how loose the constants derived in docs/beyond.md for theorem 3.5 are."""
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.fits import CELL, until_first_end
-from lowrank_dynamics.analysis.scaling import of_variants, ratios
+from lowrank_dynamics.analysis.scaling import of_variants, ratios, with_setting
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics
 
@@ -24,15 +23,14 @@ def draw(metrics: Metrics) -> Figure:
     middle = variants[by_eps[len(by_eps) // 2]]
     curvature = ratios(middle, "curvature", "curvature_bound")
     curvature = until_first_end(curvature, middle, CELL)
-    tail = ratios(metrics, "first_tail", "first_tail_bound")
-    tail["eps"] = pd.Series(tail["variant"].astype(str).map(eps), dtype=float)
+    tail = with_setting(metrics, ratios(metrics, "first_tail", "first_tail_bound"), "network.eps")
     # all of them are smooth, so solid elsewhere; here one curve lies on another
     dashes = [style.SOLID, style.DASHED, style.DOTTED, style.DASH_DOTTED]
     style.activation_lines(curvature, left, dashes=dashes)
     right.set(xscale="log", yscale="log")
     markers = list(style.MARKERS[: len(metrics.activations)])
     look = {"markers": markers, "markersize": 4, "dashes": dashes}
-    style.activation_lines(tail, right, x="eps", **look)
+    style.activation_lines(tail, right, x="network.eps", **look)
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
     left.set(

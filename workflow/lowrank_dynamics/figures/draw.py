@@ -94,7 +94,7 @@ def extent_in_words(runs: Mapping[str, Metrics]) -> str:
     """Describe the number of trials, by experiment where counts differ, and of steps if metrics are
     thinned.
     """
-    counts = {name: run.trials for name, run in runs.items()}
+    counts = {name: run.trials_in_words for name, run in runs.items()}
     words = ", ".join(f"{in_words(name)}: {count}" for name, count in counts.items())
     if len(set(counts.values())) == 1:
         (words,) = set(counts.values())

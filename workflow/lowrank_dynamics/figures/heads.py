@@ -45,7 +45,7 @@ def draw(*runs: Metrics) -> Figure:
     subfigures = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=heights)
     for (title, metrics), part in zip(parts.items(), subfigures.flat, strict=True):
         curves = head_curves(metrics)
-        curves["network"] = curves["parameterization"].astype(str).map(labels)
+        curves["network"] = curves["parameterization"].map(labels)
         panels = part.subplots(len(metrics.activations), len(PANELS), squeeze=False)
         draw_heads(panels, metrics, curves, list(labels.values()), style.NETWORK_COLORS)
         part.suptitle(title, x=0.005, ha="left")
@@ -112,7 +112,9 @@ def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:
     last = losses.loc[losses["step"] == losses["step"].max(), "value"]
     if last.mean() <= 0.99 * math.log(metrics.settings.data.classes):
         return
-    text = f"nothing is learned in {metrics.settings.training.steps} steps ({metrics.trials})"
+    text = (
+        f"nothing is learned in {metrics.settings.training.steps} steps ({metrics.trials_in_words})"
+    )
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": "firebrick"}
     for axes in figure.axes:
         axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)

@@ -32,9 +32,8 @@ def draw(metrics: Metrics) -> Figure:
     for (quantity, label), row in zip(ROWS.items(), panels, strict=True):
         for activation, axes in zip(names, row, strict=True):
             curves = until_first_end(metrics.frame(quantity, activation=activation), metrics, CELL)
-            curves["curve"] = curves["variant"].astype(str).map(eps)
             axes.set_yscale("log")
-            style.lines(curves, axes, "curve", eps.values(), palette=style.COLORS[: len(eps)])
+            style.variant_lines(curves, axes, eps)
             axes.set(xlabel="", ylabel="")
         row[0].set_ylabel(label)
     plt.setp(panels[-1], xlabel="step $t$")

@@ -35,5 +35,4 @@ def _draw_widths(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
     widths = {}
     for name, width in of_variants(metrics, "network.width").items():
         widths[name] = f"$m = {width:g}$"
-    labeled = rows.assign(width=rows["variant"].astype(str).map(widths))
-    style.lines(labeled, axes, "width", widths.values(), palette="viridis")
+    style.variant_lines(rows, axes, widths, palette="viridis")

@@ -53,7 +53,7 @@ def _draw_panels(
     plt.setp(panels.flat, yscale=scale)
     for name, axes in zip(names, panels.flat, strict=False):
         shown = rows[rows["activation"] == name]
-        style.variant_lines(shown, axes, ARMS)
+        style.variant_lines(shown, axes, ARMS, linewidth=1.0)
         axes.set_title(registries.activation(name).label)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)

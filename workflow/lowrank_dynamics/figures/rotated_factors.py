@@ -28,5 +28,4 @@ def draw_angles(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
     angles = {}
     for name, angle in of_variants(metrics, "network.rotation").items():
         angles[name] = rf"$\psi = {angle:g}^\circ$"
-    labeled = rows.assign(angle=rows["variant"].astype(str).map(angles))
-    style.lines(labeled, axes, "angle", angles.values(), palette="viridis")
+    style.variant_lines(rows, axes, angles, palette="viridis")

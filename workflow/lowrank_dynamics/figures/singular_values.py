@@ -38,7 +38,7 @@ def draw_singular_values(
     activation.
     """
     values = metrics.frame("singular_value", layer=layer)
-    by_value = values.groupby(["activation", "step", "index"], observed=True)
+    by_value = values.groupby(["activation", "step", "index"])
     means = by_value["value"].mean().reset_index()
     classes, count = metrics.settings.data.classes, means["index"].max()
     ends = [0, classes, count - classes, count]

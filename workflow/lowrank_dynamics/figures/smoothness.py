@@ -70,9 +70,7 @@ def _draw_shares(metrics: Metrics, axes: Axes) -> None:
     for name in metrics.activations:
         betas[name] = activation(name).options.get("beta")
     rows = value_at_end(metrics, "block_share", 1)
-    rows = rows.assign(
-        curve=rows["variant"].astype(str).map(eps), beta=rows["activation"].astype(str).map(betas)
-    )
+    rows = rows.assign(curve=rows["variant"].map(eps), beta=rows["activation"].map(betas))
     axes.set(xscale="log")
     look = {
         "markers": list(style.MARKERS[: len(eps)]),

@@ -1,11 +1,10 @@
 """Figure starts_at_best: several starts, each at the best learning rate of one grid."""
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.analysis.best_of_grid import at_best, losses_of_finished
-from lowrank_dynamics.analysis.scaling import of_variants
+from lowrank_dynamics.analysis.scaling import ETA, with_setting
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import PANELS
 from lowrank_dynamics.storage.metrics import Metrics
@@ -20,9 +19,9 @@ def draw(metrics: Metrics) -> Figure:
     """
     figure, (grid, curves) = plt.subplots(1, 2, figsize=(style.PAGE, 2.7))
     grid.set(xscale="log", yscale="log")
-    losses = _over_rates(metrics)
-    style.network_lines(losses, grid, x="rate", marker="o", markersize=3)
-    rates = sorted(losses["rate"].unique())
+    losses = with_setting(metrics, losses_of_finished(metrics), ETA)
+    style.network_lines(losses, grid, x=ETA, marker="o", markersize=3)
+    rates = sorted(losses[ETA].unique())
     grid.set_xticks(rates, [f"{rate:g}" for rate in rates])
     grid.set_xticks([], minor=True)
     grid.set(xlabel=r"learning rate $\eta$", ylabel="training loss at the end")
@@ -32,10 +31,3 @@ def draw(metrics: Metrics) -> Figure:
     curves.set(xlabel="epoch", ylabel=PANELS["test_accuracy"])
     style.legend_below(figure, columns=3)
     return figure
-
-
-def _over_rates(metrics: Metrics) -> pd.DataFrame:
-    """Return the training loss at the end, by learning rate, of cells without a diverged trial."""
-    ends = losses_of_finished(metrics)
-    rates = of_variants(metrics, "training.learning_rate")
-    return ends.assign(rate=ends["variant"].astype(str).map(rates))

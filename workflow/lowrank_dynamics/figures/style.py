@@ -112,7 +112,7 @@ def lines(
     scale, before = axes.yaxis.get_transform(), len(axes.lines)
     unscaled = scale.inverted().transform
     scaled = data.assign(value=scale.transform(data["value"]))
-    spread = scaled.groupby([by, x], observed=True)["value"].agg(["mean", "std"])
+    spread = scaled.groupby([by, x])["value"].agg(["mean", "std"])
     columns = {
         "value": unscaled(spread["mean"]),
         "low": unscaled(spread["mean"] - spread["std"]).clip(*limits),
@@ -128,11 +128,14 @@ def lines(
         axes.fill_between(band[x], band["low"], band["high"], color=color, alpha=0.2, linewidth=0)
 
 
-def variant_lines(data: pd.DataFrame, axes: Axes, labels: Mapping[str, str]) -> None:
+def variant_lines(
+    data: pd.DataFrame, axes: Axes, labels: Mapping[str, str], **options: Any
+) -> None:
     """Draw `lines`, one for each variant under its label, in the order of `labels`."""
-    named = data.assign(variant=data["variant"].astype(str).map(labels))
+    named = data.assign(variant=data["variant"].map(labels))
     colors = dict(zip(labels.values(), COLORS, strict=False))
-    lines(named, axes, "variant", labels.values(), palette=colors, linewidth=1.0)
+    look = {"palette": colors} | options
+    lines(named, axes, "variant", labels.values(), **look)
 
 
 def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
@@ -143,7 +146,7 @@ def activation_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     colors = activation_colors(names)
     dashes = [activation_dashes(name) for name in names]
     labels = {name: registries.activation(name).label for name in names}
-    labeled = data.assign(activation=data["activation"].astype(str).map(labels))
+    labeled = data.assign(activation=data["activation"].map(labels))
     palette = [colors[name] for name in names]
     look: dict[str, Any] = {"palette": palette, "dashes": dashes} | options
     lines(labeled, axes, "activation", labels.values(), **look)
@@ -176,7 +179,7 @@ def network_lines(data: pd.DataFrame, axes: Axes, **options: Any) -> None:
     for name, network in registries.PARAMETERIZATIONS.items():
         if name in present:
             labels[name] = network.label
-    labeled = data.assign(network=data["parameterization"].astype(str).map(labels))
+    labeled = data.assign(network=data["parameterization"].map(labels))
     look = {"palette": NETWORK_COLORS, "dashes": NETWORK_DASHES} | options
     lines(labeled, axes, "network", labels.values(), **look)
 

@@ -26,14 +26,14 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
         rank = metrics.settings.observe.block_rank or metrics.settings.data.classes
         for layer, axes in ((1, first), (2, second)):
             shares = metrics.frame("block_share", layer=layer, index=1)
-            style.variant_lines(shares, axes, ARMS)
+            style.variant_lines(shares, axes, ARMS, linewidth=1.0)
             look: dict[str, Any] = {"color": "black", "linewidth": 0.6, "linestyle": ":"}
             axes.axhline(_by_chance(metrics, rank), label="a change without direction", **look)
             axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
             axes.set_title(f"$W_{layer}$" if metrics is outputs else "")
         accuracies = metrics.frame("test_accuracy")
         percent = accuracies.assign(value=100 * accuracies["value"])
-        style.variant_lines(percent, accuracy, ARMS)
+        style.variant_lines(percent, accuracy, ARMS, linewidth=1.0)
         accuracy.set(ylabel="test accuracy (%)")
     for axes in rows[-1]:
         axes.set_xlabel("step $t$")

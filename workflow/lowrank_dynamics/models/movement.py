@@ -26,16 +26,16 @@ which trials have one.
 """
 
 
-def directions(change: Tensor, held: float = HELD) -> Tensor:
-    """Return how many singular values hold this part of the squared norm of W_l(t) - W_l(0):
-    (trials,); NaN of 0.
+def directions(change: Tensor) -> Tensor:
+    """Return how many singular values hold 99 % of the squared norm of W_l(t) - W_l(0): (trials,),
+    NaN of 0.
 
     `change` is (trials, m, n).
     """
     energies = torch.linalg.svdvals(change).square()
     sums = energies.cumsum(dim=-1)
     totals = sums[..., -1:]
-    missing = (sums < held * totals).sum(dim=-1)
+    missing = (sums < HELD * totals).sum(dim=-1)
     return (missing + 1.0).masked_fill(totals.squeeze(-1) == 0, torch.nan)
 
 

@@ -59,6 +59,8 @@ SCHEMA = pa.schema(
         _field("value", pa.float64()),
     ]
 )
+NAMES = [field.name for field in SCHEMA if field.type == NAME]
+"""The columns that hold names."""
 IN_FILES = ["scale", *SCHEMA.names]
 """The columns of a file; in a program, the cells' origins know their scale."""
 
@@ -134,8 +136,8 @@ class Metrics(NamedTuple):
         return by_cell
 
     @property
-    def trials(self) -> str:
-        """The number of trials in words: the fewest and the most where cells differ."""
+    def trials_in_words(self) -> str:
+        """The number of trials, such as `5 trials`, or `3 to 5 trials` where cells differ."""
         counts = self.table.group_by(Cell._fields).aggregate([("trial", "count_distinct")])
         fewest, most = pc.min_max(counts["trial_count_distinct"]).as_py().values()
         if fewest < most:
@@ -178,8 +180,9 @@ class Metrics(NamedTuple):
         return Metrics(self.table.filter(condition), cells)
 
     def frame(self, quantity: str, **equal: Any) -> "pd.DataFrame":
-        """Return the rows of one quantity with these values, or one of several. Raises UserError if
-        there are none.
+        """Return the rows of one quantity with these values, or one of several; names are text.
+
+        Raises UserError if there are none.
         """
         rows = self.where(quantity=quantity, **equal).table.to_pandas()
         if rows.empty:
@@ -187,7 +190,7 @@ class Metrics(NamedTuple):
                 f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the"
                 " settings"
             )
-        return rows
+        return rows.astype(dict.fromkeys(NAMES, str))
 
 
 class Measurement(NamedTuple):

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lowrank_dynamics.config import networks
-from lowrank_dynamics.config.blocks import Shared
+from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData, DrawnData
-from lowrank_dynamics.config.operations import matrices
 from lowrank_dynamics.config.registries import (
     IMAGES,
     OBSERVABLES,
@@ -44,10 +43,10 @@ from lowrank_dynamics.training.randomness import Purpose, trial_generator
 class Job:
     """Which trials of which cell are trained, by which settings, and where.
 
-    With one thread a trial gives the same numbers whichever others are stacked with it. On a `device` other than
-    the CPU everything is drawn as on the CPU, so that only rounding differs. `stored` is the file
-    or folder that earlier jobs wrote, for experiments whose data are not drawn; `weights` is the
-    one of pretrained convolutions, for those that train them.
+    With one thread a trial gives the same numbers whichever others are stacked with it. On a
+    `device` other than the CPU everything is drawn as on the CPU, so that only rounding differs.
+    `stored` is the file or folder that earlier jobs wrote, for experiments whose data are not
+    drawn; `weights` is the one of pretrained convolutions, for those that train them.
     """
 
     settings: Settings
@@ -64,9 +63,9 @@ class Job:
         return f"{self.name} {self.cell.name}"
 
     @cached_property
-    def experiment(self) -> Shared:
-        """The settings of the experiment, with the changes of the cell's variant."""
-        return self.settings.experiment(self.name).of_variant(self.cell.variant)
+    def cell_settings(self) -> CellSettings:
+        """The settings that the numbers of the cell depend on."""
+        return self.settings.of_variant(self.name, self.cell.variant)
 
     @property
     def parameterization(self) -> Parameterization:
@@ -76,14 +75,14 @@ class Job:
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of weights and data."""
-        return getattr(torch, self.experiment.dtype)
+        return getattr(torch, self.cell_settings.dtype)
 
     @property
     def files(self) -> list[Path]:
         """Every file with data or pretrained weights that the job reads."""
         if self.stored is None:
             return []
-        files = [self.stored / part.file for part in self.experiment.data.parts] or [self.stored]
+        files = [self.stored / part.file for part in self.cell_settings.data.parts] or [self.stored]
         if self.weights is not None:
             files.append(self.weights)
         return files
@@ -91,7 +90,7 @@ class Job:
     @property
     def convolved(self) -> ConvolvedData | None:
         """The settings of the convolutions that are trained; None if there are none."""
-        data = self.experiment.data
+        data = self.cell_settings.data
         if isinstance(data, ConvolvedData) and data.fine_tuned:
             return data
         return None
@@ -123,22 +122,22 @@ class Setup:
     @property
     def eps(self) -> float:
         """The scale of the initial hidden weights."""
-        return self.job.experiment.network.eps
+        return self.job.cell_settings.network.eps
 
     @property
     def objective(self) -> str:
         """What is minimized: a name in `OBJECTIVES`."""
-        return self.job.experiment.training.objective
+        return self.job.cell_settings.training.objective
 
     @property
     def subspace_reference(self) -> int:
         """The step from which on a weight may be the reference of subspace movement."""
-        return self.job.experiment.observe.subspace_reference
+        return self.job.cell_settings.observe.subspace_reference
 
     @property
     def samples_at_once(self) -> int | None:
         """The samples that go through a network at a time; None for all."""
-        return self.job.experiment.samples_at_once
+        return self.job.cell_settings.samples_at_once
 
     @cached_property
     def initial_weights(self) -> list[Tensor]:
@@ -165,7 +164,7 @@ class Setup:
         """Return the samples whose gradient defines S_big, as the MLP gets them: features, if
         convolutions are trained below it.
         """
-        size = self.job.experiment.network.first_batch
+        size = self.job.cell_settings.network.first_batch
         samples = next(batches(self.data.train, size, self.job.generators("first_batch")))
         network = self._on_convolutions(self.mlp)
         if not isinstance(network, FineTuned):
@@ -178,7 +177,7 @@ class Setup:
     def bases(self) -> list[LayerBases]:
         """The bases of theorem 3.5 in each hidden layer."""
         weights, gradient = self.mlp.hidden_weights, self.initial_gradient
-        classes = self.job.experiment.observe.block_rank or self.data.train.classes
+        classes = self.job.cell_settings.observe.block_rank or self.data.train.classes
         big = big_subspace(weights[0], gradient, classes, self.eps)
         keeps_lengths = all(weight.shape[-2] >= weight.shape[-1] for weight in weights)
         return layer_bases(weights, big, self.eps if keeps_lengths else None)
@@ -186,7 +185,7 @@ class Setup:
     @cached_property
     def projection(self) -> Projection | None:
         """What restricts the updates of hidden layers; None if nothing does."""
-        training = self.job.experiment.training
+        training = self.job.cell_settings.training
         if training.project is None:
             return None
         rank = 2 * self.data.train.classes
@@ -203,9 +202,9 @@ class Setup:
     @cached_property
     def network(self) -> StackedNetwork:
         """The network that is trained, on convolutions or not."""
-        job, settings = self.job, self.job.experiment.network
+        job, settings = self.job, self.job.cell_settings.network
         ingredients = Ingredients(
-            matrices=matrices(job.experiment, job.cell.parameterization),
+            matrices=networks.matrices(job.cell_settings, job.cell.parameterization),
             mlp=self.mlp,
             initial_gradient=lambda: self.initial_gradient,
             hidden_gradients=lambda: self.hidden_gradients,
@@ -243,7 +242,7 @@ class Setup:
             IMAGES[data.images].shape,
             size=data.size,
             pool=data.pool,
-            mixed_precision=self.job.experiment.training.mixed_precision,
+            mixed_precision=self.job.cell_settings.training.mixed_precision,
         )
         return network.to(self.job.device)
 
@@ -259,7 +258,7 @@ def dataset(job: Job) -> Dataset:
     """Return the data, drawn for each trial or common to all. Raises UserError if a stored file is
     needed and not given.
     """
-    data = job.experiment.data
+    data = job.cell_settings.data
     if isinstance(data, DrawnData):
         return drawn_dataset(data, job.generators("data")).to(job.device)
     if job.stored is None:
@@ -272,11 +271,11 @@ def full_network(job: Job) -> MLP:
     """Return the full network at its initialization, which low-rank networks are made from; for
     them it is another draw unless the settings say that they share it.
     """
-    network = job.experiment.network
+    network = job.cell_settings.network
     purpose: Purpose = "weights"
     if job.parameterization.low_rank and not network.shares_draw:
         purpose = "low_rank_weights"
-    of_full = networks.full(job.experiment)
+    of_full = networks.full(job.cell_settings)
     around, of_mlp = of_full[: -network.depth], of_full[-network.depth :]
     generators = job.generators(purpose)
     weights = mlp_weights(of_mlp, eps=network.eps, last_eps=network.last_eps, generators=generators)
@@ -284,7 +283,7 @@ def full_network(job: Job) -> MLP:
     stacked = [weight.to(job.device, job.dtype) for weight in weights]
     if not around:
         return MLP(stacked, activation, train_last_layer=network.train_last_layer)
-    _, tokens, _ = IMAGES[job.experiment.data.source].shape
+    _, tokens, _ = IMAGES[job.cell_settings.data.source].shape
     drawn = [semi_orthogonal(matrix.rows, matrix.columns, generators) for matrix in around]
     attention = [weight.to(job.device, job.dtype) for weight in drawn]
     return TransformerBlock(stacked, attention, activation, tokens)
@@ -294,7 +293,7 @@ def observers(setup: Setup) -> list[Observer]:
     """Return the observers that the settings ask for; those of hidden weights only where the full
     network's are trained.
     """
-    observe, parameterization = setup.job.experiment.observe, setup.job.parameterization
+    observe, parameterization = setup.job.cell_settings.observe, setup.job.parameterization
     created = []
     for name in observe.names:
         entry = OBSERVABLES[name]

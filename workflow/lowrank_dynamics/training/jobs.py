@@ -49,7 +49,7 @@ def train_job(
         for name, tensor in setup.network.state_dict().items():
             weights[name] = tensor.cpu().contiguous()
         write_tensors(weights, setup.data.origin, trained)
-    settings = job.settings.of_variant(job.name, job.cell.variant)
+    settings = job.cell_settings
     took = datetime.now(UTC) - started
     origin = CellOrigin(
         scale=scale,
@@ -72,7 +72,7 @@ def checkpoint_of(job: Job, path: Path, every: float) -> Checkpoint:
     Its key covers the job's settings, data and code, the version of torch and the number of
     threads.
     """
-    settings = job.settings.of_variant(job.name, job.cell.variant)
+    settings = job.cell_settings
     code = sources("training.jobs", *job.settings.modules(job.name, job.cell))
     files = [*job.files, *map(Path, code)]
     parts = [job.name, job.cell.name, str(job.trials), settings.digest]

@@ -57,7 +57,7 @@ def train(
     would run idle if each step waited for the answer. So a step between two measurements reads
     nothing back.
     """
-    job, settings = setup.job, setup.job.experiment.training
+    job, settings = setup.job, setup.job.cell_settings.training
     run = _Run(setup, observers)
     first = 0
     state = None
@@ -96,7 +96,7 @@ class _Run:
 
     def __init__(self, setup: Setup, observers: Sequence[Observer]) -> None:
         self.job, self.network, self.observers = setup.job, setup.network, observers
-        self.settings = setup.job.experiment.training
+        self.settings = setup.job.cell_settings.training
         self.recorded: list[Measurement] = []
         self.is_over = False
         self._threshold = torch.tensor(-math.inf)
@@ -125,11 +125,11 @@ class _Run:
             batch,
             self.settings.objective,
             self._trained,
-            self.job.experiment.samples_at_once,
+            self.job.cell_settings.samples_at_once,
         )
         self._unchecked.append((step, results.losses))
         observers = [observer for observer in self.observers if observer.is_due(step, last=last)]
-        reports = last or step % self.job.experiment.observe.loss == 0
+        reports = last or step % self.job.cell_settings.observe.loss == 0
         rows: list[Measurement] = []
         if observers or reports or self._renews_projection(step):
             rows += self.check()
