@@ -1,6 +1,7 @@
-# Rebuilds the figures of the paper at one scale:
+# Rebuilds the figures of the paper at a scale: smoke, laptop (the default), converged, paper, or one
+# of yours in configs/.
 #
-#     snakemake --cores all [--config scale=smoke|laptop|paper]
+#     snakemake --cores all --config scale=smoke
 import os
 import re
 import sys
@@ -37,12 +38,13 @@ from lowrank_dynamics.config.figures import (
     SUMMARY,
     figures_of,
     require_captions,
+    require_sources,
     sortable,
     title,
 )
 from lowrank_dynamics.config.parts import part_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
-from lowrank_dynamics.config.request import requested
+from lowrank_dynamics.config.request import requested, require_once
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.cell import shard_name, shard_of
 from lowrank_dynamics.data import external
@@ -62,10 +64,12 @@ try:
     places.require_place(Path(), "results", "figures")
     places.require_plain(project, Path.cwd())
     require_captions(project / "workflow" / "report")
+    require_once(sys.argv)
     request = requested(config)
     main = Run(Path(), request.scale, overrides=request.set)
     runs = {run.name: run for run in (main, main.beyond, *main.alternatives)}
     settings = {name: request.limited(run.settings) for name, run in runs.items()}
+    require_sources([*main.settings.experiments, *main.beyond.settings.experiments])
     for run in (main, main.beyond):
         load_claims(run.statements).check(run.settings, run.statements)
 except (UserError, OSError) as error:
@@ -158,14 +162,15 @@ rule compare:
 
 onstart:
     try:
-        places.require_writable(Path("results"))
-        places.require_writable(Path("figures"))
+        for written in (Path("results"), Path("figures"), main.results, main.figures):
+            places.require_writable(written)
         places.require_past(Path("results"), "data", main.name)
+        places.require_past(Path("figures"), main.name)
         if internals.keeps_notes_in_files(workflow):
             places.require_modes(Path(".snakemake"))
         jobs_end_with_it = internals.runs_here(workflow) and can_follow()
         occupancy.occupy(Path(".snakemake"), main.name, local=jobs_end_with_it)
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     reason = unreadable_repository()
     if reason:

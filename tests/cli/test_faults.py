@@ -219,11 +219,26 @@ FEATURES += ["--pool", "1", "--part", "train-0-9"]
             [*FEATURES, "--size", "8", "--device", "mps"],
             "the device mps is not supported, because Apple's GPUs have no float64, in which",
         ),
+        (
+            ["claims", "--run", "smoke", "--output", "notes.md"],
+            "notes.md: a table's name must end in .parquet; its page is written beside it",
+        ),
+        (
+            ["compare", "no.parquet", "--output", "c.parquet", "--reference", "nowhere"],
+            "nowhere is not a folder; name that of a reference",
+        ),
+        (["outcome", "--run", "lptop"], "there is no scale 'lptop'; choose one of converged"),
     ],
 )
 def test_a_slip_of_the_keyboard(arguments: list[str], message: str) -> None:
     with refused(re.escape(message)):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_a_folder_in_place_of_an_output_is_told_before_all_work(tmp_path: Path) -> None:
+    run = command(*TRAIN, "--output", str(tmp_path))
+    assert "Invalid value for '--output'" in run.stderr
+    assert run.returncode == 2
 
 
 def test_a_device_whose_memory_is_too_small(

@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT, change, refused, run_named, settings_of, settings_of_all
 from lowrank_dynamics.config.folder import scales
 from lowrank_dynamics.config.loading import load_study
-from lowrank_dynamics.config.request import Request, requested
+from lowrank_dynamics.config.request import Request, requested, require_once
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.yaml import parsed_value
 
@@ -226,11 +226,33 @@ def test_a_scale_may_not_have_the_name_of_another_folder_of_results(mine: Path, 
         requested({"scale": name}, mine)
 
 
-@pytest.mark.parametrize("name", ["laptop (1)", "my scale", "a;b", "c++", "-n", ".hidden"])
+@pytest.mark.parametrize("name", ["laptop (1)", "my scale", "a;b", "c++", "-n"])
 def test_a_file_whose_name_is_no_part_of_a_command_is_named(mine: Path, name: str) -> None:
     (mine / "mine.yaml").rename(mine / f"{name}.yaml")
     with refused(re.escape(f"{name}.yaml: a scale's name has letters, digits")):
         requested({"scale": "laptop"}, mine)
+
+
+def test_the_files_of_editors_and_file_systems_are_no_scales(mine: Path) -> None:
+    """Emacs links to nowhere while a file is not saved, and macOS keeps notes beside one."""
+    known = scales(mine)
+    (mine / ".#mine.yaml").symlink_to("somebody@somewhere.1")
+    (mine / "._mine.yaml").write_bytes(b"\0")
+    assert scales(mine) == known
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["--config", "set=a=1", "set=b=2"], "set"),
+        (["--config", "scale=smoke", "--cores", "1", "-C", "scale=paper"], "scale"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(words: list[str], key: str) -> None:
+    """Snakemake would take the last one."""
+    with refused(f"--config {key} is given twice"):
+        require_once(words)
+    require_once(["--config", "set=a=1 a=2", "scale=smoke", "--", "set=1", "set=2"])
 
 
 def test_a_scale_may_have_capital_letters(mine: Path) -> None:
@@ -339,6 +361,17 @@ def test_a_mistake_in_the_study_is_named(folder: Path) -> None:
         settings_of_all("laptop", folder)
     change(file, "choices.width.color", "red")
     with refused(r"sensitivity\.yaml: choices\.width\.color: unknown key"):
+        load_study(folder)
+
+
+def test_two_alternatives_of_one_name_are_refused(folder: Path) -> None:
+    """They would be one folder."""
+    file = folder / "studies" / "sensitivity.yaml"
+    width = yaml.safe_load(file.read_text())["choices"]["width"]
+    (changes, *_) = width["alternatives"].values()
+    change(file, "choices.a_b", {**width, "alternatives": {"c": changes}})
+    change(file, "choices.a", {**width, "alternatives": {"b_c": changes}})
+    with refused("two alternatives are called a_b_c; rename one of them"):
         load_study(folder)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import refused
 from lowrank_dynamics.config.networks import Matrix
 from lowrank_dynamics.config.registries import ACTIVATIONS, activation
 from lowrank_dynamics.data.drawn import whiten
@@ -145,6 +146,15 @@ def test_rrelu_draws_from_each_trials_own_generator() -> None:
     assert -both.min() <= 1 / 3
     assert not torch.equal(both[0], both[1])
     assert torch.equal(RReLU(generators()).eval()(z), z * (1 / 8 + 1 / 3) / 2)
+
+
+def test_an_activation_that_does_not_map_zero_to_itself_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = ACTIVATIONS["tanh"]._replace(target="torch.nn:Sigmoid")
+    monkeypatch.setitem(ACTIVATIONS, "sigmoid", entry)
+    with refused(r"the activation sigmoid maps 0 to 0.5, and the theory needs phi\(0\) = 0"):
+        make_activation("sigmoid", [])
 
 
 def test_the_linear_fit_uses_every_direction_of_single_precision() -> None:

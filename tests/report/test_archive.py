@@ -18,7 +18,7 @@ from lowrank_dynamics import __version__
 from lowrank_dynamics.analysis.table import COLUMNS
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.report.archive import write_archive
-from lowrank_dynamics.report.verify import verify
+from lowrank_dynamics.report.verify import require_planned, verify
 from lowrank_dynamics.storage import metrics, tables
 from runs import LOWRANK, environment, succeeding
 
@@ -194,6 +194,14 @@ def change_verdicts(root: Path, **columns: object) -> None:
 
 def reproduce_all(root: Path) -> None:
     change_verdicts(root, claim_verdict="reproduced")
+
+
+def test_metrics_of_other_settings_are_not_judged(project: Path) -> None:
+    measured = metrics.read(project / MEASURED)
+    require_planned(measured, run_in(project), "theory_setting")
+    replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n")(project)
+    with refused("was computed with other settings than the run has; delete it and .* run again"):
+        require_planned(measured, run_in(project), "theory_setting")
 
 
 CONTRADICTS = "claims.parquet contradicts the metrics"

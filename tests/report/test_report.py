@@ -282,6 +282,7 @@ def test_a_run_of_fewer_trials_is_said_to_be(smoke: Run, tmp_path: Path) -> None
     command("figure", "figure_3", "--metrics", file, output=figure.with_suffix(""))
     command("claims", file, output=fewer.table("claims"))
     nowhere = tmp_path / "none"
+    nowhere.mkdir()
     command("compare", file, "--reference", nowhere, output=fewer.table("comparison"))
     command("report", figure, "--captions", CAPTIONS, output=fewer.report)
     assert ">1 trial<" in fewer.figure("figure_3", "svg").read_text()

@@ -94,7 +94,8 @@ def test_a_state_of_other_settings_or_other_code_is_not_used(
         in caplog.text
     )
     assert not path.exists()
-    cut_off()
+    path.with_name("state.pt.unused").replace(path)
+    assert checkpoint_of(run, path, every=60).load() is not None
     package = Path(shutil.copytree(source_code.PACKAGE, tmp_path / source_code.NAME))
     monkeypatch.setattr(source_code, "PACKAGE", package)
     monkeypatch.setattr(source_code, "_file", cache(source_code._file.__wrapped__))

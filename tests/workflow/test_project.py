@@ -7,8 +7,8 @@ import tomllib
 import pytest
 import yaml
 
-from conftest import ROOT
-from lowrank_dynamics.config.figures import FIGURES
+from conftest import ROOT, refused
+from lowrank_dynamics.config.figures import FIGURES, require_sources
 
 
 def test_nothing_depends_on_links() -> None:
@@ -17,6 +17,11 @@ def test_nothing_depends_on_links() -> None:
         ["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert [line for line in staged.splitlines() if line.startswith("120000")] == []
+
+
+def test_a_figure_of_no_experiment_is_refused() -> None:
+    with refused("figure overview is drawn from 'case_study', which is no experiment; correct its"):
+        require_sources(["theory_setting"])
 
 
 @pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if not figure.table])

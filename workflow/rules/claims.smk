@@ -1,4 +1,5 @@
-# Claims: a verdict on every statement of the paper, from the aggregated metrics and nothing else.
+# Claims: a verdict on every statement, of the paper or our own, from the aggregated metrics and
+# nothing else.
 
 
 rule claims:

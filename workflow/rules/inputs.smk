@@ -72,7 +72,7 @@ def fetched(name):
 
 
 def trained_weights(wildcards):
-    """The same for the convolutions that an experiment trains."""
+    """The folder of the weights from which an experiment trains its convolutions, if it does."""
     data = experiment_of(wildcards).data
     return fetched(data.convolutions) if getattr(data, "fine_tuned", False) else []
 

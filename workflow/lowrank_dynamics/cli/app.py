@@ -31,7 +31,7 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", help="a setting to change, such as experiments.starts.trials=1"),
 ]
-Output = Annotated[Path, typer.Option(help="the file to write")]
+Output = Annotated[Path, typer.Option(help="the file to write", dir_okay=False)]
 
 
 def color() -> bool | None:

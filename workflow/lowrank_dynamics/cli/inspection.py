@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lowrank_dynamics.cli.app import FOR_A_RUN, FOR_READERS, Overrides, RunName, app, color
+from lowrank_dynamics.config.folder import require_scale
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 
@@ -95,7 +96,9 @@ def tell_outcome(
 
     from lowrank_dynamics.report.outcome import outcome
 
-    for line in outcome(Run.named(name), None if since is None else time.time() - since):
+    run = Run.named(name)
+    require_scale(run.scale)
+    for line in outcome(run, None if since is None else time.time() - since):
         typer.echo(line)
 
 

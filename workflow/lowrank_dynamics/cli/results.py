@@ -8,6 +8,7 @@ import typer
 from lowrank_dynamics.cli.app import FOR_JOBS, AnyRunName, Output, Overrides, RunName, app
 from lowrank_dynamics.config.folder import REFERENCE
 from lowrank_dynamics.config.run import Run
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import provenance
 from lowrank_dynamics.storage.repository import code_version
 
@@ -55,11 +56,14 @@ def claims(
     from lowrank_dynamics.analysis.readable import claims_summary
     from lowrank_dynamics.analysis.table import claims_table
     from lowrank_dynamics.report.rendering import claims_page
+    from lowrank_dynamics.report.verify import require_planned
     from lowrank_dynamics.storage import tables
     from lowrank_dynamics.storage.metrics import read_all
 
     run = Run.named(name, overrides=overrides)
     measured = read_all(metrics, run.measured.name)
+    for experiment, found in measured.items():
+        require_planned(found, run.measured, experiment)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
     statements = provenance.sha256(run.statements)
@@ -119,6 +123,8 @@ def compare(
     from lowrank_dynamics.storage.metrics import read_all
 
     run = Run.named(name, overrides=overrides)
+    if not reference.is_dir():
+        raise UserError(f"{reference} is not a folder; name that of a reference")
     measured = read_all(metrics, run.name)
     rows, uncompared = compare_all(measured, reference, run.settings.experiments)
     files = {}

@@ -139,7 +139,7 @@ class ConvolvedData(StoredData):
 
     @property
     def inputs(self) -> int:
-        """The same: pixels if the convolutions are trained, else features."""
+        """The numbers of one input: pixels if the convolutions are trained, else features."""
         return math.prod(IMAGES[self.images].shape) if self.fine_tuned else self.dimension
 
     @property

@@ -1,7 +1,7 @@
 """The figures by name: what each shows, its module, and its place in the report."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,6 +124,17 @@ NAMES = {
     "transformer_block_by_spectrum": "K of the spectrum",
 }
 """What readers of a figure of several experiments see of each."""
+
+
+def require_sources(experiments: Collection[str]) -> None:
+    """Raise UserError if a figure is drawn from anything but these experiments."""
+    for name, figure in FIGURES.items():
+        for experiment in figure.experiments:
+            if experiment not in experiments:
+                raise UserError(
+                    f"figure {name} is drawn from {experiment!r}, which is no experiment; correct"
+                    " its entry in config/figures.py"
+                )
 
 
 def require_captions(folder: Path) -> None:

@@ -27,7 +27,7 @@ def scales(folder: Path = CONFIGS) -> list[str]:
     Raises UserError for a file whose name would not work as a results folder in every command
     line.
     """
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    names = sorted(path.stem for path in folder.glob("[!.]*.yaml"))
     for name in names:
         if not SCALE.fullmatch(name):
             raise UserError(

@@ -1,6 +1,6 @@
 """What `snakemake --config` asks of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +54,23 @@ class Request(BaseModel):
     def limited(self, settings: Settings) -> Settings:
         """Return settings with the limits on trials, and the GPU, that are asked."""
         return settings.limited(self.trials, self.trials_per_job).on(self.gpu)
+
+
+def require_once(words: Sequence[str]) -> None:
+    """Raise UserError if a command line has a key of `--config` twice, of which Snakemake takes the
+    last.
+    """
+    keys: list[str] = []
+    of_config = False
+    for word in words:
+        if word.startswith("-"):
+            of_config = word in ("--config", "-C")
+        elif of_config and "=" in word:
+            keys.append(word.partition("=")[0])
+    for key in keys:
+        if keys.count(key) > 1:
+            hint = '; separate changes by spaces: set="A B"' if key == "set" else ""
+            raise UserError(f"--config {key} is given twice{hint}")
 
 
 def requested(config: Mapping[str, Any], folder: Path = CONFIGS) -> Request:

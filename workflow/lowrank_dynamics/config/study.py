@@ -1,8 +1,9 @@
 """The names of the studies; and the sensitivity study, `configs/studies/sensitivity.yaml`."""
 
-from typing import Annotated, Any, NamedTuple
+from collections import Counter
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lowrank_dynamics.config.base import Frozen, Name, PathPart
 from lowrank_dynamics.errors import UserError
@@ -39,6 +40,17 @@ class Study(Frozen):
 
     declared: Changes
     choices: dict[Name, Choice]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        """Check that no two alternatives have the same name in paths."""
+        names: list[str] = []
+        for name, choice in self.choices.items():
+            names += [f"{name}_{value}" for value in choice.alternatives]
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two alternatives are called {repeated[0]}; rename one of them")
+        return self
 
     @property
     def alternatives(self) -> dict[str, Alternative]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowrank_dynamics.config import registries
+from lowrank_dynamics.errors import UserError
 
 
 class RReLU(nn.Module):
@@ -81,13 +82,20 @@ class TrialByTrial(nn.Module):
 
 def make_activation(name: str, generators: Sequence[torch.Generator]) -> nn.Module:
     """Return the module of the activation called `name`; `generators`, one a trial, serve the
-    random ones.
+    random ones. Raises UserError unless phi(0) = 0.
     """
     activation = registries.activation(name)
     module_class = pkgutil.resolve_name(activation.target)
     if activation.random:
         return module_class(generators)
-    return TrialByTrial(module_class(**activation.options))
+    module = module_class(**activation.options)
+    at_zero = float(module(torch.zeros(1)))
+    if at_zero != 0:
+        raise UserError(
+            f"the activation {name} maps 0 to {at_zero:.3g}, and the theory needs phi(0) = 0;"
+            " choose another one, or shift it"
+        )
+    return TrialByTrial(module)
 
 
 class StackedNetwork(nn.Module):

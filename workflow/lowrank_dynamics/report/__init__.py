@@ -1,1 +1,1 @@
-"""A run for readers: pages, the archive, the reference kept in the repository."""
+"""A run for readers: pages, the closing block, the archive, and the check of one."""

@@ -34,7 +34,8 @@ def verify(results: Path) -> str:
     Raises UserError, with a sentence for each problem.
     """
     run = _run_in(results.resolve())
-    require_none(problems(run), f"run `make SCALE={run.scale}` again, or ask who made it")
+    remedy = f"delete what is named here and run `make SCALE={run.scale}` again, or ask who made it"
+    require_none(problems(run), remedy)
     verdicts = tables.read(run.table("claims"), COLUMNS).rows["claim"].nunique()
     files = len(_traceable(run))
     return (
@@ -102,7 +103,11 @@ def contradictions(run: Run) -> Iterator[str]:
         if experiment.scale != run.name or experiment.values("experiment") != {name}:
             yield f"{file} belongs to a different experiment or scale than its path indicates"
         elif not _is_planned(experiment, run.settings, name):
-            yield f"{file} was computed with other settings than those in {run.configs}"
+            cells = run.results / "cells" / name
+            yield (
+                f"{file} was computed with other settings than those in {run.configs}, from"
+                f" {cells}, and {run.table('claims')} from it"
+            )
     path = run.table("claims")
     table = tables.read(path, COLUMNS)
     judged = table.origin.get("settings_sha256", {})
@@ -117,13 +122,25 @@ def contradictions(run: Run) -> Iterator[str]:
         yield f"{path} contradicts the metrics next to it on {', '.join(names)}"
 
 
+def require_planned(measured: Metrics, run: Run, name: str) -> None:
+    """Raise UserError for metrics of an experiment that were computed with other settings than the
+    run's.
+    """
+    if not _is_planned(measured, run.settings, name):
+        raise UserError(
+            f"{run.metrics(name)} was computed with other settings than the run has; delete it and"
+            f" {run.results / 'cells' / name}, and run again"
+        )
+
+
 def _is_planned(measured: Metrics, settings: Settings, name: str) -> bool:
     """Return whether the cells of an experiment were computed with the settings of its variants."""
     if name not in settings.experiments:
         return False
     variants = settings.experiments[name].variants
     digests = {settings.of_variant(name, variant).digest for variant in variants}
-    return all(cell.settings_sha256 in digests for cell in measured.cells.values())
+    computed = [cell.settings for cell in measured.cells.values()]
+    return all(found is not None and found.digest in digests for found in computed)
 
 
 def _differing(table: pd.DataFrame, again: pd.DataFrame) -> list[str]:

@@ -40,11 +40,13 @@ def read_provenance(path: Path) -> dict[str, Any]:
     if path.suffix not in readers:
         raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")
     try:
-        return json.loads(readers[path.suffix](path))
+        provenance = json.loads(readers[path.suffix](path))
+        if not isinstance(provenance, dict):
+            raise TypeError(f"it is a {type(provenance).__name__}")
     except (
         OSError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
         pa.ArrowException,
         ElementTree.ParseError,
@@ -52,6 +54,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} has no provenance that can be read ({type(error).__name__}: {error})"
         ) from error
+    return provenance
 
 
 def _of_parquet(path: Path) -> str:

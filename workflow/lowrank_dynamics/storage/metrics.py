@@ -32,7 +32,7 @@ MEANINGS = {
     "experiment": "its name in the settings",
     "activation": "phi, by its name in the settings",
     "parameterization": "`full`, `s_big`, `random`, or another initialization of a network",
-    "variant": "`base`, or which optimizer, eps, angle, width or learning rate",
+    "variant": "`base`, or a name for what it changes: optimizer, eps, angle, rank, width, samples",
     "trial": "from 0; the same trial has the same data and initial weights in every cell",
     "step": "training steps before the measurement",
     "layer": "l of W_l, from 1; 0 for the whole network",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import parquet
 from lowrank_dynamics.storage.atomic import replacing
 
@@ -28,8 +29,12 @@ class Table(NamedTuple):
 
 def write(table: Table, page: str, path: Path) -> None:
     """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write
-    leaves neither.
+    leaves neither. Raises UserError unless the suffix of `path` is .parquet.
     """
+    if path.suffix != ".parquet":
+        raise UserError(
+            f"{path}: a table's name must end in .parquet; its page is written beside it"
+        )
     with replacing(path.with_suffix(".md")) as partial_page:
         partial_page.write_text(page, encoding="utf-8")
         write_without_page(table, path)

@@ -45,8 +45,8 @@ class Checkpoint:
 
     Slow writes are made less often, so that training is slowed by at most one percent. When it is
     written affects no number. `key` identifies the training: a state with another key, or one that
-    cannot be read, is never resumed from; it is removed, and the log says so. A state from another
-    `device`, which rounds differently, is not resumed from either, but kept.
+    cannot be read, is never resumed from; it is renamed, and the log says so. A state from another
+    `device`, which rounds differently, is not resumed from either, and stays.
     """
 
     def __init__(self, path: Path, key: str, every: float, device: str = "cpu") -> None:
@@ -64,7 +64,7 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """Return the state that was written last, its tensors on the CPU, if there is one of the
-        same training; remove any other.
+        same training; rename any other.
 
         Raises UserError if that ran on another device.
         """
@@ -77,10 +77,10 @@ class Checkpoint:
         except (OSError, MemoryError):  # the file may be whole
             raise
         except Exception as error:  # a broken file makes the reader raise anything
-            self._discard(f"cannot be read and is not used ({type(error).__name__})")
+            self._set_aside(f"cannot be read and is not used ({type(error).__name__})")
             return None
         if stored["key"] != self.key:
-            self._discard(
+            self._set_aside(
                 "was written with different settings, data, code, torch or threads and is not used"
             )
             return None
@@ -126,7 +126,10 @@ class Checkpoint:
         """Remove the state, when its training is done or can never resume from it."""
         self.path.unlink(missing_ok=True)
 
-    def _discard(self, reason: str) -> None:
-        """Remove a state that is of no use, and log the reason."""
-        log.warning("%s %s", self.path, reason)
-        self.remove()
+    def _set_aside(self, reason: str) -> None:
+        """Rename a state that is of no use here, and log the reason: it may be of use with the
+        settings that it is of.
+        """
+        aside = self.path.with_name(f"{self.path.name}.unused")
+        self.path.replace(aside)
+        log.warning("%s %s; it is now %s", self.path, reason, aside.name)
