@@ -151,7 +151,7 @@ def _copy_with_weights_of(mlp: nn.Module) -> nn.Module:
 
 
 def _with_random_numbers(mlp: nn.Module, seed: int) -> fx.Graph:
-    """Return what `mlp` computes with the CPU's random numbers of a seed; the random state stays."""
+    """Return what `mlp` computes with the CPU's random numbers of a seed, and restore it."""
     weight = next(mlp.parameters(), torch.empty(0))
     with random_numbers_kept(weight.device):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all devices
