@@ -4,8 +4,10 @@ provenance.
 It changes nothing and imports no torch.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,13 +15,14 @@ from pandas.testing import assert_frame_equal
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
-from lowrank_dynamics.config.figures import ANIMATION, FORMATS
+from lowrank_dynamics.config.figures import ANIMATION, FIGURES, FORMATS
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics, tables
 from lowrank_dynamics.storage.embedded import read_provenance
 from lowrank_dynamics.storage.metrics import Metrics
+from lowrank_dynamics.storage.provenance import figure_origin
 
 TOLERANCE = 1e-6
 """The relative tolerance between a value in the table of verdicts and the same one from another
@@ -45,15 +48,32 @@ def verify(results: Path) -> str:
 
 
 def problems(run: Run) -> Iterator[str]:
-    """Yield a clause for each file without provenance, for metrics with other settings, and
-    verdicts that differ.
+    """Yield a clause for each file without provenance, for figures of other metrics, metrics with
+    other settings, and verdicts that differ.
     """
+    origins = {}
     for path in _traceable(run):
         try:
-            read_provenance(path)
+            origins[path] = read_provenance(path)
         except UserError as error:
             yield str(error)
     yield from contradictions(run)
+    for name in FIGURES:
+        sources = _sources(run, name)
+        drawn = [path for path in origins if path.parent == run.figures and path.stem == name]
+        for path in drawn:
+            if sources and origins[path]["drawn_from"] != sources:
+                yield f"{path} was not drawn from the metrics in {run.results}"
+
+
+def _sources(run: Run, figure: str) -> list[dict[str, Any]]:
+    """Return what a figure of a run's metrics says that it was drawn from; nothing for one that
+    shows a table.
+    """
+    files = [run.metrics(experiment) for experiment in FIGURES[figure].experiments]
+    readable = filter(Path.exists, files)
+    origin = figure_origin(figure, map(read_provenance, readable))
+    return json.loads(json.dumps(origin["drawn_from"]))
 
 
 def require_none(problems: Iterable[str], remedy: str) -> None:
