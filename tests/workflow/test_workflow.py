@@ -355,7 +355,7 @@ def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
     run = snakemake(folder, "--config", "scale=smoke", f"set={changes}", "--", target)
     assert run.returncode == 0, run.stderr
     changed = metrics.read(folder / target)
-    assert (changed.trials, changed.activations) == ("1 trial", ["silu", "relu"])
+    assert (changed.trials_in_words, changed.activations) == ("1 trial", ["silu", "relu"])
 
 
 def test_trained_weights_are_kept_on_request(edited: Path) -> None:
