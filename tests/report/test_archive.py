@@ -231,7 +231,10 @@ CONTRADICTS = "claims.parquet contradicts the metrics"
             "claims.parquet has verdicts on theory_setting, whose metrics are missing",
         ),
         (write("figures/smoke/bound.svg", "<svg/>"), "bound.svg has no provenance"),
-        (name_another_machine, r"figure_3\.pdf was not drawn from the metrics in .*results/smoke"),
+        (
+            name_another_machine,
+            r"figure_3\.pdf was not drawn from the metrics of the run; delete it, and run",
+        ),
         (remove("configs"), "is not a folder results/<scale> next to configs/"),
     ],
 )

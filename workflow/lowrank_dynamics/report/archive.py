@@ -69,9 +69,7 @@ def write_archive(run: Run, folder: Path) -> Archived:
     commit = _clean_commit(root)
     run.settings  # noqa: B018 (a mistake in them is reported before all else)
     results = _results(root, scale)
-    require_none(
-        problems(run), f"delete what is named here, run `make SCALE={scale}`, and then this again"
-    )
+    require_none(problems(run), f"run `make SCALE={scale}`, then this again")
     remarks = _absent(run, results) + _of_other_code(root, results, commit)
     names = _git_lines(root, "ls-files") + results
     written = {crate.NAME: _description(root, scale, names, remarks)}

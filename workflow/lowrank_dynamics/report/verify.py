@@ -37,8 +37,7 @@ def verify(results: Path) -> str:
     Raises UserError, with a sentence for each problem.
     """
     run = _run_in(results.resolve())
-    remedy = f"delete what is named here and run `make SCALE={run.scale}` again, or ask who made it"
-    require_none(problems(run), remedy)
+    require_none(problems(run), f"run `make SCALE={run.scale}` again, or ask who made it")
     verdicts = tables.read(run.table("claims"), COLUMNS).rows["claim"].nunique()
     files = len(_traceable(run))
     return (
@@ -48,22 +47,22 @@ def verify(results: Path) -> str:
 
 
 def problems(run: Run) -> Iterator[str]:
-    """Yield a clause for each file without provenance, for figures of other metrics, metrics with
-    other settings, and verdicts that differ.
+    """Yield, with what to delete, a clause for each file without provenance, for figures of other
+    metrics, metrics with other settings, and verdicts that differ.
     """
     origins = {}
     for path in _traceable(run):
         try:
             origins[path] = read_provenance(path)
         except UserError as error:
-            yield str(error)
+            yield f"{error}; delete it"
     yield from contradictions(run)
     for name in FIGURES:
         sources = _sources(run, name)
         drawn = [path for path in origins if path.parent == run.figures and path.stem == name]
         for path in drawn:
             if sources and origins[path]["drawn_from"] != sources:
-                yield f"{path} was not drawn from the metrics in {run.results}"
+                yield f"{path} was not drawn from the metrics of the run; delete it"
 
 
 def _sources(run: Run, figure: str) -> list[dict[str, Any]]:
@@ -78,7 +77,7 @@ def _sources(run: Run, figure: str) -> list[dict[str, Any]]:
 
 def require_none(problems: Iterable[str], remedy: str) -> None:
     """Raise UserError, with a sentence for each problem, if there are any."""
-    sentences = [f"{problem}; {remedy}" for problem in problems]
+    sentences = [f"{problem}, and {remedy}" for problem in problems]
     if sentences:
         raise UserError("\n".join(sentences))
 
@@ -121,25 +120,27 @@ def contradictions(run: Run) -> Iterator[str]:
         name, experiment = file.stem, metrics.read(file)
         measured[name] = experiment
         if experiment.scale != run.name or experiment.values("experiment") != {name}:
-            yield f"{file} belongs to a different experiment or scale than its path indicates"
+            yield (
+                f"{file} belongs to a different experiment or scale than its path indicates; delete it"
+            )
         elif not _is_planned(experiment, run.settings, name):
             cells = run.results / "cells" / name
             yield (
-                f"{file} was computed with other settings than those in {run.configs}, from"
-                f" {cells}, and {run.table('claims')} from it"
+                f"{file} was computed with other settings than those in {run.configs}; delete it,"
+                f" {cells} and {run.table('claims')}"
             )
     path = run.table("claims")
     table = tables.read(path, COLUMNS)
     judged = table.origin.get("settings_sha256", {})
     missing = sorted(set(judged) - set(measured))
     if missing:
-        yield f"{path} has verdicts on {', '.join(missing)}, whose metrics are missing"
+        yield f"{path} has verdicts on {', '.join(missing)}, whose metrics are missing; delete it"
         return
     evidence = {name: measured[name] for name in judged}
     again = claims_table(load_claims(run.statements), evidence, run.settings, run)
     names = _differing(table.rows, again)
     if names:
-        yield f"{path} contradicts the metrics next to it on {', '.join(names)}"
+        yield f"{path} contradicts the metrics next to it on {', '.join(names)}; delete it"
 
 
 def require_planned(measured: Metrics, run: Run, name: str) -> None:
