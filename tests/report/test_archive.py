@@ -204,10 +204,12 @@ def reproduce_all(root: Path) -> None:
 
 def test_metrics_of_other_settings_are_not_judged(project: Path) -> None:
     measured = metrics.read(project / MEASURED)
-    require_planned(measured, run_in(project), "theory_setting")
+    require_planned(measured, run_in(project), MEASURED)
     replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n")(project)
-    with refused("was computed with other settings than the run has; delete it and .* run again"):
-        require_planned(measured, run_in(project), "theory_setting")
+    with refused(
+        "was computed with other settings than the run has; name another file, or delete it and .*"
+    ):
+        require_planned(measured, run_in(project), MEASURED)
 
 
 CONTRADICTS = "claims.parquet contradicts the metrics"

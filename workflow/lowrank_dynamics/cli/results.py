@@ -62,8 +62,8 @@ def claims(
 
     run = Run.named(name, overrides=overrides)
     measured = read_all(metrics, run.measured.name)
-    for experiment, found in measured.items():
-        require_planned(found, run.measured, experiment)
+    for path in metrics:
+        require_planned(measured[path.stem], run.measured, path)
     only = None if every else set(measured)
     rows = claims_table(load_claims(run.statements), measured, run.settings, run, only)
     statements = provenance.sha256(run.statements)

@@ -121,7 +121,8 @@ def contradictions(run: Run) -> Iterator[str]:
         measured[name] = experiment
         if experiment.scale != run.name or experiment.values("experiment") != {name}:
             yield (
-                f"{file} belongs to a different experiment or scale than its path indicates; delete it"
+                f"{file} belongs to a different experiment or scale than its path indicates;"
+                " delete it"
             )
         elif not _is_planned(experiment, run.settings, name):
             cells = run.results / "cells" / name
@@ -143,14 +144,12 @@ def contradictions(run: Run) -> Iterator[str]:
         yield f"{path} contradicts the metrics next to it on {', '.join(names)}; delete it"
 
 
-def require_planned(measured: Metrics, run: Run, name: str) -> None:
-    """Raise UserError for metrics of an experiment that were computed with other settings than the
-    run's.
-    """
-    if not _is_planned(measured, run.settings, name):
+def require_planned(measured: Metrics, run: Run, path: Path) -> None:
+    """Raise UserError for metrics that were computed with other settings than the run's."""
+    if not _is_planned(measured, run.settings, path.stem):
         raise UserError(
-            f"{run.metrics(name)} was computed with other settings than the run has; delete it and"
-            f" {run.results / 'cells' / name}, and run again"
+            f"{path} was computed with other settings than the run has; name another file, or"
+            f" delete it and {run.results / 'cells' / path.stem}, and run again"
         )
 
 
