@@ -80,8 +80,8 @@ class Training(Frozen):
         ge=0,
         le=1e6,
         description=(
-            "as torch has it: times the weight it is added to the gradient; with muon a weight"
-            " decays in a step by it times eta"
+            "torch's: a weight times this is added to its gradient; with muon, eta times that is"
+            " subtracted from the weight"
         ),
     )
     mixed_precision: bool = Field(

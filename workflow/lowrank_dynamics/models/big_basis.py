@@ -153,16 +153,12 @@ def _takes_nothing(loss: object) -> bool:
     if not callable(loss):
         return False
     try:
-        parameters = inspect.signature(loss).parameters.values()
-    except ValueError:  # not written in Python
+        inspect.signature(loss).bind()
+    except TypeError:
+        return False
+    except ValueError:  # not written in Python, so nobody can tell
         return True
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [
-        parameter
-        for parameter in parameters
-        if parameter.default is inspect.Parameter.empty and parameter.kind not in variadic
-    ]
-    return not required
+    return True
 
 
 def _not_compiled() -> AbstractContextManager[object]:

@@ -32,11 +32,6 @@ class Chain(NamedTuple):
     after: list[list[nn.Module]]
 
     @property
-    def between(self) -> list[nn.Module]:
-        """What follows the layers, in order."""
-        return [module for modules in self.after for module in modules]
-
-    @property
     def hidden(self) -> list[nn.Linear]:
         """The layers 1 .. L-1."""
         return self.layers[:-1]
@@ -75,7 +70,7 @@ def chain_of(mlp: nn.Module) -> Chain:
         as_modules(mlp, *piece) for piece in zip(in_training, in_evaluation, strict=True)
     ]
     chain = Chain(before, layers, after)
-    _require_used_once([*before, *chain.between])
+    _require_used_once(chain)
     _require_any_width(chain)
     return chain
 
@@ -191,10 +186,6 @@ def _require_no_weights(node: fx.Node, modules: dict[str, nn.Module]) -> None:
 def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) -> None:
     """Require a layer that maps x to W x + b with its own weights."""
     named = f"module {node.target} ({type(layer).__name__})"
-    if any(_share_values(layer, other) for other in others):
-        raise UserError(
-            f"{named} is used twice, or shares a weight; each layer must have its own weights"
-        )
     if "weight" not in dict(layer.named_parameters(recurse=False)):
         raise UserError(
             f"the weight of {named} is computed from other parameters; remove the parametrization"
@@ -209,6 +200,10 @@ def _require_ordinary(layer: nn.Linear, node: fx.Node, others: list[nn.Linear]) 
         raise UserError(f"the weight of {named} is complex, and the theory is about real ones")
     if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
         raise UserError(f"{named} overrides forward, so an ordinary layer cannot replace it")
+    if any(_share_values(layer, other) for other in others):
+        raise UserError(
+            f"{named} is used twice, or shares a weight; each layer must have its own weights"
+        )
 
 
 def _share_values(one: nn.Module, other: nn.Module) -> bool:
@@ -221,16 +216,18 @@ def _share_values(one: nn.Module, other: nn.Module) -> bool:
     return False
 
 
-def _require_used_once(modules: list[nn.Module]) -> None:
+def _require_used_once(chain: Chain) -> None:
     """Require that no two modules around the layers share a weight: copies would have two."""
     used: set[int] = set()
-    for module in modules:
-        weights = set(map(id, module.parameters()))
-        if not used.isdisjoint(weights):
-            raise UserError(
-                f"{name_of(module)} is used twice, or shares a weight; each place must have its own"
-            )
-        used |= weights
+    for modules in (chain.before, *chain.after):
+        for module in modules:
+            weights = set(map(id, module.parameters()))
+            if not used.isdisjoint(weights):
+                raise UserError(
+                    f"{name_of(module)} is used twice, or shares a weight; each place must have its"
+                    " own"
+                )
+            used |= weights
 
 
 def _require_any_width(chain: Chain) -> None:

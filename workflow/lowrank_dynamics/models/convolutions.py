@@ -77,6 +77,6 @@ def pooled(convolutions: Callable[[Tensor], Tensor], inputs: Tensor, pool: int) 
     A map with fewer than `pool` places per side is repeated rather than averaged.
     """
     maps = convolutions(inputs)
-    if maps.is_cuda:  # elsewise the order of sums in the backward pass changes from call to call
+    if maps.is_cuda:  # in another layout the backward pass adds in an order that varies
         maps = maps.contiguous(memory_format=torch.channels_last)
     return functional.adaptive_avg_pool2d(maps, pool).flatten(1)
