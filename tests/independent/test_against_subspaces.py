@@ -219,7 +219,7 @@ def complement_generators() -> list[torch.Generator]:
     return [torch.Generator().manual_seed(10 + trial) for trial in TRIALS]
 
 
-@pytest.mark.parametrize("degrees", [0.0, 1e-3, 15.0, 45.0, 60.0, 90.0])
+@pytest.mark.parametrize("degrees", [0.0, 1e-3, 15.0, 45.0, 60.0, 75.0, 90.0])
 def test_a_rotated_factor_has_the_angle_psi_in_all_directions(degrees: float) -> None:
     psi = math.radians(degrees)
     rotated = rotated_factor(stack(factors()), degrees, complement_generators())
