@@ -54,7 +54,7 @@ def planned(folder: Path, *arguments: str) -> str:
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a terminal in which the project's own one is activated."""
     inherited = dict(os.environ)
-    for name in ("PYTHONPATH", "MAKELEVEL"):
+    for name in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL"):
         inherited.pop(name, None)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return inherited | {"PATH": path} | variables
