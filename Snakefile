@@ -28,7 +28,9 @@ os.environ.update(
 
 from lowrank_dynamics import snakemake_internals as internals
 from lowrank_dynamics.analysis.claims import load_claims
+from lowrank_dynamics.cli.interruption import can_follow
 from lowrank_dynamics.config import folder
+from lowrank_dynamics.config.cell import shard_name, shard_of
 from lowrank_dynamics.config.cost import features_demand, impossible, training_demand
 from lowrank_dynamics.config.figures import (
     ANIMATED,
@@ -46,15 +48,13 @@ from lowrank_dynamics.config.parts import part_of
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.request import requested, require_once
 from lowrank_dynamics.config.run import Run
-from lowrank_dynamics.config.cell import shard_name, shard_of
 from lowrank_dynamics.data import external
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.outcome import missing, note_missing, outcome
-from lowrank_dynamics.storage import occupancy, places
 from lowrank_dynamics.source_code import code_sha256, contents_sha256
+from lowrank_dynamics.storage import occupancy, places
 from lowrank_dynamics.storage.repository import unreadable_repository
 from lowrank_dynamics.training import gpus
-from lowrank_dynamics.cli.interruption import can_follow
 
 # The commands run the Python that Snakemake runs in, unless conda makes one for them.
 if not internals.has_conda(workflow):

@@ -2,8 +2,8 @@
 
 import copy
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,6 @@ CLAIM: dict[str, Any] = {
 
 Key = tuple[int, str, int, int]
 MakeJob = Callable[..., Job]
-Started = tuple[Path, subprocess.Popen[bytes]]
 
 
 def rows_of(job: Job, checkpoint: Checkpoint | None = None) -> Iterator[Measurement]:
@@ -146,50 +145,57 @@ def _one_thread() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that look at a finished run behind the others."""
-    items.sort(key=_needs_a_run)
+    """Put the tests that look at finished runs behind the others."""
+    items.sort(key=_runs_needed)
 
 
-def _needs_a_run(item: pytest.Item) -> bool:
-    return "finished" in getattr(item, "fixturenames", ())
+def _runs_needed(item: pytest.Item) -> int:
+    """Return how many runs a test looks at: the smoke scale, and the studies beyond the paper."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "finished_beyond" in fixtures:
+        return 2
+    return 1 if "finished" in fixtures else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _smoke(
+def _runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Started | None]:
-    """Start a run of the smoke scale beside the tests that do not look at it, if others do."""
-    from runs import SMOKE, copied, environment
+) -> Iterator[list[Future[Path]]]:
+    """Start the runs that tests look at, one after the other, beside the tests that look at none;
+    a future is the project in which one has run.
+    """
+    from runs import SMOKE, Background, copied
 
-    if not any(map(_needs_a_run, request.session.items)):
-        yield None
-        return
-    folder = copied(tmp_path_factory.mktemp("finished"))
-    command = ["snakemake", "--cores", "2", *SMOKE]
-    with (folder / "said.txt").open("wb") as said:
-        pipes = {"stdout": said, "stderr": subprocess.STDOUT}
-        with subprocess.Popen(command, cwd=folder, env=environment(), **pipes) as run:
-            yield folder, run
-            run.terminate()
+    def smoke() -> Path:
+        copied(project)
+        background.run(project, "snakemake", "--cores", "2", *SMOKE)
+        if needed > 1:
+            shutil.copytree(project, larger, symlinks=True)
+        return project
+
+    def beyond() -> Path:
+        background.run(larger, "snakemake", "--cores", "2", *SMOKE, "--", "beyond")
+        return larger
+
+    needed = max(map(_runs_needed, request.session.items), default=0)
+    project, larger = (
+        tmp_path_factory.mktemp("finished"),
+        tmp_path_factory.mktemp("beyond") / "project",
+    )
+    with Background() as background:
+        yield [background.submit(run) for run in (smoke, beyond)[:needed]]
 
 
 @pytest.fixture(scope="session")
-def finished(_smoke: Started) -> Path:
+def finished(_runs: list[Future[Path]]) -> Path:
     """Return a copy of the project in which the smoke scale has run; tests leave it as it is."""
-    folder, run = _smoke
-    assert run.wait() == 0, (folder / "said.txt").read_text()
-    return folder
+    return _runs[0].result()
 
 
 @pytest.fixture(scope="session")
-def finished_beyond(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_beyond(_runs: list[Future[Path]]) -> Path:
     """Return a copy of it in which the studies beyond the paper have run too."""
-    from runs import SMOKE, succeeding
-
-    folder = tmp_path_factory.mktemp("beyond") / "project"
-    shutil.copytree(finished, folder, symlinks=True)
-    succeeding(folder, "snakemake", "--cores", "2", *SMOKE, "--", "beyond")
-    return folder
+    return _runs[1].result()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,32 @@ def copied(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     return folder
+
+
+class Background(ThreadPoolExecutor):
+    """Runs of the workflow beside the tests, one at a time; at the end the one that goes on is
+    terminated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def run(self, folder: Path, *command: str) -> None:
+        """Run a command in a folder and see that it succeeds; what it says goes to `said.txt`
+        there.
+        """
+        with (folder / "said.txt").open("wb") as said:
+            pipes = {"stdout": said, "stderr": subprocess.STDOUT}
+            with subprocess.Popen(command, cwd=folder, env=environment(), **pipes) as self._running:
+                status = self._running.wait()
+        assert status == 0, (folder / "said.txt").read_text()
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        if self._running is not None:
+            self._running.terminate()
+        self.shutdown()
 
 
 def heeding_interrupts() -> None:
