@@ -55,7 +55,7 @@ def planned(folder: Path, *arguments: str) -> str:
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a terminal in which the project's own one is activated."""
     inherited = dict(os.environ)
-    for name in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL"):
+    for name in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         inherited.pop(name, None)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return inherited | {"PATH": path} | variables

@@ -207,7 +207,8 @@ def test_metrics_of_other_settings_are_not_judged(project: Path) -> None:
     require_planned(measured, run_in(project), MEASURED)
     replace("configs/smoke.yaml", "steps: 60\n", "steps: 61\n")(project)
     with refused(
-        "was computed with other settings than the run has; name another file, or delete it and .*"
+        "was computed with other settings than the run has; name another file, or delete it and .*,"
+        " and run again"
     ):
         require_planned(measured, run_in(project), MEASURED)
 

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import ROOT
 from lowrank_dynamics.storage import metrics
+from runs import environment, ran
 
 
 @pytest.fixture
@@ -32,11 +33,7 @@ def program(path: Path, text: str) -> Path:
 
 def make(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run make as a terminal does, also where a make runs the tests."""
-    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    own = {name: value for name, value in os.environ.items() if name not in outer} | variables
-    return subprocess.run(
-        ["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False
-    )
+    return ran(folder, "make", *arguments, env=environment(**variables))
 
 
 def test_an_old_python_is_refused_in_a_sentence(folder: Path) -> None:
@@ -115,9 +112,7 @@ def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) 
     python = tmp_path / "environment" / "bin" / "python"
     (wheel,) = tmp_path.glob("*.whl")
     installed = ["install", "--constraint", ROOT / "requirements.txt", wheel]
-    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-        "OMP_NUM_THREADS": "1"
-    }
+    own = environment(OMP_NUM_THREADS="1")
     subprocess.run([*pip, "--python", python, *installed], check=True, env=own)
     command = [python, "-W", "error", "-c", example[1]]
     run = subprocess.run(
