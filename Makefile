@@ -25,7 +25,7 @@ run = started=$$(date +%s) && snakemake $(1) --cores $(CORES) --config scale=$(S
   && python -m lowrank_dynamics outcome --run $(SCALE) --since $$started
 REPORT = results/$(SCALE)/report.html
 
-.PHONY: figures sensitivity beyond open archive bench test test-slow test-all check tables format lock clean help
+.PHONY: figures sensitivity beyond open archive bench test test-all check tables format lock clean help
 
 figures: $(ENVIRONMENT)  ## (default) every figure, the verdicts and the report
 	@$(call run,)
@@ -53,18 +53,17 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 	pip install --quiet peft==0.21.2
 	@OMP_NUM_THREADS=1 python -m benchmarks
 
+# One process a core; tests of one file stay together, because they share what they made.
+PYTEST = pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 # Science, settings, storage, figures, and one run at smoke scale.
 test: $(TOOLS)  ## the quick tests, in some four minutes
-	pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # Also Slurm, the browser, runs that are killed, the documents carried out to the letter, and the packages that people use the
 # library with.
-test-slow: $(LIBRARY)  ## the other tests: whole runs, Slurm and the browser
-	pytest -m slow
-
-# The two beside each other, because many a test leaves a core idle; each is shown when it has ended.
-test-all: $(LIBRARY)  ## all tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync test test-slow
+test-all: $(LIBRARY)  ## all tests: also whole runs, Slurm and the browser
+	$(PYTEST)
 
 # Format, lint, types and the order of the rooms: what the continuous integration runs beside the tests.
 check: $(TOOLS)  ## format, lint and types

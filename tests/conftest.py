@@ -3,7 +3,6 @@
 import copy
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -145,57 +144,40 @@ def _one_thread() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that look at finished runs behind the others."""
-    items.sort(key=_runs_needed)
-
-
-def _runs_needed(item: pytest.Item) -> int:
-    """Return how many runs a test looks at: the smoke scale, and the studies beyond the paper."""
-    fixtures = getattr(item, "fixturenames", ())
-    if "finished_beyond" in fixtures:
-        return 2
-    return 1 if "finished" in fixtures else 0
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[Future[Path]]]:
-    """Start the runs that tests look at, one after the other, beside the tests that look at none;
-    a future is the project in which one has run.
-    """
-    from runs import SMOKE, Background, copied
-
-    def smoke() -> Path:
-        copied(project)
-        background.run(project, "snakemake", "--cores", "2", *SMOKE)
-        if needed > 1:
-            shutil.copytree(project, larger, symlinks=True)
-        return project
-
-    def beyond() -> Path:
-        background.run(larger, "snakemake", "--cores", "2", *SMOKE, "--", "beyond")
-        return larger
-
-    needed = max(map(_runs_needed, request.session.items), default=0)
-    project, larger = (
-        tmp_path_factory.mktemp("finished"),
-        tmp_path_factory.mktemp("beyond") / "project",
-    )
-    with Background() as background:
-        yield [background.submit(run) for run in (smoke, beyond)[:needed]]
+    """Put the files with slow tests first, lest one process is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
-def finished(_runs: list[Future[Path]]) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the folder that all processes of tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Path) -> Path:
     """Return a copy of the project in which the smoke scale has run; tests leave it as it is."""
-    return _runs[0].result()
+    from runs import SMOKE, copied, made_once, succeeding
+
+    def run(project: Path) -> None:
+        copied(project)
+        succeeding(project, "snakemake", "--cores", "2", *SMOKE)
+
+    return made_once(shared / "finished", run)
 
 
 @pytest.fixture(scope="session")
-def finished_beyond(_runs: list[Future[Path]]) -> Path:
+def finished_beyond(shared: Path, finished: Path) -> Path:
     """Return a copy of it in which the studies beyond the paper have run too."""
-    return _runs[1].result()
+    from runs import SMOKE, made_once, succeeding
+
+    def run(project: Path) -> None:
+        shutil.copytree(finished, project, symlinks=True, dirs_exist_ok=True)
+        succeeding(project, "snakemake", "--cores", "2", *SMOKE, "--", "beyond")
+
+    return made_once(shared / "beyond" / "project", run)
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from conftest import ROOT, run_named, settings_of
 from lowrank_dynamics.config.figures import ANIMATED, ANIMATION, FORMATS, figures_of
@@ -71,30 +71,15 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-class Background(ThreadPoolExecutor):
-    """Runs of the workflow beside the tests, one at a time; at the end the one that goes on is
-    terminated.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(max_workers=1)
-        self._running: subprocess.Popen[bytes] | None = None
-
-    def run(self, folder: Path, *command: str) -> None:
-        """Run a command in a folder and see that it succeeds; what it says goes to `said.txt`
-        there.
-        """
-        with (folder / "said.txt").open("wb") as said:
-            pipes = {"stdout": said, "stderr": subprocess.STDOUT}
-            with subprocess.Popen(command, cwd=folder, env=environment(), **pipes) as self._running:
-                status = self._running.wait()
-        assert status == 0, (folder / "said.txt").read_text()
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown(wait=False, cancel_futures=True)
-        if self._running is not None:
-            self._running.terminate()
-        self.shutdown()
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Let the first process of tests that needs a folder make what is in it; others wait."""
+    made = folder.with_suffix(".made")
+    with FileLock(folder.with_suffix(".lock")):
+        if not made.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
+            made.touch()
+    return folder
 
 
 def heeding_interrupts() -> None:

@@ -111,7 +111,7 @@ def test_the_example_of_the_documents_runs_with_the_wheel_alone(tmp_path: Path) 
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
     python = tmp_path / "environment" / "bin" / "python"
     (wheel,) = tmp_path.glob("*.whl")
-    installed = ["install", "--constraint", ROOT / "requirements.txt", wheel]
+    installed = ["install", "--no-compile", "--constraint", ROOT / "requirements.txt", wheel]
     own = environment(OMP_NUM_THREADS="1")
     subprocess.run([*pip, "--python", python, *installed], check=True, env=own)
     command = [python, "-W", "error", "-c", example[1]]
