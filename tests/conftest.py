@@ -162,15 +162,23 @@ def finished(shared: Path) -> Path:
     from runs import SMOKE, copied, made_once, succeeding
 
     def run(project: Path) -> None:
-        copied(project)
-        succeeding(project, "snakemake", "--cores", "2", *SMOKE)
+        said = succeeding(copied(project), "snakemake", "--cores", "2", *SMOKE)
+        project.with_suffix(".said").write_text(said.stdout + said.stderr)
 
     return made_once(shared / "finished", run)
 
 
+@pytest.fixture(scope="module")
+def edited(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of it that the tests of a file change."""
+    return Path(
+        shutil.copytree(finished, tmp_path_factory.mktemp("edited") / "project", symlinks=True)
+    )
+
+
 @pytest.fixture(scope="session")
 def finished_beyond(shared: Path, finished: Path) -> Path:
-    """Return a copy of it in which the studies beyond the paper have run too."""
+    """Return a copy of the first in which the studies beyond the paper have run too."""
     from runs import SMOKE, made_once, succeeding
 
     def run(project: Path) -> None:

@@ -48,7 +48,6 @@ def made(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a commit of the project in which the smoke scale has run; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("made") / "project"
     shutil.copytree(finished, folder, symlinks=True)
-    (folder / "said.txt").unlink()
     for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the sources")):
         git(folder, *arguments)
     return folder

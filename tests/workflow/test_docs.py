@@ -101,7 +101,7 @@ def test_every_claim_is_in_the_tables_of_the_documents() -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_for_evaluators_work(finished: Path) -> None:
+def test_the_commands_for_evaluators_work(finished: Path, tmp_path: Path) -> None:
     """Those of one experiment each, at smoke scale, where nothing is left to be trained."""
     wanted = [
         line.replace("laptop", "smoke")
@@ -118,7 +118,7 @@ def test_the_commands_for_evaluators_work(finished: Path) -> None:
     for _, *arguments, output in (
         shlex.split(line) for line in wanted if line.startswith("python")
     ):
-        judged = finished.parent / "evaluation" / Path(output).name
+        judged = tmp_path / Path(output).name
         succeeding(finished, "python", *arguments, str(judged), "--run", "smoke")
         assert "was not run" not in judged.with_suffix(".md").read_text()
 

@@ -91,14 +91,14 @@ def test_nothing_is_left_to_do(finished: Path) -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_reruns_exactly_what_depends_on_it(finished: Path, name: str) -> None:
+def test_an_edit_reruns_exactly_what_depends_on_it(edited: Path, name: str) -> None:
     old, new, expected = EDITS[name]
-    file = finished / name
+    file = edited / name
     before, times = file.read_text(), file.stat()
     assert old in before
     file.write_text(before.replace(old, new) if old else before + new)
     try:
-        plan = planned(finished)
+        plan = planned(edited)
     finally:
         file.write_text(before)
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -137,9 +137,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(finished: Path, tmp_pat
     ) as killed:
         cells = folder / "results" / "smoke" / "cells"
         wait_for(lambda: len(list(cells.glob("*/*/*.parquet"))) >= 6, killed)
+        os.killpg(killed.pid, signal.SIGSTOP)  # so that it does not end beside what follows
         refused = snakemake(folder, *SMOKE)
         planned(folder)
         killed.kill()
+        os.killpg(killed.pid, signal.SIGCONT)
         killed.wait()
         deadline = time.monotonic() + 60
         while is_alive(killed.pid):
@@ -251,16 +253,16 @@ def test_results_dated_in_the_future_are_named_before_a_job_starts(tmp_path: Pat
     assert again.returncode == 0, again.stderr
 
 
-def test_a_profile_of_the_site_does_not_hide_an_edit(finished: Path, tmp_path: Path) -> None:
+def test_a_profile_of_the_site_does_not_hide_an_edit(edited: Path, tmp_path: Path) -> None:
     """Code counts as a parameter, so a profile by which times alone matter would leave results of
     older code.
     """
     (tmp_path / "config.yaml").write_text("rerun-triggers: mtime\n")
-    file = finished / PACKAGE / "training" / "loop.py"
+    file = edited / PACKAGE / "training" / "loop.py"
     before = file.read_text()
     file.write_text(f"{before}# edited\n")
     try:
-        run = snakemake(finished, "-n", *SMOKE, SNAKEMAKE_PROFILE=str(tmp_path))
+        run = snakemake(edited, "-n", *SMOKE, SNAKEMAKE_PROFILE=str(tmp_path))
     finally:
         file.write_text(before)
     assert re.search(r"^train +\d+$", run.stdout + run.stderr, re.MULTILINE)
