@@ -44,7 +44,7 @@ from lowrank_dynamics.config.figures import (
     sortable,
     title,
 )
-from lowrank_dynamics.config.parts import part_of
+from lowrank_dynamics.config.parts import Part
 from lowrank_dynamics.config.registries import CONVOLUTIONS, IMAGES, labels
 from lowrank_dynamics.config.request import requested, require_once
 from lowrank_dynamics.config.run import Run
@@ -84,8 +84,10 @@ if internals.plans_the_run(workflow):
         external.forget_missing(Path("results/data/fetched"))
 
 # On one machine no more jobs take a GPU at a time than it has; a cluster's scheduler sees to that.
-if gpus.count() and not internals.counts_jobs(workflow):
-    internals.limit(workflow, "gpu", gpus.count())
+if not internals.counts_jobs(workflow):
+    here = gpus.count()
+    if here:
+        internals.limit(workflow, "gpu", here)
 
 # A cluster's profile limits the time of a job. What cannot be done within it, or on the GPU, is
 # named beforehand.

@@ -142,7 +142,7 @@ def _steps(
     return lambda: step
 
 
-def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
+def accuracies() -> Iterator[tuple[str, ...]]:
     """Yield what each network reaches of the Fashion-MNIST sample in some seconds of training, on
     all images a step.
 
@@ -163,24 +163,25 @@ def accuracies(times: tuple[float, ...] = TIMES) -> Iterator[tuple[str, ...]]:
         networks[f"LoRA, r = {rank // CLASSES}K"] = adapted(head(784, 784), rank)
     for name, network in networks.items():
         runs = [
-            list(_reached(copy.deepcopy(network), rate, train, test, times))
-            for rate in LEARNING_RATES
+            list(_reached(copy.deepcopy(network), rate, train, test)) for rate in LEARNING_RATES
         ]
         yield name, *(min(at_one_time)[1] for at_one_time in zip(*runs, strict=True))
 
 
 def _reached(
-    network: nn.Module, rate: float, train: Images, test: Images, times: tuple[float, ...]
+    network: nn.Module, rate: float, train: Images, test: Images
 ) -> Iterator[tuple[float, str]]:
     """Train for some seconds, and yield at each time the training loss and what is said of the test
     accuracy.
     """
-    step, count, spent = _steps(network, *train, 1, rate)(), 0, 0.0
-    for seconds in times:
+    step = _steps(network, *train, 1, rate)()
+    count, spent = 0, 0.0
+    for seconds in TIMES:
         while spent < seconds:
             began = time.process_time()
             step()
-            spent, count = spent + time.process_time() - began, count + 1
+            spent += time.process_time() - began
+            count += 1
         with torch.no_grad():
             loss = float(_loss(network, *train))
             correct = (network(test[0]).argmax(dim=1) == test[1]).float().mean()

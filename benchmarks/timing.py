@@ -39,7 +39,8 @@ def paired(first: Prepared, second: Prepared, repeats: int = 5) -> Ratio:
     """Return how many times as long as `second` the `first` takes: runs in pairs, after one of each
     to warm up.
     """
-    seconds(first), seconds(second)
+    seconds(first)
+    seconds(second)
     return Ratio.of([seconds(first) / seconds(second) for _ in range(repeats)])
 
 

@@ -7,6 +7,7 @@ check`, nothing is written, and a document whose tables differ from the referenc
 import math
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,13 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTAL
 
 def main() -> None:
     """Write the tables into the documents, or check them."""
+    parser = ArgumentParser(prog="python -m tools.fill_tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if they differ")
+    check = parser.parse_args().check
     try:
         _require_same_readings()
         for document in DOCUMENTS:
-            _fill(document, check="--check" in sys.argv[1:])
+            _fill(document, check=check)
     except UserError as error:
         sys.exit(f"error: {error}")
 
@@ -148,14 +152,17 @@ def shown(scale: str, role: Role = "claim") -> pd.Series:
 
 
 def held() -> list[str]:
-    """Return the README's sentence on how many claims have each verdict, at both scales."""
+    """Return the README's sentences on how many claims have each verdict, at both scales."""
     laptop, paper, checks = shown("laptop"), shown("paper"), shown("laptop", "check")
     twice = laptop.index.str.contains(AT_MATCHED_LOSS).sum()
     return [
-        f"Of {len(laptop)} claims on statements of the paper, {twice} of which judge one once more"
-        f" at matched loss: {counted(laptop)} at laptop scale; {counted(paper)} at paper scale. Of"
-        f" {len(checks)} checks of our code, which follow from the mathematics,"
-        f" {(checks == Verdict.REPRODUCED).sum()} hold."
+        f"There are {len(laptop)} claims on statements of the paper, {twice} of them repeats of"
+        " another at matched loss.",
+        "",
+        f"- At laptop scale: {counted(laptop)}.",
+        f"- At paper scale: {counted(paper)}.",
+        f"- Of {len(checks)} checks of our code, which follow from the mathematics,"
+        f" {(checks == Verdict.REPRODUCED).sum()} hold.",
     ]
 
 

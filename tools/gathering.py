@@ -48,7 +48,8 @@ def gathered(run: Run, reference: Path | None, name: str) -> Gathered | None:
         of_reference += added
         if shards:
             is_run = True
-        if len(shards + added) != (cell.name in aggregated):
+        expected = 1 if cell.name in aggregated else 0
+        if len(shards + added) != expected:
             is_aggregated = False
         parts += _uninterrupted(shards + added)
     if not (is_run and parts):

@@ -8,6 +8,7 @@ and the exit status says whether the files in `configs/schema/` are those of the
 
 import json
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ def _partial(schema: Any) -> Any:
 
 def main() -> None:
     """Write the schemas, or check that they are there."""
+    parser = ArgumentParser(prog="python -m tools.write_schemas", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if they differ")
+    check = parser.parse_args().check
     schemas = {
         "settings": settings_schema(),
         "sensitivity": study_schema(),
@@ -73,7 +77,7 @@ def main() -> None:
     for name, schema in schemas.items():
         file = FOLDER / f"{name}.json"
         text = json.dumps({"$schema": DIALECT, **schema}, indent=1) + "\n"
-        if "--check" not in sys.argv:
+        if not check:
             file.write_text(text, encoding="utf-8")
         elif not file.exists() or file.read_text(encoding="utf-8") != text:
             sys.exit(f"{file} is not that of the models; run python -m tools.write_schemas")

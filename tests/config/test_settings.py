@@ -331,6 +331,22 @@ def test_variants_have_cells_and_digests_of_their_own(folder: Path) -> None:
     assert before.of_variant(name, "muon").digest == after.of_variant(name, "muon").digest
 
 
+def test_the_code_of_a_cell_is_that_of_its_own_data(folder: Path) -> None:
+    name = "fashion_mnist"
+    convolved = {"source": "convolved", "images": name, "convolutions": "tiny"} | {
+        "size": 16,
+        "pool": 1,
+        "fine_tuned": True,
+    }
+    variants = {"pixels": {}, "convolved": {"data": convolved, "network": {"rank": None}}}
+    change(folder / "paper.yaml", f"experiments.{name}.parameterizations", ["full"])
+    change(folder / "paper.yaml", f"experiments.{name}.variants", variants)
+    settings = settings_of("paper", folder)
+    for variant in variants:
+        modules = settings.modules(name, settings.cell(name, f"gelu-full-{variant}"))
+        assert f"data.{variant}" in modules
+
+
 def test_every_declared_value_has_its_reason() -> None:
     """The mark is followed by words, and the values that the paper states carry none."""
     text = (ROOT / "configs" / "paper.yaml").read_text()

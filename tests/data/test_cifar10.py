@@ -106,6 +106,7 @@ def test_what_cannot_be_verified_needs_the_switch_and_says_so(own: Path, unpacke
     assert len(tensors["train_images"]) == 5 * RECORDS
     assert origin["unverified"] == "CIFAR-10"
     assert ("no md5 verifies" if unpacked else "has md5") in origin["cifar-10"]
+    assert str(own) not in origin["cifar-10"], "provenance names a path of this machine"
     assert hashlib.sha256(b"".join(CONTENTS.values())).hexdigest() in origin["cifar-10"]
 
 

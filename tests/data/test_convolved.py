@@ -13,7 +13,7 @@ import torch
 from conftest import NAME, MakeJob, measured, refused
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.data import ConvolvedData
-from lowrank_dynamics.config.parts import Part, part_of
+from lowrank_dynamics.config.parts import Part
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.data import convolved, fashion_mnist
 from lowrank_dynamics.models.convolutions import (
@@ -158,7 +158,7 @@ def test_parts_hold_every_image_once(
     monkeypatch.setattr("lowrank_dynamics.config.parts.IMAGES_A_PART", 15)
     names = [part.name for part in DATA.parts]
     assert names == ["train-0-14", "train-15-29", "train-30-39", "test-0-14", "test-15-19"]
-    assert tuple(map(part_of, names)) == DATA.parts
+    assert tuple(map(Part.named, names)) == DATA.parts
     parts = convolved.load(write_parts(images, tmp_path / "parts"), torch.float32, DATA)
     for one, other in ((whole.train, parts.train), (whole.test, parts.test)):
         assert one is not None
@@ -233,7 +233,7 @@ def test_a_part_under_the_name_of_another_is_refused(
 )
 def test_a_name_of_no_part(name: str) -> None:
     with refused(f"such as train-0-1999, and not {name!r}"):
-        part_of(name)
+        Part.named(name)
 
 
 def test_a_disk_that_fills_up_loses_one_part(

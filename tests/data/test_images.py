@@ -172,9 +172,8 @@ def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     assert user_folder("fashion-mnist") == []
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    assert [source.name for source in user_folder("fashion-mnist")] == [
-        f"{FOLDER_VARIABLE}={tmp_path}"
-    ]
+    (source,) = user_folder("fashion-mnist")
+    assert source == Folder(FOLDER_VARIABLE, tmp_path / "fashion-mnist")
 
 
 def test_the_embedded_sample_is_what_its_digests_say(tmp_path: Path) -> None:

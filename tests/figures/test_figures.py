@@ -64,7 +64,7 @@ def test_unverified_data_are_named_within_the_figure(tmp_path: Path, unverified:
 
 
 def test_the_mark_fits_into_the_narrowest_figure() -> None:
-    figure = plt.figure(figsize=(style.COLUMN, 2), layout="constrained")
+    figure = plt.figure(figsize=(style.PAGE / 2, 2), layout="constrained")
     figure.subplots()
     style.mark(figure, "UNVERIFIED DATA: CIFAR-10")
     figure.draw_without_rendering()
@@ -81,6 +81,9 @@ def test_metrics_of_another_experiment_or_scale_are_not_drawn(tmp_path: Path) ->
         draw.draw("figure_6", [source], tmp_path / "figure")
     with refused(r"heads\.parquet is of laptop, not of paper; name another file, or delete it"):
         draw.draw("figure_15", [source], tmp_path / "figure", "paper")
+    verdicts = run_named("laptop", ROOT).reference / "claims.parquet"
+    with refused(r"claims\.parquet is of laptop, not of paper; name another file, or delete it"):
+        draw.draw("verdicts", [verdicts], tmp_path / "figure", "paper")
 
 
 def test_figure_1_shows_the_activations_that_were_run() -> None:

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from conftest import refused
 from lowrank_dynamics import Watch, low_rank, merge, subspace_report
-from lowrank_dynamics.models.parts import part_of
+from lowrank_dynamics.models.submodules import submodule
 from stacks import mlp
 
 INPUTS, LABELS = (
@@ -101,7 +101,7 @@ def test_a_wrapper_whose_copy_is_not_used_is_left_as_it_is() -> None:
     model = Model()
     model.head = Saved(model.head, "default")
     model.head.disable_adapters = True
-    assert part_of(model, "head") is model.head
+    assert submodule(model, "head") is model.head
 
 
 def test_an_adapter_around_a_layer_is_named() -> None:

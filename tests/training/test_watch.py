@@ -149,8 +149,9 @@ def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:
         (
             (14, 12, 3),
             {"quantities": "block_shares"},
-            r"quantities must be a collection, such as \['block_shares'\]",
+            r"quantities must be a collection, such as \['block_shares', 'singular_structure'\]",
         ),
+        ((14, 12, 3), {"quantities": 5}, "quantities must be a collection"),
         (
             (20, 6, 3),
             {"quantities": ["singular_structure"]},
@@ -182,6 +183,15 @@ def test_watching_needs_a_loss_and_a_record() -> None:
         Watch(model)
     with refused("nothing was recorded"):
         Watch(model, quantities=["singular_structure"]).metrics()
+
+
+def test_a_watch_of_further_quantities_alone() -> None:
+    watch = Watch(mlp(10, 12, 2), quantities=())
+    watch.record(0)
+    with refused("nothing was recorded"):
+        watch.metrics()
+    watch.record(1, train_loss=0.5)
+    assert watch.metrics().frame("train_loss")["value"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("widths", [(10, 12, 14, 2), (10, 30, 8, 2), (10, 10, 10, 2)])

@@ -17,3 +17,8 @@ class Interrupted(BaseException):
 
     status = 130
     """As shells have it for Ctrl-C."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

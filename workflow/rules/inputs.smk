@@ -72,15 +72,16 @@ def fetched(name):
 
 
 def trained_weights(wildcards):
-    """The folder of the weights from which an experiment trains its convolutions, if it does."""
-    data = experiment_of(wildcards).data
+    """The folder of the weights from which a cell trains its convolutions, if it does."""
+    variant = cell_of(wildcards).variant
+    data = experiment_of(wildcards).variants[variant].data
     return fetched(data.convolutions) if getattr(data, "fine_tuned", False) else []
 
 
 def features_resources(wildcards):
     """The time and memory that computing a part of some features requests."""
     stored = "features/{images}-{training}-{test}-{convolutions}-{size}-{pool}"
-    part = part_of(wildcards.part)
+    part = Part.named(wildcards.part)
     for limited in settings.values():
         for name, experiment in limited.experiments.items():
             if experiment.data.stored == stored.format(**wildcards):

@@ -17,7 +17,7 @@ rule sensitivity_table:
         "../../environment.yml"
     params:
         code=code_sha256("analysis.sensitivity", "report.rendering"),
-        study=contents_sha256([folder.CONFIGS / folder.SENSITIVITY_FILE]),
+        study=contents_sha256([main.configs / folder.SENSITIVITY_FILE]),
     message:
         "Compare the verdicts at {wildcards.run} scale with those of the alternatives"
     shell:

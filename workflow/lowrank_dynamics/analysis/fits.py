@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
 
-CELL = ["activation", "parameterization", "variant"]
+CELL = list(Cell._fields)
 TRIAL = [*CELL, "trial"]
 
 

@@ -77,4 +77,4 @@ def _with_reason(rows: pd.DataFrame) -> pd.DataFrame:
         level: f"the training loss never falls to {level:g} of the first" for level in LEVELS
     }
     words = rows["level"].map(reasons).astype(object)
-    return rows.assign(undefined=words.astype(object).where(rows["value"].isna(), None))
+    return rows.assign(undefined=words.where(rows["value"].isna(), None))

@@ -219,14 +219,7 @@ def slope_at_the_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the log-log slope against eps of a quantity measured at each of
     `observe.start_eps`.
     """
-    return fits.fitted(against_eps(metrics, quantity), TRIAL, fits.log_log_slope, "eps")
-
-
-def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
-    """Return the rows of such a quantity with the column `eps`."""
-    eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
-    measured = metrics.frame(quantity)
-    return measured.assign(eps=measured["index"].map(eps))
+    return fits.fitted(scaling.against_eps(metrics, quantity), TRIAL, fits.log_log_slope, "eps")
 
 
 def smallest_at_the_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:

@@ -29,14 +29,22 @@ ETA = "training.learning_rate"
 OVER_VARIANTS = ["activation", "parameterization", "trial", "layer"]
 
 
+def against_eps(metrics: Metrics, quantity: str) -> pd.DataFrame:
+    """Return the rows of a quantity that is measured at each of `observe.start_eps`, with the
+    column `eps`.
+    """
+    eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
+    measured = metrics.frame(quantity)
+    return measured.assign(eps=measured["index"].map(eps))
+
+
 def tails(metrics: Metrics) -> pd.DataFrame:
     """Return sigma_{K+1} / sigma_K of G_1(0) for each phi_beta, with beta times eps as
     `product`.
     """
-    rows = metrics.frame("gradient_tail")
+    rows = against_eps(metrics, "gradient_tail")
     betas = {name: activation(name).options.get("beta", np.nan) for name in metrics.activations}
-    eps = dict(enumerate(metrics.settings.observe.start_eps, start=1))
-    product = rows["activation"].map(betas) * rows["index"].map(eps)
+    product = rows["activation"].map(betas) * rows["eps"]
     return rows.assign(product=product).dropna(subset="product")
 
 

@@ -1,6 +1,5 @@
 """The table of verdicts: one row per cell of each claim, and which cell decides a claim."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -99,12 +98,12 @@ def _trials(settings: Settings, experiment: str) -> int:
 
 def _budget(settings: CellSettings) -> str:
     """Describe how long the cells of a variant were trained."""
-    training, samples = settings.training, settings.data.training_samples
+    training = settings.training
     most = "at most " if training.stop_near_linear_fit else ""
     steps = f"{most}{training.steps:,} steps"
     if training.batch_size is None:
         return f"{steps} of all samples"
-    epochs = training.steps / math.ceil(samples / training.batch_size)
+    epochs = training.steps / settings.steps_per_epoch
     return f"{steps} of {training.batch_size} samples, {epochs:g} epochs"
 
 

@@ -141,11 +141,14 @@ def _judge_cell(
     claim: Claim, cell: CellKey, rows: pd.DataFrame, expected_trials: int
 ) -> CellVerdict:
     """Compare the values in `rows`, those of one cell's trials, with the threshold."""
-    values, label = rows["value"], cell_label(cell)
+    values = rows["value"]
+    label = cell_label(cell)
     problem = _problem(rows, expected_trials)
     if problem:
         return CellVerdict(label, Verdict.NOT_TESTABLE, problem, trials=len(values))
-    mean, deviation, worst_trial = float(values.mean()), float(values.std()), claim.worst(values)
+    mean = float(values.mean())
+    deviation = float(values.std())
+    worst_trial = claim.worst(values)
     error = error_of_mean(deviation, len(values))
     if claim.over_trials == "worst":
         value, uncertainty = worst_trial, 0.0

@@ -64,7 +64,7 @@ def features(
     threads: Threads = 1,
 ) -> None:
     """Compute the features of some images with frozen convolutions."""
-    from lowrank_dynamics.config.parts import part_of
+    from lowrank_dynamics.config.parts import Part
     from lowrank_dynamics.data.convolved import prepare_part
     from lowrank_dynamics.training.device import claimed_device, failures_told, use_cpu
 
@@ -75,7 +75,7 @@ def features(
     smallest = CONVOLUTIONS[convolutions].smallest
     if size < smallest:
         raise UserError(f"--size must be at least {smallest} for {convolutions}, got {size}")
-    images_of_part = part_of(part)
+    images_of_part = Part.named(part)
     use_cpu(threads)
     stored = weights and external.content(weights)
     with (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -233,6 +234,12 @@ class Shared(Common):
     network: Network
     training: Training
     observe: Observe
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps in which all samples are taken once."""
+        samples = self.data.training_samples
+        return math.ceil(samples / (self.training.batch_size or samples))
 
     @property
     def dimension(self) -> int:

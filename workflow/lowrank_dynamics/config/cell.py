@@ -18,7 +18,15 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """The cell's part of a path, such as `gelu-s_big` or, for a variant, `gelu-full-adam`."""
-        return "-".join(self if self.variant != BASE else self[:2])
+        parts = [self.activation, self.parameterization]
+        if self.variant != BASE:
+            parts.append(self.variant)
+        return "-".join(parts)
+
+    @classmethod
+    def named(cls, name: str) -> "Cell":
+        """Return the cell that has this `name`; no part of it has a dash."""
+        return cls(*name.split("-"))
 
 
 def shard_name(trials: range) -> str:

@@ -100,9 +100,11 @@ def features_demand(settings: Settings, name: str, part: Part) -> Demand:
     """Return the demand of computing the features of a part of the images of the experiment called
     `name`.
     """
-    data, device = settings.experiment(name).data, device_of(settings)
+    data = settings.experiment(name).data
     assert isinstance(data, ConvolvedData)
-    layers, kept = convolutions(data), 2 * part.images * data.dimension
+    device = device_of(settings)
+    layers = convolutions(data)
+    kept = 2 * part.images * data.dimension
     together = images_at_once(data.size, on_gpu=device is not CPU)
     passing = OUTPUT_COPIES["convolutions"] * together * _outputs(layers)
     return _demand(device, "float32", layers, part.images, passing, kept, calls=0)
@@ -156,7 +158,8 @@ def jobs_of(settings: Settings, name: str) -> Iterator[tuple[str, Demand]]:
         yield "features", features_demand(settings, name, part)
     for cell in settings.cells(name):
         for shard in experiment.shards:
-            work = f"{cell.name.partition('-')[2]}, trials: {len(shard)}"
+            network = cell.name.removeprefix(f"{cell.activation}-")
+            work = f"{network}, trials: {len(shard)}"
             yield work, training_demand(settings, name, cell, shard)
 
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 INDIFFERENT = {"trials", "threads"}
 """Settings that change no number of a trial, except by rounding."""
-SPLIT = {"trials_per_job", "samples_at_once"}
-"""How work is split into jobs and chunks."""
+SPLIT = {"samples_at_once"}
+"""How work is split into chunks."""
 
 
 class Difference(NamedTuple):
@@ -24,8 +24,8 @@ class Difference(NamedTuple):
 
 
 def differences(here: BaseModel, there: BaseModel) -> list[Difference]:
-    """Return every difference between two settings, in order, except in how work is split into jobs
-    and chunks.
+    """Return every difference between two settings, in order, except in how work is split into
+    chunks.
     """
     ours, theirs = _flat(here.model_dump(mode="json")), _flat(there.model_dump(mode="json"))
     differences = []

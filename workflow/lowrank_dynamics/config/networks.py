@@ -109,7 +109,7 @@ def convolutions(data: "ConvolvedData") -> list[Matrix]:
 
 
 def matrices(settings: "Shared", parameterization: str) -> list[Matrix]:
-    """Return the matrices of a network, in the order of the forward pass."""
+    """Return the matrices of a network."""
     listed_by = PARAMETERIZATIONS[parameterization].matrices
     return pkgutil.resolve_name(listed_by)(settings)
 

@@ -21,6 +21,19 @@ class Part(NamedTuple):
     first: int
     last: int
 
+    @classmethod
+    def named(cls, name: str) -> "Part":
+        """Return the part that has a name. Raises UserError for any other text."""
+        split, _, numbers = name.partition("-")
+        first, _, last = numbers.partition("-")
+        known = split in ("train", "test") and first.isdecimal() and last.isdecimal()
+        if not known or int(first) > int(last):
+            raise UserError(
+                "a part is train or test, a first and a last image, such as train-0-1999, and not"
+                f" {name!r}"
+            )
+        return cls(split, int(first), int(last))
+
     @property
     def name(self) -> str:
         """The part's name in paths, such as `train-0-1999`."""
@@ -40,19 +53,6 @@ class Part(NamedTuple):
     def rows(self) -> slice:
         """Where they are among the images of the split."""
         return slice(self.first, self.last + 1)
-
-
-def part_of(name: str) -> Part:
-    """Return the part that has a name. Raises UserError for any other text."""
-    split, _, numbers = name.partition("-")
-    first, _, last = numbers.partition("-")
-    known = split in ("train", "test") and first.isdecimal() and last.isdecimal()
-    if not known or int(first) > int(last):
-        raise UserError(
-            "a part is train or test, a first and a last image, such as train-0-1999, and not"
-            f" {name!r}"
-        )
-    return Part(split, int(first), int(last))
 
 
 def images_at_once(size: int, *, on_gpu: bool) -> int:

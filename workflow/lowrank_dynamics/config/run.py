@@ -63,7 +63,7 @@ class Run:
         """The alternative of the sensitivity study that this is; empty if none."""
         return self.study.removeprefix(f"{SENSITIVITY}/") if "/" in self.study else ""
 
-    @property
+    @cached_property
     def beyond(self) -> "Run":
         """The studies beyond the paper at this scale."""
         return replace(self, study=BEYOND)
@@ -74,12 +74,12 @@ class Run:
         names = (DECLARED, *self.sensitivity_study.alternatives)
         return [replace(self, study=f"{SENSITIVITY}/{name}") for name in names]
 
-    @property
+    @cached_property
     def sensitivity_study(self) -> Study:
         """The choices that the sensitivity study varies."""
         return load_study(self.configs)
 
-    @property
+    @cached_property
     def at_paper_scale(self) -> "Run":
         """The same experiments at paper scale, without overrides."""
         return replace(self, scale="paper", study=BEYOND if self.is_beyond else "", overrides=())

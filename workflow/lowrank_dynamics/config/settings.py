@@ -108,7 +108,8 @@ class Settings(Frozen):
         """Return the modules of this package that a cell uses by name: those of its data and its
         entries.
         """
-        modules = [f"data.{self.experiment(name).data.module}"]
+        data = self.of_variant(name, cell.variant).data
+        modules = [f"data.{data.module}"]
         for entry in self._entries(name, cell):
             package, _, module = entry.target.partition(":")[0].partition(".")
             if package == "lowrank_dynamics":

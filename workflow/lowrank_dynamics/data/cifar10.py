@@ -115,11 +115,11 @@ def _read(path: Path, *, allow_unverified: bool) -> tuple[dict[str, Tensor], str
 def _unverified(path: Path) -> str:
     """Return why an archive, or the folder of a file, is not verified; empty if it is."""
     if path.name != ARCHIVE:
-        return f"{path.parent} is unpacked, so no md5 verifies it"
+        return f"{path.parent.name} is unpacked, so no md5 verifies it"
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
     md5 = digest.hexdigest()
-    return "" if md5 == ARCHIVE_MD5 else f"{path} has md5 {md5}, expected {ARCHIVE_MD5}"
+    return "" if md5 == ARCHIVE_MD5 else f"{path.name} has md5 {md5}, expected {ARCHIVE_MD5}"
 
 
 def _contents(path: Path) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lowrank_dynamics.config.data import ConvolvedData
 from lowrank_dynamics.config.parts import Part, images_at_once
-from lowrank_dynamics.data.dataset import Dataset, labeled_dataset, named
+from lowrank_dynamics.data.dataset import IMAGE_TENSORS, Dataset, labeled_dataset
 from lowrank_dynamics.data.loading import stored_convolutions
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.convolutions import as_input, pooled
@@ -49,7 +49,7 @@ def prepare_part(
     `convolutions` is a name in CONVOLUTIONS, `weights` the file with those of pretrained ones.
     Raises UserError if there are fewer images.
     """
-    tensors, origin = read_tensors(images, named("images"))
+    tensors, origin = read_tensors(images, IMAGE_TENSORS)
     of_split = tensors[f"{part.split}_images"]
     if part.last >= len(of_split):
         raise UserError(
@@ -112,7 +112,7 @@ def load(path: Path, dtype: torch.dtype, data: ConvolvedData) -> Dataset:
     """
     inputs = {}
     if data.fine_tuned:
-        tensors, origin = read_tensors(path, named("images"))
+        tensors, origin = read_tensors(path, IMAGE_TENSORS)
         for split in ("train", "test"):
             pixels = tensors[f"{split}_images"].flatten(1)
             inputs[split] = pixels.to(dtype).div(255).mT

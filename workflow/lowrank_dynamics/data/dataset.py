@@ -48,6 +48,10 @@ class Split:
         return Split(inputs, labels, self.classes)
 
 
+IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+"""The names of the tensors in a file of images."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A training split, a test split where there is one, and where the data came from."""
@@ -60,11 +64,6 @@ class Dataset:
         """Return the same data on a device."""
         test = None if self.test is None else self.test.to(device)
         return Dataset(self.train.to(device), test, self.origin)
-
-
-def named(content: str) -> tuple[str, ...]:
-    """Return the names of stored tensors: `images` or `features` by split, and the labels."""
-    return f"train_{content}", "train_labels", f"test_{content}", "test_labels"
 
 
 def labeled_dataset(

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from lowrank_dynamics.config.data import PixelData
-from lowrank_dynamics.data.dataset import Dataset, labeled_dataset, named
+from lowrank_dynamics.data.dataset import IMAGE_TENSORS, Dataset, labeled_dataset
 from lowrank_dynamics.storage.tensors import read_tensors
 
 
@@ -13,7 +13,7 @@ def load(path: Path, dtype: torch.dtype, _: PixelData | None = None) -> Dataset:
     """Read a file of prepared images: inputs (d, N), with mean 0 and variance 1 over all training
     pixels.
     """
-    tensors, origin = read_tensors(path, named("images"))
+    tensors, origin = read_tensors(path, IMAGE_TENSORS)
     pixels = {}
     for split in ("train", "test"):
         pixels[split] = tensors[f"{split}_images"].flatten(1).mT.double() / 255

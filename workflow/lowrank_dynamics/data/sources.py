@@ -16,7 +16,7 @@ from typing import ClassVar, TypeVar
 
 import pooch
 
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.errors import UserError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class RejectedError(Exception):
 @dataclass(frozen=True)
 class Folder:
     """A folder on this machine; the file may lie in it as it is or without its `.gz` ending,
-    decompressed.
+    decompressed. Its name says nothing of the machine, because provenance has it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Folder:
         for path in (self.path / file, self.path / decompressed):
             if path.is_file():
                 return path
-        raise RejectedError(f"has no {file}")
+        raise RejectedError(f"{self.path} has no {file}")
 
 
 class Download:
@@ -122,7 +122,7 @@ def user_folder(subfolder: str) -> list[Source]:
     root = os.environ.get(FOLDER_VARIABLE)
     if not root:
         return []
-    return [Folder(f"{FOLDER_VARIABLE}={root}", Path(root) / subfolder)]
+    return [Folder(FOLDER_VARIABLE, Path(root) / subfolder)]
 
 
 def load_verified(
@@ -162,11 +162,6 @@ def first_accepted(
         f"no source has {wanted} ({reasons}); {remedy} and name that folder's parent in"
         f" {FOLDER_VARIABLE}"
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the type of an error and the first line of its message."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _read(source: Source, file: str, read: Callable[[Path], Content]) -> Content:

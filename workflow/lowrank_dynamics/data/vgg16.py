@@ -22,9 +22,9 @@ from lowrank_dynamics.data.sources import (
     RejectedError,
     Url,
     first_accepted,
-    first_line,
     user_folder,
 )
+from lowrank_dynamics.errors import first_line
 from lowrank_dynamics.storage.tensors import DataOrigin
 
 VALUES_SHA256 = "c904448ba069dd03d996c5be4fd923bc391f87f5af0dd6d1dae7010481fe74bf"

@@ -6,6 +6,5 @@ returns a matplotlib figure, and add it to `FIGURES` in `config.figures`.
 
 import os
 
-os.environ["MPLBACKEND"] = (
-    "agg"  # figures are files; a terminal of Jupyter names a backend that may not be there
-)
+# Figures are files; a terminal of Jupyter names a backend that may not be there.
+os.environ["MPLBACKEND"] = "agg"

@@ -37,7 +37,7 @@ def draw(metrics: Metrics) -> Figure:
             _draw_panel(variant, activation, axes)
         row[0].set_ylabel(rf"$\epsilon = {variant.settings.network.eps:g}$")
     plt.setp(panels[-1], xlabel="step $t$")
-    figure.supylabel(r"size of an update", fontsize=8)
+    figure.supylabel(r"size of an update / $\sqrt{p}$", fontsize=8)
     style.legend_below(figure)
     return figure
 
@@ -53,8 +53,8 @@ def _draw_panel(metrics: Metrics, activation: str, axes: Axes) -> None:
     style.lines(curves, axes, "curve", names, palette=["black", *style.COLORS[1:4]])
     axes.set(xlabel="", ylabel="")
     largest = update_ratio(metrics).groupby("activation")["value"].max()
-    rounded_up = math.ceil(100 * largest[activation]) / 100
-    text = rf"ratio $\leq$ {rounded_up:.2f}"
+    rounded_up = math.ceil(1000 * largest[activation]) / 1000
+    text = rf"ratio $\leq$ {rounded_up:.3f}"
     axes.text(
         0.96, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=style.NOTE
     )

@@ -74,7 +74,8 @@ def _drawing(name: str, files: Sequence[Path], scale: str | None) -> _Drawing:
         )
     module = import_module(f"lowrank_dynamics.figures.{source.module}")
     if source.table:
-        return _Drawing(module, [tables.read(file, module.COLUMNS) for file in files], "")
+        (file,) = files
+        return _Drawing(module, [tables.read(file, module.COLUMNS, scale)], "")
     runs = {}
     for experiment, file in zip(wanted, files, strict=True):
         runs[experiment] = metrics.read(file, experiment, scale)

@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from lowrank_dynamics.analysis.measures import against_eps, slope_at_the_start
+from lowrank_dynamics.analysis.measures import slope_at_the_start
+from lowrank_dynamics.analysis.scaling import against_eps
 from lowrank_dynamics.config import registries
 from lowrank_dynamics.figures import style
 from lowrank_dynamics.storage.metrics import Metrics

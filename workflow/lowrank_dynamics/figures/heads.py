@@ -60,7 +60,7 @@ def head_curves(metrics: Metrics, **equal: Any) -> pd.DataFrame:
     """
     curves = pd.concat(metrics.frame(quantity, **equal) for quantity in PANELS)
     curves.loc[curves["quantity"] == "test_accuracy", "value"] *= 100
-    return curves.assign(epoch=curves["step"] / _steps_per_epoch(metrics))
+    return curves.assign(epoch=curves["step"] / metrics.settings.steps_per_epoch)
 
 
 def draw_heads(
@@ -93,7 +93,7 @@ def draw_heads(
             axes.tick_params(labelleft=True)
             if axes in panels[0]:
                 axes.set_title(title)
-                _count_steps(axes, _steps_per_epoch(metrics))
+                _count_steps(axes, metrics.settings.steps_per_epoch)
 
 
 def _count_steps(axes: Axes, count: int) -> None:
@@ -118,9 +118,3 @@ def _say_if_untrained(metrics: Metrics, figure: SubFigure) -> None:
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": "firebrick"}
     for axes in figure.axes:
         axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
-
-
-def _steps_per_epoch(metrics: Metrics) -> int:
-    samples = metrics.settings.data.training_samples
-    batch_size = metrics.settings.training.batch_size or samples
-    return math.ceil(samples / batch_size)

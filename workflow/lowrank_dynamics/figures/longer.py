@@ -49,7 +49,7 @@ def _draw_factors(figure: SubFigure, metrics: Metrics) -> None:
         style.network_lines(norms[norms["activation"] == name], gradient)
         loss.set_title(f"figure 6, {registries.activation(name).label}")
     _label(*panels)
-    style.legend_below(figure)
+    style.legend_below(figure, columns=1)  # as many rows as beside it
 
 
 def _relative_gradients(metrics: Metrics) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def draw(case_study: Metrics, deep_whitened: Metrics, fashion_mnist: Metrics) ->
     axes = right.subplots()
     style.network_lines(per_image(fashion_mnist, "test_accuracy", activation="gelu"), axes)
     axes.set(
-        title="low-rank, width $2K$",
+        title="GELU: full and low-rank",
         xlabel="epoch",
         ylabel="test accuracy (%)",
         ylim=(0, 100),

@@ -1,5 +1,7 @@
 """Figure projected: networks whose hidden layers may move inside or outside of block 1 only."""
 
+import math
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure, SubFigure
@@ -48,8 +50,8 @@ def _draw_panels(
     figure: SubFigure, rows: pd.DataFrame, names: list[str], columns: int, scale: str = "linear"
 ) -> None:
     """Draw a panel for each activation, on an axis of this scale."""
-    count = -(-len(names) // columns)
-    panels = figure.subplots(count, columns, sharex=True, sharey=True, squeeze=False)
+    count = math.ceil(len(names) / columns)
+    panels = figure.subplots(count, columns, sharex=True, sharey="row", squeeze=False)
     plt.setp(panels.flat, yscale=scale)
     for name, axes in zip(names, panels.flat, strict=False):
         shown = rows[rows["activation"] == name]

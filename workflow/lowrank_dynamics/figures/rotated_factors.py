@@ -12,6 +12,10 @@ from lowrank_dynamics.figures import style
 from lowrank_dynamics.figures.learning_curves import PANELS, per_image
 from lowrank_dynamics.storage.metrics import Metrics
 
+DASHES = (style.SOLID, style.DASHED, style.DOTTED, style.DASH_DOTTED)
+STEP = 15.0
+"""Degrees between two angles of the paper, which differ in their dashes."""
+
 
 def draw(metrics: Metrics) -> Figure:
     """Draw the mean over trials with a band of one standard deviation, a line for each angle."""
@@ -24,8 +28,13 @@ def draw(metrics: Metrics) -> Figure:
 
 
 def draw_angles(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
-    """Draw rows of the metrics, a line for each angle."""
-    angles = {}
+    """Draw rows of the metrics, a line for each angle, in the same color and dashes in every
+    figure.
+    """
+    labels, palette, dashes = {}, {}, {}
     for name, angle in of_variants(metrics, "network.rotation").items():
-        angles[name] = rf"$\psi = {angle:g}^\circ$"
-    style.variant_lines(rows, axes, angles, palette="viridis")
+        label = rf"$\psi = {angle:g}^\circ$"
+        labels[name] = label
+        palette[label] = plt.colormaps["viridis"](0.9 * angle / 90)
+        dashes[label] = DASHES[int(angle / STEP) % len(DASHES)]
+    style.variant_lines(rows, axes, labels, palette=palette, dashes=dashes)

@@ -27,5 +27,5 @@ def draw(metrics: Metrics) -> Figure:
     panels = spectra.subplots(1, 2, sharey=True)
     draw_singular_values(metrics, 1, SHOWN, panels)
     panels[0].set_ylabel(r"$\sigma_i(W_1(t))$")
-    style.legend_below(spectra)
+    style.legend_below(spectra, columns=2)  # as many rows as beside it
     return figure

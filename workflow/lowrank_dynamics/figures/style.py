@@ -22,7 +22,7 @@ from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import figure_metadata
 
-COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
+PAGE = 6.75  # inches; the width that a journal prints across its columns
 FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")
@@ -60,6 +60,8 @@ LOOK = {
     ),
     **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    **dict.fromkeys(("xtick.minor.width", "ytick.minor.width"), 0.4),
+    **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 1.5),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "lines.linewidth": 1.2,
     "figure.constrained_layout.use": True,

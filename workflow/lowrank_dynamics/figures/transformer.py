@@ -6,13 +6,14 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowrank_dynamics.figures import style
+from lowrank_dynamics.figures.learning_curves import per_image
 from lowrank_dynamics.storage.metrics import Metrics
 
 ARMS = {
-    "small_descent": "gradient descent, eps = 0.1",
-    "usual_descent": "gradient descent, eps = 1",
-    "small_adam": "Adam, eps = 0.1",
-    "usual_adam": "Adam, eps = 1",
+    "small_descent": r"gradient descent, $\epsilon = 0.1$",
+    "usual_descent": r"gradient descent, $\epsilon = 1$",
+    "small_adam": r"Adam, $\epsilon = 0.1$",
+    "usual_adam": r"Adam, $\epsilon = 1$",
 }
 """The variants by name, with their labels."""
 
@@ -31,9 +32,7 @@ def draw(outputs: Metrics, spectrum: Metrics) -> Figure:
             axes.axhline(_by_chance(metrics, rank), label="a change without direction", **look)
             axes.set(ylim=(0, 1.02), ylabel=f"share of block 1, $K = {rank}$")
             axes.set_title(f"$W_{layer}$" if metrics is outputs else "")
-        accuracies = metrics.frame("test_accuracy")
-        percent = accuracies.assign(value=100 * accuracies["value"])
-        style.variant_lines(percent, accuracy, ARMS, linewidth=1.0)
+        style.variant_lines(per_image(metrics, "test_accuracy"), accuracy, ARMS, linewidth=1.0)
         accuracy.set(ylabel="test accuracy (%)")
     for axes in rows[-1]:
         axes.set_xlabel("step $t$")

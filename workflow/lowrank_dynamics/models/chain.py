@@ -14,7 +14,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.models.no_trace import random_numbers_kept
-from lowrank_dynamics.models.parts import copy_of, unwrapped
+from lowrank_dynamics.models.submodules import copy_of, unwrapped
 from lowrank_dynamics.models.traced import WAY_OUT, as_modules, graph_of, name_of
 
 NORMALIZATION = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
@@ -103,7 +103,8 @@ def _pieces(mlp: nn.Module, *, training: bool) -> tuple[list[nn.Linear], list[li
     """Return the layers, and the nodes before the first, between them, and after the last, each
     from its source on.
     """
-    graph, modules = graph_of(mlp, training=training), dict(mlp.named_modules())
+    graph = graph_of(mlp, training=training)
+    modules = dict(mlp.named_modules())
     output = graph.output_node()
     (end,) = output.args
     if not isinstance(end, fx.Node):

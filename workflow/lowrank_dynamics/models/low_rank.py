@@ -22,7 +22,12 @@ from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.initialization import widened_factor
 from lowrank_dynamics.models.large_matrices import spectral_norm
 from lowrank_dynamics.models.no_trace import buffers_kept
-from lowrank_dynamics.models.parts import copy_of, part_of, require_own_weights, with_part
+from lowrank_dynamics.models.submodules import (
+    copy_of,
+    require_own_weights,
+    submodule,
+    with_submodule,
+)
 from lowrank_dynamics.models.subspaces import in_float64, polar_factor, where_float64_is
 
 TRAINED = 1.2
@@ -55,12 +60,11 @@ def low_rank(
     The layers of a low-rank MLP are V' (r x d), the cores W~_1 .. W~_{L-1} (r x r), U (m x r) and
     W_L, in an `nn.Sequential` of the dtype, on the device and in the mode of the MLP; what stands
     between layers keeps its own mode. All are trained; if `keep_frozen`, what replaces frozen
-    weights or biases is not. If the weights are eps
-    times orthonormal columns, U and V are those of the paper, and the cores are eps times the
-    identity. In general a core is W_l in the bases that it maps to one another: U_l' W_l U_{l-1},
-    with U_l spanning W_l U_{l-1} and U_0 = V. So without activations and biases both networks agree
-    on inputs in S_big, at r = d on all. Biases of hidden layers are expressed in the same bases,
-    except the last, which acts in m dimensions.
+    weights or biases is not. If the weights are eps times orthonormal columns, U and V are those of
+    the paper, and the cores are eps times the identity. In general a core is W_l in the bases that
+    it maps to one another: U_l' W_l U_{l-1}, with U_l spanning W_l U_{l-1} and U_0 = V. So without
+    activations and biases both networks agree on inputs in S_big, at r = d on all. Biases of hidden
+    layers are expressed in the same bases, except the last, which acts in m dimensions.
 
     The columns beyond 2K are drawn from the complement of S_big by `generator`, on the CPU, or else
     by one that is the same at every call. Warns if the model seems trained, because the low-rank
@@ -77,7 +81,7 @@ def low_rank(
         small.requires_grad_(True)
     if inplace:
         _warn_of_optimizers(part)
-    return with_part(model, at, small, inplace=inplace)
+    return with_submodule(model, at, small, inplace=inplace)
 
 
 def low_rank_like(
@@ -98,7 +102,7 @@ def low_rank_like(
     small.requires_grad_(True)
     if inplace:
         _warn_of_optimizers(part)
-    return with_part(model, at, small, inplace=inplace)
+    return with_submodule(model, at, small, inplace=inplace)
 
 
 def _replaceable(model: nn.Module, at: str, *, inplace: bool) -> tuple[nn.Module, Chain]:
@@ -109,7 +113,7 @@ def _replaceable(model: nn.Module, at: str, *, inplace: bool) -> tuple[nn.Module
         raise UserError(
             'inplace replaces a part of the model, which `at` names, such as at="classifier"'
         )
-    part = part_of(model, at)
+    part = submodule(model, at)
     chain = chain_of(part)
     require_no_hooks(part)
     require_own_weights(model, at, part)

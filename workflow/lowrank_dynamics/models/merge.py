@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lowrank_dynamics.models.chain import chain_of
 from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.low_rank import copied, in_a_row, layer_of
-from lowrank_dynamics.models.parts import copy_of, part_of, with_part
+from lowrank_dynamics.models.submodules import copy_of, submodule, with_submodule
 from lowrank_dynamics.models.subspaces import in_float64
 
 
@@ -23,7 +23,7 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
     and trained if a factor is. Raises UserError for a model that is not a chain of layers, or that
     has hooks.
     """
-    part = part_of(model, at)
+    part = submodule(model, at)
     chain = chain_of(part)
     require_no_hooks(part)
     modules = OrderedDict(copied("before", chain.before))
@@ -39,7 +39,7 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
             merged = _product(merged, layer)
     modules[f"layer_{number}"] = merged
     modules |= copied(f"after_{number}", chain.after[-1])
-    return with_part(model, at, in_a_row(modules, training=part.training))
+    return with_submodule(model, at, in_a_row(modules, training=part.training))
 
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:

@@ -16,7 +16,7 @@ from lowrank_dynamics.models.big_basis import (
 from lowrank_dynamics.models.chain import NORMALIZATION, Chain, chain_of, is_elementwise
 from lowrank_dynamics.models.low_rank import TRAINED, spread_of_start
 from lowrank_dynamics.models.no_trace import buffers_kept
-from lowrank_dynamics.models.parts import copy_of, part_of
+from lowrank_dynamics.models.submodules import copy_of, submodule
 from lowrank_dynamics.models.subspaces import in_float64
 from lowrank_dynamics.models.traced import name_of
 
@@ -173,7 +173,7 @@ def subspace_report(
     does for a model that is not a chain of layers, an invalid loss, or a first layer of zeros; and
     if what follows the first layer is not one function of every entry.
     """
-    chain = chain_of(part_of(model, at))
+    chain = chain_of(submodule(model, at))
     require_nonzero_weight(chain)
     activation, like = _activation(chain), chain.layers[0].weight
     with buffers_kept(model, loss):

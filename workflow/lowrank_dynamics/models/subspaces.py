@@ -1,8 +1,8 @@
 """The linear algebra of section 2 and theorem 3.5: S_big and S_small, block decomposition,
 principal angles.
 
-Every function takes matrices with any leading batch axes (the stacked trials) and, except for
-`in_float64` and `where_float64_is`, keeps their dtype and device.
+Every function takes matrices with any leading batch axes (the stacked trials), and keeps their
+device and, unless it says otherwise, their dtype.
 """
 
 import warnings
@@ -131,7 +131,7 @@ def _stacked_triplets(matrix: Tensor, k: int, dtype: torch.dtype) -> tuple[Tenso
     Each trial is decomposed alone, in float64 and in memory of its own, so that its numbers do not
     depend on the others.
     """
-    from lowrank_dynamics.models.large_matrices import leading_triplets  # few have large ones
+    from lowrank_dynamics.models.large_matrices import leading_triplets  # loaded only where needed
 
     rounding = ROUNDING * torch.finfo(matrix.dtype).eps
     parts = []

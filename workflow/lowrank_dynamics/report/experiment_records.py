@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.diff import Difference, differences
-from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.yaml import as_yaml
-from lowrank_dynamics.storage import metrics
+from lowrank_dynamics.storage.metrics import Metrics
 from lowrank_dynamics.storage.provenance import CellOrigin, concise, most_memory
 
 SHARED = ("code", "libraries", "python", "machine")
@@ -42,12 +41,10 @@ class ExperimentRecord(NamedTuple):
         return self.data.get("unverified", "")
 
 
-def experiment_record(run: Run, name: str, paper: Settings) -> ExperimentRecord:
-    """Return how the experiment called `name` was run.
-
-    `paper` has the paper's settings. Raises UserError if its metrics hold something else.
+def experiment_record(measured: Metrics, name: str, paper: Settings) -> ExperimentRecord:
+    """Return how the experiment called `name` was run, which was `measured`; `paper` has the
+    paper's settings.
     """
-    measured = metrics.read(run.metrics(name), name, run.name)
     origins = list(measured.cells.values())
     by_variant = {origin.variant: origin.settings for origin in origins if origin.settings}
     common = concise(measured.provenance)
@@ -78,7 +75,7 @@ def _as_text(provenance: Mapping[str, Any]) -> str:
 
 def _fewer_cells(run: Iterable[str], paper: Collection[Cell]) -> list[Difference]:
     """Return the parts of their names in which a run's cells differ from the paper's."""
-    cells = [Cell(*name.split("-")) for name in run]  # no part of a name has a dash
+    cells = [Cell.named(name) for name in run]
     differing = []
     for field in Cell._fields:
         here, there = _values(cells, field), _values(paper, field)

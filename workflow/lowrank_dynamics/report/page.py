@@ -73,7 +73,11 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
     findings = _findings(run.beyond)
     claims = _claims(verdicts) | _claims(findings)
     runs = _runs_of_experiments(drawn, run)
-    experiments = _experiments(runs)
+    measured = {name: metrics.read(of.metrics(name), name, of.name) for name, of in runs.items()}
+    experiments = {}
+    for name, of_run in runs.items():
+        paper = of_run.at_paper_scale.settings
+        experiments[name] = experiment_record(measured[name], name, paper)
     figures = {}
     for name in _shown_figures(drawn, run):
         figures[name] = _shown(name, drawn.get(name), captions, claims, experiments)
@@ -96,7 +100,7 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         claims_caption=_caption(captions, "claims"),
         figures=figures,
         experiments=list(experiments.values()),
-        curves=_curves(runs),
+        curves=explorer.explorer_data(measured) if measured else "",
         points=explorer.POINTS,
         digits=explorer.DIGITS,
         compared=_comparison(run),
@@ -164,22 +168,6 @@ def _runs_of_experiments(figures: Iterable[str], run: Run) -> dict[str, Run]:
             if name in wanted:
                 runs[name] = source
     return runs
-
-
-def _experiments(runs: Mapping[str, Run]) -> dict[str, ExperimentRecord]:
-    """Return how the experiments of some runs were run, by name."""
-    records = {}
-    for name, run in runs.items():
-        records[name] = experiment_record(run, name, run.at_paper_scale.settings)
-    return records
-
-
-def _curves(runs: Mapping[str, Run]) -> str:
-    """Return the curves of the experiments of some runs as JSON; nothing if there are none."""
-    measured = {}
-    for name, run in runs.items():
-        measured[name] = metrics.read(run.metrics(name), name, run.name)
-    return explorer.explorer_data(measured) if measured else ""
 
 
 def _shown(

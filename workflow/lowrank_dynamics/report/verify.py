@@ -4,10 +4,8 @@ provenance.
 It changes nothing and imports no torch.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,14 +13,14 @@ from pandas.testing import assert_frame_equal
 
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
-from lowrank_dynamics.config.figures import ANIMATION, FIGURES, FORMATS
+from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import metrics, tables
-from lowrank_dynamics.storage.embedded import read_provenance
+from lowrank_dynamics.storage.embedded import READERS, read_provenance
 from lowrank_dynamics.storage.metrics import Metrics
-from lowrank_dynamics.storage.provenance import figure_origin
+from lowrank_dynamics.storage.provenance import drawn_from
 
 TOLERANCE = 1e-6
 """The relative tolerance between a value in the table of verdicts and the same one from another
@@ -57,22 +55,13 @@ def problems(run: Run) -> Iterator[str]:
         except UserError as error:
             yield f"{error}; delete it"
     yield from contradictions(run)
-    for name in FIGURES:
-        sources = _sources(run, name)
-        drawn = [path for path in origins if path.parent == run.figures and path.stem == name]
-        for path in drawn:
-            if sources and origins[path]["drawn_from"] != sources:
-                yield f"{path} was not drawn from the metrics of the run; delete it"
-
-
-def _sources(run: Run, figure: str) -> list[dict[str, Any]]:
-    """Return what a figure of a run's metrics says that it was drawn from; nothing for one that
-    shows a table.
-    """
-    files = [run.metrics(experiment) for experiment in FIGURES[figure].experiments]
-    readable = filter(Path.exists, files)
-    origin = figure_origin(figure, map(read_provenance, readable))
-    return json.loads(json.dumps(origin["drawn_from"]))
+    for path in origins:
+        if path.parent != run.figures or path.stem not in FIGURES:
+            continue
+        files = [run.metrics(experiment) for experiment in FIGURES[path.stem].experiments]
+        sources = drawn_from(origins[file] for file in files if file in origins)
+        if sources and origins[path]["drawn_from"] != sources:
+            yield f"{path} was not drawn from the metrics of the run; delete it"
 
 
 def require_none(problems: Iterable[str], remedy: str) -> None:
@@ -84,7 +73,7 @@ def require_none(problems: Iterable[str], remedy: str) -> None:
 
 def traceable(name: str | Path) -> bool:
     """Return whether a file of results must have provenance."""
-    return Path(name).suffix.removeprefix(".") in ("parquet", *FORMATS, ANIMATION)
+    return Path(name).suffix in READERS
 
 
 def _run_in(results: Path) -> Run:

@@ -34,7 +34,8 @@ def aggregate(
     """
     shards = []
     for path in paths:
-        shard, name = read(path, experiment, scale), path.parent.name
+        shard = read(path, experiment, scale)
+        name = path.parent.name
         if set(shard.cells) != {name}:
             cells = ", ".join(shard.cells)
             raise UserError(f"{path} is of the cell {cells}; delete it and run again")

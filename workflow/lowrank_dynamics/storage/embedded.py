@@ -30,17 +30,10 @@ def figure_metadata(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def read_provenance(path: Path) -> dict[str, Any]:
     """Return the provenance in a file. Raises UserError if it has none or cannot be read."""
-    readers = {
-        ".parquet": _of_parquet,
-        ".png": _of_png,
-        ".svg": _of_svg,
-        ".pdf": _of_pdf,
-        ".gif": _of_gif,
-    }
-    if path.suffix not in readers:
-        raise UserError(f"{path} has no provenance: it is none of {', '.join(readers)}")
+    if path.suffix not in READERS:
+        raise UserError(f"{path} has no provenance: it is none of {', '.join(READERS)}")
     try:
-        provenance = json.loads(readers[path.suffix](path))
+        provenance = json.loads(READERS[path.suffix](path))
         if not isinstance(provenance, dict):
             raise TypeError(f"it is a {type(provenance).__name__}")
     except (
@@ -83,3 +76,13 @@ def _of_pdf(path: Path) -> str:
     if subject is None:
         return ""
     return re.sub(rb"\\(.)", rb"\1", subject[1]).decode()
+
+
+READERS = {
+    ".parquet": _of_parquet,
+    ".png": _of_png,
+    ".svg": _of_svg,
+    ".pdf": _of_pdf,
+    ".gif": _of_gif,
+}
+"""What reads the provenance in a file, by its suffix."""

@@ -289,9 +289,9 @@ def read(path: Path, experiment: str | None = None, scale: str | None = None) ->
         differs = f"{path} has a provenance of other code, which differs at {where}"
         raise UserError(f"{differs}; delete it and rerun") from error
     if experiment is not None:
-        _require_only(experiment, metrics.values("experiment"), path)
+        parquet.require_only(experiment, metrics.values("experiment"), path)
     if scale is not None:
-        _require_only(scale, {cell.scale for cell in metrics.cells.values()}, path)
+        parquet.require_only(scale, {cell.scale for cell in metrics.cells.values()}, path)
     return metrics
 
 
@@ -300,15 +300,6 @@ def read_all(files: Iterable[Path], scale: str) -> dict[str, Metrics]:
     does.
     """
     return {path.stem: read(path, path.stem, scale) for path in files}
-
-
-def _require_only(expected: str, names: set[str], path: Path) -> None:
-    if names != {expected}:
-        others = ", ".join(sorted(names))
-        raise UserError(
-            f"{path} is of {others}, not of {expected}; name another file, or delete it and run"
-            " again"
-        )
 
 
 class _Provenance(BaseModel):

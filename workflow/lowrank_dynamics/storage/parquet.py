@@ -50,3 +50,13 @@ def read(path: Path, kind: str, version: str, columns: Collection[str]) -> tuple
             f"{path} is not a {kind} of schema {version}: {problem}; delete it and run again"
         )
     return rows, provenance
+
+
+def require_only(expected: str, names: Collection[str], path: Path) -> None:
+    """Raise UserError if a file is of other experiments, or scales, than the one expected."""
+    if set(names) != {expected}:
+        others = ", ".join(sorted(names))
+        raise UserError(
+            f"{path} is of {others}, not of {expected}; name another file, or delete it and run"
+            " again"
+        )

@@ -96,15 +96,19 @@ def table_origin(scale: str, metrics: Mapping[str, "Metrics"], **inputs: Any) ->
 
 
 def figure_origin(name: str, sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a figure depends on, from the provenance of each file it is drawn from.
-
-    Time and memory are omitted, so that equal figures have equal bytes.
-    """
+    """Return what a figure depends on, from the provenance of each file it is drawn from."""
     return {
         "figure": name,
         "drawn_by": {"code": code_version(), "libraries": _versions(DRAWING)},
-        "drawn_from": [concise(_untimed(source)) for source in sources],
+        "drawn_from": drawn_from(sources),
     }
+
+
+def drawn_from(sources: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a figure says of the files that it is drawn from, by their provenance: without
+    time and memory, so that equal figures have equal bytes.
+    """
+    return [concise(_untimed(source)) for source in sources]
 
 
 def concise(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Table(NamedTuple):
 
 def write(table: Table, page: str, path: Path) -> None:
     """Write a table to `path` and the page next to it, with the suffix .md; an interrupted write
-    leaves neither. Raises UserError unless the suffix of `path` is .parquet.
+    leaves no page. Raises UserError unless the suffix of `path` is .parquet.
     """
     if path.suffix != ".parquet":
         raise UserError(
@@ -46,9 +46,12 @@ def write_without_page(table: Table, path: Path) -> None:
     parquet.write(rows, SCHEMA_VERSION, table.origin, path)
 
 
-def read(path: Path, columns: Sequence[str]) -> Table:
-    """Return the table in `path`. Raises UserError if there is none or it lacks some of the
-    columns.
+def read(path: Path, columns: Sequence[str], scale: str | None = None) -> Table:
+    """Return the table in `path`, of this scale if given. Raises UserError if there is none, it
+    lacks some of the columns or is of another scale.
     """
     rows, provenance = parquet.read(path, "table of verdicts", SCHEMA_VERSION, columns)
-    return Table(rows.to_pandas(), json.loads(provenance))
+    table = Table(rows.to_pandas(), json.loads(provenance))
+    if scale is not None:
+        parquet.require_only(scale, {table.origin["scale"]}, path)
+    return table

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowrank_dynamics.errors import UserError
+from lowrank_dynamics.errors import UserError, first_line
 from lowrank_dynamics.storage.seal import SEAL, intact, sealing
 
 log = logging.getLogger(__name__)
@@ -117,13 +117,13 @@ class Checkpoint:
         except torch.AcceleratorError:  # the device failed, and not the disk
             raise
         except (OSError, RuntimeError) as error:  # torch reports a full disk by a RuntimeError
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             log.warning("%s cannot be written, training continues without (%s)", self.path, reason)
         self._written = time.monotonic()
         self._took = self._written - began
 
     def remove(self) -> None:
-        """Remove the state, when its training is done or can never resume from it."""
+        """Remove the state, when its training is done."""
         self.path.unlink(missing_ok=True)
 
     def _set_aside(self, reason: str) -> None:

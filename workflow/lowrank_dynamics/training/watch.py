@@ -20,7 +20,7 @@ from lowrank_dynamics.models.big_basis import Loss, big_basis, require_values
 from lowrank_dynamics.models.chain import Chain, chain_of
 from lowrank_dynamics.models.movement import References, singular_structure
 from lowrank_dynamics.models.no_trace import buffers_kept
-from lowrank_dynamics.models.parts import part_of
+from lowrank_dynamics.models.submodules import submodule
 from lowrank_dynamics.models.subspaces import (
     LayerBases,
     block_shares_by_norms,
@@ -62,7 +62,7 @@ class Watch:
         quantities: Collection[Quantity] = CHEAP,
         layers: Collection[int] | None = None,
     ) -> None:
-        self._chain = chain_of(part_of(model, at))
+        self._chain = chain_of(submodule(model, at))
         require_values(self._chain)
         self._layers = _checked_layers(layers, len(self._chain.hidden))
         _require_known(quantities)
@@ -107,7 +107,7 @@ class Watch:
         from lowrank_dynamics.storage.provenance import CellOrigin, program
 
         _require_in_table("trial", trial)
-        if not self._recorded:
+        if not any(self._recorded.values()):
             raise UserError("nothing was recorded; call record(step) while the model trains")
         present = np.ones(1, dtype=bool)
         measurements = []
@@ -219,9 +219,9 @@ def _checked_layers(layers: Collection[int] | None, count: int) -> list[int]:
 
 
 def _require_known(quantities: Collection[str]) -> None:
-    if isinstance(quantities, str):
-        raise UserError(f"quantities must be a collection, such as [{quantities!r}]")
     known = get_args(Quantity)
+    if isinstance(quantities, str) or not isinstance(quantities, Collection):
+        raise UserError(f"quantities must be a collection, such as {list(known)}")
     for name in quantities:
         if name not in known:
             raise UserError(

@@ -28,7 +28,7 @@ function reveal() {
     show();
   }
   const folded = target.querySelector("details");
-  if (folded && target.matches(".claim, .finding, .experiment")) folded.open = true;
+  if (folded && target.matches(".claim, .check, .finding, .experiment")) folded.open = true;
   target.scrollIntoView();
 }
 

@@ -1,4 +1,4 @@
-"""A part of your own model: found inside wrappers of other packages, and replaced."""
+"""A submodule of your own model: found inside wrappers of other packages, and replaced."""
 
 import copy
 from typing import Any, TypeVar
@@ -41,7 +41,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def part_of(model: nn.Module, at: str) -> nn.Module:
+def submodule(model: nn.Module, at: str) -> nn.Module:
     """Return the part of a model at a path such as `classifier.head`, all of it at the empty one,
     not wrapped.
 
@@ -56,7 +56,9 @@ def part_of(model: nn.Module, at: str) -> nn.Module:
     return unwrapped(part)
 
 
-def with_part(model: nn.Module, at: str, part: nn.Module, *, inplace: bool = False) -> nn.Module:
+def with_submodule(
+    model: nn.Module, at: str, part: nn.Module, *, inplace: bool = False
+) -> nn.Module:
     """Return a model with another part at a path, a copy unless `inplace`; the part itself if the
     path is empty.
 
