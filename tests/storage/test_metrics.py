@@ -143,6 +143,19 @@ def test_a_cell_names_what_each_of_its_jobs_used() -> None:
         assert cell.python == "; ".join(job.python for job in jobs)
 
 
+def test_what_was_joined_before_is_named_once() -> None:
+    """As where trials are added to those of a reference, some of which had been added to it."""
+
+    def trial(number: int, python: str) -> Metrics:
+        losses = [Measurement(0, 0, "train_loss", np.array([1.0]), BOTH[:1])]
+        of_job = origin().model_copy(update={"python": python})
+        return Metrics(metrics.table("small", CELL, losses, number), {CELL.name: of_job})
+
+    first = combine([trial(0, "3.11"), trial(1, "3.12")])
+    joined = combine([trial(2, "3.12"), first, trial(3, "3.11")])
+    assert joined.cells[CELL.name].python == "3.12; 3.11"
+
+
 def test_variants_may_differ_and_are_told_apart(tmp_path: Path) -> None:
     rates = {"warm": 0.1, "cold": 0.001}
     for name, rate in rates.items():

@@ -14,6 +14,8 @@ from lowrank_dynamics.storage.provenance import CellOrigin, most_memory
 
 ORDER = ("quantity", "layer", "index", "trial", "step")
 """The columns by which the rows of a cell are sorted."""
+JOINT = "; "
+"""What stands between the texts of several jobs."""
 
 
 def aggregate(
@@ -135,7 +137,13 @@ def _distinct_by_key(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _distinct(values: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(values))
+    """Return each of some texts once, in one; those of a part that was combined before are in one
+    already.
+    """
+    texts: list[str] = []
+    for value in values:
+        texts += value.split(JOINT)
+    return JOINT.join(dict.fromkeys(texts))
 
 
 def _held_to_the_end(metrics: pa.Table) -> pa.Table:
