@@ -18,11 +18,14 @@ from lowrank_dynamics.analysis import readable, sensitivity
 from lowrank_dynamics.analysis.claims import Claims, Role, load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, read_otherwise, weakest_cells
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
+from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
+from lowrank_dynamics.config.registries import activation
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.report.rendering import choice_table, markdown, selected
+from lowrank_dynamics.storage import metrics
 from lowrank_dynamics.storage.metrics import MEANINGS
 from lowrank_dynamics.storage.tables import read
 
@@ -120,6 +123,7 @@ def filled(place: re.Match[str]) -> str:
         "verdicts": verdicts,
         "converged": converged,
         "findings": findings,
+        "heads": heads,
         "alternatives": alternatives,
         "columns": columns,
         "nearest": nearest,
@@ -262,6 +266,23 @@ def converged() -> list[str]:
     rows = claims("converged")
     rows["before"] = rows["claim"].map(shown("laptop"))
     return markdown(linked(selected(rows[rows["experiment"] == "vgg_heads"], headings)))
+
+
+def heads() -> list[str]:
+    """Return the table of where the heads of figures 7 (b) and 15 end at paper scale, trial by
+    trial.
+    """
+    measured = metrics.read(REFERENCE / "paper" / "vgg_heads.parquet", "vgg_heads", "paper")
+    rows: dict[str, dict[str, str]] = {}
+    for name in measured.cells:
+        cell = Cell.named(name)
+        curves = measured.frame("test_accuracy", **cell._asdict())
+        ends = curves[curves["step"] == curves["step"].max()].sort_values("trial")
+        head = f"`{cell.parameterization}`, r = {cell.variant.upper()}"
+        row = rows.setdefault(head, {"head": head})
+        percent = 100 * ends["value"]
+        row[f"{activation(cell.activation).label} (%)"] = ", ".join(percent.map("{:.2f}".format))
+    return markdown(pd.DataFrame(list(rows.values())))
 
 
 def findings() -> list[str]:
