@@ -1,6 +1,8 @@
 """The tables in README and docs are those of the reference, which agrees with the statements."""
 
 import math
+import sys
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 from conftest import CLAIM, refused
 from lowrank_dynamics.analysis.claims import Claim
 from lowrank_dynamics.analysis.verdicts import verdict_on
-from tools import fill_tables
+from tools import fill_tables, write_schemas
 
 THRESHOLDS = {
     "at least": {"at_least": 0.9, "partly": 0.5},
@@ -25,8 +27,19 @@ def test_verdicts_by_other_thresholds_fill_no_table(monkeypatch: pytest.MonkeyPa
     is_changed = rows["claim"] == "change_is_in_block_1"
     rows.loc[is_changed, "low"] = 0.8
     monkeypatch.setattr(fill_tables, "verdict_rows", lambda _: rows)
+    monkeypatch.setattr(sys, "argv", ["fill_tables", "--check"])
     with pytest.raises(SystemExit, match="laptop scale has verdicts on change_is_in_block_1 by"):
         fill_tables.main()
+
+
+@pytest.mark.parametrize("tool", [fill_tables, write_schemas])
+def test_a_mistyped_option_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tool: ModuleType
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tool", "--chek"])
+    with pytest.raises(SystemExit):
+        tool.main()
+    assert "unrecognized arguments: --chek" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [0.01, 0.07, 0.2])
