@@ -71,11 +71,11 @@ def keep(run: Run) -> list[Kept]:
             " first"
         )
     _require_commits(kept.values())
-    verdicts = run.reference / "claims.parquet"
+    verdicts = run.kept("claims")
     judged = _judged(run, measured, verdicts)
     written = []
     for name, experiment in kept.items():
-        path = run.reference / f"{name}.parquet"
+        path = run.kept(name)
         metrics.write(thinned(experiment), path)
         written.append(Kept(path, experiment.trials_in_words))
     tables.write_without_page(judged, verdicts)
@@ -97,7 +97,7 @@ def _wanted(run: Run) -> list[str]:
     paper = run.at_paper_scale
     wanted = []
     for name in run.settings.experiments:
-        is_kept = (paper.reference / f"{name}.parquet").exists()
+        is_kept = paper.kept(name).exists()
         if run == paper or not is_kept or _differ(run.settings, paper.settings, name):
             wanted.append(name)
     return wanted
@@ -123,7 +123,7 @@ def _available(run: Run, wanted: Collection[str]) -> dict[str, Gathered]:
     """
     available = {}
     for name in run.settings.experiments:
-        reference = run.reference / f"{name}.parquet" if name in wanted else None
+        reference = run.kept(name) if name in wanted else None
         part = gathered(run, reference, name)
         if part is not None:
             available[name] = part
@@ -200,7 +200,7 @@ def _sources(
         if part.file:
             sources[name] = part.file
         elif name in wanted and cells == set(part.metrics.cells):
-            sources[name] = run.reference / f"{name}.parquet"
+            sources[name] = run.kept(name)
     return sources
 
 
@@ -230,7 +230,7 @@ def _keep_summaries(run: Run) -> Iterator[Path]:
     and others.
     """
     for name, figure in FIGURES.items():
-        table = run.reference / f"{figure.table}.parquet"
+        table = run.kept(figure.table)
         if figure.table and table.exists():
             yield from _keep_drawn(run, name, [table])
 

@@ -109,17 +109,30 @@ class Run:
         """The folder of the figures that it keeps."""
         return self.root / "figures" / "reference" / self.name
 
+    def kept(self, name: str) -> Path:
+        """Return the file of an experiment's metrics, or of a table, that it keeps."""
+        return self.reference / f"{name}.parquet"
+
     def cell_metrics(self, experiment: str, cell: str, trials: str) -> Path:
         """Return the file of the metrics of one job: some trials of a cell."""
         return self.cell_folder(experiment, cell) / f"{trials}.parquet"
 
     def cell_folder(self, experiment: str, cell: str) -> Path:
         """Return the folder of the metrics of a cell's jobs."""
-        return self.results / "cells" / experiment / cell
+        return self.cells_folder(experiment) / cell
+
+    def cells_folder(self, experiment: str) -> Path:
+        """Return the folder of the metrics of an experiment's jobs."""
+        return self.results / "cells" / experiment
 
     def metrics(self, experiment: str) -> Path:
         """Return the file of the aggregated metrics of an experiment."""
-        return self.results / "metrics" / f"{experiment}.parquet"
+        return self.metrics_folder / f"{experiment}.parquet"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """The folder of the aggregated metrics of all experiments."""
+        return self.results / "metrics"
 
     def table(self, name: str) -> Path:
         """Return the file of a table: `claims`, `comparison` or `sensitivity`."""

@@ -26,7 +26,7 @@ def outcome(run: Run, seconds: float | None = None) -> Iterator[str]:
     if run.report.exists():
         said = OUT_OF_DATE if _is_older(run.report, [*figures, *verdicts]) else ""
         yield _page_line(run, run.report, said)
-    measured = list((run.results / "metrics").glob("*.parquet"))
+    measured = list(run.metrics_folder.glob("*.parquet"))
     alternatives = list((run.results / "sensitivity").glob("*/claims.parquet"))
     shown = {"claims": measured, "comparison": measured, "sensitivity": alternatives}
     for name, sources in shown.items():

@@ -92,7 +92,7 @@ def _run_in(results: Path) -> Run:
 def _traceable(run: Run) -> list[Path]:
     """Return the files of a run that must have provenance."""
     files: list[Path] = []
-    for folder in (run.results, run.results / "metrics", run.figures):
+    for folder in (run.results, run.metrics_folder, run.figures):
         files += filter(traceable, sorted(folder.glob("*.*")))
     return files
 
@@ -105,7 +105,7 @@ def contradictions(run: Run) -> Iterator[str]:
     Raises UserError if a file cannot be read.
     """
     measured = {}
-    for file in sorted((run.results / "metrics").glob("*.parquet")):
+    for file in sorted(run.metrics_folder.glob("*.parquet")):
         name, experiment = file.stem, metrics.read(file)
         measured[name] = experiment
         if experiment.scale != run.name or experiment.values("experiment") != {name}:
@@ -114,7 +114,7 @@ def contradictions(run: Run) -> Iterator[str]:
                 " delete it"
             )
         elif not _is_planned(experiment, run.settings, name):
-            cells = run.results / "cells" / name
+            cells = run.cells_folder(name)
             yield (
                 f"{file} was computed with other settings than those in {run.configs}; delete it,"
                 f" {cells} and {run.table('claims')}"
@@ -138,7 +138,7 @@ def require_planned(measured: Metrics, run: Run, path: Path) -> None:
     if not _is_planned(measured, run.settings, path.stem):
         raise UserError(
             f"{path} was computed with other settings than the run has; name another file, or"
-            f" delete it and {run.results / 'cells' / path.stem}, and run again"
+            f" delete it and {run.cells_folder(path.stem)}, and run again"
         )
 
 
