@@ -64,7 +64,7 @@ def test_unverified_data_are_named_within_the_figure(tmp_path: Path, unverified:
 
 
 def test_the_mark_fits_into_the_narrowest_figure() -> None:
-    figure = plt.figure(figsize=(style.PAGE / 2, 2), layout="constrained")
+    figure = plt.figure(figsize=(style.COLUMN, 2), layout="constrained")
     figure.subplots()
     style.mark(figure, "UNVERIFIED DATA: CIFAR-10")
     figure.draw_without_rendering()

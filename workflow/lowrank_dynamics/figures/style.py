@@ -22,7 +22,7 @@ from lowrank_dynamics.config.figures import FORMATS
 from lowrank_dynamics.storage.atomic import replacing
 from lowrank_dynamics.storage.embedded import figure_metadata
 
-PAGE = 6.75  # inches; the width that a journal prints across its columns
+COLUMN, PAGE = 3.25, 6.75  # inches; the widths that a journal prints
 FOOT = 0.14  # inches; the strip below a figure
 NOTE = 7  # points; for text in a panel and below a figure
 COLORS = sns.color_palette("colorblind")

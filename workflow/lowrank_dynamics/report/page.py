@@ -73,10 +73,11 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
     findings = _findings(run.beyond)
     claims = _claims(verdicts) | _claims(findings)
     runs = _runs_of_experiments(drawn, run)
-    measured = {name: metrics.read(of.metrics(name), name, of.name) for name, of in runs.items()}
+    measured = {}
     experiments = {}
-    for name, of_run in runs.items():
-        paper = of_run.at_paper_scale.settings
+    for name, source in runs.items():
+        measured[name] = metrics.read(source.metrics(name), name, source.name)
+        paper = source.at_paper_scale.settings
         experiments[name] = experiment_record(measured[name], name, paper)
     figures = {}
     for name in _shown_figures(drawn, run):
