@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from browser import emulate, in_a_browser, opened, resize
 from conftest import ROOT, planted, row, run_named
@@ -165,8 +166,10 @@ def test_the_explorer_says_the_numbers_it_draws(kept: Run) -> None:
         assert "low-rank, S_big" in said[1]
         assert reader.get_attribute("aria-valuetext").startswith("step 600, full 0.")
         driver.find_element(By.CSS_SELECTOR, "#numbers summary").click()
-        table = driver.find_elements(By.CSS_SELECTOR, "#numbers tbody tr")
-        assert len(table) == len(drawn(driver)[0])
+        table = (By.CSS_SELECTOR, "#numbers tbody tr")
+        # the browser fills it after the click has returned
+        rows = WebDriverWait(driver, 10).until(lambda _: driver.find_elements(*table))
+        assert len(rows) == len(drawn(driver)[0])
         driver.find_element(By.CSS_SELECTOR, "#lines button").click()
         assert len(drawn(driver)) == 2
         assert driver.find_element(By.CSS_SELECTOR, "[aria-pressed=false]").text == "full"
