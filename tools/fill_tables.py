@@ -17,6 +17,7 @@ import pandas as pd
 from lowrank_dynamics.analysis import readable, sensitivity
 from lowrank_dynamics.analysis.claims import Claims, Role, load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, read_otherwise, weakest_cells
+from lowrank_dynamics.analysis.trial_values import of_cell, value_at_end
 from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import title
@@ -273,14 +274,13 @@ def heads() -> list[str]:
     trial.
     """
     measured = metrics.read(REFERENCE / "paper" / "vgg_heads.parquet", "vgg_heads", "paper")
+    ends = value_at_end(measured, "test_accuracy").sort_values("trial")
     rows: dict[str, dict[str, str]] = {}
     for name in measured.cells:
         cell = Cell.named(name)
-        curves = measured.frame("test_accuracy", **cell._asdict())
-        ends = curves[curves["step"] == curves["step"].max()].sort_values("trial")
         head = f"`{cell.parameterization}`, r = {cell.variant.upper()}"
         row = rows.setdefault(head, {"head": head})
-        percent = 100 * ends["value"]
+        percent = 100 * of_cell(ends, cell._asdict())["value"]
         row[f"{activation(cell.activation).label} (%)"] = ", ".join(percent.map("{:.2f}".format))
     return markdown(pd.DataFrame(list(rows.values())))
 

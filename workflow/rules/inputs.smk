@@ -74,7 +74,7 @@ def fetched(name):
 def trained_weights(wildcards):
     """The folder of the weights from which a cell trains its convolutions, if it does."""
     variant = cell_of(wildcards).variant
-    data = experiment_of(wildcards).variants[variant].data
+    data = settings[wildcards.run].of_variant(wildcards.experiment, variant).data
     return fetched(data.convolutions) if getattr(data, "fine_tuned", False) else []
 
 

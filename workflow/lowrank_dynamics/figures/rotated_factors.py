@@ -13,6 +13,8 @@ from lowrank_dynamics.figures.learning_curves import PANELS, per_image
 from lowrank_dynamics.storage.metrics import Metrics
 
 DASHES = (style.SOLID, style.DASHED, style.DOTTED, style.DASH_DOTTED)
+PALEST = 0.9
+"""The end of the colors that are used; those beyond are too pale on white."""
 STEP = 15.0
 """Degrees between two angles of the paper, which differ in their dashes."""
 
@@ -35,6 +37,6 @@ def draw_angles(metrics: Metrics, rows: pd.DataFrame, axes: Axes) -> None:
     for name, angle in of_variants(metrics, "network.rotation").items():
         label = rf"$\psi = {angle:g}^\circ$"
         labels[name] = label
-        palette[label] = plt.colormaps["viridis"](0.9 * angle / 90)
+        palette[label] = plt.colormaps["viridis"](PALEST * angle / 90)
         dashes[label] = DASHES[int(angle / STEP) % len(DASHES)]
     style.variant_lines(rows, axes, labels, palette=palette, dashes=dashes)
