@@ -57,7 +57,7 @@ bench: $(ENVIRONMENT)  ## measure the ratios of docs/performance.md anew
 PYTEST = pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 # Science, settings, storage, figures, and one run at smoke scale.
-test: $(TOOLS)  ## the quick tests, in some seven minutes
+test: $(TOOLS)  ## the quick tests, in some five minutes
 	$(PYTEST) -m "not slow"
 
 # Also Slurm, the browser, runs that are killed, the documents carried out to the letter, and the packages that people use the

@@ -31,6 +31,7 @@ def test_a_run_that_ends_before_the_slowest_trial_of_the_reference_has_the_same_
     assert outcome(values()[:40, :3], values()) == Outcome.SAME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [3, 5, 10])
 @pytest.mark.parametrize("once", [True, False], ids=["an offset a trial", "noise at every step"])
 def test_other_draws_rarely_differ(trials: int, once: bool) -> None:

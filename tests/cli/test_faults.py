@@ -21,6 +21,8 @@ from lowrank_dynamics.cli.interruption import can_follow
 from lowrank_dynamics.storage.places import require_place
 from runs import LOWRANK, SMOKE, copied, environment, heeding_interrupts, ran, snakemake
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "--run", "smoke", "--experiment", "theory_setting", "--cell", "elu-full"]
 PREPARE = ["prepare", "fashion_mnist", "--training-images", "100", "--test-images", "100"]
 

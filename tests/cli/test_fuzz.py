@@ -75,6 +75,7 @@ def load_with(folder: Path, place: tuple[str, ...], value: Any) -> None:
         assert "paper.yaml" in str(error)
 
 
+@pytest.mark.slow
 @fuzzed
 @given(place=st.sampled_from([*paths(SMOKE)]), value=VALUES)
 def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
@@ -82,6 +83,7 @@ def test_settings(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
     load_with(tmp_path, place, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [["a100"], {"a": 1}, None], ids=["a list", "keys", "nothing"])
 def test_no_key_takes_anything(tmp_path: Path, value: object) -> None:
     """Each key of the schema once, by its name, with what is no number and no word."""

@@ -368,6 +368,7 @@ def test_a_file_that_says_nothing_is_named(tmp_path: Path, name: str) -> None:
         read_provenance(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_figure_does_not_depend_on_the_user_s_matplotlib(tmp_path: Path) -> None:
     """Neither on a file of settings in the working folder nor on the backend that a terminal
     names.

@@ -22,6 +22,8 @@ from lowrank_dynamics.report.verify import require_planned, verify
 from lowrank_dynamics.storage import metrics, tables
 from runs import LOWRANK, environment, succeeding
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[Path], object]
 
 

@@ -125,6 +125,7 @@ def drawn(driver: WebDriver) -> list[NDArray[Any]]:
     return lines
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_the_explorer_draws_the_means_of_the_metrics(kept: Run) -> None:
     """On either axis a height is an affine function of the mean, or of its logarithm; so are the
@@ -146,6 +147,7 @@ def test_the_explorer_draws_the_means_of_the_metrics(kept: Run) -> None:
             driver.find_element(By.ID, "choose-log").click()
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_the_explorer_says_the_numbers_it_draws(kept: Run) -> None:
     whole = metrics.read(kept.metrics("fashion_mnist"))
@@ -175,6 +177,7 @@ def test_the_explorer_says_the_numbers_it_draws(kept: Run) -> None:
         assert driver.find_element(By.CSS_SELECTOR, "[aria-pressed=false]").text == "full"
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_every_quantity_can_be_drawn(kept: Run) -> None:
     assert_all_are_drawn(kept.report, set(chain(*SHOWN.values())))
@@ -191,6 +194,7 @@ def assert_all_are_drawn(page: Path, experiments: set[str]) -> None:
         assert count["invalid"] == 0, count
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_the_explorer_needs_a_script_and_is_not_printed(kept: Run) -> None:
     with opened(kept.report) as driver:
@@ -205,6 +209,7 @@ def test_the_explorer_needs_a_script_and_is_not_printed(kept: Run) -> None:
         assert not driver.find_element(By.ID, "explored").is_displayed()
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_every_width_shows_the_page_well(kept: Run) -> None:
     """Nothing is wider than the screen, a picture that scrolls says so, the search field shows its
@@ -222,6 +227,7 @@ def test_every_width_shows_the_page_well(kept: Run) -> None:
             assert seen["broken"] == [], width
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_figures_are_dark_in_dark_mode(kept: Run) -> None:
     brightness = []

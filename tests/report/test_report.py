@@ -81,6 +81,7 @@ def test_every_figure_is_on_the_page_with_what_belongs_to_it(smoke: Run) -> None
         assert driver.execute_script("return performance.getEntriesByType('resource')") == []
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_the_claims_can_be_searched_and_filtered(smoke: Run) -> None:
     first = next(iter(CLAIMS.values()))
@@ -112,6 +113,7 @@ def test_the_claims_can_be_searched_and_filtered(smoke: Run) -> None:
         assert check.find_element(By.TAG_NAME, "table").is_displayed(), "a check's cells are folded"
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_an_animation_has_a_slider(smoke: Run) -> None:
     with opened(smoke.report) as browser:
@@ -131,6 +133,7 @@ def test_an_animation_has_a_slider(smoke: Run) -> None:
         WebDriverWait(browser, 10).until(lambda _: slider.get_attribute("value") == last)
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_nothing_is_wider_than_a_phone(smoke: Run) -> None:
     with opened(smoke.report, width=400) as driver:
@@ -139,6 +142,7 @@ def test_nothing_is_wider_than_a_phone(smoke: Run) -> None:
         assert not driver.find_element(By.CSS_SELECTOR, "#contents ul").is_displayed()
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_every_figure_is_printed(smoke: Run) -> None:
     with opened(smoke.report) as driver:
@@ -263,6 +267,7 @@ def test_it_says_what_produced_a_figure_and_what_the_scale_reduced(page: str) ->
     assert f"<tr>{activations}</tr>" in reduced
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_not_drawn_is_said_to_be_missing(finished: Path, tmp_path: Path) -> None:
     drawn = [f"figures/smoke/{name}.png" for name in DRAWN if name != "figure_15"]
     report = tmp_path / "report.html"
@@ -273,6 +278,7 @@ def test_a_figure_that_was_not_drawn_is_said_to_be_missing(finished: Path, tmp_p
     assert page.count("Not drawn in this run") == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_fewer_trials_is_said_to_be(smoke: Run, tmp_path: Path) -> None:
     """In the report, in claims and in the comparison, as in the figure itself."""
     fewer, name = run_named("smoke", tmp_path), "theory_setting"

@@ -92,6 +92,7 @@ def peak(samples: int, size: int | None) -> int:
     return int(re.findall(r"\d+", run.stdout)[0])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_samples() -> None:
     """Except for outputs, of K numbers a sample; the activations of 160,000 samples are some 300 MB
     at least.

@@ -45,6 +45,7 @@ def test_the_bare_products_are_computed(setup: Setup) -> None:
     bare_products(setup)()()
 
 
+@pytest.mark.slow
 def test_the_rows_about_a_gpu_can_be_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

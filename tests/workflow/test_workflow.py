@@ -138,6 +138,7 @@ def test_an_alternative_runs_like_a_scale(edited: Path) -> None:
     assert re.search(r"figure\s+1\b", plan)
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_could_not_download_is_tried_again(tmp_path: Path) -> None:
     """A killed run leaves its note; the next one removes it as it begins, a dry run does not."""
     folder = copied(tmp_path / "project")
@@ -340,6 +341,7 @@ def test_a_path_that_snakemake_cannot_take_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
     folder, target = copied(tmp_path), "results/smoke/metrics/first_gradient.parquet"
     first = "experiments.first_gradient"
@@ -350,6 +352,7 @@ def test_a_setting_is_changed_for_one_run(tmp_path: Path) -> None:
     assert (changed.trials_in_words, changed.activations) == ("1 trial", ["silu", "relu"])
 
 
+@pytest.mark.slow
 def test_trained_weights_are_kept_on_request(edited: Path) -> None:
     """The network that docs/outputs.md makes from them has the accuracy that was measured."""
     cell = edited / "results" / "smoke" / "cells" / "fashion_mnist" / "gelu-s_big"
