@@ -99,6 +99,17 @@ def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
         low_rank(model, lambda: functional.cross_entropy(model(chosen), labels[labels == 0]))
 
 
+def test_fewer_samples_than_outputs_are_what_the_refusal_names() -> None:
+    """Cross-entropy would give rank K - 1 where activations are linear, whatever the batch."""
+    model = mlp(14, 12, 3)
+    inputs, _ = batch(model, samples=2)
+    with (
+        pytest.warns(UserWarning, match="no sample of the batch is of the class of output 2"),
+        refused("the gradient has rank below K = 3, only 2, and S_big is not defined; take a"),
+    ):
+        low_rank(model, lambda: functional.cross_entropy(model(inputs), torch.tensor([0, 1])))
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [

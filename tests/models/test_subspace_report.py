@@ -101,6 +101,21 @@ def test_anything_else_that_is_no_function_of_each_entry_is_refused(
     assert low_rank(model, loss_of(model))(batch(model)[0]).shape == (40, 3)
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.SiLU])
+def test_the_activation_may_follow_a_later_layer(activation: type[nn.Module]) -> None:
+    """Of a low-rank network the first layer is V', which none follows."""
+    model = scaled(activation, 0.1)
+    small = low_rank(model, loss_of(model))
+    (inputs, _) = batch(model)
+    before = small.core_1(small.input_factor(inputs)).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(activation()(before).sum(), before)
+    report = subspace_report(small, loss_of(small))
+    assert report.later_spread == subspace_report(model, loss_of(model)).later_spread
+    assert report.derivative_spread == pytest.approx(
+        float((slope - slope.mean()).norm() / slope.norm())
+    )
+
+
 def test_fewer_inputs_than_outputs_have_no_tail() -> None:
     model = mlp(5, 20, 10)
     report = subspace_report(model, loss_of(model))

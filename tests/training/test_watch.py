@@ -71,7 +71,7 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
         model, Watch(model, loss_of(model), quantities=["block_shares", "singular_structure"])
     )
     watch.write(tmp_path / "watched.parquet", "mine", variant="first", trial=3)
-    found = metrics.read(tmp_path / "watched.parquet")
+    found = metrics.read(str(tmp_path / "watched.parquet"))
     assert found.table.schema.names == metrics.SCHEMA.names
     assert (found.values("activation"), found.values("trial"), found.values("variant")) == (
         {"gelu"},
@@ -90,6 +90,33 @@ def test_what_is_watched_follows_the_schema_and_its_laws(tmp_path: Path) -> None
     torch.testing.assert_close(torch.tensor(last), expected)
     assert len(found.frame("train_loss")) == 21
     assert found.frame("angle_left_top")["value"].max() <= torch.pi / 2
+
+
+def test_an_activation_of_several_functions_has_their_names() -> None:
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(10, 12), nn.Linear(12, 2)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.tanh(2 * self.first(inputs)))
+
+    model = Written().double()
+    inputs = torch.randn(40, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    watch = Watch(model, lambda: (model(inputs) - inputs[:, :2]).square().sum())
+    watch.record(0, loss=1.0)
+    assert watch.metrics().values("activation") == {"mul, Tanh"}
+
+
+def test_a_record_without_a_change_has_no_share() -> None:
+    model = mlp(10, 12, 2)
+    watch = Watch(model, loss_of(model))
+    watch.record(0, loss=1.0)
+    with refused(
+        "the metrics hold no block_share with layer = 1; record it at that step; at the first"
+        " record nothing has changed, so it has no share"
+    ):
+        watch.metrics().frame("block_share", layer=1)
 
 
 def test_watching_agrees_with_the_workflow(job: MakeJob) -> None:

@@ -36,6 +36,8 @@ class FirstGradient(NamedTuple):
     balanced: bool
     """Whether each sample's gradient in the outputs sums to zero, as it does for a cross-entropy
     with softmax: then G_1 has rank at most K - 1 where the activations are linear."""
+    samples: int
+    """The samples of the batch, which bound the rank of G_1, too."""
 
 
 def big_basis(chain: Chain, loss: Loss) -> Tensor:
@@ -51,11 +53,12 @@ def big_basis(chain: Chain, loss: Loss) -> Tensor:
     require_nonzero_weight(chain)
     weight = in_float64(chain.layers[0].weight.detach())
     eps = float(torch.linalg.vector_norm(weight)) / min(weight.shape) ** 0.5
-    gradient, balanced = loss_gradient(chain, loss)
+    gradient = loss_gradient(chain, loss)
     try:
-        return big_subspace(weight, where_float64_is(gradient), chain.classes, eps)
+        return big_subspace(weight, where_float64_is(gradient.values), chain.classes, eps)
     except RankTooLowError as error:
-        if balanced and error.rank == chain.classes - 1:
+        enough = gradient.samples >= chain.classes
+        if gradient.balanced and enough and error.rank == chain.classes - 1:
             raise _balanced_refusal(error.rank) from error
         raise
 
@@ -145,7 +148,7 @@ def loss_gradient(chain: Chain, loss: Loss) -> FirstGradient:
     pulls = torch.cat(used)
     balanced = _is_balanced(pulls)
     _look_for_each_class(pulls, balanced=balanced)
-    return FirstGradient(gradient, balanced)
+    return FirstGradient(gradient, balanced, samples=len(pulls))
 
 
 def _takes_nothing(loss: object) -> bool:

@@ -45,10 +45,11 @@ class SubspaceReport:
     all those of the first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X)
     from a constant matrix relative to its norm, on the batch of the loss; `later_spread` the
     same for normal pre-activations of size 0.3, as they are when a network has learned the linear
-    part. `conditions` are sigma_max / sigma_min of the hidden weights, 1 for eps times orthonormal
-    columns; `spread_of_start` tells a trained first layer from a random one. `balanced` tells a
-    cross-entropy with softmax, whose first gradient has rank at most K - 1 where the activations
-    are linear, from other losses.
+    part. Where no activation follows the first layer, as in a low-rank network, both are those of
+    the first layer that one follows. `conditions` are sigma_max / sigma_min of the hidden weights,
+    1 for eps times orthonormal columns; `spread_of_start` tells a trained first layer from a random
+    one. `balanced` tells a cross-entropy with softmax, whose first gradient has rank at most K - 1
+    where the activations are linear, from other losses.
     """
 
     classes: int
@@ -171,13 +172,14 @@ def subspace_report(
     `loss` returns the loss of the model on one batch, with samples of every class; it is called
     once, and leaves no trace. `plot` names a file for a picture. Raises UserError as `low_rank`
     does for a model that is not a chain of layers, an invalid loss, or a first layer of zeros; and
-    if what follows the first layer is not one function of every entry.
+    if its activation is not one function of every entry.
     """
     chain = chain_of(submodule(model, at))
     require_nonzero_weight(chain)
-    activation, like = _activation(chain), chain.layers[0].weight
+    number, like = _activated(chain), chain.layers[0].weight
+    activation = _activation(chain, number)
     with buffers_kept(model, loss):
-        gradient, pre_activations = _gradient_and_pre_activations(chain, loss)
+        gradient, pre_activations = _gradient_and_pre_activations(chain, loss, number)
     weights = [in_float64(layer.weight.detach()) for layer in chain.hidden]
     report = SubspaceReport(
         classes=chain.classes,
@@ -196,14 +198,24 @@ def subspace_report(
     return report
 
 
-def _gradient_and_pre_activations(chain: Chain, loss: Loss) -> tuple[FirstGradient, Tensor]:
-    """Return G_1 and the entries of W_1 X, which one call of the loss gives."""
+def _activated(chain: Chain) -> int:
+    """Return the number of the first hidden layer that an activation follows, or else 1."""
+    for number, modules in enumerate(chain.after[:-1], start=1):
+        if not all(isinstance(module, NORMALIZATION) for module in modules):
+            return number
+    return 1
+
+
+def _gradient_and_pre_activations(
+    chain: Chain, loss: Loss, number: int
+) -> tuple[FirstGradient, Tensor]:
+    """Return G_1 and the entries of layer `number`'s outputs, which one call of the loss gives."""
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append(output.detach().flatten().clone())  # the activation may overwrite it
 
-    hook = chain.layers[0].register_forward_hook(keep)
+    hook = chain.layers[number - 1].register_forward_hook(keep)
     try:
         gradient = loss_gradient(chain, loss)
     finally:
@@ -222,21 +234,21 @@ def _condition(weight: Tensor) -> float:
     return float(values[0] / values[-1])
 
 
-def _activation(chain: Chain) -> nn.Sequential:
-    """Return phi, which follows the first layer, in evaluation.
+def _activation(chain: Chain, number: int) -> nn.Sequential:
+    """Return phi, which follows layer `number`, in evaluation.
 
     A normalization of the only hidden layer is not part of it. Raises UserError for anything else
     that is not one function of every entry.
     """
     activation = nn.Sequential()
-    for module in chain.after[0]:
+    for module in chain.after[number - 1]:
         if is_elementwise(module, chain.layers[0].weight):
             activation.append(copy_of(module))
         elif not isinstance(module, NORMALIZATION):
             raise UserError(
-                f"{name_of(module)} after layer 1 is not one function of every entry, so phi' is"
-                " not defined; take an elementwise activation, such as PReLU with one slope, and"
-                " for normalization a module, such as nn.LayerNorm"
+                f"{name_of(module)} after layer {number} is not one function of every entry, so"
+                " phi' is not defined; take an elementwise activation, such as PReLU with one"
+                " slope, and for normalization a module, such as nn.LayerNorm"
             )
     return activation.eval()
 

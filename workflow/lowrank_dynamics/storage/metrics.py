@@ -186,11 +186,21 @@ class Metrics(NamedTuple):
         """
         rows = self.where(quantity=quantity, **equal).table.to_pandas()
         if rows.empty:
-            raise UserError(
-                f"the metrics hold no {quantity} for {equal}; check `observe` and the cells in the"
-                " settings"
-            )
+            raise UserError(f"the metrics hold no {quantity}{_with(equal)}; {self._remedy}")
         return rows.astype(dict.fromkeys(NAMES, str))
+
+    @property
+    def _remedy(self) -> str:
+        """What to do where a quantity has no rows."""
+        if any(cell.settings for cell in self.cells.values()):
+            return "check `observe` and the cells in the settings"
+        return "record it at that step; at the first record nothing has changed, so it has no share"
+
+
+def _with(equal: Mapping[str, Any]) -> str:
+    """Return values of columns in words, empty if there are none."""
+    values = ", ".join(f"{column} = {value}" for column, value in equal.items())
+    return values and f" with {values}"
 
 
 class Measurement(NamedTuple):
@@ -270,12 +280,13 @@ def write(metrics: Metrics, path: Path) -> None:
     parquet.write(rows, SCHEMA_VERSION, metrics.provenance, path)
 
 
-def read(path: Path, experiment: str | None = None, scale: str | None = None) -> Metrics:
+def read(path: Path | str, experiment: str | None = None, scale: str | None = None) -> Metrics:
     """Return the metrics in `path`, of this experiment and scale if given.
 
     Raises UserError if it is not such a file, was altered, or has another schema, experiment or
     scale.
     """
+    path = Path(path)
     table, provenance = parquet.read(path, "file of metrics", SCHEMA_VERSION, IN_FILES)
     if table.schema.names != IN_FILES:
         raise UserError(

@@ -27,6 +27,7 @@ from lowrank_dynamics.models.subspaces import (
     in_float64,
     layer_bases,
 )
+from lowrank_dynamics.models.traced import name_of
 
 if TYPE_CHECKING:
     from lowrank_dynamics.storage.metrics import Metrics
@@ -138,17 +139,17 @@ class Watch:
         metrics.write(self.metrics(experiment, variant=variant, trial=trial), Path(path))
 
     def _activation(self) -> str:
-        """Return the name of what follows the first layer: that of `ACTIVATIONS`, or else that of
-        its class.
+        """Return the name of what follows the first layer: that of `ACTIVATIONS`, or else those of
+        its classes and functions.
         """
         from lowrank_dynamics.config.registries import ACTIVATIONS
 
         modules = self._chain.after[0] or [nn.Identity()]
-        kind = type(modules[0]).__name__
+        kinds = [name_of(module) for module in modules]
         for name, activation in ACTIVATIONS.items():
-            if activation.target.rpartition(":")[2] == kind:
+            if activation.target.rpartition(":")[2] == kinds[0]:
                 return name
-        return kind
+        return ", ".join(kinds)
 
     def _measured(self, layer: int) -> Iterator[tuple[str, Tensor]]:
         """Yield the watched quantities of a layer as it is, float64: (1,) or (1, n)."""
