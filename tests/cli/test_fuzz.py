@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from conftest import put, refused, settings_of
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.config.settings import Settings
-from lowrank_dynamics.data import cifar10, fashion_mnist
+from lowrank_dynamics.data import cifar10
 from lowrank_dynamics.data import vgg16 as weights
 from lowrank_dynamics.data.sources import RejectedError
 from lowrank_dynamics.errors import UserError
@@ -125,15 +125,6 @@ def packed(pickled: bytes) -> bytes:
     with tarfile.open(fileobj=content, mode="w:gz", compresslevel=1) as archive:
         archive.addfile(entry, io.BytesIO(pickled))
     return content.getvalue()
-
-
-@fuzzed
-@given(content=st.one_of(st.binary(max_size=64), damaged(b"\x00\x00\x08\x01\x00\x00\x00\x05hello")))
-def test_idx(content: bytes) -> None:
-    try:
-        assert fashion_mnist.decode_idx(content, "file").numel() <= len(content)
-    except UserError as error:
-        assert "file is not an IDX file" in str(error)
 
 
 @fuzzed

@@ -202,15 +202,6 @@ def test_the_sample_and_the_full_edition_give_the_same_images() -> None:
         assert torch.equal(images, full[name])
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\x00\x00\x08", b"\x00\x00\x08\x01\x00\x00\x00\x05abc", b"\x00\x00\x09\x01" + bytes(4)],
-)
-def test_a_file_that_is_not_idx_is_refused(content: bytes) -> None:
-    with refused("not an IDX file"):
-        fashion_mnist.decode_idx(content, "file")
-
-
 def test_a_broken_prepared_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "images.safetensors"
     path.write_bytes(b"not safetensors")

@@ -29,6 +29,28 @@ USES: dict[str, Use] = {
 }
 
 
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_the_default_device_may_be_another(use: Use) -> None:
+    model = mlp(14, 20, 3)
+    inputs, labels = batch(model)
+    with torch.device("meta"):
+        use(model, lambda: functional.cross_entropy(model(inputs), labels))
+
+
+def test_a_higher_rank_and_a_table_with_another_default_device() -> None:
+    model = mlp(14, 20, 3)
+    inputs, labels = batch(model)
+
+    def loss() -> Tensor:
+        return functional.cross_entropy(model(inputs), labels)
+
+    with torch.device("meta"):
+        assert low_rank(model, loss, 8)(inputs).shape == (40, 3)
+        watch = Watch(model, loss)
+        watch.record(0, train_loss=1.0)
+        assert watch.metrics().values("quantity") == {"train_loss"}
+
+
 class NoFloat64(TorchDispatchMode):
     """Sees some tensors, and all that is computed of them, as on a device without float64, and
     refuses to mix them with others. What `cpu` returns is not on it.

@@ -54,6 +54,32 @@ def nested(before: nn.Module) -> Callable[[], Tensor]:
     return lambda: loss(MODEL)
 
 
+def of_batches(before: nn.Module) -> Callable[[], Tensor]:
+    return lambda: sum((loss_after(before) for _ in range(2)), torch.zeros(()))
+
+
+def with_one_within(before: nn.Module) -> Callable[[], Tensor]:
+    def loss() -> Tensor:
+        def within() -> Tensor:
+            return loss_after(before)
+
+        return within()
+
+    return loss
+
+
+NORMALIZATION = normalization()
+
+
+def of_a_global() -> Tensor:
+    return torch.stack([loss_after(NORMALIZATION) for _ in range(2)]).sum()
+
+
+def collected(before: nn.Module) -> Callable[[], Tensor]:
+    parts = {"before": before}
+    return lambda: loss_after(parts["before"])
+
+
 LOSSES: dict[str, Callable[[nn.Module], Callable[[], Tensor]]] = {
     "lambda": lambda before: lambda: loss_after(before),
     "function of the model": nested,
@@ -61,6 +87,9 @@ LOSSES: dict[str, Callable[[nn.Module], Callable[[], Tensor]]] = {
     "method": lambda before: Trainer(before).loss,
     "object": Trainer,
     "module": LossModule,
+    "generator": of_batches,
+    "function within": with_one_within,
+    "dictionary": collected,
 }
 
 
@@ -71,6 +100,20 @@ def test_modules_that_the_loss_calls_are_restored(use: Any, loss: Any) -> None:
     use(MODEL, loss(before))
     assert int(before.num_batches_tracked) == 0
     assert torch.equal(before.running_mean, torch.zeros(14, dtype=torch.float64))
+
+
+def test_a_module_that_a_comprehension_names_is_restored() -> None:
+    low_rank(MODEL, of_a_global)
+    assert int(NORMALIZATION.num_batches_tracked) == 0
+
+
+def test_a_loss_of_no_module_of_python_is_called() -> None:
+    """As one that `exec` defined."""
+    before = normalization()
+    names: dict[str, Any] = {"loss_after": loss_after, "before": before}
+    exec("def loss(): return loss_after(before)", names)
+    low_rank(MODEL, names["loss"])
+    assert int(before.num_batches_tracked) == 0
 
 
 def test_buffers_that_do_not_change_are_not_written_to() -> None:

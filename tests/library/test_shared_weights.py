@@ -58,8 +58,11 @@ class TiedOutside(nn.Module):
     ("model", "named"), [(Tied(), r"other\.0\.weight"), (TiedOutside(), r"embedding\.weight")]
 )
 def test_a_part_that_shares_a_weight_with_the_rest_is_refused(model: Any, named: str) -> None:
-    with refused(f"{named} is also a weight of the part 'one', which would get one of its own"):
+    message = f"{named} is also a weight of the part 'one', which would get one of its own"
+    with refused(message):
         low_rank(model, loss_of(model.one), at="one")
+    with refused(message):
+        merge(model, at="one")
 
 
 def same_bias(model: nn.Sequential) -> None:

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from conftest import refused
 from lowrank_dynamics.models.low_rank import low_rank
-from stacks import batch, mlp
+from stacks import batch, loss_of, mlp
 
 last, zero, normed = nn.Linear(12, 3), nn.Linear(14, 12), weight_norm(nn.Linear(14, 12))
 nn.init.zeros_(zero.weight)
@@ -97,6 +97,13 @@ def test_a_class_that_the_loss_or_the_batch_leaves_out_is_told() -> None:
         UserWarning, match="no sample of the batch is of the class of output 1, 2; take a batch"
     ):
         low_rank(model, lambda: functional.cross_entropy(model(chosen), labels[labels == 0]))
+
+
+def test_a_layer_that_loses_directions_is_named() -> None:
+    model = mlp(14, 12, 12, 3)
+    model[2].weight.data[4:] = 0
+    with refused("layer 2 maps a subspace of 6 dimensions to one of fewer; take other initial"):
+        low_rank(model, loss_of(model))
 
 
 def test_fewer_samples_than_outputs_are_what_the_refusal_names() -> None:

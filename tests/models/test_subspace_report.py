@@ -139,6 +139,22 @@ def test_weights_far_from_orthogonal_are_doubtful() -> None:
     )
 
 
+def test_an_activation_with_a_value_at_zero_is_doubtful_from_the_second_layer_on() -> None:
+    deep, shallow = scaled(nn.Softplus, 0.1), mlp(14, 20, 3, activation=nn.Softplus)
+    nn.init.orthogonal_(shallow[0].weight, 0.1, generator=torch.Generator().manual_seed(0))
+    assert subspace_report(deep, loss_of(deep)).expectation == (
+        "doubtful: phi(0) = 0.69, and from the second layer on the theory needs 0; subtract it"
+    )
+    assert subspace_report(shallow, loss_of(shallow)).expectation == "to be expected to work"
+
+
+def test_it_says_where_a_layer_is_too_narrow_for_low_rank() -> None:
+    model = mlp(20, 5, 3)
+    assert subspace_report(model, loss_of(model)).expectation.startswith(
+        "not to be expected to work: 2K = 6 is above the smallest width, 5"
+    )
+
+
 def test_it_says_where_low_rank_would_refuse() -> None:
     model = scaled(nn.ELU, 0.1, classes=7)
     assert "K = 7 is not below d/2 = 7" in subspace_report(model, loss_of(model)).expectation

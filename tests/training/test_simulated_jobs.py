@@ -94,6 +94,9 @@ def test_no_state_is_saved_past_a_loss_that_is_not_finite(job: MakeJob, tmp_path
 
 
 MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+HOST = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"
+)
 DEVICE = torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might")
 LIBRARY = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
 
@@ -103,6 +106,7 @@ LIBRARY = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
     ("error", "sentence"),
     [
         (MEMORY, r"^small elu-full does not fit into the memory of the device simulated .*; lower"),
+        (HOST, r"^small elu-full does not fit into the memory of the device simulated .*; lower"),
         (
             DEVICE,
             r"^small elu-full ended .* failed \(CUDA error: unspecified launch failure\); run",

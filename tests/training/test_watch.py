@@ -267,6 +267,19 @@ def test_a_quantity_of_your_own_keeps_its_digits() -> None:
     assert watch.metrics().frame("learning_rate")["value"].tolist() == [0.1]
 
 
+def test_movement_is_recorded_in_half_precision() -> None:
+    model = mlp(20, 20, 3, dtype=torch.bfloat16)
+    generator = torch.Generator().manual_seed(0)
+    start = nn.init.orthogonal_(torch.empty(20, 20), generator=generator)
+    change = torch.randn(20, 3, generator=generator) @ torch.randn(3, 20, generator=generator)
+    watch = Watch(model, quantities=["singular_structure"])
+    for step in range(3):
+        model[0].weight.data.copy_(start + 0.1 * step * change)
+        watch.record(step)
+    angles = watch.metrics().frame("angle_left_top")
+    assert set(angles["step"]) == {1, 2}
+
+
 def test_gaps_of_rounding_are_no_reference() -> None:
     """An orthogonal matrix in single precision has singular values that differ by its rounding."""
     model = mlp(32, 32, 4, bias=False, dtype=torch.float32)

@@ -1,6 +1,5 @@
 """Fashion-MNIST: its verified files, and the choice of images."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from lowrank_dynamics.data.dataset import first_images
 from lowrank_dynamics.data.sources import Folder, Source, Url, load_verified, user_folder
-from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.tensors import DataOrigin, write_tensors
 
 FILES = {
@@ -20,8 +18,6 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
 SAMPLE_FOLDER = Path(__file__).parent / "fashion-mnist-sample"
-BYTES_MAGIC = b"\x00\x00\x08"
-"""How an IDX file of bytes begins; the number of axes follows."""
 SAMPLE_SIZE = (5_000, 2_000)
 """Training images and test images."""
 
@@ -63,30 +59,13 @@ SAMPLE = Edition(
 )
 
 
-def decode_idx(content: bytes, file: str) -> Tensor:
-    """Return the uint8 tensor in an IDX file: images (N, rows, columns) or labels (N,).
-
-    Raises UserError if the header does not describe the bytes that follow it.
-    """
-    shape, header = _idx_shape(content)
-    if not shape or math.prod(shape) != len(content) - header:
-        raise UserError(
-            f"{file} is not an IDX file of bytes: its header does not fit its {len(content)} bytes"
-        )
+def decode_idx(content: bytes) -> Tensor:
+    """Return the uint8 tensor in an IDX file of bytes: images (N, rows, columns) or labels (N,)."""
+    axes = content[3]
+    header = 4 + 4 * axes
+    shape = np.frombuffer(content[4:header], dtype=">u4").tolist()
     values = np.frombuffer(content, dtype=np.uint8, offset=header)
     return torch.from_numpy(values.reshape(shape).copy())
-
-
-def _idx_shape(content: bytes) -> tuple[list[int], int]:
-    """Return the shape that an IDX file of bytes states, and the length of its header; an empty
-    shape for any other file.
-    """
-    if len(content) < 4 or not content.startswith(BYTES_MAGIC):
-        return [], 0
-    header = 4 + 4 * content[3]
-    if len(content) < header:
-        return [], 0
-    return np.frombuffer(content[4:header], dtype=">u4").tolist(), header
 
 
 def select(
@@ -102,7 +81,7 @@ def select(
     tensors = {}
     for (name, file), digest in zip(FILES.items(), edition.digests, strict=True):
         content, place = load_verified(file, digest, sources, "fashion-mnist")
-        tensors[name] = decode_idx(content, file)
+        tensors[name] = decode_idx(content)
         origin[file] = f"{place}, sha256 {digest}"
     return first_images(tensors, training_images, test_images), origin
 

@@ -15,13 +15,18 @@ Generators = Sequence[torch.Generator]
 """One a trial."""
 
 
+def _empty(*shape: int) -> Tensor:
+    """Return a tensor where generators are, whatever torch's default device is."""
+    return torch.empty(*shape, dtype=torch.float64, device="cpu")
+
+
 def semi_orthogonal(rows: int, columns: int, generators: Generators, eps: float = 1.0) -> Tensor:
     """Draw one matrix per trial, uniform over the semi-orthogonal ones, times `eps`.
 
     Returns float64 of shape (trials, rows, columns): W'W = eps^2 I if rows >= columns, else W W' =
     eps^2 I.
     """
-    matrices = torch.empty(len(generators), rows, columns, dtype=torch.float64)
+    matrices = _empty(len(generators), rows, columns)
     for matrix, generator in zip(matrices, generators, strict=True):
         nn.init.orthogonal_(matrix, gain=eps, generator=generator)
     return matrices
@@ -32,7 +37,7 @@ def uniform_like_linear(rows: int, columns: int, generators: Generators) -> Tens
 
     Returns float64 of shape (trials, rows, columns).
     """
-    matrices = torch.empty(len(generators), rows, columns, dtype=torch.float64)
+    matrices = _empty(len(generators), rows, columns)
     for matrix, generator in zip(matrices, generators, strict=True):
         nn.init.kaiming_uniform_(matrix, a=math.sqrt(5), generator=generator)
     return matrices

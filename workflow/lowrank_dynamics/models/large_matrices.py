@@ -90,7 +90,7 @@ def ritz_triplets(matrix: Tensor, k: int) -> Iterator[Ritz]:
     rows, columns = matrix.shape
     block = k + FURTHER
     generator = torch.Generator().manual_seed(0)
-    draws = torch.randn(columns, block, generator=generator, dtype=torch.float64)
+    draws = torch.randn(columns, block, generator=generator, dtype=torch.float64, device="cpu")
     new = draws.to(matrix)
     left_basis, right_basis = matrix.new_empty(rows, 0), matrix.new_empty(columns, 0)
     restricted = matrix.new_empty(0, 0)

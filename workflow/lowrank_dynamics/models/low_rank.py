@@ -211,9 +211,9 @@ def _matrices(chain: Chain, factor: Tensor) -> _Matrices:
     cores: list[Tensor] = []
     biases: list[Tensor | None] = []
     basis = factor
-    for layer in chain.hidden:
+    for number, layer in enumerate(chain.hidden, start=1):
         image = in_float64(layer.weight) @ basis
-        basis = polar_factor(image)
+        basis = polar_factor(image, f"layer {number}")
         cores.append(basis.mT @ image)
         biases.append(basis.mT @ in_float64(layer.bias) if _core_has_bias(chain, layer) else None)
     return _Matrices(factor, cores, biases, basis)

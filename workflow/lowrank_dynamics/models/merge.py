@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from lowrank_dynamics.models.chain import chain_of
 from lowrank_dynamics.models.hooks import require_no_hooks
 from lowrank_dynamics.models.low_rank import copied, in_a_row, layer_of
-from lowrank_dynamics.models.submodules import copy_of, submodule, with_submodule
+from lowrank_dynamics.models.submodules import (
+    copy_of,
+    require_own_weights,
+    submodule,
+    with_submodule,
+)
 from lowrank_dynamics.models.subspaces import in_float64
 
 
@@ -20,12 +25,13 @@ def merge(model: nn.Module, *, at: str = "") -> nn.Module:
     A low-rank MLP of L layers then has L instead of L + 2: V' goes into the first core and U into
     the last one, which makes a full matrix if L = 2. `model` stays as it is; with `at` the MLP is
     the part of it at that path, and a copy of the model is returned. Products are taken in float64,
-    and trained if a factor is. Raises UserError for a model that is not a chain of layers, or that
-    has hooks.
+    and trained if a factor is. Raises UserError for a model that is not a chain of layers, that has
+    hooks, or that uses a weight of the part elsewhere, too.
     """
     part = submodule(model, at)
     chain = chain_of(part)
     require_no_hooks(part)
+    require_own_weights(model, at, part)
     modules = OrderedDict(copied("before", chain.before))
     merged = copy_of(chain.layers[0])
     number = 1

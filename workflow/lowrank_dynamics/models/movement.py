@@ -15,7 +15,7 @@ SEPARATED = 1e-9
 UNITS = 100
 """The gap between two groups, relative to the largest singular value, from which they count as
 separated; at least so many units of the precision in which the weight is stored, because gaps of
-rounding are no gaps.
+rounding are no gaps. Half precision has no two digits to spare: there it is one unit.
 """
 GROUPS = ("top", "middle", "bottom")
 HAS_REFERENCE = "has_reference"
@@ -69,7 +69,7 @@ def singular_structure(
     gaps = _gaps(values, k)
     largest = values[:, :1]
     yield "subspace_gap", gaps / largest
-    rounding = UNITS * torch.finfo(stored_in or weight.dtype).eps
+    rounding = _gap_of_rounding(stored_in or weight.dtype)
     separated = (gaps > max(SEPARATED, rounding) * largest).all(dim=-1) & may_be_reference
     has_reference = references.setdefault((layer, HAS_REFERENCE), torch.zeros_like(separated))
     new = separated & ~has_reference
@@ -85,6 +85,12 @@ def singular_structure(
             sine = sine_distance(reference, basis) / basis.shape[-1] ** 0.5
             yield f"angle_{name}", angle.masked_fill(undefined, torch.nan)
             yield f"sine_{name}", sine.masked_fill(undefined, torch.nan)
+
+
+def _gap_of_rounding(dtype: torch.dtype) -> float:
+    """Return the gap that may be one of rounding, relative to the largest singular value."""
+    precision = torch.finfo(dtype)
+    return precision.eps if precision.bits < 32 else UNITS * precision.eps
 
 
 def _gaps(values: Tensor, k: int) -> Tensor:

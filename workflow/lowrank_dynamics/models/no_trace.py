@@ -1,10 +1,10 @@
 """Calling your own model without changing it, or the random numbers that come next."""
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ def _differ(buffer: Tensor, value: Tensor) -> bool:
 
 def modules_named_by(function: object) -> list[nn.Module]:
     """Return the modules that a function may call: among its outer variables, those of functions
-    that it names, the arguments that it has beforehand, and the attributes of such objects.
+    that it names, the arguments that it has beforehand, and the elements or attributes of these.
     """
     modules: list[nn.Module] = []
     seen: set[int] = set()
@@ -70,17 +70,33 @@ def modules_named_by(function: object) -> list[nn.Module]:
             open_ends += [value.func, *value.args, *value.keywords.values()]
         elif inspect.ismethod(value):
             open_ends += [value.__func__, value.__self__]
-        elif inspect.isfunction(value) and not value.__module__.startswith("torch"):
+        elif inspect.isfunction(value) and not f"{value.__module__}.".startswith("torch."):
             open_ends += _outer_variables(value)
         elif not isinstance(value, type | ModuleType):
-            attributes = getattr(value, "__dict__", {}).values()
-            open_ends += [part for part in attributes if isinstance(part, nn.Module)]
+            open_ends += [part for part in _parts(value) if isinstance(part, nn.Module)]
     return modules
 
 
-def _outer_variables(function: Any) -> list[Any]:
-    try:
-        variables = inspect.getclosurevars(function)
-    except ValueError:  # a variable has no value yet
-        return []
-    return [*variables.nonlocals.values(), *variables.globals.values()]
+def _outer_variables(function: FunctionType) -> list[Any]:
+    """Return what a function takes from outside, by itself or in functions and comprehensions
+    within it.
+    """
+    values = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # it has no value yet
+            values.append(cell.cell_contents)
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        values += [function.__globals__.get(name) for name in code.co_names]
+    return values
+
+
+def _parts(value: object) -> Iterable[Any]:
+    """Return the elements of a collection, or else the attributes of an object."""
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    return getattr(value, "__dict__", {}).values()

@@ -32,6 +32,9 @@ FAR = 10.0
 """sigma_max / sigma_min of hidden weights from which they are far from eps times orthonormal
 columns: with the weights that PyTorch makes, of 784 x 784, block 1 keeps 0.3 and 0.02 of the change
 of two layers, where orthogonal ones keep 0.5 and 0.7 (docs/library.ipynb)."""
+AT_ZERO = 0.01
+"""The phi(0) up to which it counts as 0, which the theory needs: the sigmoid has 0.5, and of its
+second layer block 1 keeps half of the change where SiLU's keeps all of it."""
 SCALE = 0.3
 """The size of pre-activations at the linear fit (docs/beyond.md, study 3)."""
 
@@ -43,13 +46,14 @@ class SubspaceReport:
 
     `classes` K outputs, `dimension` d inputs, `widths` of the hidden layers. `singular_values` are
     all those of the first gradient, float64. `derivative_spread` is the distance of phi'(W_1 X)
-    from a constant matrix relative to its norm, on the batch of the loss; `later_spread` the
-    same for normal pre-activations of size 0.3, as they are when a network has learned the linear
-    part. Where no activation follows the first layer, as in a low-rank network, both are those of
-    the first layer that one follows. `conditions` are sigma_max / sigma_min of the hidden weights,
-    1 for eps times orthonormal columns; `spread_of_start` tells a trained first layer from a random
-    one. `balanced` tells a cross-entropy with softmax, whose first gradient has rank at most K - 1
-    where the activations are linear, from other losses.
+    from a constant matrix relative to its norm, on the batch of the loss; `later_spread` the same
+    for normal pre-activations of size 0.3, as they are when a network has learned the linear part.
+    Where no activation follows the first layer, as in a low-rank network, both are those of the
+    first layer that one follows. `conditions` are sigma_max / sigma_min of the hidden weights, 1
+    for eps times orthonormal columns; `spread_of_start` tells a trained first layer from a random
+    one. `at_zero` is phi(0), which the theory needs to be 0. `balanced` tells a cross-entropy with
+    softmax, whose first gradient has rank at most K - 1 where the activations are linear, from
+    other losses.
     """
 
     classes: int
@@ -60,6 +64,7 @@ class SubspaceReport:
     later_spread: float
     conditions: tuple[float, ...]
     spread_of_start: float
+    at_zero: float = 0.0
     balanced: bool = False
 
     @property
@@ -86,6 +91,11 @@ class SubspaceReport:
         if 2 * self.classes >= self.dimension:
             few = f"K = {self.classes} is not below d/2 = {self.dimension / 2:g}"
             return f"not to be expected to work: {few}"
+        if 2 * self.classes > min(self.widths):
+            return (
+                f"not to be expected to work: 2K = {2 * self.classes} is above the smallest width,"
+                f" {min(self.widths)}"
+            )
         if self.spread_of_start > TRAINED:
             return (
                 "not to be expected to work: the first layer seems to be trained, and a low-rank"
@@ -97,6 +107,11 @@ class SubspaceReport:
             return (
                 "doubtful: the activation is curved strongly, so part of the change will lie"
                 " outside of S_big"
+            )
+        if len(self.widths) > 1 and abs(self.at_zero) > AT_ZERO:
+            return (
+                f"doubtful: phi(0) = {self.at_zero:.2g}, and from the second layer on the theory"
+                " needs 0; subtract it"
             )
         if self.beyond_rank > SMALL_REST:
             return (
@@ -190,6 +205,7 @@ def subspace_report(
         later_spread=_spread(activation, _normal_quantiles(), like),
         conditions=tuple(map(_condition, weights)),
         spread_of_start=spread_of_start(like),
+        at_zero=float(activation(like.new_zeros(1, 1)).detach()),
         balanced=gradient.balanced,
     )
     print(report)
@@ -225,7 +241,7 @@ def _gradient_and_pre_activations(
 
 def _normal_quantiles() -> Tensor:
     """Return numbers, float64, distributed like normal pre-activations of size `SCALE`."""
-    probabilities = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    probabilities = (torch.arange(10_000, dtype=torch.float64, device="cpu") + 0.5) / 10_000
     return SCALE * torch.special.ndtri(probabilities)
 
 

@@ -188,18 +188,21 @@ def big_subspace(weight: Tensor, gradient: Tensor, classes: int, eps: float) -> 
     return basis * diagonal.sign().unsqueeze(-2)
 
 
-def polar_factor(matrix: Tensor) -> Tensor:
+def polar_factor(matrix: Tensor, of: str = "a matrix") -> Tensor:
     """Return the matrix (..., m, k), m >= k, with orthonormal columns that is nearest to `matrix`,
     of the same span.
 
     It is `matrix` / eps if the columns are orthogonal, of length eps. Raises UserError for a span
-    of fewer dimensions.
+    of fewer dimensions, and calls what maps to it `of`.
     """
     rows, columns = matrix.shape[-2:]
     left, values, right_t = torch.linalg.svd(matrix, full_matrices=False)
     smallest, largest = values[..., -1], values[..., 0]
     if rows < columns or bool((smallest <= SMALLEST_SINE * largest).any()):
-        raise UserError(f"a layer maps a subspace of {columns} dimensions to one of fewer")
+        raise UserError(
+            f"{of} maps a subspace of {columns} dimensions to one of fewer; take other initial"
+            " weights, or a smaller rank"
+        )
     return left @ right_t
 
 
@@ -215,9 +218,9 @@ def layer_bases(
     """
     bases = []
     v1, v2 = big, orthogonal_complement(big)
-    for weight in hidden_weights:
+    for number, weight in enumerate(hidden_weights, start=1):
         image = weight @ v2
-        u2 = polar_factor(image) if eps is None else image / eps
+        u2 = polar_factor(image, f"layer {number}") if eps is None else image / eps
         u1 = orthogonal_complement(u2)
         bases.append(LayerBases(u1, u2, v1, v2))
         v1, v2 = u1, u2

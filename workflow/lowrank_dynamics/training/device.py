@@ -17,6 +17,8 @@ from lowrank_dynamics.training import gpus
 log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+"""What torch's RuntimeError says where the host has too little memory."""
 FAILED = ("CUDA error", "CUDA driver error", "cuDNN error")
 """How torch begins to say that a GPU or one of its libraries failed."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -103,14 +105,15 @@ def failures_told(title: str, device: torch.device, smaller: str) -> Iterator[No
     of this `title` `smaller`, and where the device itself fails, after which it answers nothing.
     """
     name = description(device)
+    too_large = UserError(f"{title} does not fit into the memory of the device {name}; {smaller}")
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"{title} does not fit into the memory of the device {name}; {smaller}"
-        ) from error
+        raise too_large from error
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
+        if NO_MEMORY in reason:
+            raise too_large from error
         if not isinstance(error, torch.AcceleratorError) and not reason.startswith(FAILED):
             raise
         raise UserError(

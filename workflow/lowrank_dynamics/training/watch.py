@@ -90,7 +90,7 @@ class Watch:
         _require_further(values)
         rows = []
         for name, value in values.items():
-            number = torch.tensor([value], dtype=torch.float64)
+            number = torch.tensor([value], dtype=torch.float64, device="cpu")
             rows.append((name, 0, number))
         for layer in self._layers:
             for quantity, measured in self._measured(layer):
