@@ -136,7 +136,8 @@ def test_movement_and_its_time_are_relative_to_the_least() -> None:
         planted(cells), distance=0.1, group="middle", others=["relu"]
     )
     elu = slowest[slowest["activation"] == "elu"]
-    np.testing.assert_allclose(elu["value"], 78 / 50)  # at least, for it never gets there
+    np.testing.assert_allclose(elu["value"], 78 / 50)
+    assert elu["censored"].all(), "it never gets there"
 
 
 @pytest.mark.parametrize(("after", "gap"), [(0.0, 5.0), (0.5, 2.0)])
@@ -149,6 +150,70 @@ def test_the_largest_gap_leaves_the_beginning_out(after: float, gap: float) -> N
     options = {"quantity": "loss", "to": {"parameterization": "full"}, "by": "difference"}
     found = MEASURES["largest_gap"](planted(cells), after=after, **options)
     assert found.loc[found["parameterization"] == "s_big", "value"].tolist() == [gap]
+
+
+def test_what_falls_before_the_first_record_is_not_testable() -> None:
+    """A share is first recorded after the first change, and what is before it is unknown."""
+    loss = [row(step, "train_loss", [1 - step / 100] * 3, layer=0) for step in range(95)]
+    share = [row(step, "block_share", [[0.9]] * 3) for step in range(60, 95)]
+    found = MEASURES["value_at_loss"](planted({Cell("elu", "full"): loss + share}), **AT)
+    half = found[found["level"] == LEVELS[0]]
+    assert half["value"].isna().all()
+    assert set(half["undefined"]) == {
+        f"the training loss falls to {LEVELS[0]:g} of the first before the first record"
+    }
+    assert not found.loc[found["level"] == LEVELS[1], "value"].isna().any()
+
+
+def falling(to: float) -> list[Measurement]:
+    """Return three trials in which the loss falls to this part of the first, in 100 steps."""
+    fall = (1 - to) / 100
+    return [row(step, "train_loss", [1 - fall * step] * 3, layer=0) for step in range(101)]
+
+
+ENDS = "training ends before it gets there"
+NEVER = "the network that it is compared with never gets there in 3 of 3 trials"
+
+
+@pytest.mark.parametrize(
+    ("whole", "threshold", "verdict", "reason"),
+    [
+        (0.0, {"at_least": 1.5}, Verdict.REPRODUCED, ""),
+        (0.0, {"at_least": 2.5}, Verdict.UNDECIDED, ENDS),
+        (0.0, {"at_least": 2.5, "partly": 1.5}, Verdict.PARTLY, ENDS),
+        (0.0, {"at_most": 2.5}, Verdict.UNDECIDED, ENDS),
+        (0.0, {"between": [1.5, 2.5]}, Verdict.UNDECIDED, ENDS),
+        (0.0, {"at_most": 1.5}, Verdict.NOT_REPRODUCED, ""),
+        (0.6, {"at_least": 0.5}, Verdict.NOT_TESTABLE, NEVER),
+    ],
+)
+def test_a_time_that_is_not_over_is_a_lower_bound(
+    whole: float, threshold: dict[str, Any], verdict: Verdict, reason: str
+) -> None:
+    """The whole network's loss has halved after 50 steps, the other's after more than 100."""
+    cells = {
+        Cell("elu", "full", "whole"): falling(whole),
+        Cell("elu", "full", "outside"): falling(0.6),
+    }
+    claim = Claim.model_validate(
+        {
+            "figure": "figure_4",
+            "place": "here",
+            "statement": "It is late.",
+            "quantity": "time",
+            "experiment": "small",
+            "measure": "time_to_fall",
+            "options": {"to_level": 0.5, "of": {"variant": "whole"}},
+            "cells": {"variant": ["outside"]},
+            "because": "it is so",
+            **threshold,
+        }
+    )
+    (found,) = judge(claim, planted(cells), LAPTOP, {})
+    assert (found.verdict, found.reason) == (verdict, reason)
+    if verdict is not Verdict.NOT_TESTABLE:
+        assert found.censored
+        assert found.mean == pytest.approx(2.0)
 
 
 def test_the_time_to_fall_is_at_most_that_of_the_cell_itself() -> None:

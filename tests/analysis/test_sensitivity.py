@@ -30,7 +30,7 @@ def verdicts(**by_claim: str) -> pd.DataFrame:
     table = pd.DataFrame(
         rows, columns=["claim", "claim_verdict", "cell", "mean", "worst", "verdict"]
     )
-    judged = {"over_trials": "mean", "low": 0.9, "high": np.inf}
+    judged = {"over_trials": "mean", "low": 0.9, "high": np.inf, "censored": False}
     judged |= {"weaker_low": 0.5, "weaker_high": np.inf}
     return table.assign(figure="figure_3", deviation=0.01, error=0.01, trials=3, **judged)
 
@@ -87,5 +87,5 @@ def test_another_file_is_refused(compared: pd.DataFrame, tmp_path: Path) -> None
     with refused("not a readable table of verdicts"):
         tables.read(path, sensitivity.COLUMNS)
     tables.write(tables.Table(compared.drop(columns="choice"), {}), "", path)
-    with refused("is not a table of verdicts of schema 1: it lacks choice"):
+    with refused("is not a table of verdicts of schema 2: it lacks choice"):
         tables.read(path, sensitivity.COLUMNS)

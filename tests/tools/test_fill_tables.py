@@ -54,10 +54,11 @@ def test_the_distance_to_another_verdict_is_that_of_the_nearest_shift(
     shifts = np.linspace(0, 1.5, 3001)
     for mean in np.random.default_rng(0).uniform(-0.5, 1.2, size=20):
         cell = {"mean": mean, "error": error, "trials": 3, "over_trials": "mean"} | readings
-        verdict = verdict_on(claim, mean, error)
+        verdict = verdict_on(claim, mean - error, mean + error)
         nearest = math.inf
         for shift in shifts:
-            moved = {verdict_on(claim, mean + sign * shift, error) for sign in (-1, 1)}
+            means = mean - shift, mean + shift
+            moved = {verdict_on(claim, near - error, near + error) for near in means}
             if moved != {verdict}:
                 nearest = shift
                 break

@@ -7,9 +7,10 @@ from lowrank_dynamics.analysis.scaling import with_setting
 from lowrank_dynamics.analysis.trial_values import (
     Key,
     Quantity,
-    last_step,
+    at_end,
     of_cell,
     value_at_end,
+    with_reference,
 )
 from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage.metrics import Metrics
@@ -33,16 +34,9 @@ def best_variants(metrics: Metrics) -> dict[str, str]:
     """Return, by parameterization, the variant that ends with the least mean training loss; those
     with a trial that diverged are left out.
     """
-    best: dict[str, str] = {}
-    least: dict[str, float] = {}
-    finished = losses_of_finished(metrics)
-    for cell, trials in finished.groupby(["parameterization", "variant"]):
-        name, variant = map(str, cell)
-        loss = float(trials["value"].mean())
-        if loss < least.get(name, float("inf")):
-            best[name] = variant
-            least[name] = loss
-    return best
+    by_cell = losses_of_finished(metrics).groupby(["parameterization", "variant"])
+    least = by_cell["value"].mean().groupby("parameterization").idxmin()
+    return dict(least.to_list())
 
 
 def at_best(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
@@ -58,8 +52,7 @@ def gap_at_best(metrics: Metrics, quantity: Quantity, to: dict[Key, str]) -> pd.
     """Return the quantity at the end of each parameterization at its best variant, minus that of
     the same trial of the cell with the values `to`, at its own.
     """
-    rows = at_best(metrics, quantity)
-    ends = rows[rows["step"] == last_step(rows)]
-    reference = of_cell(ends, to)[["activation", "trial", "value"]]
-    joined = ends.merge(reference, on=["activation", "trial"], suffixes=("", "_reference"))
-    return joined.assign(value=joined["value"] - joined["value_reference"])
+    ends = at_end(at_best(metrics, quantity))
+    variant = best_variants(metrics)[to["parameterization"]]
+    joined = with_reference(ends, ends, to | {"variant": variant})
+    return joined.assign(value=joined["value"] - joined["reference"])

@@ -43,13 +43,13 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def contains(self, value: float, error: float = 0.0) -> bool:
-        """Return whether all values within `error` of `value` are allowed."""
-        return self.low <= value - error and value + error <= self.high
+    def contains(self, least: float, most: float) -> bool:
+        """Return whether all values from `least` to `most` are allowed."""
+        return self.low <= least and most <= self.high
 
-    def excludes(self, value: float, error: float = 0.0) -> bool:
-        """Return whether none of the values within `error` of `value` is allowed."""
-        return value + error < self.low or self.high < value - error
+    def excludes(self, least: float, most: float) -> bool:
+        """Return whether none of the values from `least` to `most` is allowed."""
+        return most < self.low or self.high < least
 
     def margin(self, value: float) -> float:
         """Return how far a value lies from the nearer end: negative outside."""

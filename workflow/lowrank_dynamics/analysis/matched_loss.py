@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lowrank_dynamics.analysis.fits import TRIAL
-from lowrank_dynamics.analysis.trial_values import Key, with_reference
+from lowrank_dynamics.analysis.trial_values import Key, bounded_ratio, with_reference
 from lowrank_dynamics.storage.metrics import Metrics
 
 LEVELS = (0.5, 0.25, 0.1)
@@ -24,8 +24,8 @@ def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> p
     given in the column `level`.
 
     `columns`, which begin with `TRIAL`, distinguish the series in `rows`. Values are interpolated
-    between the recorded steps; where a trial never reaches a level they are NaN, and the column
-    `undefined` says so.
+    between the recorded steps; where a trial never reaches a level, or reaches it before the first
+    record, they are NaN, and the column `undefined` says so.
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
     steps = {}
@@ -35,11 +35,21 @@ def at_levels(metrics: Metrics, rows: pd.DataFrame, columns: Sequence[str]) -> p
     ordered = rows.sort_values("step", kind="stable")
     for key, series in ordered.groupby(list(columns)):
         reached = steps[key[: len(TRIAL)]]
-        matched = np.interp(reached, series["step"], series["value"])
+        matched = np.interp(reached, series["step"], series["value"], left=np.nan)
         place = dict(zip(columns, key, strict=True))
-        for level, value in zip(LEVELS, matched, strict=True):
-            values.append(place | {"level": level, "value": value})
-    return _with_reason(pd.DataFrame(values))
+        for level, step, value in zip(LEVELS, reached, matched, strict=True):
+            reason = _why_undefined(level, step, value)
+            values.append(place | {"level": level, "value": value, "undefined": reason})
+    return pd.DataFrame(values)
+
+
+def _why_undefined(level: float, step: float, value: float) -> str | None:
+    """Return why there is no value where the training loss has fallen to a level, at `step`."""
+    if np.isnan(step):
+        return f"the training loss never falls to {level:g} of the first"
+    if np.isnan(value):
+        return f"the training loss falls to {level:g} of the first before the first record"
+    return None
 
 
 def _steps_to(losses: pd.DataFrame, levels: Sequence[float]) -> NDArray[np.float64]:
@@ -55,26 +65,13 @@ def _steps_to(losses: pd.DataFrame, levels: Sequence[float]) -> NDArray[np.float
 
 def time_to_fall(metrics: Metrics, to_level: float, of: dict[Key, str]) -> pd.DataFrame:
     """Return the step at which the training loss first falls to this part of the first, relative to
-    that of the cell `of`.
-
-    For a trial that never gets there the last step of its cell counts, which is less than it would
-    need.
+    that of the cell `of`; both as `bounded_ratio` has it.
     """
     losses = metrics.frame("train_loss").sort_values("step", kind="stable")
     times = []
     for trial, series in losses.groupby(TRIAL):
         (step,) = _steps_to(series, [to_level])
-        value = float(series["step"].max()) if np.isnan(step) else step
-        times.append(dict(zip(TRIAL, trial, strict=True)) | {"value": value})
-    rows = pd.DataFrame(times).assign(layer=0, index=0)
-    joined = with_reference(rows, rows, of)
-    return joined.assign(value=joined["value"] / joined["reference"])
-
-
-def _with_reason(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the column `undefined`: why a value is missing, None where it is not."""
-    reasons = {
-        level: f"the training loss never falls to {level:g} of the first" for level in LEVELS
-    }
-    words = rows["level"].map(reasons).astype(object)
-    return rows.assign(undefined=words.where(rows["value"].isna(), None))
+        place = dict(zip(TRIAL, trial, strict=True))
+        times.append(place | {"value": step, "end": series["step"].max()})
+    rows = pd.DataFrame(times).assign(layer=0, index=0, undefined=None)
+    return bounded_ratio(with_reference(rows, rows, of))

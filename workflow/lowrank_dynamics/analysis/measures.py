@@ -17,6 +17,8 @@ from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
     Quantity,
+    at_end,
+    bounded_ratio,
     first_reached,
     last_step,
     reduced,
@@ -75,12 +77,11 @@ def largest_gap(
 def _compared(rows: pd.DataFrame, by: Comparing) -> pd.DataFrame:
     """Return rows whose value is compared with their `reference`."""
     value, reference = rows["value"], rows["reference"]
-    compared = {
-        "difference": value - reference,
-        "relative_difference": value / reference - 1,
-        "ratio": value / reference,
-    }
-    return rows.assign(value=compared[by])
+    if by == "difference":
+        return rows.assign(value=value - reference)
+    if by == "ratio":
+        return rows.assign(value=value / reference)
+    return rows.assign(value=value / reference - 1)
 
 
 def share_of_gain(
@@ -116,26 +117,27 @@ def time_to_reach(
     metrics: Metrics, quantity: Quantity, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return when a trial first reaches this fraction of the final value of the cell `of`, relative
-    to when `of` does; both as `first_reached` has it.
+    to when `of` does; both as `bounded_ratio` has it.
     """
     rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     reached = rows["value"] >= fraction * rows["reference"]
     times = first_reached(rows, reached, ROW)
     joined = with_reference(times, times, of)
-    return joined.assign(value=joined["value"] / joined["reference"].where(joined["reference"] > 0))
+    later = joined["reference"].where(joined["reference"] > 0)
+    return bounded_ratio(joined.assign(reference=later))
 
 
 def end_against_start(metrics: Metrics, quantity: Quantity) -> pd.DataFrame:
     """Return the quantity where each trial ends, relative to that at step 0."""
     rows = with_start(metrics.frame(quantity, index=0))
-    ends = rows[rows["step"] == last_step(rows)]
+    ends = at_end(rows)
     return ends.assign(value=ends["value"] / ends["start"])
 
 
 def moved_singular_values(metrics: Metrics, layer: int) -> pd.DataFrame:
     """Return the share of the squared change of the singular values in the 2K that change most."""
     rows = with_start(metrics.frame("singular_value", layer=layer))
-    ends = rows[rows["step"] == last_step(rows)]
+    ends = at_end(rows)
     changes = ends.assign(value=ends["value"] - ends["start"])
     count = 2 * metrics.settings.data.classes
 
@@ -171,11 +173,11 @@ def time_to_move(
     metrics: Metrics, group: Group, distance: float, others: list[str]
 ) -> pd.DataFrame:
     """Return the step at which a group of singular vectors has moved this distance, relative to the
-    earliest among `others`; both as `first_reached` has it.
+    earliest among `others`; both as `bounded_ratio` has it.
     """
     moved = _movement(metrics, group)
     times = first_reached(moved, moved["value"] >= distance, [*TRIAL, "layer", "side"])
-    return _relative_to_least(times, ["layer", "side", "trial"], others)
+    return bounded_ratio(_with_least(times, ["layer", "side", "trial"], others))
 
 
 def _movement(metrics: Metrics, group: Group) -> pd.DataFrame:
@@ -191,9 +193,7 @@ def displacement_ratio(metrics: Metrics, others: list[str]) -> pd.DataFrame:
     """Return the root mean square change of the middle singular values at the end, relative to the
     least among `others`.
     """
-    displacement = _displacement(metrics)
-    ends = displacement[displacement["step"] == last_step(displacement)]
-    return _relative_to_least(ends, ["layer", "trial"], others)
+    return _relative_to_least(at_end(_displacement(metrics)), ["layer", "trial"], others)
 
 
 def displacement_ratio_at_loss(metrics: Metrics, others: list[str]) -> pd.DataFrame:
@@ -342,7 +342,15 @@ MEASURES: dict[str, Callable[..., pd.DataFrame]] = {
 def _relative_to_least(
     rows: pd.DataFrame, shared: list[str], activations: Sequence[str]
 ) -> pd.DataFrame:
-    """Return each value relative to the least of these activations in the same trial.
+    """Return each value relative to the least of these activations in the same trial, as
+    `_with_least` has it.
+    """
+    joined = _with_least(rows, shared, activations)
+    return joined.assign(value=joined["value"] / joined["reference"])
+
+
+def _with_least(rows: pd.DataFrame, shared: list[str], activations: Sequence[str]) -> pd.DataFrame:
+    """Return the rows with a column `reference`: the least of these activations in the same trial.
 
     NaN where that of one of them is, with the reason in the column `undefined` if there is one.
     Raises UserError if one of the activations was not run.
@@ -353,7 +361,6 @@ def _relative_to_least(
             f"nothing was measured of {missing[0]}, with which the others are to be compared"
         )
     compared = rows[rows["activation"].isin(activations)]
-    least = compared.groupby(shared)["value"].min(min_count=len(activations)).rename("least")
-    joined = rows.join(least, on=shared, how="inner")
-    joined = with_missing_reference(joined, joined["least"])
-    return joined.assign(value=joined["value"] / joined["least"])
+    least = compared.groupby(shared)["value"].min(min_count=len(activations))
+    joined = rows.join(least.rename("reference"), on=shared, how="inner")
+    return with_missing_reference(joined, joined["reference"])

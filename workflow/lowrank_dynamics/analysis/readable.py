@@ -115,11 +115,13 @@ def shown_verdicts(claims: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _measured(cell: Mapping[Any, Any]) -> str:
-    """Describe the mean and standard deviation over trials, and the worst trial where it counts;
-    empty if nothing was measured.
+    """Describe the mean and standard deviation over trials, and the worst trial where it counts, or
+    what the mean is at least; empty if nothing was measured.
     """
     if np.isnan(cell["mean"]):
         return ""
+    if cell["censored"]:
+        return f"≥ {cell['mean']:.3g}"
     words = f"{cell['mean']:.3g} ± {cell['deviation']:.2g}"
     if cell["over_trials"] == "worst":
         words += f", worst {cell['worst']:.3g}"
@@ -132,7 +134,10 @@ def _interval(cell: Mapping[Any, Any]) -> str:
     """
     if np.isnan(cell["mean"]) or cell["over_trials"] == "worst":
         return ""
-    return f"{cell['mean'] - cell['error']:.3g} to {cell['mean'] + cell['error']:.3g}"
+    least, most = cell["mean"] - cell["error"], cell["mean"] + cell["error"]
+    if cell["censored"]:
+        return f"≥ {least:.3g}"
+    return f"{least:.3g} to {most:.3g}"
 
 
 def _threshold(claim: Mapping[Any, Any]) -> str:

@@ -14,6 +14,7 @@ from lowrank_dynamics.analysis.trial_values import (
     ROW,
     Key,
     Quantity,
+    bounded_ratio,
     first_reached,
     of_cell,
     reduced,
@@ -174,14 +175,14 @@ def operations_to_reach(
     metrics: Metrics, quantity: Quantity, fraction: float, of: dict[Key, str]
 ) -> pd.DataFrame:
     """Return the operations until this fraction of the final value of the cell `of` is
-    `first_reached`, relative to those `of` needs.
+    `first_reached`, relative to those `of` needs; both as `bounded_ratio` has it.
     """
     rows = with_reference(metrics.frame(quantity), value_at_end(metrics, quantity), of)
     first = first_reached(rows, rows["value"] >= fraction * rows["reference"], ROW)
-    spent = with_operations(metrics, first.rename(columns={"value": "step"}))
-    spent = spent.rename(columns={"operations": "value"})
-    joined = with_reference(spent, spent, of)
-    return joined.assign(value=joined["value"] / joined["reference"])
+    needed = with_operations(metrics, first.assign(step=first["value"]))
+    until_end = with_operations(metrics, first.assign(step=first["end"]))
+    spent = needed.assign(value=needed["operations"], end=until_end["operations"])
+    return bounded_ratio(with_reference(spent, spent, of))
 
 
 def with_operations(metrics: Metrics, rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ COLUMNS = [
     "deviation",
     "worst",
     "trials",
+    "censored",
     "claim_verdict",
     "over_trials",
     "low",

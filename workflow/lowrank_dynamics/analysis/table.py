@@ -14,7 +14,7 @@ from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.storage.metrics import Metrics
 
-_MEASURED = ("mean", "deviation", "error", "worst", "trials", "verdict", "reason")
+_MEASURED = ("mean", "deviation", "error", "worst", "trials", "censored", "verdict", "reason")
 _READING = ("quantity", "low", "high", "weaker_low", "weaker_high", "over_trials")
 _RUN = ("run_trials", "scale_trials", "claim_verdict")
 COLUMNS = ("claim", "role", "figure", "cell", *_MEASURED, "low", "high", *_RUN)

@@ -20,7 +20,11 @@ NEVER_THERE = "the network that it is compared with never gets there"
 
 def value_at_end(metrics: Metrics, quantity: Quantity, index: int = 0) -> pd.DataFrame:
     """Return the quantity where each trial ends."""
-    rows = metrics.frame(quantity, index=index)
+    return at_end(metrics.frame(quantity, index=index))
+
+
+def at_end(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows where each trial ends."""
     return rows[rows["step"] == last_step(rows)]
 
 
@@ -38,12 +42,21 @@ def first_reached(
     rows: pd.DataFrame, reached: "pd.Series[bool]", columns: list[str]
 ) -> pd.DataFrame:
     """Return, for each combination of `columns`, as `value` the first step at which it is
-    `reached`.
-
-    Where it never is, the last step of the cell counts, which is less than it would need.
+    `reached`, NaN where it never is, and as `end` the last step of the cell.
     """
-    steps = rows.assign(value=rows["step"].where(reached, last_step(rows)))
-    return steps.groupby(columns)["value"].min().reset_index()
+    steps = rows.assign(value=rows["step"].where(reached), end=last_step(rows))
+    times = steps.groupby(columns).agg({"value": "min", "end": "max"})
+    return times.reset_index().assign(undefined=None)
+
+
+def bounded_ratio(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return times relative to their `reference`.
+
+    Where one is missing, because it never gets there, its `end` counts, which is less than it would
+    need: the column `censored` says that the value is a lower bound.
+    """
+    needed = rows["value"].fillna(rows["end"])
+    return rows.assign(value=needed / rows["reference"], censored=rows["value"].isna())
 
 
 def with_start(rows: pd.DataFrame) -> pd.DataFrame:

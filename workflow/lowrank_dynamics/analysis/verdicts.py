@@ -49,7 +49,8 @@ class CellVerdict:
     verdict and why.
 
     With a confidence of 95 % each, the true mean is at least `mean - error` and at most
-    `mean + error`.
+    `mean + error`; it may be any larger if the cell is `censored`, because training ended before
+    some trial got where it is measured.
     """
 
     cell: str
@@ -60,6 +61,7 @@ class CellVerdict:
     error: float = np.nan
     worst: float = np.nan
     trials: int = 0
+    censored: bool = False
 
 
 def judge(
@@ -97,13 +99,13 @@ def judge(
     return verdicts
 
 
-def verdict_on(claim: Claim, value: float, error: float) -> Verdict:
-    """Return the verdict on a value that is known up to `error`."""
-    if claim.reading.contains(value, error):
+def verdict_on(claim: Claim, least: float, most: float) -> Verdict:
+    """Return the verdict on a value that is known to lie between two."""
+    if claim.reading.contains(least, most):
         return Verdict.REPRODUCED
-    if claim.weaker.contains(value, error):
+    if claim.weaker.contains(least, most):
         return Verdict.PARTLY
-    if claim.weaker.excludes(value, error):
+    if claim.weaker.excludes(least, most):
         return Verdict.NOT_REPRODUCED
     return Verdict.UNDECIDED
 
@@ -154,21 +156,29 @@ def _judge_cell(
         value, uncertainty = worst_trial, 0.0
     else:
         value, uncertainty = mean, error
-    verdict = verdict_on(claim, value, uncertainty)
-    reason = _reason(claim, verdict, value, deviation)
-    return CellVerdict(label, verdict, reason, mean, deviation, error, worst_trial, len(values))
+    censored = "censored" in rows and bool(rows["censored"].any())
+    most = np.inf if censored else value + uncertainty
+    verdict = verdict_on(claim, value - uncertainty, most)
+    reason = _reason(claim, verdict, value, deviation, censored=censored)
+    return CellVerdict(
+        label, verdict, reason, mean, deviation, error, worst_trial, len(values), censored
+    )
 
 
-def _reason(claim: Claim, verdict: Verdict, value: float, deviation: float) -> str:
+def _reason(
+    claim: Claim, verdict: Verdict, value: float, deviation: float, *, censored: bool
+) -> str:
     """Return why a verdict is undecided or only partly reproduced; empty for others."""
+    if verdict not in {Verdict.UNDECIDED, Verdict.PARTLY}:
+        return ""
+    if censored:
+        return "training ends before it gets there"
     if verdict is Verdict.UNDECIDED:
         trials = trials_to_settle(deviation, abs(claim.weaker.margin(value)))
         if trials is None:
             return f"{MOST_TRIALS:,} trials are not likely to settle it"
         return f"{trials} trials are likely to settle it"
-    if verdict is not Verdict.PARTLY:
-        return ""
-    if claim.reading.contains(value):
+    if claim.reading.contains(value, value):
         return "the error reaches beyond the stronger reading"
     return "only in the weaker reading"
 

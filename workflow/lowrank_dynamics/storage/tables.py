@@ -12,7 +12,7 @@ from lowrank_dynamics.errors import UserError
 from lowrank_dynamics.storage import parquet
 from lowrank_dynamics.storage.atomic import replacing
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 
 class Table(NamedTuple):
