@@ -105,6 +105,20 @@ def test_an_edit_reruns_exactly_what_depends_on_it(edited: Path, name: str) -> N
     assert set(re.findall(r"^ *Job \d+: (.*)$", plan, re.MULTILINE)) == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("experiments.fashion_mnist.trials=1", trained("fashion_mnist", changed="0-0")),
+        ("device=cpu", set()),
+    ],
+)
+def test_a_setting_of_one_run_reruns_exactly_what_depends_on_it(
+    finished: Path, change: str, expected: set[str]
+) -> None:
+    run = snakemake(finished, "-n", *SMOKE, f"set={change}")
+    assert set(re.findall(r"^ *Job \d+: (.*)$", run.stdout + run.stderr, re.MULTILINE)) == expected
+
+
 def wait_for(condition: Callable[[], bool], job: subprocess.Popen[bytes]) -> None:
     while not condition():
         assert job.poll() is None

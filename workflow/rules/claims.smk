@@ -17,6 +17,7 @@ rule claims:
         "../../environment.yml"
     params:
         code=code_sha256("analysis.table", "report.rendering"),
+        overrides=lambda wildcards, input: overrides,
         statements=lambda wildcards: contents_sha256([runs[wildcards.run].statements]),
         labels=lambda wildcards: labels(),
         judged=lambda wildcards: {
@@ -27,7 +28,7 @@ rule claims:
         "Give a verdict on the claims at {wildcards.run} scale"
     shell:
         "python -m lowrank_dynamics claims {input.metrics:q} --all "
-        f"--run {{wildcards.run}} {overrides} "
+        "--run {wildcards.run} {params.overrides} "
         "--output {output.table:q} 2> {log:q}"
 
 

@@ -20,9 +20,10 @@ rule comparison:
         code=code_sha256("analysis.comparison", "report.rendering"),
         reference=reference,
         kept=contents_sha256(sorted(reference.rglob("*.parquet"))),
+        overrides=lambda wildcards, input: overrides,
     message:
         "Compare the run at {wildcards.run} scale with the reference"
     shell:
         "python -m lowrank_dynamics compare {input.metrics:q} "
-        f"--run {{wildcards.run}} {overrides} "
+        "--run {wildcards.run} {params.overrides} "
         "--reference {params.reference:q} --output {output.table:q} 2> {log:q}"

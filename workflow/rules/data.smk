@@ -71,7 +71,7 @@ rule features:
     params:
         code=code_sha256("data.convolved"),
         entry=lambda wildcards: str(CONVOLUTIONS[wildcards.convolutions]),
-        device=main.settings.device,
+        device=lambda wildcards, input: main.settings.device,
         weights=lambda wildcards, input: option("--weights", input.weights),
     message:
         "Compute the features of {wildcards.images} by {wildcards.convolutions}, {wildcards.part}"

@@ -11,13 +11,9 @@ def option(name, value):
     return f"{name} {quote(str(value))}" if value else ""
 
 
-def overriding(assignments):
-    """The options that change settings as `--config set` does, as part of a rule's command."""
-    options = " ".join(option("--set", assignment) for assignment in assignments)
-    return options.replace("{", "{{").replace("}", "}}")
-
-
-overrides = overriding(request.set)
+# The options that change settings as `--config set` does. Rules take them as a parameter that
+# depends on the input, which Snakemake does not record: what they change is in others.
+overrides = " ".join(option("--set", assignment) for assignment in request.set)
 
 
 def experiment_of(wildcards):

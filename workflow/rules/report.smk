@@ -30,6 +30,7 @@ rule report:
         pages=contents_sha256([*sorted(templates.iterdir()), *sorted(captions.glob("*.rst"))]),
         settings=contents_sha256([main.configs / folder.PAPER, main.configs / folder.BEYOND_FILE]),
         captions=captions,
+        overrides=lambda wildcards, input: overrides,
         shown={name: (figure.part, title(name)) for name, figure in FIGURES.items()},
         further=further_figures(),
         further_sha256=contents_sha256([*further_figures(), *further_tables()]),
@@ -37,5 +38,5 @@ rule report:
         "Write the report"
     shell:
         "python -m lowrank_dynamics report {input.drawn:q} {input.drawn_of_downloads:q} "
-        f"{{params.further:q}} --captions {{params.captions:q}} --run {main.name} {overrides} "
+        f"{{params.further:q}} --captions {{params.captions:q}} --run {main.name} {{params.overrides}} "
         "--output {output:q} 2> {log:q}"

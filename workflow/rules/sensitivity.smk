@@ -17,10 +17,11 @@ rule sensitivity_table:
         "../../environment.yml"
     params:
         code=code_sha256("analysis.sensitivity", "report.rendering"),
+        overrides=lambda wildcards, input: overrides,
         study=contents_sha256([main.configs / folder.SENSITIVITY_FILE]),
     message:
         "Compare the verdicts at {wildcards.run} scale with those of the alternatives"
     shell:
         "python -m lowrank_dynamics sensitivity {input.declared:q} {input.alternatives:q} "
-        f"--run {{wildcards.run}} {overrides} "
+        "--run {wildcards.run} {params.overrides} "
         "--output {output.table:q} 2> {log:q}"

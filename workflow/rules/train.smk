@@ -36,11 +36,12 @@ rule train:
         checkpoint="results/{run}/checkpoints/{experiment}/{cell}/{trials}.pt",
         data=stored_option,
         weights=lambda wildcards, input: option("--weights", input.weights),
+        overrides=lambda wildcards, input: overrides,
     message:
         "Train {wildcards.experiment} {wildcards.cell}, trials {wildcards.trials}"
     shell:
         "python -m lowrank_dynamics train "
-        f"--run {{wildcards.run}} {overrides} "
+        "--run {wildcards.run} {params.overrides} "
         "--experiment {wildcards.experiment} --cell {wildcards.cell} --trials {wildcards.trials} "
         "{params.data} {params.weights} --threads {threads} --checkpoint {params.checkpoint:q} "
         "--planned {params.settings} --planned-code {params.code} "

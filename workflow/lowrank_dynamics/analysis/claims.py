@@ -18,7 +18,7 @@ from lowrank_dynamics.config.figures import FIGURES
 from lowrank_dynamics.config.folder import CLAIMS, CONFIGS, scales
 from lowrank_dynamics.config.messages import problem_of, validated
 from lowrank_dynamics.config.overlay import Layer
-from lowrank_dynamics.config.registries import SIDES, activation
+from lowrank_dynamics.config.registries import SIDES, activation, plain
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.config.yaml import read_yaml
 from lowrank_dynamics.errors import UserError
@@ -279,7 +279,7 @@ def cell_label(cell: CellKey) -> str:
     words = []
     for column, value in cell.items():
         if column == "activation":
-            words.append(activation(str(value)).label)
+            words.append(plain(activation(str(value)).label))
         elif column == "layer":
             words.append(f"layer {value}")
         elif column == "index":

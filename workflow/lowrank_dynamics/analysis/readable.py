@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lowrank_dynamics.analysis.claims import Role
 from lowrank_dynamics.analysis.comparison import Outcome, Uncompared
 from lowrank_dynamics.analysis.sensitivity import changed_verdicts
-from lowrank_dynamics.analysis.table import fewer_trials, verdict_counts, weakest_cells
-from lowrank_dynamics.analysis.verdicts import Verdict
+from lowrank_dynamics.analysis.table import fewer_trials, weakest_cells
+from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.study import DECLARED, Study
 
@@ -56,7 +57,7 @@ def claims_summary(table: pd.DataFrame) -> str:
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     summary = f"{sum(counts.values())} claims: {words}."
     checks = verdict_counts(table, "check")
-    tested = sum(checks.values()) - checks[Verdict.NOT_TESTABLE]
+    tested = sum(checks.values()) - checks[Verdict.NOT_TESTABLE] - checks.get(NOT_RUN, 0)
     if tested:
         summary += f" {checks[Verdict.REPRODUCED]} of {tested} checks of our code hold."
     fewer = fewer_trials(table)
@@ -69,23 +70,23 @@ def claims(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row of text for each claim in a table of verdicts, with `CLAIM_COLUMNS`.
 
     `cell` is its weakest cell, and `measured` what was measured there, or why nothing was. `trials`
-    is such as `5`, or `3 of 5` if the scale has more than the run; `shown` is the verdict, or that
-    the experiment was not run.
+    is such as `5`, or `3 of 5` if the scale has more than the run; `verdict` may be that the
+    experiment was not run, and `shown` also says what would settle an undecided one.
     """
     if table.empty:
         return pd.DataFrame(columns=CLAIM_COLUMNS)
     weakest = weakest_cells(table)
-    weakest = weakest.assign(shown=shown_verdicts(weakest))
+    weakest = weakest.assign(verdict=shown_verdicts(weakest))
     rows = []
     for claim in weakest.to_dict("records"):
         words = {
             "trials": _trials(claim),
             "measured": _measured(claim) or claim["reason"],
             "threshold": _threshold(claim),
-            "verdict": claim["claim_verdict"],
+            "shown": claim["verdict"],
         }
-        if claim["claim_verdict"] == Verdict.UNDECIDED:
-            words["shown"] = f"{claim['shown']}, {claim['reason']}"
+        if claim["verdict"] == Verdict.UNDECIDED:
+            words["shown"] = f"{claim['verdict']}, {claim['reason']}"
         rows.append(claim | words)
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
@@ -107,6 +108,18 @@ def cells(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
             rows.append(row)
         frames[str(claim)] = pd.DataFrame(rows)
     return frames
+
+
+def verdict_counts(table: pd.DataFrame, role: Role = "claim") -> dict[str, int]:
+    """Return how many claims, or checks, have each verdict, best first, and how many were not run,
+    if any.
+    """
+    once = table.drop_duplicates("claim")
+    given = list(shown_verdicts(once[once["role"] == role]))
+    counts = {str(verdict): given.count(verdict) for verdict in reversed(ORDER)}
+    if NOT_RUN in given:
+        counts[NOT_RUN] = given.count(NOT_RUN)
+    return counts
 
 
 def shown_verdicts(claims: pd.DataFrame) -> "pd.Series[str]":

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowrank_dynamics.analysis.claims import Claim, Claims, Role
-from lowrank_dynamics.analysis.verdicts import ORDER, Verdict, judge, require_possible, worst
+from lowrank_dynamics.analysis.claims import Claim, Claims
+from lowrank_dynamics.analysis.verdicts import judge, require_possible, worst
 from lowrank_dynamics.config.blocks import CellSettings
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
@@ -105,13 +105,6 @@ def _budget(settings: CellSettings) -> str:
         return f"{steps} of all samples"
     epochs = training.steps / settings.steps_per_epoch
     return f"{steps} of {training.batch_size} samples, {epochs:g} epochs"
-
-
-def verdict_counts(table: pd.DataFrame, role: Role = "claim") -> dict[Verdict, int]:
-    """Return how many claims, or checks, have each verdict, best first."""
-    once = table.drop_duplicates("claim")
-    given = list(once.loc[once["role"] == role, "claim_verdict"])
-    return {verdict: given.count(verdict) for verdict in reversed(ORDER)}
 
 
 def fewer_trials(table: pd.DataFrame) -> int:

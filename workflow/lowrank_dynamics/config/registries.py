@@ -305,6 +305,12 @@ IMAGES = {
 }
 
 
+def plain(label: str) -> str:
+    """Return a label without LaTeX, such as `low-rank, S_big`."""
+    upright = re.sub(r"\\mathrm\{(\w+)\}", r"\1", label)
+    return re.sub(r"[${}\\]", "", upright)
+
+
 def labels() -> list[str]:
     """Return the label of every entry; no number depends on them, but any figure may."""
     registries: tuple[Mapping[str, Any], ...] = (ACTIVATIONS, OPTIMIZERS, PARAMETERIZATIONS)

@@ -4,7 +4,6 @@ standard deviation over trials, thinned and rounded for a page.
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from lowrank_dynamics.config.cell import Cell
-from lowrank_dynamics.config.registries import PARAMETERIZATIONS, activation
+from lowrank_dynamics.config.registries import PARAMETERIZATIONS, activation, plain
 from lowrank_dynamics.storage.metrics import Metrics
 
 CURVE = [*Cell._fields, "layer", "quantity", "index"]
@@ -55,9 +54,9 @@ def explorer_data(experiments: Mapping[str, Metrics]) -> str:
     for name, metrics in experiments.items():
         content[name] = _packed(curves(metrics))
         for activation_name in metrics.values("activation"):
-            labels["activation"][activation_name] = _plain(activation(activation_name).label)
+            labels["activation"][activation_name] = plain(activation(activation_name).label)
         for network in metrics.values("parameterization"):
-            labels["parameterization"][network] = _plain(PARAMETERIZATIONS[network].label)
+            labels["parameterization"][network] = plain(PARAMETERIZATIONS[network].label)
     data = {"columns": CURVE, "labels": labels, "experiments": content}
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", r"\u003c")
@@ -82,9 +81,3 @@ def _rounded(numbers: Iterable[float]) -> list[float | None]:
     for number in numbers:
         rounded.append(float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None)
     return rounded
-
-
-def _plain(label: str) -> str:
-    """Return a figure's label without LaTeX, such as `low-rank, S_big`."""
-    upright = re.sub(r"\\mathrm\{(\w+)\}", r"\1", label)
-    return re.sub(r"[${}\\]", "", upright)

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 
 from lowrank_dynamics.analysis import comparison, readable, sensitivity
 from lowrank_dynamics.analysis.claims import Role
-from lowrank_dynamics.analysis.table import COLUMNS, fewer_trials, verdict_counts
+from lowrank_dynamics.analysis.table import COLUMNS, fewer_trials
 from lowrank_dynamics.config.figures import (
     ANIMATION,
     FIGURES,
@@ -87,10 +87,10 @@ def write_page(run: Run, pictures: Sequence[Path], captions: Path, path: Path) -
         scale=run.name,
         results=run.results.as_posix(),
         fewer_trials=fewer_trials(verdicts),
-        counts=verdict_counts(verdicts),
-        counts_of_checks=verdict_counts(verdicts, "check"),
-        counts_of_findings=verdict_counts(findings),
-        counts_of_checks_of_findings=verdict_counts(findings, "check"),
+        counts=readable.verdict_counts(verdicts),
+        counts_of_checks=readable.verdict_counts(verdicts, "check"),
+        counts_of_findings=readable.verdict_counts(findings),
+        counts_of_checks_of_findings=readable.verdict_counts(findings, "check"),
         summary=SUMMARY,
         ours=OURS,
         paper_claims=_names(verdicts, "claim"),
