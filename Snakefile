@@ -39,6 +39,7 @@ from lowrank_dynamics.config.figures import (
     FORMATS,
     SUMMARY,
     figures_of,
+    in_words,
     require_captions,
     require_sources,
     sortable,

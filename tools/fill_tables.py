@@ -18,7 +18,7 @@ from lowrank_dynamics.analysis import readable, sensitivity
 from lowrank_dynamics.analysis.claims import Claims, Role, load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, read_otherwise, weakest_cells
 from lowrank_dynamics.analysis.trial_values import of_cell, value_at_end
-from lowrank_dynamics.analysis.verdicts import ORDER, Verdict
+from lowrank_dynamics.analysis.verdicts import Verdict
 from lowrank_dynamics.config.cell import Cell
 from lowrank_dynamics.config.figures import title
 from lowrank_dynamics.config.loading import load_study
@@ -158,24 +158,23 @@ def shown(scale: str, role: Role = "claim") -> pd.Series:
 
 def held() -> list[str]:
     """Return the README's sentences on how many claims have each verdict, at both scales."""
-    laptop, paper, checks = shown("laptop"), shown("paper"), shown("laptop", "check")
+    laptop, checks = shown("laptop"), shown("laptop", "check")
     twice = laptop.index.str.contains(AT_MATCHED_LOSS).sum()
     return [
         f"There are {len(laptop)} claims on statements of the paper, {twice} of them repeats of"
         " another at matched loss.",
         "",
-        f"- At laptop scale: {counted(laptop)}.",
-        f"- At paper scale: {counted(paper)}.",
+        f"- At laptop scale: {counted('laptop')}.",
+        f"- At paper scale: {counted('paper')}.",
         f"- Of {len(checks)} checks of our code, which follow from the mathematics,"
         f" {(checks == Verdict.REPRODUCED).sum()} hold.",
     ]
 
 
-def counted(shown: pd.Series) -> str:
-    """Return how many claims have each verdict, best first, and how many were not run."""
-    counts = shown.str.partition(",")[0].value_counts()
-    order = [*reversed(ORDER), readable.NOT_RUN]
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
+def counted(scale: str) -> str:
+    """Return how many claims have each verdict that is given at a scale, best first."""
+    counts = readable.verdict_counts(verdict_rows(scale))
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
 def figures() -> list[str]:
@@ -241,15 +240,16 @@ def verdicts() -> list[str]:
 
 
 def reproduced(verdicts: pd.Series) -> str:
-    """Return how many of some verdicts are "reproduced", such as `2 of 3 reproduced`, or why none
-    can be.
+    """Return how many of some verdicts are "reproduced", and how many claims have no verdict, such
+    as `2 of 3 reproduced, 1 open`, or why none can be.
     """
     if (verdicts == readable.NOT_RUN).all():
         return readable.NOT_RUN
-    if verdicts.isin([readable.NOT_RUN, Verdict.NOT_TESTABLE]).all():
+    missing = verdicts.isin([readable.NOT_RUN, Verdict.NOT_TESTABLE])
+    if missing.all():
         return Verdict.NOT_TESTABLE
-    count = (verdicts == Verdict.REPRODUCED).sum()
-    return f"{count} of {len(verdicts)} reproduced"
+    words = f"{(verdicts == Verdict.REPRODUCED).sum()} of {len(verdicts)} reproduced"
+    return f"{words}, {missing.sum()} open" if missing.any() else words
 
 
 def converged() -> list[str]:

@@ -214,6 +214,11 @@ def test_metrics_of_other_settings_are_not_judged(project: Path) -> None:
         require_planned(measured, run_in(project), MEASURED)
 
 
+def test_results_of_no_scale_are_told(project: Path) -> None:
+    with refused("there is no scale 'reference'; choose one of"):
+        verify(project / "results" / "reference")
+
+
 CONTRADICTS = "claims.parquet contradicts the metrics"
 
 

@@ -76,7 +76,7 @@ def test_a_marker_with_the_name_of_no_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "words"),
     [
-        (["reproduced", "not run", "not reproduced"], "1 of 3 reproduced"),
+        (["reproduced", "not run", "not reproduced"], "1 of 3 reproduced, 1 open"),
         (["undecided, 7 trials are likely to settle it"], "0 of 1 reproduced"),
         (["not testable", "not run"], "not testable"),
         (["not run", "not run"], "not run"),

@@ -373,3 +373,7 @@ def test_trained_weights_are_kept_on_request(edited: Path) -> None:
     ends = measured[(measured["trial"] == 0) & (measured["step"] == measured["step"].max())]
     assert float(correct.float().mean()) == pytest.approx(ends["value"].item())
     assert "Train " not in planned(edited), "without them the cell is as it was"
+    (cell / "0-1.parquet").unlink()
+    again = str(cell.relative_to(edited) / "0-1.parquet")
+    succeeding(edited, "snakemake", "--cores", "2", *SMOKE, "--", again)
+    assert not (cell / "0-1.safetensors").exists(), "they may not be of the new metrics"

@@ -128,8 +128,9 @@ def drawing_code(wildcards):
 
 
 def drawing_options(wildcards):
-    """The options with which they draw it."""
-    return dict(FIGURES[wildcards.figure].options)
+    """The options with which they draw it, and what it calls its experiments."""
+    figure = FIGURES[wildcards.figure]
+    return dict(figure.options), [in_words(name) for name in figure.experiments]
 
 
 def part_of_report(wildcards):

@@ -136,6 +136,8 @@ def train(
             measured = train_job(
                 job, run.name, kept, threads=threads, started=started, trained=trained
             )
+    if trained is None:  # those of an earlier training are not of the network that is measured now
+        output.with_suffix(".safetensors").unlink(missing_ok=True)
     metrics.write(measured, output)
     if kept:
         kept.remove()

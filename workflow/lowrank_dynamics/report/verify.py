@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from lowrank_dynamics.analysis.claims import load_claims
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table
 from lowrank_dynamics.config.figures import FIGURES
+from lowrank_dynamics.config.folder import require_scale
 from lowrank_dynamics.config.run import Run
 from lowrank_dynamics.config.settings import Settings
 from lowrank_dynamics.errors import UserError
@@ -82,7 +83,9 @@ def _run_in(results: Path) -> Run:
         root = parent.parent
         if parent.name == "results" and (root / "configs").is_dir():
             name = results.relative_to(parent).as_posix()
-            return Run.named(name, root, root / "configs")
+            run = Run.named(name, root, root / "configs")
+            require_scale(run.scale, run.configs)
+            return run
     raise UserError(
         f"{results} is not a folder results/<scale> next to configs/; name that of a run or of an"
         " archive"
