@@ -226,9 +226,7 @@ def _keep_figures(run: Run, wanted: Collection[str], sources: Mapping[str, Path]
 
 
 def _keep_summaries(run: Run) -> Iterator[Path]:
-    """Keep the figures of the reference's tables: its verdicts, which may come from several runs,
-    and others.
-    """
+    """Keep the figures of the reference's tables."""
     for name, figure in FIGURES.items():
         table = run.kept(figure.table)
         if figure.table and table.exists():

@@ -201,8 +201,8 @@ FEATURES += ["--pool", "1", "--part", "train-0-9"]
             " are named",
         ),
         (
-            [*FIGURE, "--metrics", "two.parquet", "verdicts"],
-            "is drawn from claims.parquet, one file each; 2 are named",
+            [*FIGURE, "--metrics", "two.parquet", "sensitivity"],
+            "is drawn from sensitivity.parquet, one file each; 2 are named",
         ),
         (
             ["report", "holiday.png", *REPORT],

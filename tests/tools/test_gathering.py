@@ -205,5 +205,4 @@ def test_a_figure_is_drawn_anew_from_trials_that_no_run_has_drawn(run: Run) -> N
         "claims.parquet",
         "figure_6.png",
         "figure_14.png",
-        "verdicts.png",
     }

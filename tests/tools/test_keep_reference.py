@@ -75,7 +75,6 @@ def test_kept_is_what_paper_scale_does_not_have_better(laptop: Run) -> None:
         f"results/reference/laptop/{KEPT}.parquet",
         "results/reference/laptop/claims.parquet",
         "figures/reference/laptop/figure_6.png",
-        "figures/reference/laptop/verdicts.png",
     }
     assert {str(path) for path in Path().rglob("reference/laptop/**/*.*")} == written
 
@@ -154,7 +153,7 @@ def test_at_paper_scale_all_is_kept(laptop: Run) -> None:
         for cell, origin in run.cells.items():
             cells[cell] = origin.model_copy(update={"scale": "paper"})
         metrics.write(metrics.Metrics(run.table, cells), PAPER.metrics(name))
-    assert {kept.path.stem for kept in keep(PAPER)} == {KEPT, LEFT_OUT, "claims", "verdicts"}
+    assert {kept.path.stem for kept in keep(PAPER)} == {KEPT, LEFT_OUT, "claims"}
 
 
 def test_a_run_against_its_own_reference(laptop: Run) -> None:

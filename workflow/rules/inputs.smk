@@ -184,7 +184,7 @@ def animations(run):
 
 def further_figures():
     """The figures that the target `all` leaves out and that are there: the report shows them too."""
-    tables = [name for name, figure in FIGURES.items() if figure.table and name != "verdicts"]
+    tables = [name for name, figure in FIGURES.items() if figure.table]
     files = [main.figure(name, "png") for name in tables]
     files += [
         main.beyond.figure(name, "png") for name in figures_of(main.beyond.settings.experiments)

@@ -63,7 +63,6 @@ FIGURES = {
     "longer": FigureSource(LOW_RANK, ("fashion_mnist_longer", "rotated_factors_longer"), "longer"),
     "figure_15": FigureSource(HEADS, ("vgg_heads",), "head_ranks"),
     "bound": FigureSource(THEORY, ("theory_over_eps",), "bound"),
-    "verdicts": FigureSource(SUMMARY, (), "verdicts", table="claims"),
     "sensitivity": FigureSource(SUMMARY, (), "sensitivity", table="sensitivity"),
     "smoothness": FigureSource(OURS, ("smoothness",), "smoothness"),
     "rank_of_change": FigureSource(
