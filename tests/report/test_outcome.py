@@ -85,5 +85,7 @@ def test_what_is_missing_is_told_with_the_reason_until_it_is_there(run: Run) -> 
     line = "  missing     figure_7, figure_15, because no source has the weights"
     assert list(missing(run)) == [line]
     assert list(outcome(run))[-1] == line
+    note_missing(run, None)
+    assert list(missing(run)) == [line], "a run that needed none of them knows nothing about it"
     note_missing(run, {})
     assert list(missing(run)) == []

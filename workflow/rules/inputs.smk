@@ -199,12 +199,15 @@ def further_tables():
 
 
 def unavailable():
-    """The figures that could not be drawn, by the reason; the next run tries again."""
-    figures = {}
+    """The figures that could not be drawn, by the reason, None if not all that they need was tried;
+    the next run tries again.
+    """
+    figures, tried = {}, []
     for name in figures_of(main.settings.experiments):
         for folder in downloads(main, *FIGURES[name].experiments):
+            tried.append(folder.exists())
             reason = external.missing(folder)
             if reason:
                 figures.setdefault(reason, []).append(name)
     external.forget_missing(Path("results/data/fetched"))
-    return figures
+    return figures if all(tried) else None

@@ -73,10 +73,12 @@ def missing(run: Run) -> Iterator[str]:
             yield _line("missing", line)
 
 
-def note_missing(run: Run, figures: Mapping[str, Sequence[str]]) -> None:
+def note_missing(run: Run, figures: Mapping[str, Sequence[str]] | None) -> None:
     """Record, for the outcome, which figures a run could not draw, by reason; nothing if it drew
-    all.
+    all. None leaves the record of the run before.
     """
+    if figures is None:
+        return
     run.missing.unlink(missing_ok=True)
     if not figures:
         return
