@@ -320,6 +320,13 @@ def test_an_overlay_has_no_like_of_its_own(folder: Path) -> None:
         settings_of("laptop", folder)
 
 
+def test_the_sensitivity_study_has_the_steps_of_laptop_scale() -> None:
+    study = load_study(ROOT / "configs")
+    study.require_scale("laptop")
+    with refused("has the steps of laptop scale, so at paper scale its labels would be wrong"):
+        study.require_scale("paper")
+
+
 def test_every_alternative_changes_its_experiments_and_nothing_else() -> None:
     """In what its numbers depend on: from the declared values, judged by the same trials."""
     declared, study = settings_of("laptop/sensitivity/declared"), load_study(ROOT / "configs")

@@ -152,7 +152,9 @@ def measured_metrics(wildcards):
 
 def alternative_verdicts(wildcards):
     """The verdicts of every alternative of the sensitivity study."""
-    declared, *alternatives = runs[wildcards.run].alternatives
+    run = runs[wildcards.run]
+    run.sensitivity_study.require_scale(run.scale)
+    declared, *alternatives = run.alternatives
     return [run.table("claims") for run in alternatives]
 
 

@@ -35,9 +35,11 @@ class Alternative(NamedTuple):
 class Study(Frozen):
     """All varied choices, and the trials and cells with which all alternatives are judged.
 
-    `declared` holds those; the declared values themselves are judged by the same.
+    `declared` holds those; the declared values themselves are judged by the same. Steps and labels
+    are those of one of the `scales`, at the others of which nothing is judged.
     """
 
+    scales: list[str] = Field(min_length=1)
     declared: Changes
     choices: dict[Name, Choice]
 
@@ -66,6 +68,14 @@ class Study(Frozen):
         """The experiments that some alternative changes."""
         names = [name for other in self.alternatives.values() for name in other.changes]
         return list(dict.fromkeys(names))
+
+    def require_scale(self, name: str) -> None:
+        """Raise UserError if the steps and labels of the alternatives are not those of a scale."""
+        if name not in self.scales:
+            raise UserError(
+                f"the sensitivity study has the steps of {self.scales[0]} scale, so at {name} scale"
+                " its labels would be wrong; name the claims.parquet of single alternatives"
+            )
 
     def changes(self, name: str) -> Changes:
         """Return what the alternative called `name` changes besides what all do.
