@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from lowrank_dynamics.analysis import sensitivity
 from lowrank_dynamics.analysis.claims import Claims, load_claims
 from lowrank_dynamics.analysis.readable import claims_summary
 from lowrank_dynamics.analysis.table import COLUMNS, claims_table, read_otherwise
@@ -71,6 +72,7 @@ def keep(run: Run) -> list[Kept]:
             " first"
         )
     _require_commits(kept.values())
+    study = _sensitivity_study(run)
     verdicts = run.kept("claims")
     judged = _judged(run, measured, verdicts)
     written = []
@@ -80,10 +82,10 @@ def keep(run: Run) -> list[Kept]:
         written.append(Kept(path, experiment.trials_in_words))
     tables.write_without_page(judged, verdicts)
     written.append(Kept(verdicts, "verdicts"))
-    study = run.table("sensitivity")
-    if study.exists():
-        copy = Path(shutil.copy(study, run.reference))
-        written.append(Kept(copy, "verdicts of the sensitivity study"))
+    if study is not None:
+        path = run.kept("sensitivity")
+        tables.write_without_page(study, path)
+        written.append(Kept(path, "verdicts of the sensitivity study"))
     sources = _sources(run, available, wanted)
     pictures = chain(_keep_figures(run, wanted, sources), _keep_summaries(run))
     written += [Kept(path, "figure") for path in pictures]
@@ -143,6 +145,22 @@ def _require_commits(experiments: Iterable[Metrics]) -> None:
             " again; commit the changes of workflow/lowrank_dynamics, and run it again with"
             " `--forcerun train`"
         )
+
+
+def _sensitivity_study(run: Run) -> tables.Table | None:
+    """Return the table of the sensitivity study, if one was run. Raises UserError if it was judged
+    by code that differs from its commit.
+    """
+    path = run.table("sensitivity")
+    if not path.exists():
+        return None
+    study = tables.read(path, sensitivity.COLUMNS)
+    if DIRTY in study.origin["code"]:
+        raise UserError(
+            f"{path}: judged by code that is in no commit, so nobody could run it again; commit the"
+            " changes of workflow/lowrank_dynamics, and run `make sensitivity` again, or delete it"
+        )
+    return study
 
 
 def _judged(run: Run, measured: Mapping[str, Metrics], target: Path) -> tables.Table:

@@ -101,6 +101,10 @@ def test_the_sensitivity_study_is_kept_where_it_was_run(laptop: Run) -> None:
     assert laptop.reference / "sensitivity.parquet" in written
     assert laptop.reference_figures / "sensitivity.png" in written
     assert list(laptop.reference.glob("*.md")) == []
+    uncommitted = rows._replace(origin={**rows.origin, "code": "0.1.0 at 0000000-dirty"})
+    tables.write(uncommitted, "the page", laptop.table("sensitivity"))
+    with refused(r"sensitivity\.parquet: judged by code that is in no commit"):
+        keep(laptop)
 
 
 def test_verdicts_on_what_was_not_run_this_time_stay(laptop: Run) -> None:

@@ -28,7 +28,6 @@ def check(
 def resources(
     name: RunName = "paper",
     overrides: Overrides = [],  # noqa: B006
-    gpu: Annotated[str | None, typer.Option(help="another GPU, or operations a second")] = None,
 ) -> None:
     """Print what each experiment's jobs cost and request of a cluster, and the total."""
     from collections import Counter
@@ -36,11 +35,8 @@ def resources(
     import pandas as pd
 
     from lowrank_dynamics.config.cost import jobs_of
-    from lowrank_dynamics.config.request import requested
 
     settings = Run.named(name, overrides=overrides).settings
-    if gpu is not None:
-        settings = requested({"gpu": gpu}).limited(settings)
     columns = ["experiment", "job", "jobs", "min", "GPU GB", "requested min", "host GB"]
     rows, hours = [], []
     for experiment in settings.experiments:
