@@ -189,7 +189,9 @@ def test_without_the_weights_everything_else_is_there(finished: Path, tmp_path: 
         in (folder / "results" / "smoke" / "claims.md").read_text()
     )
     assert "Fetch vgg16" in planned(folder)
-    elsewhere = snakemake(folder, *SMOKE, "--", "results/smoke/metrics/first_gradient.parquet")
+    target = Path("results", "smoke", "metrics", "first_gradient.parquet")
+    (folder / target).unlink()
+    elsewhere = snakemake(folder, *SMOKE, "--", str(target))
     assert re.search(f"missing +figure_7, figure_15, because {reason}", elsewhere.stdout)
     alternative = "results/smoke/sensitivity/head_epochs_200/claims.parquet"
     asked = snakemake(folder, *SMOKE, "--", "figures/smoke/figure_15.png", alternative, **offline)
